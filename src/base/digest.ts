@@ -1,0 +1,33 @@
+import { createHash, type Hash } from 'node:crypto'
+import { TbuildError } from './errors.ts'
+
+/** `algorithm:hex`, OCI image spec, descriptor.md "Digests". Only sha256 is accepted: 64 lower-case hex digits. */
+export type Digest = string & { readonly __digest: unique symbol }
+
+const SHA256 = /^sha256:[0-9a-f]{64}$/
+
+export function isDigest(text: unknown): text is Digest {
+  return typeof text === 'string' && SHA256.test(text)
+}
+
+/** Strict: a digest becomes part of paths and URLs, so nothing else may pass. */
+export function parseDigest(text: unknown): Digest {
+  if (isDigest(text)) return text
+  throw new TbuildError('DIGEST_INVALID', `invalid digest: ${JSON.stringify(text)?.slice(0, 100)}`, {
+    hint: 'a digest is sha256: and 64 lower-case hexadecimal digits',
+  })
+}
+
+export function sha256(data: string | Uint8Array): Digest {
+  return `sha256:${createHash('sha256').update(data).digest('hex')}` as Digest
+}
+
+/** The 64 hex digits. */
+export function hexOf(digest: Digest): string {
+  return digest.slice('sha256:'.length)
+}
+
+/** Ends a running node:crypto sha256 as a Digest. */
+export function finishSha256(hash: Hash): Digest {
+  return `sha256:${hash.digest('hex')}` as Digest
+}

@@ -1,0 +1,58 @@
+import type { Span } from './span.ts'
+
+/** What an error may carry besides its code and message. */
+export interface ErrorDetails {
+  /** Where in the Dockerfile (or ignore file) the cause stands. */
+  span?: Span
+  /** The next step for the user: one sentence, imperative. */
+  hint?: string
+  /** Exit status of the whole build; a failing RUN hands its own on. 1 when absent, 2 for usage. */
+  exitCode?: number
+  /** Last lines that the failing step printed, already decoded, for the report. */
+  output?: string[]
+  cause?: unknown
+}
+
+/**
+ * An error that a user can cause. `code` is stable (`DOCKERFILE_SYNTAX`, `COPY_SOURCE_NOT_FOUND`, …) and is what callers test:
+ * `instanceof` is false across realms. Anything else that is thrown is a bug of ours.
+ */
+export class TbuildError extends Error {
+  readonly code: string
+  readonly span: Span | undefined
+  readonly hint: string | undefined
+  readonly exitCode: number
+  readonly output: string[] | undefined
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'TbuildError'
+    this.code = code
+    this.span = details.span
+    this.hint = details.hint
+    this.exitCode = details.exitCode ?? 1
+    this.output = details.output
+  }
+}
+
+/** The code of an error, ours or Node's (`ENOENT`), or undefined. */
+export function errorCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}
+
+export function isTbuildError(error: unknown): error is TbuildError {
+  return (error as { name?: unknown } | null | undefined)?.name === 'TbuildError'
+}
+
+/** The same error at a place, when it has none yet: attached once, by the boundary that knows the lines. */
+export function withSpan(error: unknown, span: Span): unknown {
+  if (!isTbuildError(error) || error.span !== undefined) return error
+  return new TbuildError(error.code, error.message, {
+    span,
+    exitCode: error.exitCode,
+    cause: error.cause,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.output === undefined ? {} : { output: error.output }),
+  })
+}

@@ -1,0 +1,19 @@
+import type { Span } from './span.ts'
+
+/**
+ * What the engine tells while it works. The engine never prints: `onEvent` of `build()` receives these, the CLI draws them,
+ * `--progress rawjson` writes them one a line. Times are milliseconds since the epoch.
+ *
+ * A vertex is announced by `vertex`, then runs through `started` → (`log` | `progress`)* → `done` | `failed`. `id` is unique in one build.
+ */
+export type BuildEvent =
+  | { type: 'vertex'; id: string; name: string; stage?: string; span?: Span }
+  | { type: 'started'; id: string; time: number }
+  | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; data: Uint8Array; time: number }
+  | { type: 'progress'; id: string; item: string; current: number; total?: number; done: boolean; time: number }
+  | { type: 'done'; id: string; time: number; cached: boolean }
+  | { type: 'failed'; id: string; time: number; canceled: boolean; message: string }
+  | { type: 'warning'; rule: string; message: string; detail?: string; url?: string; span?: Span }
+  | { type: 'notice'; message: string }
+
+export type OnEvent = (event: BuildEvent) => void

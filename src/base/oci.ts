@@ -1,0 +1,91 @@
+import type { Digest } from './digest.ts'
+
+/** The nouns of the OCI image spec, and the Docker forms that mean the same. */
+export const MediaType = {
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+  ociLayer: 'application/vnd.oci.image.layer.v1.tar',
+  ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  ociLayerZstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  dockerIndex: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
+  dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const
+
+/** OCI image spec, descriptor.md. */
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly size: number
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string; readonly 'os.version'?: string }
+}
+
+/** OCI image spec, manifest.md. */
+export interface Manifest {
+  readonly schemaVersion: 2
+  readonly mediaType?: string
+  readonly config: Descriptor
+  readonly layers: readonly Descriptor[]
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** OCI image spec, image-index.md. */
+export interface Index {
+  readonly schemaVersion: 2
+  readonly mediaType?: string
+  readonly manifests: readonly Descriptor[]
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** OCI image spec, config.md, with the docker-only members that BuildKit keeps (I12). Unknown members of a base are preserved (I7). */
+export interface ImageConfigFile {
+  created?: string
+  author?: string
+  architecture: string
+  os: string
+  variant?: string
+  'os.version'?: string
+  config?: ContainerConfig
+  rootfs: { type: 'layers'; diff_ids: Digest[] }
+  history?: History[]
+  [unknown: string]: unknown
+}
+
+export interface ContainerConfig {
+  User?: string
+  ExposedPorts?: Record<string, object>
+  Env?: string[]
+  Entrypoint?: string[] | null
+  Cmd?: string[] | null
+  Volumes?: Record<string, object>
+  WorkingDir?: string
+  Labels?: Record<string, string>
+  StopSignal?: string
+  ArgsEscaped?: boolean
+  Healthcheck?: HealthConfig
+  Shell?: string[]
+  OnBuild?: string[]
+  [unknown: string]: unknown
+}
+
+/** Durations in nanoseconds. */
+export interface HealthConfig {
+  Test?: string[]
+  Interval?: number
+  Timeout?: number
+  StartPeriod?: number
+  StartInterval?: number
+  Retries?: number
+}
+
+export interface History {
+  created?: string
+  created_by?: string
+  author?: string
+  comment?: string
+  empty_layer?: boolean
+}

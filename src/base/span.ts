@@ -1,0 +1,23 @@
+/** A text with a name to show, such as a Dockerfile. Lines are split at \n; a trailing \r is kept in the text, not shown. */
+export interface SourceFile {
+  readonly name: string
+  readonly text: string
+}
+
+/** 1-based line and column; columns count UTF-16 code units of the line. */
+export interface Position {
+  readonly line: number
+  readonly column: number
+}
+
+/** A half-open range of a file: `end` is the position after the last character. */
+export interface Span {
+  readonly file: SourceFile
+  readonly start: Position
+  readonly end: Position
+}
+
+/** `Dockerfile:3:5` */
+export function formatPlace(span: Span): string {
+  return `${span.file.name}:${span.start.line}:${span.start.column}`
+}

@@ -1,0 +1,81 @@
+import type { Digest } from './base/digest.ts'
+import type { OnEvent } from './base/events.ts'
+import type { Platform } from './base/platform.ts'
+
+/** What to build and where to. Paths are relative to the caller's working directory. */
+export interface BuildOptions {
+  /** A directory, `-` (a tar, or a Dockerfile, on `stdin`), or a URL. */
+  readonly context: string
+  /** `-f`: a path, or `-` for stdin. Default: Dockerfile in the context, else dockerfile (D10). */
+  readonly file?: string
+  /** What `-` reads. */
+  readonly stdin?: AsyncIterable<Uint8Array>
+  /** `-t`. */
+  readonly tags?: readonly string[]
+  readonly target?: string
+  /** A value of undefined takes the variable from `environment` (A10). */
+  readonly buildArgs?: Readonly<Record<string, string | undefined>>
+  /** Added last, to the target only (A16). */
+  readonly labels?: Readonly<Record<string, string>>
+  readonly platforms?: readonly Platform[]
+  readonly noCache?: boolean
+  readonly noCacheFilter?: readonly string[]
+  /** Ask the registry even when the store has the tag. */
+  readonly pull?: boolean
+  /** Network of RUN steps without their own flag. */
+  readonly network?: 'default' | 'none' | 'host'
+  readonly allow?: readonly ('network.host' | 'security.insecure')[]
+  readonly extraHosts?: readonly { readonly host: string; readonly ip: string }[]
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly shmSize?: number
+  readonly cgroupParent?: string
+  readonly secrets?: readonly { readonly id: string; readonly source: { readonly file: string } | { readonly env: string } }[]
+  readonly ssh?: readonly { readonly id: string; readonly paths: readonly string[] }[]
+  /** `--build-context name=value`. */
+  readonly buildContexts?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly outputs?: readonly OutputSpec[]
+  /** RUN steps at once; default: the number of processors. */
+  readonly jobs?: number
+  /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
+  readonly root?: string
+  /** For defaults and `--build-arg NAME`; process.env when absent. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
+}
+
+/** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */
+export type OutputSpec =
+  | {
+      readonly type: 'oci' | 'docker'
+      readonly dest: string
+      readonly tar: boolean
+      readonly name?: string
+      readonly compression?: 'gzip' | 'uncompressed'
+      readonly compressionLevel?: number
+    }
+  | { readonly type: 'local' | 'tar'; readonly dest: string }
+  | { readonly type: 'image'; readonly push: boolean; readonly name?: string }
+  | { readonly type: 'cacheonly' }
+
+export interface BuildHooks {
+  readonly onEvent?: OnEvent
+  readonly signal?: AbortSignal
+  /** Receives an output with dest `-`. */
+  readonly stdout?: (data: Uint8Array) => Promise<void>
+}
+
+/** What a build made. */
+export interface BuildResult {
+  readonly images: readonly {
+    readonly platform: Platform
+    /** The image's id, as `--iidfile` gets it. */
+    readonly configDigest: Digest
+    /** Of the manifest, when an output made one. */
+    readonly manifestDigest?: Digest
+    readonly size: number
+  }[]
+  readonly tags: readonly string[]
+  /** Contents of `--metadata-file`. */
+  readonly metadata: Readonly<Record<string, unknown>>
+  readonly steps: { readonly total: number; readonly cached: number }
+}

@@ -1,0 +1,27 @@
+import type { Digest } from '../base/digest.ts'
+import type { Descriptor, ImageConfigFile } from '../base/oci.ts'
+import type { Platform } from '../base/platform.ts'
+import type { Bytes } from '../store/types.ts'
+
+/** An image whose manifest and config are known and whose layers can be fetched. */
+export interface RemoteImage {
+  /** Normalised: docker.io/library/debian:bookworm */
+  readonly name: string
+  /** Of the platform's manifest: the cache key of FROM (K15). */
+  readonly manifestDigest: Digest
+  /** Of the index, when the reference named one, otherwise the manifest's. */
+  readonly resolvedDigest: Digest
+  readonly platform: Platform
+  readonly config: Buffer
+  readonly configFile: ImageConfigFile
+  /** Bottom first, as many as rootfs.diff_ids. */
+  readonly layers: readonly Descriptor[]
+  /** The layer's blob as the registry sends it; the caller verifies digest and size. */
+  fetch(layer: Descriptor, signal?: AbortSignal): Promise<Bytes>
+}
+
+/** Where FROM and COPY --from images come from: a registry, an OCI layout, the store. */
+export interface ImageSource {
+  /** Throws IMAGE_NOT_FOUND, REGISTRY_UNREACHABLE, REGISTRY_DENIED, PLATFORM_NOT_FOUND … */
+  resolve(reference: string, platform: Platform, signal?: AbortSignal): Promise<RemoteImage>
+}

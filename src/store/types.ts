@@ -1,0 +1,101 @@
+import type { Json } from '../base/canonical-json.ts'
+import type { Digest } from '../base/digest.ts'
+import type { Descriptor } from '../base/oci.ts'
+
+/**
+ * The store's vocabulary. The store is one directory that any number of processes share (0700, format version in the path):
+ *
+ *   ROOT/v1/oci/            an OCI image layout: oci-layout, index.json, blobs/sha256/<hex>
+ *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format) and info.json
+ *   ROOT/v1/cache/…         cache records by key, and a list of keys by step for "nearest"
+ *   ROOT/v1/images/…        image records by name
+ *   ROOT/v1/mounts/<hash>/  RUN --mount=type=cache directories
+ *   ROOT/v1/tmp/            everything half-made; a file or folder whose owner (flock) is dead is anyone's to remove
+ *
+ * Life of every object: written under tmp/, fsynced, renamed to its name, its folder fsynced; only then may anything refer to it.
+ */
+
+/** A layer directory. For a layer of an image it is the hex of its chainID, otherwise random hex. */
+export type LayerId = string & { readonly __layerId: unique symbol }
+
+/** A root file system: its layers, bottom first. Empty is scratch. */
+export type Snapshot = readonly LayerId[]
+
+export type Bytes = AsyncIterable<Uint8Array>
+
+/** Immutable bytes by digest. */
+export interface BlobStore {
+  /** Streams to a temporary file while hashing; size and digest are checked before the rename. */
+  put(bytes: Bytes | Uint8Array, expected?: { digest?: Digest; size?: number }): Promise<{ digest: Digest; size: number }>
+  /** Streams and verifies: a wrong byte or length rejects at the end (BLOB_CORRUPT), a missing blob at once (BLOB_MISSING). */
+  get(digest: Digest): Bytes
+  /** A small blob whole, verified; more than `limit` bytes is refused. */
+  read(digest: Digest, limit: number): Promise<Buffer>
+  stat(digest: Digest): Promise<{ size: number } | undefined>
+  /** Where the blob lies, for a reader that verifies by itself. */
+  path(digest: Digest): string
+  list(): AsyncIterable<Digest>
+  delete(digest: Digest): Promise<void>
+}
+
+/** What is known of a layer; kept in info.json and completed as things are learnt. */
+export interface LayerInfo {
+  /** sha256 of the uncompressed tar, once it was made or verified. */
+  diffId?: Digest
+  /** Forms of the tar that are (or can be fetched) as blobs. */
+  blobs?: readonly Descriptor[]
+  /** Digest of the tree's content without mtimes, for early cutoff. */
+  content?: Digest
+  /** Bytes on disk, approximately. */
+  size?: number
+  /** ISO time. */
+  created?: string
+}
+
+/** One named input of a cache key. `value` is what is compared and shown by explain; never a secret's value. */
+export interface KeyPart {
+  readonly name: string
+  readonly value: Json
+}
+
+export interface CacheRecord {
+  readonly version: 1
+  /** sha256 of the canonical JSON of the parts. */
+  readonly key: Digest
+  readonly parts: readonly KeyPart[]
+  /** Where `nearest` looks: the same step of the same Dockerfile in an earlier build. */
+  readonly step: string
+  /** The whole root file system that the step produced. */
+  readonly layers: Snapshot
+  readonly created: string
+  lastUsed: string
+}
+
+export interface CacheIndex {
+  /** The record, when it is whole and all its layers are there or can be fetched (`isUsable`). */
+  find(key: Digest): Promise<CacheRecord | undefined>
+  /** The most recent records of the same step, newest first. */
+  nearest(step: string, limit?: number): Promise<CacheRecord[]>
+  save(record: CacheRecord): Promise<void>
+  list(): AsyncIterable<CacheRecord>
+  delete(key: Digest): Promise<void>
+}
+
+/** An image in the store. The manifest is made when something needs it; the config blob is there. */
+export interface ImageRecord {
+  readonly name: string
+  /** Digest of the config blob: the image's id. */
+  readonly config: Digest
+  readonly layers: readonly { readonly id: LayerId; readonly diffId: Digest }[]
+  readonly platform: { readonly os: string; readonly architecture: string; readonly variant?: string }
+  readonly created: string
+  /** Bytes of the layers, uncompressed. */
+  readonly size: number
+}
+
+export interface ImageIndex {
+  get(name: string): Promise<ImageRecord | undefined>
+  set(record: ImageRecord): Promise<void>
+  list(): Promise<ImageRecord[]>
+  delete(name: string): Promise<void>
+}

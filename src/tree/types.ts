@@ -1,0 +1,59 @@
+import type { SysStat } from '../base/sys.ts'
+
+/**
+ * Inside a root file system that nobody else is changing. Every path here is hostile and in-root: resolved component by component, absolute symlinks
+ * start again at the root, `..` stops there. Names are bytes. No mounts: a view merges layer directories by overlayfs's rules (whiteouts, opaque
+ * directories), a writer writes an upper directory over a view.
+ */
+export interface TreeView {
+  /** The node that `path` names, symlinks in all but the last component followed, the last only with `follow`. Undefined when there is none. ELOOP after 255 links. */
+  resolve(path: Uint8Array | string, options?: { follow?: boolean }): TreeNode | undefined
+  /** Entries of a directory, merged, sorted by bytes. */
+  children(node: TreeNode): TreeNode[]
+  readlink(node: TreeNode): Buffer
+  /** A read-only fd of a regular file; never a device or fifo. The caller closes it. */
+  open(node: TreeNode): number
+  xattrs(node: TreeNode): Map<string, Buffer>
+  /** For hard links: nodes with the same key are the same inode. */
+  inode(node: TreeNode): string
+}
+
+export interface TreeNode {
+  /** Where the node really is in the root: no symlinks, no leading slash, '' for the root. */
+  readonly path: Buffer
+  readonly name: Buffer
+  readonly stat: SysStat
+  readonly type: 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'socket'
+  /** The view's own. */
+  readonly handle: unknown
+}
+
+/** What a COPY or ADD does, all names already expanded and resolved: BuildKit's FileActionCopy (solver/pb/ops.proto). */
+export interface CopySpec {
+  readonly sources: readonly CopySource[]
+  /** Absolute; a trailing `/` says directory. */
+  readonly destination: string
+  readonly owner?: { readonly uid: number; readonly gid: number }
+  /** Octal (`0755`) or symbolic (`u+x,go=rX`), evaluated a file (F21). */
+  readonly chmod?: string
+  /** `--link`: destination symlinks are not followed, parents become real directories (F10). */
+  readonly link: boolean
+  readonly parents: boolean
+  /** dockerignore-style patterns relative to each source. */
+  readonly exclude: readonly string[]
+  /** SOURCE_DATE_EPOCH seconds for directories that are made, otherwise now. */
+  readonly createdTime?: number
+}
+
+export type CopySource =
+  | {
+      readonly kind: 'path'
+      readonly view: TreeView
+      /** Below the view's root; may hold Go filepath.Match wildcards. */
+      readonly path: string
+      /** ADD: 'auto' unpacks local archives; true and false are --unpack. */
+      readonly unpack: 'auto' | boolean
+      /** Sources of a local context: uid and gid 0 (F14). A remote file has its name here and mode 0600. */
+      readonly resetOwner: boolean
+    }
+  | { readonly kind: 'content'; readonly name: string; readonly data: Uint8Array; readonly mode: number; readonly mtime?: number }
