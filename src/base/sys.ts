@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TbuildError } from './errors.ts'
+import { AT_SYMLINK_NOFOLLOW } from './sys-constants.ts'
 
 /**
  * The system calls that Node lacks, from `runner/sys.c` (a Node-API addon built with the runner). The only file that loads native code.
@@ -15,9 +16,11 @@ export interface Sys {
   openat2(dirfd: number, path: Name, flags: number, mode: number, resolve: number): number
   close(fd: number): void
   /** fstatat(2) with AT_SYMLINK_NOFOLLOW unless `flags` says otherwise; '' with AT_EMPTY_PATH stats dirfd itself. */
-  statat(dirfd: number, path: Name, flags: number): SysStat
-  /** Names and d_type of an open directory, without . and .., in the order of the file system. */
-  readdir(fd: number): { name: Buffer; type: number }[]
+  statat(dirfd: number, path: Name, flags?: number): SysStat
+  /** The same, but undefined for ENOENT and ENOTDIR: throwing costs more than the call. */
+  lookupat(dirfd: number, path: Name, flags?: number): SysStat | undefined
+  /** Names and d_type of an open directory (not O_PATH), without . and .., in the order of the file system. */
+  readdir(fd: number): SysDirent[]
   readlinkat(dirfd: number, path: Name): Buffer
   mkdirat(dirfd: number, path: Name, mode: number): void
   mknodat(dirfd: number, path: Name, mode: number, major: number, minor: number): void
@@ -38,8 +41,11 @@ export interface Sys {
   getxattrat(dirfd: number, path: Name, name: Name): Buffer | null
   setxattrat(dirfd: number, path: Name, name: Name, value: Uint8Array): void
   removexattrat(dirfd: number, path: Name, name: Name): void
-  /** Copies all bytes from one open file to another (copy_file_range, falling back to read and write); returns the count. */
-  copyFile(fromfd: number, tofd: number): number
+  /**
+   * Copies from one open file to another, new and empty: a reflink where the file system can, else copy_file_range, else read and write; holes stay
+   * holes. Begins at `offset` and stops after `limit` bytes; returns the offset reached, the source's size when all is copied.
+   */
+  copyFile(fromfd: number, tofd: number, offset?: number, limit?: number): number
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   fsync(fd: number): void
@@ -49,8 +55,15 @@ export interface Sys {
 
 export type Name = Uint8Array | string
 
+export interface SysDirent {
+  name: Buffer
+  /** DT_*; DT_UNKNOWN on file systems that do not tell. */
+  type: number
+}
+
 export interface SysStat {
   dev: number
+  /** Folded into 53 bits (overlayfs with xino uses all 64). */
   ino: number
   mode: number
   nlink: number
@@ -63,6 +76,15 @@ export interface SysStat {
   mtimeNanoseconds: number
   ctimeSeconds: number
   ctimeNanoseconds: number
+}
+
+/** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
+interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat'> {
+  /** 0, or ENOENT or ENOTDIR; the fields in the order of SysStat. */
+  statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
+  readdir(fd: number): Buffer
+  listxattrat(dirfd: number, path: Name): Buffer | null
+  copyFile(fromfd: number, tofd: number, offset: number, limit: number): number
 }
 
 let loaded: Sys | undefined
@@ -80,19 +102,85 @@ export function nativeFolder(): string {
 
 /** Loads the addon on first use. */
 export function sys(): Sys {
-  if (loaded === undefined) {
-    const file = join(nativeFolder(), 'sys.node')
-    try {
-      // dlopen and not require: a test runner's module registry cannot load native files in every mode.
-      const module = { exports: {} }
-      process.dlopen(module, file)
-      loaded = module.exports as Sys
-    } catch (cause) {
-      throw new TbuildError('NATIVE_MISSING', `the native part ${file} cannot be loaded: ${(cause as Error).message}`, {
-        hint: 'run `node scripts/setup.mjs` in the folder of tbuild; it needs a C compiler (Debian: gcc, libc6-dev)',
-        cause,
-      })
-    }
-  }
+  loaded ??= wrap(load(join(nativeFolder(), 'sys.node')))
   return loaded
+}
+
+function load(file: string): Native {
+  try {
+    // dlopen and not require: a test runner's module registry cannot load native files in every mode.
+    const module = { exports: {} }
+    process.dlopen(module, file)
+    return module.exports as Native
+  } catch (cause) {
+    throw new TbuildError('NATIVE_MISSING', `the native part ${file} cannot be loaded: ${(cause as Error).message}`, {
+      hint: 'run `node scripts/setup.mjs` in the folder of tbuild; it needs a C compiler (Debian: gcc, libc6-dev)',
+      cause,
+    })
+  }
+}
+
+function wrap(native: Native): Sys {
+  const fields = new Float64Array(13)
+  const lookupat = (dirfd: number, path: Name, flags = AT_SYMLINK_NOFOLLOW): SysStat | undefined =>
+    native.statat(dirfd, path, flags, fields) === 0 ? statOf(fields) : undefined
+  return {
+    ...native,
+    lookupat,
+    statat(dirfd, path, flags = AT_SYMLINK_NOFOLLOW) {
+      const errno = native.statat(dirfd, path, flags, fields)
+      if (errno !== 0) throw missing(errno, path)
+      return statOf(fields)
+    },
+    readdir: (fd) => dirents(native.readdir(fd)),
+    listxattrat: (dirfd, path) => split(native.listxattrat(dirfd, path)),
+    copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
+  }
+}
+
+function statOf(fields: Float64Array): SysStat {
+  return {
+    dev: fields[0] as number,
+    ino: fields[1] as number,
+    mode: fields[2] as number,
+    nlink: fields[3] as number,
+    uid: fields[4] as number,
+    gid: fields[5] as number,
+    rdevMajor: fields[6] as number,
+    rdevMinor: fields[7] as number,
+    size: fields[8] as number,
+    mtimeSeconds: fields[9] as number,
+    mtimeNanoseconds: fields[10] as number,
+    ctimeSeconds: fields[11] as number,
+    ctimeNanoseconds: fields[12] as number,
+  }
+}
+
+function missing(errno: number, path: Name): Error {
+  const code = errno === 2 ? 'ENOENT' : 'ENOTDIR'
+  const text = `${code}: ${errno === 2 ? 'no such file or directory' : 'not a directory'}, fstatat '${Buffer.from(path)}'`
+  return Object.assign(new Error(text), { code, errno: -errno, syscall: 'fstatat' })
+}
+
+/** Records of { type: u8, length: u16le, name }. */
+function dirents(records: Buffer): SysDirent[] {
+  const entries: SysDirent[] = []
+  for (let at = 0; at < records.length; ) {
+    const end = at + 3 + records.readUInt16LE(at + 1)
+    entries.push({ type: records[at] as number, name: records.subarray(at + 3, end) })
+    at = end
+  }
+  return entries
+}
+
+/** Names that each end with NUL. */
+function split(list: Buffer | null): Buffer[] {
+  const names: Buffer[] = []
+  if (list === null) return names
+  for (let at = 0; at < list.length; ) {
+    const end = list.indexOf(0, at)
+    names.push(list.subarray(at, end))
+    at = end + 1
+  }
+  return names
 }

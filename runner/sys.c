@@ -1,0 +1,644 @@
+/*
+ * The system calls that Node lacks, as a Node-API addon: `Sys` of src/base/sys.ts. Mechanism only, one function a call, no policy.
+ *
+ * Every function takes (dirfd, path) pairs, paths are bytes and are passed to the kernel unchanged. There is no global state, so the addon
+ * may be loaded by any number of worker threads. A failing call throws an Error with code, errno, syscall (and path), as Node's fs does.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#define MAX_ARGS 8
+/* Room for /proc/self/fd/<n>/<name>. */
+#define PROC_PATH_MAX (PATH_MAX + 32)
+
+typedef struct {
+    napi_env env;
+    napi_value v[MAX_ARGS];
+    bool failed;
+} Args;
+
+typedef struct {
+    char bytes[PATH_MAX];
+    size_t length;
+} Path;
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* The names that the calls below can give; a table, because not every C library has strerrorname_np. */
+static const char *errno_name(int code) {
+#define NAME(constant) case constant: return #constant;
+    switch (code) {
+        NAME(EPERM) NAME(ENOENT) NAME(EINTR) NAME(EIO) NAME(ENXIO) NAME(EBADF) NAME(EAGAIN) NAME(ENOMEM) NAME(EACCES) NAME(EFAULT)
+        NAME(EBUSY) NAME(EEXIST) NAME(EXDEV) NAME(ENODEV) NAME(ENOTDIR) NAME(EISDIR) NAME(EINVAL) NAME(ENFILE) NAME(EMFILE) NAME(ETXTBSY)
+        NAME(EFBIG) NAME(ENOSPC) NAME(ESPIPE) NAME(EROFS) NAME(EMLINK) NAME(ERANGE) NAME(EDEADLK) NAME(ENAMETOOLONG) NAME(ENOLCK)
+        NAME(ENOSYS) NAME(ENOTEMPTY) NAME(ELOOP) NAME(ENODATA) NAME(EOVERFLOW) NAME(EOPNOTSUPP) NAME(ESTALE) NAME(EDQUOT) NAME(E2BIG)
+        NAME(EUCLEAN) NAME(ENOKEY)
+    }
+#undef NAME
+    return "EUNKNOWN";
+}
+
+static void set_string(napi_env env, napi_value object, const char *key, const char *text, size_t length) {
+    napi_value value;
+    napi_create_string_utf8(env, text, length, &value);
+    napi_set_named_property(env, object, key, value);
+}
+
+static napi_value fail(napi_env env, int code, const char *call, const char *path) {
+    char text[PATH_MAX + 256];
+    const char *why = strerror(code);
+    if (path != NULL && path[0] != '\0') snprintf(text, sizeof text, "%s: %s, %s '%s'", errno_name(code), why, call, path);
+    else snprintf(text, sizeof text, "%s: %s, %s", errno_name(code), why, call);
+
+    napi_value message, name, error, number;
+    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
+    napi_create_string_utf8(env, errno_name(code), NAPI_AUTO_LENGTH, &name);
+    napi_create_error(env, name, message, &error);
+    napi_create_int32(env, -code, &number);
+    napi_set_named_property(env, error, "errno", number);
+    set_string(env, error, "syscall", call, NAPI_AUTO_LENGTH);
+    if (path != NULL && path[0] != '\0') set_string(env, error, "path", path, NAPI_AUTO_LENGTH);
+    napi_throw(env, error);
+    return NULL;
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------------------------------------- */
+
+static Args arguments(napi_env env, napi_callback_info info, size_t wanted) {
+    Args args = {.env = env, .failed = false};
+    size_t count = MAX_ARGS;
+    napi_get_cb_info(env, info, &count, args.v, NULL, NULL);
+    if (count < wanted) {
+        napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments for a system call");
+        args.failed = true;
+    }
+    return args;
+}
+
+static double number_of(Args *args, int index) {
+    double value = 0;
+    if (!args->failed && napi_get_value_double(args->env, args->v[index], &value) != napi_ok) {
+        napi_throw_type_error(args->env, "ERR_INVALID_ARG_TYPE", "a number is needed here");
+        args->failed = true;
+    }
+    return value;
+}
+
+static int int_of(Args *args, int index) {
+    return (int)(int64_t)number_of(args, index);
+}
+
+static bool bytes_of(Args *args, int index, const uint8_t **data, size_t *length) {
+    bool typed = false;
+    napi_is_typedarray(args->env, args->v[index], &typed);
+    if (!typed) return false;
+    napi_typedarray_type type;
+    void *start;
+    if (napi_get_typedarray_info(args->env, args->v[index], &type, length, &start, NULL, NULL) != napi_ok) return false;
+    if (type != napi_uint8_array) return false;
+    *data = start;
+    return true;
+}
+
+/* A path or an attribute name: bytes, or a string as UTF-8. A NUL inside would silently cut it for the kernel, so it is refused. */
+static void path_of(Args *args, int index, Path *path) {
+    if (args->failed) return;
+    const uint8_t *data;
+    size_t length = 0;
+    if (bytes_of(args, index, &data, &length)) {
+        if (length < PATH_MAX) memcpy(path->bytes, data, length);
+    } else {
+        if (napi_get_value_string_utf8(args->env, args->v[index], NULL, 0, &length) != napi_ok) {
+            napi_throw_type_error(args->env, "ERR_INVALID_ARG_TYPE", "a path is a Uint8Array or a string");
+            args->failed = true;
+            return;
+        }
+        if (length < PATH_MAX) napi_get_value_string_utf8(args->env, args->v[index], path->bytes, PATH_MAX, &length);
+    }
+    if (length >= PATH_MAX) {
+        fail(args->env, ENAMETOOLONG, "path", NULL);
+        args->failed = true;
+        return;
+    }
+    path->bytes[length] = '\0';
+    path->length = length;
+    if (memchr(path->bytes, '\0', length) != NULL) {
+        fail(args->env, EINVAL, "path with a NUL byte", NULL);
+        args->failed = true;
+    }
+}
+
+static napi_value number_value(napi_env env, double value) {
+    napi_value result;
+    napi_create_double(env, value, &result);
+    return result;
+}
+
+static napi_value bool_value(napi_env env, bool value) {
+    napi_value result;
+    napi_get_boolean(env, value, &result);
+    return result;
+}
+
+static napi_value null_value(napi_env env) {
+    napi_value result;
+    napi_get_null(env, &result);
+    return result;
+}
+
+static napi_value buffer_value(napi_env env, const void *data, size_t length) {
+    napi_value result;
+    if (napi_create_buffer_copy(env, length, data, NULL, &result) != napi_ok) return NULL;
+    return result;
+}
+
+/* Ends a call that returns nothing. */
+static napi_value done(napi_env env, long result, const char *call, const char *path) {
+    return result < 0 ? fail(env, errno, call, path) : NULL;
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------------------------------- */
+
+static napi_value sys_openat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    Path path;
+    int dirfd = int_of(&args, 0), flags = int_of(&args, 2), mode = int_of(&args, 3);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    int fd;
+    do fd = openat(dirfd, path.bytes, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? fail(env, errno, "openat", path.bytes) : number_value(env, fd);
+}
+
+static napi_value sys_openat2(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 5);
+    Path path;
+    int dirfd = int_of(&args, 0);
+    struct open_how how = {0};
+    how.flags = (uint64_t)number_of(&args, 2) | O_CLOEXEC;
+    how.mode = (uint64_t)number_of(&args, 3);
+    how.resolve = (uint64_t)number_of(&args, 4);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    long fd;
+    /* EAGAIN: the kernel could not rule out a race with a rename somewhere; asking again is what openat2(2) advises. */
+    int attempts = 0;
+    do fd = syscall(SYS_openat2, dirfd, path.bytes, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++attempts < 64)));
+    return fd < 0 ? fail(env, errno, "openat2", path.bytes) : number_value(env, (double)fd);
+}
+
+static napi_value sys_close(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 1);
+    int fd = int_of(&args, 0);
+    if (args.failed) return NULL;
+    return done(env, close(fd), "close", NULL);
+}
+
+/*
+ * Numbers in JavaScript are exact to 2^53. overlayfs with xino keeps a layer's index in the top bits of st_ino, so they are folded in below
+ * that bound instead of being rounded away: two inodes would otherwise look like hard links of one another.
+ */
+static double fold_inode(uint64_t inode) {
+    return (double)((inode & ((UINT64_C(1) << 53) - 1)) ^ ((inode >> 53) << 42));
+}
+
+/* statat(dirfd, path, flags, fields: Float64Array(13)): 0, or the errno when nothing is there, for which throwing would be slow. */
+static napi_value sys_statat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    Path path;
+    int dirfd = int_of(&args, 0), flags = int_of(&args, 2);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    napi_typedarray_type type;
+    size_t length;
+    void *data;
+    if (napi_get_typedarray_info(env, args.v[3], &type, &length, &data, NULL, NULL) != napi_ok || type != napi_float64_array || length < 13) {
+        return fail(env, EINVAL, "fstatat", path.bytes);
+    }
+    struct stat st;
+    if (fstatat(dirfd, path.bytes, &st, flags) < 0) {
+        if (errno == ENOENT || errno == ENOTDIR) return number_value(env, errno);
+        return fail(env, errno, "fstatat", path.bytes);
+    }
+    double *fields = data;
+    fields[0] = (double)st.st_dev;
+    fields[1] = fold_inode(st.st_ino);
+    fields[2] = st.st_mode;
+    fields[3] = (double)st.st_nlink;
+    fields[4] = st.st_uid;
+    fields[5] = st.st_gid;
+    fields[6] = major(st.st_rdev);
+    fields[7] = minor(st.st_rdev);
+    fields[8] = (double)st.st_size;
+    fields[9] = (double)st.st_mtim.tv_sec;
+    fields[10] = (double)st.st_mtim.tv_nsec;
+    fields[11] = (double)st.st_ctim.tv_sec;
+    fields[12] = (double)st.st_ctim.tv_nsec;
+    return number_value(env, 0);
+}
+
+/* What getdents64(2) writes; not every C library declares it. */
+struct kernel_dirent {
+    uint64_t d_ino;
+    int64_t d_off;
+    uint16_t d_reclen;
+    uint8_t d_type;
+    char d_name[];
+};
+
+/* readdir(fd): one Buffer of records { u8 d_type, u16le length, name }; src/base/sys.ts cuts it. One allocation for a directory. */
+static napi_value sys_readdir(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 1);
+    int fd = int_of(&args, 0);
+    if (args.failed) return NULL;
+    if (lseek(fd, 0, SEEK_SET) < 0) return fail(env, errno, "lseek", NULL);
+    size_t used = 0, room = 8192;
+    uint8_t *records = malloc(room);
+    char chunk[32768] __attribute__((aligned(8)));
+    napi_value result = NULL;
+    int code = records == NULL ? ENOMEM : 0;
+    while (code == 0) {
+        long count = syscall(SYS_getdents64, fd, chunk, sizeof chunk);
+        if (count < 0) code = errno;
+        if (count <= 0) break;
+        for (long at = 0; at < count;) {
+            const struct kernel_dirent *entry = (const struct kernel_dirent *)(chunk + at);
+            at += entry->d_reclen;
+            size_t length = strlen(entry->d_name);
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+            if (used + length + 3 > room) {
+                uint8_t *larger = realloc(records, room * 2);
+                if (larger == NULL) {
+                    code = ENOMEM;
+                    break;
+                }
+                records = larger;
+                room *= 2;
+            }
+            records[used] = entry->d_type;
+            records[used + 1] = length & 0xff;
+            records[used + 2] = (length >> 8) & 0xff;
+            memcpy(records + used + 3, entry->d_name, length);
+            used += length + 3;
+        }
+    }
+    if (code == 0) result = buffer_value(env, records, used);
+    else fail(env, code, "getdents64", NULL);
+    free(records);
+    return result;
+}
+
+static napi_value sys_readlinkat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 2);
+    Path path;
+    char target[PATH_MAX];
+    int dirfd = int_of(&args, 0);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    ssize_t length = readlinkat(dirfd, path.bytes, target, sizeof target);
+    return length < 0 ? fail(env, errno, "readlinkat", path.bytes) : buffer_value(env, target, (size_t)length);
+}
+
+static napi_value sys_mkdirat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path path;
+    int dirfd = int_of(&args, 0), mode = int_of(&args, 2);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    return done(env, mkdirat(dirfd, path.bytes, mode), "mkdirat", path.bytes);
+}
+
+static napi_value sys_mknodat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 5);
+    Path path;
+    int dirfd = int_of(&args, 0), mode = int_of(&args, 2), high = int_of(&args, 3), low = int_of(&args, 4);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    return done(env, mknodat(dirfd, path.bytes, mode, makedev(high, low)), "mknodat", path.bytes);
+}
+
+static napi_value sys_symlinkat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path target, path;
+    path_of(&args, 0, &target);
+    int dirfd = int_of(&args, 1);
+    path_of(&args, 2, &path);
+    if (args.failed) return NULL;
+    return done(env, symlinkat(target.bytes, dirfd, path.bytes), "symlinkat", path.bytes);
+}
+
+static napi_value sys_linkat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 5);
+    Path from, to;
+    int fromfd = int_of(&args, 0), tofd = int_of(&args, 2), flags = int_of(&args, 4);
+    path_of(&args, 1, &from);
+    path_of(&args, 3, &to);
+    if (args.failed) return NULL;
+    return done(env, linkat(fromfd, from.bytes, tofd, to.bytes, flags), "linkat", to.bytes);
+}
+
+static napi_value sys_unlinkat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path path;
+    int dirfd = int_of(&args, 0), flags = int_of(&args, 2);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    return done(env, unlinkat(dirfd, path.bytes, flags), "unlinkat", path.bytes);
+}
+
+static napi_value sys_renameat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 5);
+    Path from, to;
+    int fromfd = int_of(&args, 0), tofd = int_of(&args, 2), flags = int_of(&args, 4);
+    path_of(&args, 1, &from);
+    path_of(&args, 3, &to);
+    if (args.failed) return NULL;
+    return done(env, syscall(SYS_renameat2, fromfd, from.bytes, tofd, to.bytes, flags), "renameat2", to.bytes);
+}
+
+/* ---- metadata -------------------------------------------------------------------------------------------------------------------------- */
+
+static napi_value sys_chownat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    Path path;
+    int dirfd = int_of(&args, 0);
+    uid_t uid = (uid_t)(int64_t)number_of(&args, 2);
+    gid_t gid = (gid_t)(int64_t)number_of(&args, 3);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    return done(env, fchownat(dirfd, path.bytes, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH), "fchownat", path.bytes);
+}
+
+static napi_value sys_fchmod(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 2);
+    int fd = int_of(&args, 0), mode = int_of(&args, 1);
+    if (args.failed) return NULL;
+    return done(env, fchmod(fd, mode), "fchmod", NULL);
+}
+
+static napi_value sys_chmodat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path path;
+    int dirfd = int_of(&args, 0), mode = int_of(&args, 2);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    /* The C library opens with O_PATH and refuses a symlink where the kernel has no fchmodat2. */
+    int result = path.length == 0 ? fchmod(dirfd, mode) : fchmodat(dirfd, path.bytes, mode, AT_SYMLINK_NOFOLLOW);
+    return done(env, result, "fchmodat", path.bytes);
+}
+
+static napi_value sys_utimesat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    Path path;
+    int dirfd = int_of(&args, 0);
+    struct timespec time = {.tv_sec = (time_t)number_of(&args, 2), .tv_nsec = (long)number_of(&args, 3)};
+    struct timespec times[2] = {time, time};
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    int result = path.length == 0 ? futimens(dirfd, times) : utimensat(dirfd, path.bytes, times, AT_SYMLINK_NOFOLLOW);
+    return done(env, result, "utimensat", path.bytes);
+}
+
+/*
+ * No *xattrat(2) before Linux 6.13: the directory is reached by its magic link in /proc and the l*xattr calls do not follow the last
+ * component. An empty path means the descriptor itself, which the following variants reach (the magic link ends there, even for O_PATH).
+ */
+static bool xattr_path(int dirfd, const Path *path, char *out) {
+    if (dirfd == AT_FDCWD) snprintf(out, PROC_PATH_MAX, "%s", path->bytes);
+    else if (path->length == 0) snprintf(out, PROC_PATH_MAX, "/proc/self/fd/%d", dirfd);
+    else snprintf(out, PROC_PATH_MAX, "/proc/self/fd/%d/%s", dirfd, path->bytes);
+    return path->length == 0;
+}
+
+static bool no_xattrs(int code) {
+    return code == ENOTSUP || code == EOPNOTSUPP;
+}
+
+/* listxattrat(dirfd, path): the kernel's list, names ended by NUL; src/base/sys.ts cuts it. Null when there are none. */
+static napi_value sys_listxattrat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 2);
+    Path path;
+    char full[PROC_PATH_MAX];
+    int dirfd = int_of(&args, 0);
+    path_of(&args, 1, &path);
+    if (args.failed) return NULL;
+    bool follow = xattr_path(dirfd, &path, full);
+    char names[4096];
+    ssize_t length = follow ? listxattr(full, names, sizeof names) : llistxattr(full, names, sizeof names);
+    if (length == 0 || (length < 0 && no_xattrs(errno))) return null_value(env);
+    if (length > 0) return buffer_value(env, names, (size_t)length);
+    if (errno != ERANGE) return fail(env, errno, "listxattr", path.bytes);
+    char *large = malloc(XATTR_LIST_MAX);
+    if (large == NULL) return fail(env, ENOMEM, "listxattr", path.bytes);
+    length = follow ? listxattr(full, large, XATTR_LIST_MAX) : llistxattr(full, large, XATTR_LIST_MAX);
+    napi_value result = length < 0 ? fail(env, errno, "listxattr", path.bytes) : buffer_value(env, large, (size_t)length);
+    free(large);
+    return result;
+}
+
+static napi_value sys_getxattrat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path path, name;
+    char full[PROC_PATH_MAX];
+    int dirfd = int_of(&args, 0);
+    path_of(&args, 1, &path);
+    path_of(&args, 2, &name);
+    if (args.failed) return NULL;
+    bool follow = xattr_path(dirfd, &path, full);
+    char small[1024];
+    ssize_t length = follow ? getxattr(full, name.bytes, small, sizeof small) : lgetxattr(full, name.bytes, small, sizeof small);
+    if (length >= 0) return buffer_value(env, small, (size_t)length);
+    if (errno == ENODATA || no_xattrs(errno)) return null_value(env);
+    if (errno != ERANGE) return fail(env, errno, "getxattr", path.bytes);
+    char *large = malloc(XATTR_SIZE_MAX);
+    if (large == NULL) return fail(env, ENOMEM, "getxattr", path.bytes);
+    length = follow ? getxattr(full, name.bytes, large, XATTR_SIZE_MAX) : lgetxattr(full, name.bytes, large, XATTR_SIZE_MAX);
+    napi_value result = length < 0 ? fail(env, errno, "getxattr", path.bytes) : buffer_value(env, large, (size_t)length);
+    free(large);
+    return result;
+}
+
+static napi_value sys_setxattrat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    Path path, name;
+    char full[PROC_PATH_MAX];
+    const uint8_t *value;
+    size_t length;
+    int dirfd = int_of(&args, 0);
+    path_of(&args, 1, &path);
+    path_of(&args, 2, &name);
+    if (args.failed) return NULL;
+    if (!bytes_of(&args, 3, &value, &length)) return fail(env, EINVAL, "setxattr", path.bytes);
+    bool follow = xattr_path(dirfd, &path, full);
+    int result = follow ? setxattr(full, name.bytes, value, length, 0) : lsetxattr(full, name.bytes, value, length, 0);
+    return done(env, result, "setxattr", path.bytes);
+}
+
+static napi_value sys_removexattrat(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 3);
+    Path path, name;
+    char full[PROC_PATH_MAX];
+    int dirfd = int_of(&args, 0);
+    path_of(&args, 1, &path);
+    path_of(&args, 2, &name);
+    if (args.failed) return NULL;
+    bool follow = xattr_path(dirfd, &path, full);
+    return done(env, follow ? removexattr(full, name.bytes) : lremovexattr(full, name.bytes), "removexattr", path.bytes);
+}
+
+/* ---- content --------------------------------------------------------------------------------------------------------------------------- */
+
+/* Bytes at `offset` by read and write, for file systems between which copy_file_range does not work. */
+static ssize_t copy_by_hand(int from, int to, off_t offset, size_t length) {
+    char block[65536];
+    ssize_t got = pread(from, block, length < sizeof block ? length : sizeof block, offset);
+    for (ssize_t put = 0; got > 0 && put < got;) {
+        ssize_t count = pwrite(to, block + put, (size_t)(got - put), offset + put);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return -1;
+        put += count;
+    }
+    return got;
+}
+
+/* Below this a read and a write are cheaper than the kernel's splice machinery. */
+#define SMALL 65536
+
+static ssize_t copy_some(int from, int to, off_t offset, size_t length, bool *by_hand) {
+    if (!*by_hand && length > SMALL) {
+        loff_t in = offset, out = offset;
+        ssize_t count = copy_file_range(from, &in, to, &out, length, 0);
+        /* 0 is what some file systems (procfs, FUSE) answer instead of an error. */
+        if (count > 0) return count;
+        if (count < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM && errno != EINTR) return -1;
+        *by_hand = true;
+    }
+    return copy_by_hand(from, to, offset, length);
+}
+
+/*
+ * copyFile(from, to, offset, limit): copies up to `limit` bytes from `offset` on, holes left out, and returns the offset reached. The file is
+ * complete when that is the size of the source. Large files are copied in several calls, so that the event loop goes on.
+ */
+static napi_value sys_copyfile(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 4);
+    int from = int_of(&args, 0), to = int_of(&args, 1);
+    off_t offset = (off_t)number_of(&args, 2), limit = (off_t)number_of(&args, 3);
+    if (args.failed) return NULL;
+    struct stat st;
+    if (fstat(from, &st) < 0) return fail(env, errno, "fstat", NULL);
+    if (offset == 0 && st.st_size > SMALL && ioctl(to, FICLONE, from) == 0) return number_value(env, (double)st.st_size);
+    off_t end = st.st_size - offset < limit ? st.st_size : offset + limit;
+    bool sparse = (off_t)st.st_blocks * 512 < st.st_size;
+    bool by_hand = false;
+    while (offset < end) {
+        off_t stop = end;
+        if (sparse) {
+            off_t data = lseek(from, offset, SEEK_DATA);
+            if (data < 0 && errno == ENXIO) data = st.st_size;
+            if (data >= end) {
+                offset = data;
+                break;
+            }
+            if (data > offset) offset = data;
+            off_t hole = lseek(from, offset, SEEK_HOLE);
+            if (hole > offset && hole < end) stop = hole;
+        }
+        ssize_t count = copy_some(from, to, offset, (size_t)(stop - offset), &by_hand);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return fail(env, errno, "copy_file_range", NULL);
+        if (count == 0) return fail(env, EIO, "copy_file_range: the source shrank", NULL);
+        offset += count;
+    }
+    if (sparse && offset >= st.st_size && ftruncate(to, st.st_size) < 0) return fail(env, errno, "ftruncate", NULL);
+    return number_value(env, (double)offset);
+}
+
+static napi_value sys_flock(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 2);
+    int fd = int_of(&args, 0), operation = int_of(&args, 1);
+    if (args.failed) return NULL;
+    int result;
+    do result = flock(fd, operation);
+    while (result < 0 && errno == EINTR);
+    if (result < 0 && errno == EWOULDBLOCK) return bool_value(env, false);
+    return result < 0 ? fail(env, errno, "flock", NULL) : bool_value(env, true);
+}
+
+static napi_value sys_fsync(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 1);
+    int fd = int_of(&args, 0);
+    if (args.failed) return NULL;
+    return done(env, fsync(fd), "fsync", NULL);
+}
+
+static napi_value sys_syncfs(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 1);
+    int fd = int_of(&args, 0);
+    if (args.failed) return NULL;
+    return done(env, syncfs(fd), "syncfs", NULL);
+}
+
+static napi_value sys_umask(napi_env env, napi_callback_info info) {
+    Args args = arguments(env, info, 1);
+    int mask = int_of(&args, 0);
+    if (args.failed) return NULL;
+    return number_value(env, umask((mode_t)mask));
+}
+
+/* ---- module ---------------------------------------------------------------------------------------------------------------------------- */
+
+#define FUNCTION(name, callback) {name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL}
+
+NAPI_MODULE_INIT() {
+    const napi_property_descriptor functions[] = {
+        FUNCTION("openat", sys_openat),
+        FUNCTION("openat2", sys_openat2),
+        FUNCTION("close", sys_close),
+        FUNCTION("statat", sys_statat),
+        FUNCTION("readdir", sys_readdir),
+        FUNCTION("readlinkat", sys_readlinkat),
+        FUNCTION("mkdirat", sys_mkdirat),
+        FUNCTION("mknodat", sys_mknodat),
+        FUNCTION("symlinkat", sys_symlinkat),
+        FUNCTION("linkat", sys_linkat),
+        FUNCTION("unlinkat", sys_unlinkat),
+        FUNCTION("renameat", sys_renameat),
+        FUNCTION("chownat", sys_chownat),
+        FUNCTION("fchmod", sys_fchmod),
+        FUNCTION("chmodat", sys_chmodat),
+        FUNCTION("utimesat", sys_utimesat),
+        FUNCTION("listxattrat", sys_listxattrat),
+        FUNCTION("getxattrat", sys_getxattrat),
+        FUNCTION("setxattrat", sys_setxattrat),
+        FUNCTION("removexattrat", sys_removexattrat),
+        FUNCTION("copyFile", sys_copyfile),
+        FUNCTION("flock", sys_flock),
+        FUNCTION("fsync", sys_fsync),
+        FUNCTION("syncfs", sys_syncfs),
+        FUNCTION("umask", sys_umask),
+    };
+    napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
+    return exports;
+}
