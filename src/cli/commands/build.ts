@@ -1,0 +1,63 @@
+import { errorCode, TbuildError } from '../../base/errors.ts'
+import type { BuildHooks, BuildResult } from '../../build-options.ts'
+import { writeAtomically } from '../files.ts'
+import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
+import { buildOptions } from '../options/build.ts'
+import type { BuildCommandFlags, Io } from '../program.ts'
+import { openDisplay, progressMode } from '../progress/display.ts'
+import { usage } from '../usage.ts'
+
+/** `tbuild build`: builds, shows progress on stderr, writes the result files; returns the exit status. */
+export async function buildCommand(
+  context: string,
+  flags: BuildCommandFlags,
+  { io, warnings }: { io: Io; warnings: readonly string[] },
+): Promise<number> {
+  const options = buildOptions(context, flags, io.env)
+  const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
+  if (toStdout && io.stdout.isTTY)
+    throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
+  if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
+  const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
+  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
+  let failed = true
+  try {
+    for (const message of warnings) display.event({ type: 'warning', rule: 'IgnoredOption', message })
+    const readsStdin = context === '-' || options.file === '-'
+    const hooks: BuildHooks = {
+      onEvent: (event) => display.event(event),
+      signal: interrupt.signal,
+      stdout: (data) => writeAll(io.stdout, data),
+    }
+    const { build } = await import('../../build.ts')
+    const result = await build(readsStdin ? { ...options, stdin: io.stdin } : options, hooks)
+    failed = false
+    await writeResults(result, flags)
+    display.close(false)
+    if (flags.quiet) io.stdout.write(result.images.map((image) => `${image.configDigest}\n`).join(''))
+    return 0
+  } catch (error) {
+    display.close(failed)
+    if (errorCode(error) === 'CANCELED' || (interrupt.signal.aborted && errorCode(error) === 'ABORT_ERR')) {
+      throw new TbuildError('CANCELED', 'the build was canceled', { exitCode: CANCELED_STATUS })
+    }
+    throw error
+  } finally {
+    interrupt.release()
+  }
+}
+
+async function writeResults(result: BuildResult, flags: BuildCommandFlags): Promise<void> {
+  if (flags.iidfile !== undefined) await writeAtomically(flags.iidfile, result.images.map((image) => image.configDigest).join('\n'))
+  if (flags.metadataFile !== undefined) await writeAtomically(flags.metadataFile, `${JSON.stringify(result.metadata, null, 2)}\n`)
+}
+
+/** Waits for the reader: an archive is larger than memory. */
+function writeAll(stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(data, (error) => {
+      if (error) reject(new TbuildError('OUTPUT_WRITE', `cannot write to standard output: ${error.message}`, { cause: error }))
+      else resolve()
+    })
+  })
+}

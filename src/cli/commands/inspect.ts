@@ -1,0 +1,28 @@
+import type { ImageConfigFile } from '../../base/oci.ts'
+import type { Io, ListFlags } from '../program.ts'
+import { findImage, type NamedImage, openView } from './store.ts'
+
+/** `tbuild inspect IMAGE` */
+export async function inspectCommand(wanted: string, flags: ListFlags, io: Io): Promise<number> {
+  const view = await openView(flags.root, io.env)
+  const image = await findImage(view, wanted)
+  if (flags.quiet) io.stdout.write(`${image.record.config}\n`)
+  else io.stdout.write(`${JSON.stringify([inspection(image, await view.config(image.record))], null, 4)}\n`)
+  return 0
+}
+
+/** The members of `docker image inspect` that an image without a daemon has. */
+export function inspection({ record, names }: NamedImage, config: ImageConfigFile): Record<string, unknown> {
+  return {
+    Id: record.config,
+    RepoTags: names,
+    Created: config.created ?? record.created,
+    Author: config.author ?? '',
+    Architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { Variant: config.variant }),
+    Os: config.os,
+    Size: record.size,
+    Config: config.config ?? {},
+    RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
+  }
+}

@@ -1,0 +1,61 @@
+import { TbuildError } from '../../base/errors.ts'
+import type { ImageConfigFile } from '../../base/oci.ts'
+import type { ImageRecord, LayerId } from '../../store/types.ts'
+
+/** What the read-only commands need of a store. */
+export interface StoreView {
+  images(): Promise<ImageRecord[]>
+  config(record: ImageRecord): Promise<ImageConfigFile>
+  /** Bytes of a layer's files; undefined when not known. */
+  layerSize(id: LayerId): Promise<number | undefined>
+}
+
+/** One image of the store and all its names. */
+export interface NamedImage {
+  readonly record: ImageRecord
+  readonly names: readonly string[]
+}
+
+/** A config is small; this bounds what a damaged store can make us read. */
+const MAX_CONFIG = 8 * 1024 * 1024
+
+export async function openView(root: string | undefined, env: NodeJS.ProcessEnv): Promise<StoreView> {
+  const { openStore, storeRoot } = await import('../../store/store.ts')
+  const store = await openStore(root ?? storeRoot(env))
+  return {
+    images: () => store.images.list(),
+    config: async (record) => JSON.parse((await store.blobs.read(record.config, MAX_CONFIG)).toString('utf8')) as ImageConfigFile,
+    layerSize: async (id) => (await store.layers.info(id))?.size,
+  }
+}
+
+/** By name (`busybox`, `busybox:latest`, `docker.io/library/busybox:latest`) or by the beginning of its id. */
+export async function findImage(view: Pick<StoreView, 'images'>, wanted: string): Promise<NamedImage> {
+  const records = await view.images()
+  const name = familiarName(wanted)
+  const byName = records.find((record) => familiarName(record.name) === name)
+  const hex = wanted.replace(/^sha256:/, '')
+  const byId = /^[0-9a-f]{4,64}$/.test(hex) ? records.filter((record) => record.config.slice('sha256:'.length).startsWith(hex)) : []
+  const ids = new Set(byId.map((record) => record.config))
+  if (byName === undefined && ids.size > 1) {
+    throw new TbuildError('IMAGE_AMBIGUOUS', `more than one image begins with ${wanted}`, { hint: 'give more digits of the id' })
+  }
+  const record = byName ?? byId[0]
+  if (record === undefined) {
+    throw new TbuildError('IMAGE_NOT_FOUND', `no such image in the store: ${wanted}`, { hint: '`tbuild images` lists what is there' })
+  }
+  const names = records.filter((other) => other.config === record.config).map((other) => familiarName(other.name))
+  return { record, names }
+}
+
+/** `docker.io/library/busybox:latest` → `busybox:latest`; a name without a tag gets `:latest`. */
+export function familiarName(name: string): string {
+  const short = name.replace(/^docker\.io\/(?:library\/)?/, '')
+  return /[:@][^/]*$/.test(short) ? short : `${short}:latest`
+}
+
+/** `app:1` → [`app`, `1`]; the port of a registry is no tag. */
+export function splitName(name: string): { repository: string; tag: string } {
+  const match = /^(.*?)(?::([^/:@]+))?(?:@.*)?$/.exec(familiarName(name))
+  return { repository: match?.[1] ?? name, tag: match?.[2] ?? '<none>' }
+}

@@ -1,0 +1,27 @@
+import { normalizeSwitches } from './options/arguments.ts'
+import { asUsage, type Handlers, type Io, ignoredOptions, isInformation, program } from './program.ts'
+import { reportError } from './report.ts'
+import { version } from './version.ts'
+
+/** Runs the command line and returns the exit status. Everything heavy is imported by the command that needs it. */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  let status = 0
+  try {
+    const normalized = normalizeSwitches(args)
+    const handlers: Handlers = {
+      build: async (context, flags) =>
+        (await import('./commands/build.ts')).buildCommand(context, flags, { io, warnings: ignoredOptions(normalized) }),
+      images: async (flags) => (await import('./commands/images.ts')).imagesCommand(flags, io),
+      inspect: async (image, flags) => (await import('./commands/inspect.ts')).inspectCommand(image, flags, io),
+      history: async (image, flags) => (await import('./commands/history.ts')).historyCommand(image, flags, io),
+    }
+    const command = program(version(), handlers, (result) => {
+      status = result
+    })
+    await command.parseAsync(normalized, { from: 'user' })
+    return status
+  } catch (error) {
+    if (isInformation(error)) return 0
+    return reportError(asUsage(error), io)
+  }
+}

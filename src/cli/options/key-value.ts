@@ -1,0 +1,60 @@
+import { unsupported, usage } from '../usage.ts'
+
+/** `--build-arg K=V` and `--build-arg K`, whose value comes from the environment later (A10). The last of a name wins. */
+export function buildArgs(values: readonly string[]): Record<string, string | undefined> {
+  const args: Record<string, string | undefined> = Object.create(null)
+  for (const text of values) {
+    const [key, value] = split(text)
+    if (key === '') throw usage(`invalid --build-arg ${JSON.stringify(text)}: the name is empty`, 'write --build-arg NAME=VALUE')
+    args[key] = value
+  }
+  return args
+}
+
+/** `--label K=V`; a label without `=` is empty, as docker's. */
+export function labels(values: readonly string[]): Record<string, string> {
+  const result: Record<string, string> = Object.create(null)
+  for (const text of values) {
+    const [key, value] = split(text)
+    if (key === '') throw usage(`invalid --label ${JSON.stringify(text)}: the name is empty`, 'write --label NAME=VALUE')
+    result[key] = value ?? ''
+  }
+  return result
+}
+
+/** `--build-context NAME=VALUE`. */
+export function buildContexts(values: readonly string[]): Record<string, string> {
+  const result: Record<string, string> = Object.create(null)
+  for (const text of values) {
+    const [key, value] = split(text)
+    if (key === '' || value === undefined || value === '') {
+      throw usage(
+        `invalid --build-context ${JSON.stringify(text)}: expected NAME=VALUE`,
+        'VALUE is a directory, docker-image://REF, oci-layout://DIR[:TAG] or a URL',
+      )
+    }
+    result[key] = value
+  }
+  return result
+}
+
+const LEVEL = /^([a-z-]+(?:,[a-z-]+)*)(?:\[[A-Za-z0-9_/-]+\])?:(.+)$/
+
+/** `--annotation [manifest:]KEY=VALUE`. Annotations of an index or of a descriptor are refused: only manifests carry them. */
+export function annotations(values: readonly string[]): Record<string, string> {
+  const result: Record<string, string> = Object.create(null)
+  for (const text of values) {
+    const [written, value] = split(text)
+    const match = LEVEL.exec(written)
+    const key = match ? match[2] : written
+    if (!key || value === undefined) throw usage(`invalid --annotation ${JSON.stringify(text)}: expected KEY=VALUE`)
+    if (match && match[1] !== 'manifest') throw unsupported(`--annotation for ${match[1]}`, 'only annotations of the manifest are written')
+    result[key] = value
+  }
+  return result
+}
+
+function split(text: string): [string, string | undefined] {
+  const equals = text.indexOf('=')
+  return equals === -1 ? [text, undefined] : [text.slice(0, equals), text.slice(equals + 1)]
+}

@@ -1,0 +1,170 @@
+import { Command, CommanderError, Option } from 'commander'
+import { isTbuildError } from '../base/errors.ts'
+import type { BuildFlags } from './options/build.ts'
+import { IGNORED, REFUSED } from './options/ignored.ts'
+import { unsupported, usage } from './usage.ts'
+
+/** What the commands share: where to write, and where the process comes from. */
+export interface Io {
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** Each command is one file, loaded when it is asked for; it returns the exit status. */
+export interface Handlers {
+  build(context: string, flags: BuildCommandFlags): Promise<number>
+  images(flags: ListFlags): Promise<number>
+  inspect(image: string, flags: ListFlags): Promise<number>
+  history(image: string, flags: HistoryFlags): Promise<number>
+}
+
+export interface BuildCommandFlags extends BuildFlags {
+  progress?: string
+  quiet?: boolean
+  iidfile?: string
+  metadataFile?: string
+}
+
+export interface ListFlags {
+  format?: string
+  quiet?: boolean
+  root?: string
+}
+
+export interface HistoryFlags extends ListFlags {
+  trunc: boolean
+}
+
+const collect = (value: string, previous: string[]): string[] => [...previous, value]
+
+const BUILD_HELP = `
+CONTEXT is a directory, a URL, or - for a tar (or a Dockerfile) on standard input.
+
+Examples:
+  tbuild -t app:dev .
+  tbuild -f docker/Dockerfile --target test --build-arg VERSION=1.2 .
+  tbuild -o type=oci,dest=app.tar .            an OCI image as one file
+  tbuild -o type=docker,dest=- . | docker load
+  tbuild -o out .                              the files of the last stage as a directory`
+
+/** Describes the command line; parsing it calls one of the handlers. Throws TbuildError USAGE (exit status 2). */
+export function program(version: string, handlers: Handlers, done: (status: number) => void): Command {
+  const top = new Command('tbuild')
+    .description('Builds Dockerfiles as BuildKit does, without a daemon.')
+    .version(version, '-v, --version', 'print the version')
+    .helpCommand('help [command]', 'print the help of a command')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+  addBuild(top, handlers, done)
+  const images = top.command('images').alias('ls').description('list the images of the store')
+  list(images).action(async (flags: ListFlags) => done(await handlers.images(flags)))
+  const inspect = top.command('inspect').argument('<image>', 'a name or an id').description('print an image as JSON')
+  list(inspect).action(async (image: string, flags: ListFlags) => done(await handlers.inspect(image, flags)))
+  const history = top
+    .command('history')
+    .argument('<image>', 'a name or an id')
+    .description('print how an image was made, newest step first')
+  list(history)
+    .option('--no-trunc', 'do not shorten the commands')
+    .action(async (image: string, flags: HistoryFlags) => done(await handlers.history(image, flags)))
+  return top
+}
+
+function list(command: Command): Command {
+  return command
+    .option('--format <format>', 'table or json', 'table')
+    .option('-q, --quiet', 'print ids only')
+    .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
+    .allowExcessArguments(false)
+}
+
+function addBuild(top: Command, handlers: Handlers, done: (status: number) => void): void {
+  const build = top
+    .command('build', { isDefault: true })
+    .description('build an image (the default command)')
+    .argument('<context>', 'a directory, a URL or -')
+    .allowExcessArguments(false)
+    .addHelpText('after', BUILD_HELP)
+  addImageOptions(build)
+  addRunOptions(build)
+  addResultOptions(build)
+  for (const { flags } of IGNORED) build.addOption(new Option(flags).hideHelp())
+  for (const { flags } of REFUSED) build.addOption(new Option(flags).hideHelp())
+  build.action(async (context: string, flags: BuildCommandFlags) => {
+    refuse(build)
+    done(await handlers.build(context, flags))
+  })
+}
+
+function addImageOptions(build: Command): void {
+  build
+    .option('-f, --file <path>', 'the Dockerfile, or - (default: Dockerfile in the context)')
+    .option('-t, --tag <name>', 'name of the image, NAME[:TAG]; may be given several times', collect, [])
+    .option('--target <stage>', 'the stage to build (default: the last)')
+    .option('--build-arg <name[=value]>', 'value of an ARG; without =VALUE from the environment', collect, [])
+    .option('--build-context <name=value>', 'a named context: a directory, docker-image://REF, oci-layout://DIR or a URL', collect, [])
+    .option('--label <name=value>', 'label of the image', collect, [])
+    .option('--annotation <name=value>', 'annotation of the manifest', collect, [])
+    .option('--platform <list>', 'os/arch[/variant] to build for', collect, [])
+    .option('--pull', 'ask the registry for newer base images')
+    .option('--no-cache', 'run every step')
+    .option('--no-cache-filter <stages>', 'run every step of these stages', collect, [])
+}
+
+function addRunOptions(build: Command): void {
+  build
+    .option('--network <mode>', 'network of RUN steps: default, none or host')
+    .option('--add-host <host:ip>', 'line for /etc/hosts of RUN steps', collect, [])
+    .option('--secret <spec>', 'id=ID[,src=FILE|,env=NAME]', collect, [])
+    .option('--ssh <spec>', 'default or ID[=SOCKET|KEY]', collect, [])
+    .option('--allow <entitlement>', 'network.host or security.insecure', collect, [])
+    .option('--shm-size <bytes>', 'size of /dev/shm in RUN steps')
+    .option('--ulimit <name=soft[:hard]>', 'limit of RUN steps', collect, [])
+    .option('--cgroup-parent <path>', 'cgroup of RUN steps')
+    .option('--jobs <n>', 'steps at once (default: the number of processors)')
+}
+
+function addResultOptions(build: Command): void {
+  build
+    .option('-o, --output <spec>', 'type=oci|docker|local|tar|image,dest=PATH|-; DIR; or - for a tar of the files', collect, [])
+    .option('--push', 'push the image to the registry of its tags')
+    .option('--iidfile <file>', 'write the id of the image to a file')
+    .option('--metadata-file <file>', 'write what was built to a file, as JSON')
+    .addOption(new Option('--progress <mode>', 'how to show progress').choices(['auto', 'tty', 'plain', 'rawjson', 'quiet', 'none']))
+    .option('-q, --quiet', 'print nothing but the id of the image')
+    .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
+    .addOption(new Option('--provenance <value>').hideHelp())
+    .addOption(new Option('--sbom <value>').hideHelp())
+}
+
+function refuse(build: Command): void {
+  for (const { flags, hint } of REFUSED) {
+    const option = new Option(flags)
+    if (build.getOptionValueSource(option.attributeName()) === 'cli') throw unsupported(`--${option.name()}`, hint)
+  }
+}
+
+/** Warnings for the options that were given and mean nothing here. */
+export function ignoredOptions(args: readonly string[]): string[] {
+  return IGNORED.flatMap(({ flags, reason }) => {
+    const { long, short } = new Option(flags)
+    const given = args.some((arg) => arg === long || arg.startsWith(`${long}=`) || (short !== undefined && arg === short))
+    return given ? [`${long} has no effect: ${reason}`] : []
+  })
+}
+
+/** Commander's own errors as ours. Help and version are printed by it and end with 0. */
+export function asUsage(error: unknown): unknown {
+  if (!(error instanceof CommanderError) || isTbuildError(error)) return error
+  const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
+  const hint = suggestion === undefined ? 'run `tbuild --help` for the options' : suggestion.replace(/^\((.*)\)$/, '$1')
+  return usage(message, hint)
+}
+
+/** True for the way commander says that it printed help or the version. */
+export function isInformation(error: unknown): boolean {
+  return error instanceof CommanderError && error.exitCode === 0
+}

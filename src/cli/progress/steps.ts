@@ -1,0 +1,83 @@
+import type { BuildEvent } from '../../base/events.ts'
+import { oneLine, plainLine } from '../text.ts'
+import { LineSplitter } from './lines.ts'
+
+/** What the terminal shows of a step. */
+export interface StepView {
+  readonly name: string
+  state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'canceled'
+  started: number
+  ended: number
+  /** The last lines of its output. */
+  readonly tail: string[]
+  /** Transfers that are under way, by item. */
+  readonly transfers: Map<string, { current: number; total: number | undefined }>
+}
+
+const TAIL = 6
+
+/** Folds events into the state of all steps. */
+export class StepBook {
+  readonly steps = new Map<string, StepView>()
+  readonly warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
+  private readonly splitters = new Map<string, LineSplitter>()
+
+  /** Returns the step that this event ended. */
+  apply(event: BuildEvent): StepView | undefined {
+    if (event.type === 'vertex') {
+      const view: StepView = { name: oneLine(event.name), state: 'waiting', started: 0, ended: 0, tail: [], transfers: new Map() }
+      this.steps.set(event.id, view)
+      this.splitters.set(event.id, new LineSplitter())
+      return undefined
+    }
+    if (event.type === 'warning') this.warnings.push(event)
+    if (event.type === 'warning' || event.type === 'notice') return undefined
+    const step = this.steps.get(event.id)
+    return step && this.applyTo(step, event)
+  }
+
+  running(): StepView[] {
+    return [...this.steps.values()].filter((step) => step.state === 'running')
+  }
+
+  count(state: StepView['state']): number {
+    let count = 0
+    for (const step of this.steps.values()) if (step.state === state) count += 1
+    return count
+  }
+
+  private applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' }>): StepView | undefined {
+    switch (event.type) {
+      case 'started':
+        step.state = 'running'
+        step.started = event.time
+        return undefined
+      case 'log':
+        this.keep(step, this.splitters.get(event.id)?.push(event.stream, event.data) ?? [])
+        return undefined
+      case 'progress':
+        if (event.done) step.transfers.delete(event.item)
+        else step.transfers.set(event.item, { current: event.current, total: event.total })
+        return undefined
+      case 'done':
+        step.state = event.cached ? 'cached' : 'done'
+        break
+      case 'failed':
+        step.state = event.canceled ? 'canceled' : 'failed'
+        break
+    }
+    step.ended = event.time
+    if (step.started === 0) step.started = event.time
+    step.transfers.clear()
+    this.keep(step, this.splitters.get(event.id)?.end() ?? [])
+    return step
+  }
+
+  private keep(step: StepView, lines: readonly string[]): void {
+    for (const line of lines) {
+      const shown = plainLine(line).replaceAll('\t', '  ')
+      if (shown !== '') step.tail.push(shown)
+    }
+    if (step.tail.length > TAIL) step.tail.splice(0, step.tail.length - TAIL)
+  }
+}

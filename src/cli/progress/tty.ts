@@ -1,0 +1,76 @@
+import type { Ora } from 'ora'
+import type { BuildEvent } from '../../base/events.ts'
+import { oneLine } from '../text.ts'
+import type { Display, Screen } from './display.ts'
+import { finished, frame, painter, summary } from './frame.ts'
+import { StepBook } from './steps.ts'
+import { warningLines } from './warnings.ts'
+
+/** A build that ends sooner shows no spinner, and does not pay for loading one. */
+const QUIET_MILLISECONDS = 150
+
+/** One line for each running step with its time and its last output below; ended steps scroll away above. */
+export function ttyDisplay(screen: Screen, env: NodeJS.ProcessEnv): Display {
+  return new Terminal(screen, env)
+}
+
+class Terminal implements Display {
+  private readonly screen: Screen
+  private readonly env: NodeJS.ProcessEnv
+  private readonly book = new StepBook()
+  private readonly begun = Date.now()
+  private readonly timer: NodeJS.Timeout
+  private spinner: Ora | undefined
+  private closed = false
+
+  constructor(screen: Screen, env: NodeJS.ProcessEnv) {
+    this.screen = screen
+    this.env = env
+    this.timer = setTimeout(() => void this.spin(), QUIET_MILLISECONDS)
+  }
+
+  event(event: BuildEvent): void {
+    const ended = this.book.apply(event)
+    if (ended) this.above(finished(ended, this.columns(), painter(this.env)))
+    if (event.type === 'notice') this.above(oneLine(event.message))
+  }
+
+  close(failed: boolean): void {
+    this.closed = true
+    clearTimeout(this.timer)
+    this.spinner?.stop()
+    if (failed) return
+    const lines = [summary(this.book, Date.now() - this.begun), ...warningLines(this.book.warnings)]
+    this.screen.write(`${lines.join('\n')}\n`)
+  }
+
+  private async spin(): Promise<void> {
+    const { default: ora } = await import('ora')
+    if (this.closed) return
+    this.spinner = ora({
+      stream: this.screen as NodeJS.WriteStream,
+      // Ctrl-C must reach us as a signal, and stdin may be the context.
+      discardStdin: false,
+      isEnabled: true,
+      text: 'Building',
+      suffixText: () => this.frame(),
+    }).start()
+  }
+
+  private frame(): string {
+    const size = { columns: this.columns(), rows: this.screen.rows ?? 24 }
+    const lines = frame(this.book, Date.now(), size, painter(this.env))
+    return lines.length === 0 ? '' : `\n${lines.join('\n')}`
+  }
+
+  /** A line that stays, above the moving part. */
+  private above(line: string): void {
+    this.spinner?.clear()
+    this.screen.write(`${line}\n`)
+    if (this.spinner?.isSpinning) this.spinner.render()
+  }
+
+  private columns(): number {
+    return Math.max(20, this.screen.columns ?? 80)
+  }
+}
