@@ -1,0 +1,5 @@
+/** What scripts/build.mjs makes of the .ne files. */
+declare module '*/generated/word.js' {
+  const rules: import('nearley').CompiledRules
+  export default rules
+}
