@@ -15,7 +15,7 @@ export interface Snapshotter {
   discard(active: ActiveLayer): Promise<void>
   has(id: LayerId): Promise<boolean>
   info(id: LayerId): Promise<LayerInfo | undefined>
-  /** Merges into info.json; works for a layer that is only known, not there. */
+  /** Merges into what is known; works for a layer that is only known, not there. */
   update(id: LayerId, info: LayerInfo): Promise<void>
   /** The fs directories, bottom first; SNAPSHOT_MISSING when one is not there. */
   directories(snapshot: Snapshot): Promise<string[]>

@@ -6,13 +6,18 @@ import type { Descriptor } from '../base/oci.ts'
  * The store's vocabulary. The store is one directory that any number of processes share (0700, format version in the path):
  *
  *   ROOT/v1/oci/            an OCI image layout: oci-layout, index.json, blobs/sha256/<hex>
- *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format) and info.json
+ *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format) and boot (until when it is safe: durability.ts)
+ *   ROOT/v1/layers/<id>.json  what is known of the layer, which need not be there
  *   ROOT/v1/cache/…         cache records by key, and a list of keys by step for "nearest"
  *   ROOT/v1/images/…        image records by name
  *   ROOT/v1/mounts/<hash>/  RUN --mount=type=cache directories
- *   ROOT/v1/tmp/            everything half-made; a file or folder whose owner (flock) is dead is anyone's to remove
+ *   ROOT/v1/stat/<hash>     digests of context files by their stat
+ *   ROOT/v1/locks/…         flock files by name
+ *   ROOT/v1/leases/<name>   one a process: what it relies on, read by gc (leases.ts)
+ *   ROOT/v1/tmp/<lease>.<n> everything half-made; what belongs to a lease that nobody holds is anyone's to remove
  *
- * Life of every object: written under tmp/, fsynced, renamed to its name, its folder fsynced; only then may anything refer to it.
+ * Life of every object: written under tmp/, renamed to its name; only then may anything refer to it. What a power cut could tear is either fsynced
+ * (blobs), marked with the boot that wrote it (layers), or has a checksum and is a miss when torn (records).
  */
 
 /** A layer directory. For a layer of an image it is the hex of its chainID, otherwise random hex. */
@@ -38,7 +43,7 @@ export interface BlobStore {
   delete(digest: Digest): Promise<void>
 }
 
-/** What is known of a layer; kept in info.json and completed as things are learnt. */
+/** What is known of a layer; kept in layers/<id>.json and completed as things are learnt. */
 export interface LayerInfo {
   /** sha256 of the uncompressed tar, once it was made or verified. */
   diffId?: Digest

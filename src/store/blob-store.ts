@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto'
+import { constants, existsSync, lstatSync, rmSync, unlinkSync } from 'node:fs'
+import { type FileHandle, open, opendir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../base/digest.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { fsyncDirectory } from './atomic-file.ts'
+import { ifPresent, storeError } from './store-error.ts'
+import type { BlobStore, Bytes } from './types.ts'
+
+const CHUNK = 512 * 1024
+
+/** What the blobs of one store share with the rest of it. */
+export interface BlobStoreParts {
+  /** blobs/sha256 of an OCI layout. */
+  readonly folder: string
+  /** A free path on the same file system. */
+  readonly temporary: () => string
+  /** Claims the blob before it is looked for: gc leaves it. */
+  readonly use: <T>(digest: Digest, check: () => T) => Promise<T>
+}
+
+/** An OCI layout's blobs/sha256 as a BlobStore: other tools read it. */
+export function createBlobStore({ folder, temporary, use }: BlobStoreParts): BlobStore {
+  const path = (digest: Digest) => join(folder, hexOf(parseDigest(digest)))
+
+  async function* get(digest: Digest): Bytes {
+    const file = await openBlob(path(digest), digest)
+    const hash = createHash('sha256')
+    try {
+      for (;;) {
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK)
+        if (bytesRead === 0) break
+        const data = buffer.subarray(0, bytesRead)
+        hash.update(data)
+        yield data
+      }
+    } catch (error) {
+      throw storeError(error, `read the blob ${digest}`)
+    } finally {
+      await file.close()
+    }
+    if (finishSha256(hash) !== digest) throw corrupt(digest, 'its bytes have another digest')
+  }
+
+  async function put(
+    bytes: Bytes | Uint8Array,
+    expected: { digest?: Digest; size?: number } = {},
+  ): Promise<{ digest: Digest; size: number }> {
+    if (expected.digest !== undefined) parseDigest(expected.digest)
+    if (bytes instanceof Uint8Array) {
+      const digest = sha256(bytes)
+      checkExpected(digest, bytes.length, expected)
+      const there = await stat(digest)
+      if (there?.size === bytes.length) return { digest, size: bytes.length }
+    }
+    const half = temporary()
+    try {
+      const result = await writeHashed(half, bytes instanceof Uint8Array ? [bytes] : bytes, expected)
+      await use(result.digest, () => {})
+      await rename(half, path(result.digest))
+      fsyncDirectory(folder)
+      return result
+    } catch (error) {
+      rmSync(half, { force: true })
+      throw storeError(error, 'keep a blob')
+    }
+  }
+
+  async function stat(digest: Digest): Promise<{ size: number } | undefined> {
+    const file = path(digest)
+    const found = await use(digest, () => ifPresent(() => lstatSync(file)))
+    return found?.isFile() ? { size: found.size } : undefined
+  }
+
+  return {
+    get,
+    put,
+    stat,
+    path,
+    read: (digest, limit) => readWhole(get(digest), digest, limit),
+    async *list() {
+      for await (const entry of await opendir(folder)) {
+        if (entry.isFile() && /^[0-9a-f]{64}$/.test(entry.name)) yield `sha256:${entry.name}` as Digest
+      }
+    },
+    async delete(digest) {
+      try {
+        ifPresent(() => unlinkSync(path(digest)))
+      } catch (error) {
+        throw storeError(error, `delete the blob ${digest}`)
+      }
+    },
+  }
+}
+
+/** Without a claim, for gc and verification. */
+export function hasBlob(folder: string, digest: Digest): boolean {
+  return existsSync(join(folder, hexOf(digest)))
+}
+
+/** Shared by all BlobStores: the whole of a stream that is at most `limit` bytes long. */
+export async function readWhole(bytes: Bytes, digest: Digest, limit: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of bytes) {
+    size += chunk.length
+    if (size > limit) {
+      throw new TbuildError('BLOB_TOO_LARGE', `the blob ${digest} has more than the ${limit} bytes that are allowed here`)
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** DIGEST_MISMATCH or SIZE_MISMATCH when the bytes are not the expected ones. */
+export function checkExpected(digest: Digest, size: number, expected: { digest?: Digest; size?: number }): void {
+  if (expected.size !== undefined && size !== expected.size) throw sizeMismatch(size, expected.size)
+  if (expected.digest !== undefined && digest !== expected.digest) {
+    throw new TbuildError('DIGEST_MISMATCH', `wrong digest: expected ${expected.digest}, got ${digest}`, {
+      hint: 'the source sends other bytes than it announced; try again, then do not trust it',
+    })
+  }
+}
+
+/** Ends a stream as soon as it is longer than announced. */
+export function checkNotLonger(size: number, expected: { size?: number }): void {
+  if (expected.size !== undefined && size > expected.size) throw sizeMismatch(`more than ${expected.size}`, expected.size)
+}
+
+function sizeMismatch(size: number | string, expected: number): TbuildError {
+  return new TbuildError('SIZE_MISMATCH', `wrong size: expected ${expected} bytes, got ${size}`, {
+    hint: 'the source sends other bytes than it announced; try again, then do not trust it',
+  })
+}
+
+export function missingBlob(digest: Digest): TbuildError {
+  return new TbuildError('BLOB_MISSING', `the store has no blob ${digest}`, {
+    hint: 'run the build again; `tbuild verify-store` finds what else is missing',
+  })
+}
+
+function corrupt(digest: Digest, why: string, cause?: unknown): TbuildError {
+  return new TbuildError('BLOB_CORRUPT', `the blob ${digest} was altered on disk: ${why}`, {
+    hint: 'run `tbuild verify-store`, then the build again',
+    cause,
+  })
+}
+
+/** Regular files only: a planted symlink or fifo is refused, not followed or waited for (go-containerregistry 7f937fe5). */
+async function openBlob(path: string, digest: Digest): Promise<FileHandle> {
+  let file: FileHandle
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') throw missingBlob(digest)
+    if (errorCode(error) === 'ELOOP' || errorCode(error) === 'ENXIO') throw corrupt(digest, 'it is not a regular file', error)
+    throw storeError(error, `read the blob ${digest}`)
+  }
+  if ((await file.stat()).isFile()) return file
+  await file.close()
+  throw corrupt(digest, 'it is not a regular file')
+}
+
+async function writeHashed(
+  path: string,
+  bytes: Bytes | Iterable<Uint8Array>,
+  expected: { digest?: Digest; size?: number },
+): Promise<{ digest: Digest; size: number }> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    const hash = createHash('sha256')
+    let size = 0
+    for await (const chunk of bytes) {
+      size += chunk.length
+      checkNotLonger(size, expected)
+      hash.update(chunk)
+      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+    }
+    const digest = finishSha256(hash)
+    checkExpected(digest, size, expected)
+    await file.sync()
+    return { digest, size }
+  } finally {
+    await file.close()
+  }
+}

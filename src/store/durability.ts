@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { nativeFolder } from '../base/sys.ts'
+import { storeError } from './store-error.ts'
+
+/**
+ * What survives what. `kill -9` loses nothing that was written: the page cache belongs to the kernel. A power cut loses or tears whatever was not
+ * synced. A layer has too many files to fsync each (0.6 ms apiece), so a layer is marked with the id of the boot that wrote it: good in that boot. At
+ * the end of a build one syncfs(2) makes everything durable, and its layers are marked so. After a power cut a layer with neither mark is
+ * treated as absent, and a record that needs it is a miss.
+ */
+export const DURABLE = 'durable'
+
+let current: string | undefined
+
+/** The id of the running boot. Where the kernel does not tell, nothing but durable layers is trusted by other processes. */
+export function bootId(): string {
+  if (current === undefined) {
+    try {
+      current = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+    } catch {
+      current = randomUUID()
+    }
+  }
+  return current
+}
+
+// In a thread, since it takes as long as the disk needs for all that was written. It only calls one function of the addon.
+const SYNC = `
+const { workerData } = require('node:worker_threads')
+const native = { exports: {} }
+process.dlopen(native, workerData.addon)
+native.exports.syncfs(workerData.fd)
+`
+
+/** syncfs(2) of the file system that holds `directory`. */
+export async function syncFileSystem(directory: string): Promise<void> {
+  const fd = openSync(directory, 'r')
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const worker = new Worker(SYNC, { eval: true, workerData: { fd, addon: join(nativeFolder(), 'sys.node') }, execArgv: [] })
+      worker.once('error', reject)
+      worker.once('exit', resolve)
+    })
+  } catch (error) {
+    throw storeError(error, 'be written to disk')
+  } finally {
+    closeSync(fd)
+  }
+}

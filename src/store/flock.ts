@@ -1,0 +1,76 @@
+import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs'
+import { TbuildError } from '../base/errors.ts'
+import { sys } from '../base/sys.ts'
+import { ifPresent } from './store-error.ts'
+
+/**
+ * flock(2) on files that may be unlinked by their holder. A lock belongs to an open file, so it dies with its process, whatever kills it, and is
+ * never taken over by a child (Node opens with O_CLOEXEC).
+ */
+const LOCK_SH = 1
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+export type LockMode = 'shared' | 'exclusive'
+
+export interface FileLock {
+  readonly fd: number
+  /** `remove` unlinks the file first; only an exclusive holder may. */
+  release(options?: { remove?: boolean }): void
+}
+
+/** Undefined when it is held elsewhere, in this process or another one. With `create: false` also when there is no such file. */
+export function tryFlock(path: string, mode: LockMode, options: { create?: boolean } = {}): FileLock | undefined {
+  const flags = constants.O_RDWR | constants.O_APPEND | (options.create === false ? 0 : constants.O_CREAT)
+  for (;;) {
+    const fd = options.create === false ? ifPresent(() => openSync(path, flags)) : openSync(path, flags, 0o600)
+    if (fd === undefined) return undefined
+    let keep = false
+    try {
+      if (!sys().flock(fd, (mode === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB)) return undefined
+      keep = isAt(fd, path)
+    } finally {
+      if (!keep) closeSync(fd)
+    }
+    // The former holder unlinked the file between our open and our lock: this lock guards nothing.
+    if (keep) return heldLock(fd, path)
+  }
+}
+
+function isAt(fd: number, path: string): boolean {
+  const there = ifPresent(() => statSync(path))
+  return there !== undefined && there.ino === fstatSync(fd).ino
+}
+
+function heldLock(fd: number, path: string): FileLock {
+  let open = true
+  return {
+    fd,
+    release({ remove = false } = {}) {
+      if (!open) return
+      open = false
+      if (remove) ifPresent(() => unlinkSync(path))
+      closeSync(fd)
+    },
+  }
+}
+
+export function canceled(signal: AbortSignal): TbuildError {
+  return new TbuildError('CANCELED', 'canceled while waiting for another build', { cause: signal.reason })
+}
+
+/** Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). */
+export async function waitFor<T>(
+  attempt: () => T | undefined,
+  options: { signal?: AbortSignal | undefined; onWait?: () => void } = {},
+): Promise<T> {
+  let pause = 5
+  for (let first = true; ; first = false) {
+    if (options.signal?.aborted) throw canceled(options.signal)
+    const value = attempt()
+    if (value !== undefined) return value
+    if (first) options.onWait?.()
+    await new Promise((resolve) => setTimeout(resolve, pause))
+    pause = Math.min(pause * 1.5, 100)
+  }
+}

@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
+import { bootId, DURABLE } from './durability.ts'
+import type { StoreLayout } from './layout.ts'
+import type { Leases } from './leases.ts'
+import type { Locks } from './locks.ts'
+import { ifPresent, storeError } from './store-error.ts'
+import type { LayerId, LayerInfo } from './types.ts'
+
+/** Whether a layer that is not there could be fetched from somewhere, by what is known of it. */
+export type CanFetch = (id: LayerId, info: LayerInfo) => boolean
+
+/**
+ * The layers on disk. A layer is *known* when layers/<id>.json says something of it, *present* when its directory is there and safe to use in this
+ * boot, *usable* when present or fetchable. All but `install`, `update` and `claim` are synchronous and cheap.
+ */
+export interface Layers {
+  directory(id: LayerId): string
+  fs(id: LayerId): string
+  info(id: LayerId): LayerInfo | undefined
+  isPresent(id: LayerId): boolean
+  isUsable(id: LayerId): boolean
+  /** The ids of which all are usable are kept from gc until the store is closed; false when one is not. */
+  claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean>
+  update(id: LayerId, info: LayerInfo): Promise<void>
+  /** Renames a prepared directory (with fs/ in it) to its id; false when there is one already, and the prepared one is untouched. */
+  install(prepared: string, id: LayerId): Promise<boolean>
+  /** Ids with a directory, whole or not. */
+  directories(): LayerId[]
+  /** Ids with a .json. */
+  known(): LayerId[]
+  /** Renames the directory to `to`; the caller removes it. False when there is none. */
+  takeAway(id: LayerId, to: string): boolean
+  forget(id: LayerId): void
+  /** Layers that this process installed and nobody synced yet. */
+  unsynced(): LayerId[]
+  markDurable(ids: readonly LayerId[]): void
+}
+
+const LAYER_ID = /^[0-9a-f]{16,64}$/
+
+/** Strict: an id becomes part of a path. */
+export function parseLayerId(text: string): LayerId {
+  if (LAYER_ID.test(text)) return text as LayerId
+  throw new TbuildError('LAYER_ID_INVALID', `invalid layer id: ${JSON.stringify(text).slice(0, 100)}`)
+}
+
+export function randomLayerId(): LayerId {
+  return randomBytes(16).toString('hex') as LayerId
+}
+
+/** The line under which a layer stands in a lease. */
+export const layerName = (id: LayerId): string => `layer:${id}`
+
+export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, canFetch: CanFetch): Layers {
+  const fresh = new Set<LayerId>()
+  const directory = (id: LayerId) => join(layout.layers, parseLayerId(id))
+  const fs = (id: LayerId) => join(directory(id), 'fs')
+  const infoFile = (id: LayerId) => `${directory(id)}.json`
+
+  function info(id: LayerId): LayerInfo | undefined {
+    return readSealed(infoFile(id)) as LayerInfo | undefined
+  }
+
+  function isPresent(id: LayerId): boolean {
+    const boot = ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
+    if (boot !== DURABLE && boot !== bootId()) return false
+    return ifPresent(() => lstatSync(fs(id)))?.isDirectory() ?? false
+  }
+
+  function isUsable(id: LayerId): boolean {
+    if (isPresent(id)) return true
+    const known = info(id)
+    return known !== undefined && canFetch(id, known)
+  }
+
+  async function claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean> {
+    const check = need === 'present' ? isPresent : isUsable
+    return await leases.use(ids.map(layerName), () => ids.every(check))
+  }
+
+  async function update(id: LayerId, more: LayerInfo): Promise<void> {
+    try {
+      await locks.withLock(`layer-info:${id}`, { mode: 'exclusive' }, async () => {
+        writeAtomicSync(leases.temporary(), infoFile(id), sealJson({ ...info(id), ...more } as never), { durable: false })
+      })
+    } catch (error) {
+      throw storeError(error, 'keep what is known of a layer')
+    }
+  }
+
+  async function install(prepared: string, id: LayerId): Promise<boolean> {
+    try {
+      writeFileSync(join(prepared, 'boot'), bootId())
+      const installed = await leases.use([layerName(id)], () => renameInto(prepared, id))
+      if (installed) fresh.add(id)
+      else if (!isPresent(id)) return await replaceStale(prepared, id)
+      return installed
+    } catch (error) {
+      throw storeError(error, 'keep a layer')
+    }
+  }
+
+  function renameInto(prepared: string, id: LayerId): boolean {
+    try {
+      renameSync(prepared, directory(id))
+      return true
+    } catch (error) {
+      if (errorCode(error) === 'ENOTEMPTY' || errorCode(error) === 'EEXIST') return false
+      throw error
+    }
+  }
+
+  /** A power cut left a directory of unknown content. Under a lock, or a second process would take away the first one's new layer. */
+  async function replaceStale(prepared: string, id: LayerId): Promise<boolean> {
+    return await locks.withLock(`layer-stale:${id}`, { mode: 'exclusive' }, async () => {
+      if (isPresent(id)) return false
+      takeAway(id, leases.temporary())
+      const installed = renameInto(prepared, id)
+      if (installed) fresh.add(id)
+      return installed
+    })
+  }
+
+  function takeAway(id: LayerId, to: string): boolean {
+    fresh.delete(id)
+    try {
+      renameSync(directory(id), to)
+      return true
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return false
+      throw storeError(error, 'remove a layer')
+    }
+  }
+
+  return {
+    directory,
+    fs,
+    info,
+    isPresent,
+    isUsable,
+    claim,
+    update,
+    install,
+    takeAway,
+    directories: () => readdirSync(layout.layers).filter((name) => LAYER_ID.test(name)) as LayerId[],
+    known: () => readdirSync(layout.layers).flatMap((name) => (/^[0-9a-f]{16,64}\.json$/.test(name) ? [name.slice(0, -5) as LayerId] : [])),
+    forget: (id) => ifPresent(() => unlinkSync(infoFile(id))),
+    unsynced: () => [...fresh],
+    markDurable(ids) {
+      for (const id of ids) {
+        // A torn mark says no boot, so it is safe to write it without syncing again.
+        ifPresent(() => writeAtomicSync(leases.temporary(), join(directory(id), 'boot'), DURABLE, { durable: false }))
+        fresh.delete(id)
+      }
+    },
+  }
+}
+
+/** For a new active layer: fs/ and work/ under a new directory. */
+export function makeLayerFolder(folder: string): { fs: string; work: string } {
+  const parts = { fs: join(folder, 'fs'), work: join(folder, 'work') }
+  mkdirSync(folder, { mode: 0o700 })
+  mkdirSync(parts.fs, { mode: 0o755 })
+  mkdirSync(parts.work, { mode: 0o700 })
+  return parts
+}
