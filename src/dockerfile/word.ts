@@ -2,6 +2,7 @@ import { parseWord } from '../../grammar/word.ts'
 import type { Replacement, Substitution, WordPart } from '../../grammar/word-ast.ts'
 import { TbuildError } from '../base/errors.ts'
 import { goQuote } from '../base/go-quote.ts'
+import { isSpace } from '../base/go-space.ts'
 import { ShellPattern } from './shell-pattern.ts'
 
 /** Variable expansion of Dockerfile words as BuildKit's shell lexer does it (semantics.md X). Pure: nothing here reads the process's environment. */
@@ -32,8 +33,6 @@ export interface ExpandedWord {
 const NONE: ReadonlySet<string> = new Set()
 /** Text without these is its own expansion. A byte order mark in front is dropped, as Go's scanner does. */
 const SPECIAL = { '\\': /[$'"\\]|^\ufeff/, '`': /[$'"`]|^\ufeff/ }
-/** Go's unicode.IsSpace. */
-const SPACE = /[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/
 
 /** Expands to one word; spaces that a variable brings stay (X1–X6). Throws EXPANSION_FAILED with BuildKit's text, without a span. */
 export function expandWord(word: string, env: Environment, options: ExpandOptions = {}): ExpandedWord {
@@ -100,7 +99,7 @@ class Expander {
       if (part.kind === 'escape' || part.kind === 'single' || part.kind === 'double') word += text
       else {
         for (const char of text) {
-          if (SPACE.test(char)) end()
+          if (isSpace(char)) end()
           else word += char
         }
       }

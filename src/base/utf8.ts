@@ -1,0 +1,34 @@
+/** File names and patterns are bytes. Here is UTF-8 as Go decodes it: a byte that belongs to no character counts as one character, U+FFFD. */
+
+/** Code point and length in bytes of the character at `at`, which must be inside; length 1 and U+FFFD for an invalid byte. */
+export function decodeRune(bytes: Uint8Array, at: number): { rune: number; size: number } {
+  const first = bytes[at] as number
+  if (first < 0x80) return { rune: first, size: 1 }
+  const size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2
+  let rune = first & (0xff >> (size + 1))
+  for (let index = 1; index < size; index++) {
+    const byte = bytes[at + index] ?? 0
+    if ((byte & 0xc0) !== 0x80) return { rune: 0xfffd, size: 1 }
+    rune = (rune << 6) | (byte & 0x3f)
+  }
+  const shortest = size === 2 ? 0x80 : size === 3 ? 0x800 : 0x10000
+  const valid = first >= 0xc2 && first < 0xf5 && rune >= shortest && rune <= 0x10ffff && (rune < 0xd800 || rune > 0xdfff)
+  return valid ? { rune, size } : { rune: 0xfffd, size: 1 }
+}
+
+/**
+ * A name as a string without loss: an invalid byte 0x80–0xff becomes the lone surrogate U+DC80–U+DCFF, which no valid name contains. Such strings
+ * compare like the bytes, and a regular expression with the `u` flag sees one character for each invalid byte, as Go does.
+ */
+export function decodeName(name: Uint8Array | string): string {
+  if (typeof name === 'string') return name
+  const text = Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('utf8')
+  if (!text.includes('\ufffd')) return text
+  let decoded = ''
+  for (let at = 0; at < name.length; ) {
+    const { rune, size } = decodeRune(name, at)
+    decoded += String.fromCodePoint(rune === 0xfffd && size === 1 ? 0xdc00 + (name[at] as number) : rune)
+    at += size
+  }
+  return decoded
+}
