@@ -1,0 +1,101 @@
+#define _GNU_SOURCE
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "command.h"
+#include "fail.h"
+
+enum { STATUS_FD = 3 };
+
+// The supervisor's end of the pipe closes with it, also when it died before the death signal was asked for.
+static void wait_for_go(int fd) {
+  char byte;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (read(fd, &byte, 1) != 1) _exit(125);
+}
+
+static int loopback_up(void) {
+  AUTO_FD fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? fail("bring up the loopback device") : 0;
+}
+
+// stdin is empty, stdout and stderr are pipes of their own, which the user must be able to reopen through /dev/stdout. Everything else is closed.
+static int arrange_fds(const struct init_context *context) {
+  AUTO_FD null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0) return fail("open /dev/null");
+  if (fchown(context->out, context->plan->uid, context->plan->gid) < 0 || fchown(context->err, context->plan->uid, context->plan->gid) < 0) {
+    return fail("give the output to uid %u gid %u", context->plan->uid, context->plan->gid);
+  }
+  if (dup2(null, 0) < 0 || dup2(context->out, 1) < 0 || dup2(context->err, 2) < 0) return fail("redirect the output");
+  return 0;
+}
+
+static int close_others(int status) {
+  if (status != STATUS_FD && dup3(status, STATUS_FD, O_CLOEXEC) < 0) return fail("status pipe");
+  if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
+  return fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) < 0 ? fail("status pipe") : 0;
+}
+
+static int set_up(const struct init_context *context) {
+  const struct field *process = context->plan->process->fields;
+  umask(0);
+  if (setsid() < 0) return fail("setsid");
+  if (sethostname(process[0].data, process[0].length) < 0) return fail("set the host name %s", process[0].data);
+  if ((context->plan->namespaces & CLONE_NEWNET) && loopback_up() < 0) return -1;
+  if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0) return -1;
+  umask(0022);
+  return close_others(context->status);
+}
+
+static void note(struct outcome *outcome, int status) {
+  outcome->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  outcome->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  outcome->complete = 1;
+}
+
+// Waits for everything; whatever outlives the command is killed with it (R9).
+static void reap(pid_t command, struct outcome *outcome) {
+  int status;
+  for (;;) {
+    pid_t pid = waitpid(-1, &status, 0);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid < 0) return;
+    if (pid != command) continue;
+    note(outcome, status);
+    kill(-1, SIGKILL);
+  }
+}
+
+void init_main(struct init_context *context) {
+  wait_for_go(context->go);
+  if (set_up(context) < 0) {
+    fail_report(context->status);
+    _exit(125);
+  }
+  pid_t command = fork();
+  if (command == 0) command_exec(context->plan, STATUS_FD);
+  if (command < 0) {
+    fail("start the command");
+    fail_report(STATUS_FD);
+    _exit(125);
+  }
+  close(STATUS_FD);
+  close(1);
+  close(2);
+  reap(command, &context->shared->outcome);
+  _exit(0);
+}

@@ -1,0 +1,41 @@
+// runner exec          carries out the plan on stdin (supervise.h)
+// runner userns ...    enters a user namespace (userns.h)
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "supervise.h"
+#include "sysmount.h"
+#include "userns.h"
+
+enum { STATUS_FD = 3 };
+
+// CVE-2019-5736: what a run can reach as /proc/self/exe is a read-only mount of this file. Inherited files end here.
+static int run_from_read_only_copy(void) {
+  char *args[] = {"tbuild-runner", "carry-out", NULL}, *env[] = {NULL};
+  if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
+  AUTO_FD self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+  AUTO_FD copy = self < 0 ? -1 : tree_clone(self, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
+  if (copy < 0) return fail("mount the runner read-only (it needs root, or a user namespace)");
+  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make a mount namespace");
+  execveat(copy, "", args, env, AT_EMPTY_PATH);
+  return fail("start the read-only runner");
+}
+
+int main(int count, char **words) {
+  if (count == 2 && strcmp(words[1], "carry-out") == 0) return supervise();
+  if (count == 2 && strcmp(words[1], "exec") == 0) {
+    run_from_read_only_copy();
+    fail_report(STATUS_FD);
+    return 125;
+  }
+  if (count > 2 && strcmp(words[1], "userns") == 0) return userns_run(count - 2, words + 2);
+  dprintf(STDERR_FILENO, "usage: runner exec < PLAN, or runner userns UIDMAP GIDMAP HELPERS COMMAND...\n");
+  return 2;
+}

@@ -1,0 +1,90 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "mounts.h"
+
+// The recorded paths were real (no symlinks) before the run. What the command turned into a symlink since is not followed.
+static int open_real_directory(int root, const char *path) {
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+  return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
+}
+
+static void split(const struct stub *stub, char parent[PATH_MAX], const char **name) {
+  strcpy(parent, stub->path);
+  char *slash = strrchr(parent, '/');
+  *name = stub->path + (slash - parent) + 1;
+  *slash = '\0';
+}
+
+static int same_time(const struct timespec *a, const struct timespec *b) { return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec; }
+
+static int parent_untouched(int root, const struct stub *stub) {
+  char parent[PATH_MAX];
+  const char *name;
+  struct stat stat;
+  split(stub, parent, &name);
+  AUTO_FD fd = open_real_directory(root, parent);
+  return fd >= 0 && fstat(fd, &stat) == 0 && same_time(&stat.st_ctim, &stub->parent_ctime);
+}
+
+static int remove_if_empty(int parent, const char *name) {
+  struct stat stat;
+  if (fstatat(parent, name, &stat, AT_SYMLINK_NOFOLLOW) < 0) return 0;
+  if (S_ISDIR(stat.st_mode)) return unlinkat(parent, name, AT_REMOVEDIR) == 0;
+  return S_ISREG(stat.st_mode) && stat.st_size == 0 && unlinkat(parent, name, 0) == 0;
+}
+
+static void set_mtime(int directory, struct timespec mtime) {
+  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+  // An O_PATH fd cannot be given to futimens.
+  AUTO_FD fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) futimens(fd, times);
+}
+
+static int remove_stub(int root, const struct stub *stub, int untouched) {
+  char parent[PATH_MAX];
+  const char *name;
+  struct stat before;
+  split(stub, parent, &name);
+  AUTO_FD fd = open_real_directory(root, parent);
+  if (fd < 0 || fstat(fd, &before) < 0 || !remove_if_empty(fd, name)) return 0;
+  set_mtime(fd, untouched ? stub->parent_mtime : before.st_mtim);
+  return 1;
+}
+
+// A parent that only our stub had copied up is an empty directory of the upper now, equal to the one below: no change of the command.
+static void drop_copied_parent(int upper, const struct stub *stub) {
+  char parent[PATH_MAX], *slash;
+  strcpy(parent, stub->path);
+  *strrchr(parent, '/') = '\0';
+  if (!(slash = strrchr(parent, '/'))) return;
+  *slash = '\0';
+  AUTO_FD fd = open_real_directory(upper, parent);
+  if (fd >= 0) unlinkat(fd, slash + 1, AT_REMOVEDIR);
+}
+
+void stubs_remove(const struct rootfs *rootfs, const struct plan *plan) {
+  const struct stub_list *stubs = rootfs->stubs;
+  enum { KEPT, TOUCHED, UNTOUCHED } state[sizeof stubs->items / sizeof stubs->items[0]];
+  for (int i = 0; i < stubs->count; i++) {
+    const struct stub *stub = &stubs->items[i];
+    state[i] = stub->keep ? KEPT : parent_untouched(rootfs->fd, stub) ? UNTOUCHED : TOUCHED;
+  }
+  for (int i = stubs->count - 1; i >= 0; i--) {
+    if (state[i] != KEPT && !remove_stub(rootfs->fd, &stubs->items[i], state[i] == UNTOUCHED)) state[i] = KEPT;
+  }
+  // The overlay is unmounted with its last fd; only then may its upper be changed beneath it.
+  close(rootfs->fd);
+  AUTO_FD upper = open(plan->root->fields[0].data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  for (int i = stubs->count - 1; i >= 0 && upper >= 0; i--) {
+    if (state[i] == UNTOUCHED) drop_copied_parent(upper, &stubs->items[i]);
+  }
+}

@@ -1,0 +1,158 @@
+#define _GNU_SOURCE
+#include "supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "fail.h"
+#include "init.h"
+
+enum { LIFELINE = 0, STATUS_FD = 3 };
+
+struct run {
+  struct plan plan;
+  struct rootfs rootfs;
+  struct shared *shared;
+  pid_t init;
+  int init_fd; // pidfd
+  int go[2], out[2], err[2];
+  unsigned long oom_before;
+};
+
+static unsigned long oom_kills(const struct plan *plan) {
+  char text[4096] = "";
+  AUTO_FD fd = plan->oom ? open(plan->oom->fields[0].data, O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) return 0;
+  const char *line = strstr(text, "oom_kill ");
+  return line ? strtoul(line + strlen("oom_kill "), NULL, 10) : 0;
+}
+
+static int enter_cgroups(const struct run *run) {
+  char file[PATH_MAX];
+  for (size_t i = 0; i < run->plan.count; i++) {
+    const struct record *record = &run->plan.records[i];
+    if (record->kind != REC_CGROUP) continue;
+    const char *directory = record->fields[0].data;
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST) return fail("make the cgroup %s", directory);
+    snprintf(file, sizeof file, "%s/cgroup.procs", directory);
+    AUTO_FD fd = open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || dprintf(fd, "%d\n", run->init) < 0) return fail("enter the cgroup %s", directory);
+  }
+  return 0;
+}
+
+static void leave_cgroups(const struct run *run) {
+  for (size_t i = 0; i < run->plan.count; i++) {
+    if (run->plan.records[i].kind == REC_CGROUP) rmdir(run->plan.records[i].fields[0].data);
+  }
+}
+
+static void become_init(struct run *run) {
+  struct init_context context = {.plan = &run->plan, .rootfs = &run->rootfs, .shared = run->shared, .go = run->go[0],
+                                 .out = run->out[1], .err = run->err[1], .status = STATUS_FD};
+  close(run->go[1]);
+  init_main(&context);
+}
+
+static int start(struct run *run) {
+  run->shared = mmap(NULL, sizeof *run->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (run->shared == MAP_FAILED) return fail("shared memory");
+  run->rootfs.stubs = &run->shared->stubs;
+  if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC) < 0 || pipe2(run->err, O_CLOEXEC) < 0) return fail("pipes");
+  run->oom_before = oom_kills(&run->plan);
+  run->init = (pid_t)syscall(SYS_clone, run->plan.namespaces | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
+  if (run->init < 0) return fail("make the namespaces");
+  if (run->init == 0) become_init(run);
+  close(run->go[0]);
+  close(run->out[1]);
+  close(run->err[1]);
+  if (enter_cgroups(run) < 0) return -1;
+  return write(run->go[1], "", 1) == 1 ? 0 : fail("start init");
+}
+
+static int write_all(int fd, const char *data, size_t size) {
+  while (size > 0) {
+    ssize_t count = write(fd, data, size);
+    if (count < 0 && errno == EAGAIN) {
+      struct pollfd wait = {.fd = fd, .events = POLLOUT};
+      poll(&wait, 1, -1);
+      continue;
+    }
+    if (count < 0 && errno != EINTR) return -1;
+    if (count > 0) data += count, size -= (size_t)count;
+  }
+  return 0;
+}
+
+// Passes one piece on. 0 at the end of the stream (or when nothing is there yet), -1 when nobody takes it any more.
+static int pass_on(int from, int to) {
+  static char buffer[65536];
+  ssize_t count = read(from, buffer, sizeof buffer);
+  if (count < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
+  if (count == 0) return 0;
+  return write_all(to, buffer, (size_t)count) < 0 ? -1 : 1;
+}
+
+static void finish_stream(int from, int to) {
+  fcntl(from, F_SETFL, O_NONBLOCK);
+  while (pass_on(from, to) > 0) continue;
+}
+
+// Until init is gone. When the builder is (or nobody reads the output any more), init is killed, and with it all of its namespace.
+static void relay(struct run *run) {
+  struct pollfd polls[] = {
+      {.fd = run->init_fd, .events = POLLIN}, {.fd = LIFELINE, .events = POLLIN}, {.fd = run->out[0], .events = POLLIN}, {.fd = run->err[0], .events = POLLIN}};
+  while (!polls[0].revents) {
+    if (poll(polls, 4, -1) < 0) continue;
+    for (int stream = 1; stream <= 2; stream++) {
+      struct pollfd *poll = &polls[1 + stream];
+      int passed = poll->revents ? pass_on(poll->fd, stream) : 1;
+      if (passed == 0) poll->fd = -1;
+      if (passed < 0) kill(run->init, SIGKILL), poll->fd = -1;
+    }
+    if (polls[1].revents) kill(run->init, SIGKILL), polls[1].fd = -1;
+  }
+  finish_stream(run->out[0], 1);
+  finish_stream(run->err[0], 2);
+}
+
+static void report(const struct run *run) {
+  const struct outcome *outcome = &run->shared->outcome;
+  char line[64];
+  int oom = outcome->code == 128 + SIGKILL && oom_kills(&run->plan) > run->oom_before;
+  int length = snprintf(line, sizeof line, "exit %d %d %d\n", outcome->code, outcome->signal, oom);
+  if (outcome->complete && write(STATUS_FD, line, (size_t)length) < 0) _exit(125);
+}
+
+static int set_up(struct run *run) {
+  if (plan_read(&run->plan, LIFELINE) < 0 || rootfs_create(&run->rootfs, &run->plan) < 0) return -1;
+  return start(run);
+}
+
+int supervise(void) {
+  struct run run = {.init = -1, .rootfs.fd = -1};
+  signal(SIGPIPE, SIG_IGN);
+  fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
+  if (set_up(&run) < 0) {
+    fail_report(STATUS_FD);
+    if (run.init > 0) kill(run.init, SIGKILL), waitpid(run.init, NULL, 0);
+    leave_cgroups(&run);
+    return 125;
+  }
+  relay(&run);
+  waitpid(run.init, NULL, 0);
+  stubs_remove(&run.rootfs, &run.plan);
+  report(&run);
+  leave_cgroups(&run);
+  return 0;
+}

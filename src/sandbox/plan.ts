@@ -1,0 +1,260 @@
+import { posix } from 'node:path'
+import { TbuildError } from '../base/errors.ts'
+import { ALL_CAPABILITIES, DEFAULT_CAPABILITY_MASK } from './capabilities.ts'
+import { environment, searchPath } from './environment.ts'
+import type { HostFacts } from './host.ts'
+import { hostsFile } from './hosts.ts'
+import { DEVICE_LINKS, DEVICES, MASKED_PATHS, READONLY_PATHS } from './kernel-paths.ts'
+import { resolvConf } from './resolv.ts'
+import { type Rlimit, rlimits } from './rlimits.ts'
+import { seccompProgram } from './seccomp.ts'
+import type { ExecMount, ExecSpec } from './types.ts'
+import { type ReadRootFile, type ResolvedUser, resolveUser } from './user.ts'
+
+export type MountAttribute = 'ro' | 'nosuid' | 'nodev' | 'noexec'
+/** `plain`: the target must be an ordinary directory. `user`: asked for by the Dockerfile, refused in /proc and /sys. `keep`: a made mount point stays. */
+export type MountFlag = 'plain' | 'user' | 'recursive' | 'keep'
+
+interface Mounted {
+  readonly target: string
+  readonly attributes: readonly MountAttribute[]
+  readonly flags: readonly MountFlag[]
+}
+
+/** One step of the set-up of the root, in order. */
+export type PlanMount =
+  | (Mounted & { readonly kind: 'fs'; readonly fs: string; readonly options: readonly string[] })
+  /** `path` is resolved inside `source`; '' is the source itself. */
+  | (Mounted & { readonly kind: 'bind'; readonly source: string; readonly path: string })
+  /** The union of `directories` (bottom first), or a throw-away overlay above it. */
+  | (Mounted & {
+      readonly kind: 'view'
+      readonly directories: readonly string[]
+      readonly path: string
+      readonly writable: boolean
+      readonly options: string
+    })
+  | (Mounted & { readonly kind: 'file'; readonly data: Uint8Array; readonly mode: number; readonly uid: number; readonly gid: number })
+  | { readonly kind: 'device'; readonly target: string; readonly source: string; readonly major: number; readonly minor: number }
+  | { readonly kind: 'link'; readonly target: string; readonly text: string }
+  | { readonly kind: 'mask'; readonly target: string }
+  | { readonly kind: 'readonly'; readonly target: string }
+
+/** Everything that the runner does, as data. Printable (the file data and the environment are not for printing: they hold secrets). */
+export interface Plan {
+  readonly root: { readonly lower: readonly string[]; readonly upper: string; readonly work: string; readonly options: string }
+  readonly hostname: string
+  readonly namespaces: readonly ('mount' | 'pid' | 'ipc' | 'uts' | 'cgroup' | 'net')[]
+  readonly cwd: string
+  readonly user: ResolvedUser
+  /** False where the user namespace forbids it (a single mapped id). */
+  readonly setgroups: boolean
+  readonly capabilities: bigint
+  readonly args: readonly string[]
+  readonly env: readonly string[]
+  readonly path: readonly string[]
+  readonly rlimits: readonly Rlimit[]
+  readonly seccomp: Uint8Array | undefined
+  /** cgroup directories to make and to enter. */
+  readonly cgroups: readonly string[]
+  /** A file that counts the out-of-memory kills of our cgroup. */
+  readonly oomCounter: string | undefined
+  readonly mounts: readonly PlanMount[]
+}
+
+const SHM_SIZE = 64 * 1024 * 1024
+const SEALED = ['nosuid', 'nodev', 'noexec'] as const
+
+/** M13: parents before children, otherwise in the order given (the last of a target is on top). */
+export function sortMounts<T extends { readonly target: string }>(mounts: readonly T[]): T[] {
+  const depth = (mount: T) => mount.target.split('/').filter(Boolean).length
+  return mounts.map((mount) => ({ ...mount, target: cleanTarget(mount.target) })).sort((a, b) => depth(a) - depth(b))
+}
+
+function cleanTarget(target: string): string {
+  const clean = posix.resolve('/', target)
+  if (clean === '/' || target.includes('\0')) throw new TbuildError('MOUNT_TARGET_INVALID', `invalid mount target "${target}"`)
+  if (/^\/(proc|sys)(\/|$)/.test(clean)) {
+    throw new TbuildError(
+      'MOUNT_TARGET_INVALID',
+      `invalid mount target "${target}": it is inside of ${clean.slice(0, 5).replace(/\/$/, '')}`,
+    )
+  }
+  return clean
+}
+
+function kernelMounts(spec: ExecSpec, host: HostFacts): PlanMount[] {
+  const insecure = spec.security === 'insecure'
+  // sysfs shows the network namespace: a user namespace may mount it only with one of its own; otherwise the host's is bound.
+  const ownSys = !host.userNamespace || spec.network === 'none'
+  const readonlySys: MountAttribute[] = insecure ? [...SEALED] : ['ro', ...SEALED]
+  const kept: MountFlag[] = ['plain', 'keep']
+  const sys: PlanMount = ownSys
+    ? { kind: 'fs', target: '/sys', fs: 'sysfs', options: [], attributes: readonlySys, flags: kept }
+    : { kind: 'bind', target: '/sys', source: '/sys', path: '', attributes: ['ro', ...SEALED], flags: [...kept, 'recursive'] }
+  const cgroup: PlanMount[] =
+    host.cgroup2 && ownSys
+      ? [{ kind: 'fs', target: '/sys/fs/cgroup', fs: 'cgroup2', options: [], attributes: readonlySys, flags: ['plain'] }]
+      : []
+  return [
+    { kind: 'fs', target: '/proc', fs: 'proc', options: [], attributes: [...SEALED], flags: kept },
+    ...deviceMounts(spec, host),
+    sys,
+    ...cgroup,
+  ]
+}
+
+/** /dev is nodev: its devices are binds, what RUN makes with mknod there does not open. */
+function deviceMounts(spec: ExecSpec, host: HostFacts): PlanMount[] {
+  const tmpfs = (target: string, options: string[], attributes: MountAttribute[], flags: MountFlag[] = []): PlanMount => ({
+    kind: 'fs',
+    target,
+    fs: 'tmpfs',
+    options,
+    attributes,
+    flags,
+  })
+  const ptsOptions = ['newinstance', 'ptmxmode=0666', 'mode=0620', ...(host.ttyGroup ? ['gid=5'] : [])]
+  return [
+    tmpfs('/dev', ['mode=0755', 'size=65536k'], ['nosuid', 'nodev'], ['plain', 'keep']),
+    ...DEVICES.map(([name, major, minor]): PlanMount => ({ kind: 'device', target: `/dev/${name}`, source: `/dev/${name}`, major, minor })),
+    ...DEVICE_LINKS.map(([name, text]): PlanMount => ({ kind: 'link', target: `/dev/${name}`, text })),
+    { kind: 'fs', target: '/dev/pts', fs: 'devpts', options: ptsOptions, attributes: ['nosuid', 'noexec'], flags: [] },
+    tmpfs('/dev/shm', ['mode=1777', `size=${spec.shmSize ?? SHM_SIZE}`], [...SEALED]),
+    { kind: 'fs', target: '/dev/mqueue', fs: 'mqueue', options: [], attributes: [...SEALED], flags: [] },
+  ]
+}
+
+function protections(spec: ExecSpec): PlanMount[] {
+  if (spec.security === 'insecure') return []
+  return [
+    ...MASKED_PATHS.map((target): PlanMount => ({ kind: 'mask', target })),
+    ...READONLY_PATHS.map((target): PlanMount => ({ kind: 'readonly', target })),
+  ]
+}
+
+function configFiles(spec: ExecSpec, host: HostFacts): PlanMount[] {
+  const file = (target: string, text: string): PlanMount => ({
+    kind: 'file',
+    target,
+    data: Buffer.from(text),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    attributes: ['ro', ...SEALED],
+    flags: [],
+  })
+  return [
+    file('/etc/resolv.conf', resolvConf(host.resolvConf(), spec.network === 'none' ? 'none' : 'host')),
+    file('/etc/hosts', hostsFile(spec.hostname, spec.extraHosts)),
+  ]
+}
+
+function userMount(mount: ExecMount, overlayOptions: string): PlanMount {
+  const common = { target: mount.target, flags: ['user'] as const }
+  switch (mount.type) {
+    case 'bind':
+      return {
+        ...common,
+        kind: 'view',
+        directories: mount.directories,
+        path: mount.path,
+        writable: mount.writable,
+        options: overlayOptions,
+        attributes: mount.writable ? ['nodev'] : ['ro', 'nodev'],
+      }
+    case 'cache':
+      return {
+        ...common,
+        kind: 'bind',
+        source: mount.directory,
+        path: mount.path || '/',
+        attributes: mount.writable ? ['nodev'] : ['ro', 'nodev'],
+      }
+    case 'tmpfs':
+      return {
+        ...common,
+        kind: 'fs',
+        fs: 'tmpfs',
+        options: mount.size === undefined ? [] : [`size=${mount.size}`],
+        attributes: ['nosuid', 'nodev'],
+      }
+    case 'file':
+      // M9: noexec unless the mode has x bits.
+      return {
+        ...common,
+        kind: 'file',
+        data: mount.data,
+        mode: mount.mode,
+        uid: mount.uid,
+        gid: mount.gid,
+        attributes: mount.mode & 0o111 ? ['ro', 'nosuid', 'nodev'] : ['ro', ...SEALED],
+      }
+    case 'socket':
+      return { ...common, kind: 'bind', source: mount.socket, path: '', attributes: [...SEALED] }
+  }
+}
+
+function overlayOptions(host: HostFacts): string {
+  return host.userNamespace ? 'userxattr' : ''
+}
+
+function checkArgs(spec: ExecSpec): void {
+  const invalid = (what: string) => new TbuildError('EXEC_INVALID', `cannot run: ${what}`)
+  if (spec.args.length === 0) throw invalid('no command was given')
+  if (!spec.cwd.startsWith('/')) throw invalid(`the working directory ${spec.cwd} is not absolute`)
+  for (const word of [...spec.args, spec.cwd, spec.hostname]) if (word.includes('\0')) throw invalid('a word holds a NUL byte')
+  if (spec.rootfs.lower.length === 0) throw invalid('the root has no layers')
+}
+
+function privileges(spec: ExecSpec): Pick<Plan, 'capabilities' | 'seccomp'> {
+  switch (spec.security) {
+    case 'insecure':
+      return { capabilities: ALL_CAPABILITIES, seccomp: undefined }
+    case 'sandbox': {
+      const seccomp = seccompProgram()
+      if (seccomp === undefined) {
+        throw new TbuildError('SANDBOX_UNSUPPORTED', `there is no seccomp profile for ${process.arch}`, {
+          hint: 'tbuild knows x64 and arm64',
+        })
+      }
+      return { capabilities: DEFAULT_CAPABILITY_MASK, seccomp }
+    }
+    default:
+      // A value that the types do not know must never be the weaker path (security.md 1.A).
+      throw new TbuildError('EXEC_INVALID', `security mode ${JSON.stringify(spec.security)} is not known`)
+  }
+}
+
+/**
+ * ExecSpec → the complete plan. Reads only what `read` (files of the root) and `host` give.
+ * Errors: USER_UNKNOWN, USER_INVALID, MOUNT_TARGET_INVALID, ENV_INVALID, ULIMIT_INVALID, EXEC_INVALID.
+ */
+export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): Plan {
+  checkArgs(spec)
+  const user = resolveUser(spec.user, read)
+  const env = environment(spec.env, user.home)
+  const options = overlayOptions(host)
+  return {
+    root: { ...spec.rootfs, options: [options, host.volatileOverlay ? 'volatile' : ''].filter(Boolean).join(',') },
+    hostname: spec.hostname,
+    // `default` is the host's network: without a daemon there is nobody to run a bridge.
+    namespaces: ['mount', 'pid', 'ipc', 'uts', 'cgroup', ...(spec.network === 'none' ? (['net'] as const) : [])],
+    cwd: spec.cwd,
+    user,
+    setgroups: host.setgroups,
+    ...privileges(spec),
+    args: spec.args,
+    env,
+    path: searchPath(env),
+    rlimits: rlimits(spec.ulimits, host.hardLimits),
+    cgroups: spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent),
+    oomCounter: host.oomCounter,
+    mounts: [
+      ...kernelMounts(spec, host),
+      ...configFiles(spec, host),
+      ...sortMounts(spec.mounts).map((mount) => userMount(mount, options)),
+      ...protections(spec),
+    ],
+  }
+}

@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { TbuildError } from '../base/errors.ts'
+import { nativeFolder } from '../base/sys.ts'
+import { type HostFacts, hostFacts } from './host.ts'
+import { makePlan } from './plan.ts'
+import type { ExecIo, ExecSpec, ExitStatus, Sandbox } from './types.ts'
+import { encodePlan } from './wire.ts'
+
+export interface RunnerOptions {
+  /**
+   * Reads a regular file of a root, resolved inside it (symlinks never lead out); undefined when it is missing. Throws a TbuildError when it is
+   * longer than `limit` bytes or not a regular file (W18).
+   */
+  readonly readRootFile: (rootfs: ExecSpec['rootfs'], path: string, limit: number) => Buffer | undefined
+  /** Default: `build/runner` of this package. */
+  readonly runner?: string
+  /** Default: this machine's. */
+  readonly host?: HostFacts
+}
+
+/** The sandbox that the embedded runner carries out: one short-lived process tree a RUN, all of its mounts in namespaces of its own. */
+export function createRunnerSandbox(options: RunnerOptions): Sandbox {
+  const runner = options.runner ?? join(nativeFolder(), 'runner')
+  return {
+    async exec(spec, io, signal) {
+      signal?.throwIfAborted()
+      const read = (path: string, limit: number) => options.readRootFile(spec.rootfs, path, limit)
+      const plan = makePlan(spec, options.host ?? hostFacts(), read)
+      return runPlan(runner, encodePlan(plan), io, signal)
+    },
+  }
+}
+
+/** Spawns the runner, gives it the plan on stdin and keeps stdin open: its end tells the runner that we are gone. */
+function runPlan(runner: string, plan: Buffer, io: ExecIo, signal: AbortSignal | undefined): Promise<ExitStatus> {
+  return new Promise((resolve, reject) => {
+    // A process group of its own: Ctrl-C reaches us, and we end the run in order. No environment: RUN could read it (CVE-2021-3602).
+    const child = spawn(runner, ['exec'], { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {}, detached: true, cwd: '/' })
+    const [stdin, stdout, stderr, status] = child.stdio as unknown as [Writable, Readable, Readable, Readable]
+    let report = ''
+    const abort = () => stdin.destroy()
+    signal?.addEventListener('abort', abort, { once: true })
+    stdout.on('data', (data: Buffer) => io.stdout(data))
+    stderr.on('data', (data: Buffer) => io.stderr(data))
+    status.setEncoding('utf8').on('data', (text: string) => {
+      report += text
+    })
+    // The runner may end before it has read everything; the reason stands on the status pipe.
+    stdin.on('error', () => {})
+    stdin.write(plan)
+    child.on('error', (cause) => reject(missingRunner(runner, cause)))
+    child.on('close', () => {
+      signal?.removeEventListener('abort', abort)
+      stdin.destroy()
+      try {
+        signal?.throwIfAborted()
+        resolve(parseReport(report, child))
+      } catch (error) {
+        reject(error)
+      }
+    })
+  })
+}
+
+function missingRunner(runner: string, cause: unknown): TbuildError {
+  return new TbuildError('NATIVE_MISSING', `the runner ${runner} cannot be started: ${(cause as Error).message}`, {
+    hint: 'run `node scripts/setup.mjs` in the folder of tbuild; it needs a C compiler (Debian: gcc, libc6-dev)',
+    cause,
+  })
+}
+
+const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
+
+/** `exit <code> <signal> <oom>` or `error <errno> <text>`; nothing at all when the runner itself was killed. */
+function parseReport(report: string, child: ChildProcess): ExitStatus {
+  const exit = /^exit (\d+) (\d+) ([01])$/m.exec(report)
+  if (exit) {
+    const [, code, signal, oom] = exit.map(Number)
+    const name = signalNames.get(signal as number)
+    return { code: code as number, oomKilled: oom === 1, ...(name === undefined ? {} : { signal: name }) }
+  }
+  const error = /^error (\d+) (.*)$/m.exec(report)
+  const text = error?.[2] ?? `the runner ended early (${child.signalCode ?? child.exitCode})`
+  const hint = hintFor(text, Number(error?.[1] ?? 0))
+  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${text}`, hint === undefined ? {} : { hint })
+}
+
+function hintFor(text: string, errno: number): string | undefined {
+  const { EPERM, EINVAL, ENOSYS, EACCES } = constants.errno
+  if (/set [ug]id|set \d+ groups|^chown|give the output|chown the file/.test(text) && errno === EINVAL) {
+    return 'this id is not mapped into the user namespace: give the user ranges in /etc/subuid and /etc/subgid, or build as root'
+  }
+  if (/resource limit/.test(text) && errno === EPERM)
+    return 'the hard limit of this process is lower: raise it, or ask for less with --ulimit'
+  if (/read-only \(it needs root/.test(text)) return 'run as root; as another user tbuild enters a user namespace by itself'
+  if (/namespace|mount the \d+ layers|proc on/.test(text) && (errno === EPERM || errno === EACCES)) {
+    return 'the kernel or the surrounding container forbids namespaces and mounts here (for Docker: --privileged, or seccomp and apparmor unconfined)'
+  }
+  if (errno === ENOSYS) return 'the sandbox needs Linux 5.12 or later'
+  return undefined
+}
