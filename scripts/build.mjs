@@ -1,14 +1,16 @@
-// Compiles the grammars and bundles src/ into dist/. Native parts: scripts/setup.mjs.
+// Compiles the grammars and bundles src/ into dist/. Native parts: scripts/native.mjs.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts' }
+/** Written last, so that its time is later than that of everything it was made of. */
+const stamp = join(root, 'dist/stamp')
 
-/** nearleyc writes CommonJS or its own ESM preset; the result is data that grammar/ wraps with types. */
+/** nearleyc's output is data that grammar/ wraps with types. */
 export function compileGrammars() {
   const compiler = createRequire(import.meta.url).resolve('nearley/bin/nearleyc.js')
   mkdirSync(join(root, 'grammar/generated'), { recursive: true })
@@ -22,13 +24,17 @@ export function compileGrammars() {
 }
 
 export async function bundle() {
-  const entryPoints = { cli: 'src/cli/main.ts', index: 'src/index.ts' }
+  const { build } = await import('esbuild')
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
   await build({
     absWorkingDir: root,
-    entryPoints: Object.fromEntries(Object.entries(entryPoints).filter(([, file]) => existsSync(join(root, file)))),
+    entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
     outdir: 'dist',
     bundle: true,
+    // A command loads only the chunks that it needs.
     splitting: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
     platform: 'node',
     format: 'esm',
     target: 'node20',
@@ -36,7 +42,28 @@ export async function bundle() {
     // CommonJS dependencies that are bundled into ESM still call require() for Node's own modules.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   })
+  writeFileSync(stamp, '')
 }
 
-compileGrammars()
-await bundle()
+/** True when nothing that the bundle is made of is newer than it. */
+function isFresh() {
+  if (!existsSync(stamp)) return false
+  const made = statSync(stamp).mtimeMs
+  const older = (path) => {
+    const stat = statSync(path)
+    if (!stat.isDirectory()) return stat.mtimeMs <= made
+    return stat.mtimeMs <= made && readdirSync(path).every((name) => name === 'generated' || older(join(path, name)))
+  }
+  return ['src', 'grammar', 'package.json', 'scripts/build.mjs'].every((name) => older(join(root, name)))
+}
+
+export async function buildIfNeeded() {
+  if (isFresh()) return
+  compileGrammars()
+  await bundle()
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  compileGrammars()
+  await bundle()
+}

@@ -3,16 +3,18 @@ import type { HistoryFlags, Io } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { cut, oneLine } from '../text.ts'
 import { unsupported } from '../usage.ts'
-import { findImage, openView } from './store.ts'
+import { findImage, withStore } from './store.ts'
 
 const COMMAND_COLUMNS = 45
 
 /** `tbuild history IMAGE` */
 export async function historyCommand(wanted: string, flags: HistoryFlags, io: Io): Promise<number> {
-  const view = await openView(flags.root, io.env)
-  const { record } = await findImage(view, wanted)
-  const sizes = await Promise.all(record.layers.map((layer) => view.layerSize(layer.id)))
-  io.stdout.write(historyList(record.config, await view.config(record), sizes, flags, Date.now()))
+  const text = await withStore(flags.root, io.env, async (view) => {
+    const { record } = await findImage(view, wanted)
+    const sizes = record.layers.map((layer) => view.layerSize(layer.id))
+    return historyList(record.config, await view.config(record), sizes, flags, Date.now())
+  })
+  io.stdout.write(text)
   return 0
 }
 

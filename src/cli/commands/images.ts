@@ -2,12 +2,11 @@ import type { ImageRecord } from '../../store/types.ts'
 import type { Io, ListFlags } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { unsupported } from '../usage.ts'
-import { openView, splitName } from './store.ts'
+import { splitName, withStore } from './store.ts'
 
 /** `tbuild images` */
 export async function imagesCommand(flags: ListFlags, io: Io): Promise<number> {
-  const view = await openView(flags.root, io.env)
-  io.stdout.write(imageList(await view.images(), flags, Date.now()))
+  io.stdout.write(await withStore(flags.root, io.env, async (view) => imageList(await view.images(), flags, Date.now())))
   return 0
 }
 

@@ -1,13 +1,15 @@
 import type { ImageConfigFile } from '../../base/oci.ts'
 import type { Io, ListFlags } from '../program.ts'
-import { findImage, type NamedImage, openView } from './store.ts'
+import { findImage, type NamedImage, withStore } from './store.ts'
 
 /** `tbuild inspect IMAGE` */
 export async function inspectCommand(wanted: string, flags: ListFlags, io: Io): Promise<number> {
-  const view = await openView(flags.root, io.env)
-  const image = await findImage(view, wanted)
-  if (flags.quiet) io.stdout.write(`${image.record.config}\n`)
-  else io.stdout.write(`${JSON.stringify([inspection(image, await view.config(image.record))], null, 4)}\n`)
+  const text = await withStore(flags.root, io.env, async (view) => {
+    const image = await findImage(view, wanted)
+    if (flags.quiet) return image.record.config
+    return JSON.stringify([inspection(image, await view.config(image.record))], null, 4)
+  })
+  io.stdout.write(`${text}\n`)
   return 0
 }
 

@@ -7,7 +7,7 @@ export interface StoreView {
   images(): Promise<ImageRecord[]>
   config(record: ImageRecord): Promise<ImageConfigFile>
   /** Bytes of a layer's files; undefined when not known. */
-  layerSize(id: LayerId): Promise<number | undefined>
+  layerSize(id: LayerId): number | undefined
 }
 
 /** One image of the store and all its names. */
@@ -19,13 +19,18 @@ export interface NamedImage {
 /** A config is small; this bounds what a damaged store can make us read. */
 const MAX_CONFIG = 8 * 1024 * 1024
 
-export async function openView(root: string | undefined, env: NodeJS.ProcessEnv): Promise<StoreView> {
-  const { openStore, storeRoot } = await import('../../store/store.ts')
-  const store = await openStore(root ?? storeRoot(env))
-  return {
-    images: () => store.images.list(),
-    config: async (record) => JSON.parse((await store.blobs.read(record.config, MAX_CONFIG)).toString('utf8')) as ImageConfigFile,
-    layerSize: async (id) => (await store.layers.info(id))?.size,
+/** Opens the store, hands a view of it to `use`, and lets go of it. */
+export async function withStore<T>(root: string | undefined, env: NodeJS.ProcessEnv, use: (view: StoreView) => Promise<T>): Promise<T> {
+  const { defaultRoot, openStore } = await import('../../store/store.ts')
+  const store = await openStore(root ?? defaultRoot(env, process.getuid?.() ?? 0))
+  try {
+    return await use({
+      images: () => store.images.list(),
+      config: async (record) => JSON.parse((await store.blobs.read(record.config, MAX_CONFIG)).toString('utf8')) as ImageConfigFile,
+      layerSize: (id) => store.layers.info(id)?.size,
+    })
+  } finally {
+    await store.close()
   }
 }
 

@@ -1,0 +1,56 @@
+// Writes an image of one layer as an OCI image layout: bases for samples and tests, without a registry.
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+
+const CREATED = '2026-01-01T00:00:00Z'
+const ARCHITECTURES = { x64: 'amd64', ppc64: 'ppc64le', ia32: '386' }
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
+
+/** `tar` is the path of the layer; `config` the container config; `level` that of gzip. The folder appears whole or not at all. */
+export async function writeLayout(folder, tar, { config, by, level = 9 }) {
+  const temporary = `${folder}.${process.pid}`
+  const blobs = join(temporary, 'blobs/sha256')
+  rmSync(temporary, { recursive: true, force: true })
+  mkdirSync(blobs, { recursive: true })
+  const put = (mediaType, value) => {
+    const data = Buffer.from(JSON.stringify(value))
+    const hex = createHash('sha256').update(data).digest('hex')
+    writeFileSync(join(blobs, hex), data)
+    return { mediaType, digest: `sha256:${hex}`, size: data.length }
+  }
+  const layer = await compress(tar, join(blobs, 'layer'), level)
+  renameSync(join(blobs, 'layer'), join(blobs, layer.hex))
+  const descriptor = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: `sha256:${layer.hex}`, size: layer.size }
+  const configBlob = put('application/vnd.oci.image.config.v1+json', {
+    created: CREATED,
+    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    os: 'linux',
+    config,
+    rootfs: { type: 'layers', diff_ids: [`sha256:${layer.diff}`] },
+    history: [{ created: CREATED, created_by: by }],
+  })
+  const manifest = put(MANIFEST, { schemaVersion: 2, mediaType: MANIFEST, config: configBlob, layers: [descriptor] })
+  const annotations = { 'org.opencontainers.image.ref.name': 'latest' }
+  writeFileSync(join(temporary, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }))
+  writeFileSync(join(temporary, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+  rmSync(folder, { recursive: true, force: true })
+  renameSync(temporary, folder)
+}
+
+/** gzip of Node writes no name and no time: equal tars give equal blobs. */
+async function compress(tar, target, level) {
+  const whole = createHash('sha256')
+  const compressed = createHash('sha256')
+  const tap = (hash) =>
+    async function* (source) {
+      for await (const chunk of source) {
+        hash.update(chunk)
+        yield chunk
+      }
+    }
+  await pipeline(createReadStream(tar), tap(whole), createGzip({ level }), tap(compressed), createWriteStream(target))
+  return { diff: whole.digest('hex'), hex: compressed.digest('hex'), size: statSync(target).size }
+}

@@ -1,0 +1,115 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { type DifferentialCase, materialize, type Outcome, outcomeOf, removeContext } from './differential-case.ts'
+import { readImage } from './image-archive.ts'
+import { applyLayers, type Tree } from './image-tree.ts'
+import { readTar } from './tar-reader.ts'
+
+/** Something that builds a context: tbuild, or the docker of TBUILD_PEER. */
+export interface Builder {
+  readonly name: string
+  /** Builds the context folder into an archive; returns the error text when it refuses. */
+  build(context: string, args: readonly string[], archive: string): string | undefined
+}
+
+/** The tree of the base image, from its OCI layout. */
+export function baseTree(layout: string): Tree {
+  const json = (path: string) => JSON.parse(readFileSync(join(layout, path), 'utf8'))
+  const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`
+  const manifest = json(blob(json('index.json').manifests[0].digest)) as { layers: { digest: string }[] }
+  return applyLayers(manifest.layers.map((layer) => readTar(gunzipSync(readFileSync(join(layout, blob(layer.digest)))))))
+}
+
+/** Builds one case and reduces the result to what is compared. */
+export function outcome(one: DifferentialCase, builder: Builder, base: Tree): Outcome {
+  const context = materialize(one)
+  const archive = join(mkdtempSync(join(tmpdir(), 'tbuild-image-')), 'image.tar')
+  try {
+    const args = (one.args ?? []).map((arg) => arg.replaceAll('{case}', context))
+    const message = builder.build(context, args, archive)
+    if (message !== undefined) return { refused: true, message }
+    const image = readImage(archive)
+    return outcomeOf(image, applyLayers(image.layers), base, one)
+  } finally {
+    removeContext(context)
+    rmSync(join(archive, '..'), { recursive: true, force: true })
+  }
+}
+
+/** `tbuild` from this checkout's bundle, with a store of its own. */
+export function tbuildBuilder(root: string, store: string, baseLayout: string): Builder {
+  return {
+    name: 'tbuild',
+    build(context, args, archive) {
+      const base = ['--build-context', `busybox=oci-layout://${baseLayout}`]
+      const output = ['-o', `type=oci,dest=${archive}`]
+      const result = spawnSync(
+        process.execPath,
+        [join(root, 'bin/tbuild.js'), 'build', '--root', store, '--progress', 'plain', ...base, ...output, ...args, context],
+        { encoding: 'utf8', maxBuffer: 1 << 26, timeout: 120_000 },
+      )
+      if (result.status === 0) return undefined
+      if (/^code: BUG$/m.test(result.stderr)) throw new Error(result.stderr)
+      return errorLine(result.stderr)
+    },
+  }
+}
+
+/**
+ * The docker of TBUILD_PEER (a command such as `docker`, or a wrapper that shares /tmp). The base is loaded into it under a name of ours. RUN steps
+ * get no network: some peers have no bridge.
+ */
+export function peerBuilder(command: string, baseLayout: string): Builder {
+  const [program = '', ...before] = command.split(' ')
+  const run = (args: readonly string[]) =>
+    spawnSync(program, [...before, ...args], { encoding: 'utf8', maxBuffer: 1 << 26, timeout: 120_000 })
+  const tag = `tbuild-differential:${process.pid}`
+  loadBase(run, baseLayout)
+  return {
+    name: 'peer',
+    build(context, args, archive) {
+      const network = args.includes('--network') ? [] : ['--network', 'none']
+      const base = ['--build-context', `busybox=docker-image://${BASE}`]
+      const flags = ['--progress', 'plain', '--provenance=false', ...network, ...base, '-t', tag]
+      const built = run(['buildx', 'build', ...flags, ...args, context])
+      if (built.status !== 0) return errorLine(built.stderr)
+      const saved = run(['save', tag, '-o', archive])
+      if (saved.status !== 0) throw new Error(saved.stderr)
+      run(['rmi', '-f', tag])
+      return undefined
+    },
+  }
+}
+
+const BASE = 'tbuild-differential-base:1'
+
+/** `docker load` wants a manifest.json beside the layout. */
+function loadBase(run: (args: readonly string[]) => { status: number | null; stderr: string }, layout: string): void {
+  const folder = mkdtempSync(join(tmpdir(), 'tbuild-base-'))
+  const json = (path: string) => JSON.parse(readFileSync(join(layout, path), 'utf8'))
+  const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`
+  const manifest = json(blob(json('index.json').manifests[0].digest))
+  const entry = {
+    Config: blob(manifest.config.digest),
+    RepoTags: [BASE],
+    Layers: manifest.layers.map((layer: { digest: string }) => blob(layer.digest)),
+  }
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify([entry]))
+  const archive = join(folder, 'base.tar')
+  const packed = spawnSync('tar', ['-cf', archive, '-C', layout, 'blobs', '-C', folder, 'manifest.json'], { encoding: 'utf8' })
+  const loaded = packed.status === 0 ? run(['load', '-i', archive]) : packed
+  rmSync(folder, { recursive: true, force: true })
+  if (loaded.status !== 0) throw new Error(`the peer cannot load the base: ${loaded.stderr}`)
+}
+
+/** The last line that says ERROR, without what differs from run to run. */
+function errorLine(stderr: string): string {
+  const lines = stderr.split('\n').filter((line) => /^(ERROR|error):?/.test(line))
+  return (lines.at(-1) ?? stderr.trim().split('\n').at(-1) ?? '')
+    .replace(/^ERROR: (?:failed to build: )?(?:failed to solve: )?/, '')
+    .replace(/[a-z0-9-]{25,36}::[a-z0-9]{25}/g, 'REF')
+    .replace(/\/var\/lib\/docker\/overlay2\/[a-z0-9]+\/merged/g, '')
+}
