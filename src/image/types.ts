@@ -9,8 +9,21 @@ export interface Layer {
   readonly diffId: Digest
   /** The uncompressed tar, verified against diffId. */
   tar(): Bytes
-  /** The compressed form for an OCI image: the original blob of a base layer, gzip otherwise; made once and kept. */
-  blob(): Promise<{ descriptor: Descriptor; open(): Bytes }>
+  /** The form for an OCI image: the original blob of a base layer whatever is asked for, as in BuildKit; otherwise made once and kept. */
+  blob(form?: BlobForm): Promise<LayerBlob>
+}
+
+/** Default: gzip at the default level. */
+export interface BlobForm {
+  readonly compression?: 'gzip' | 'uncompressed'
+  readonly level?: number
+}
+
+/** `descriptor` has an OCI media type, or Docker's when a base image came with it. */
+export interface LayerBlob {
+  readonly descriptor: Descriptor
+  /** Verified against the descriptor. */
+  open(): Bytes
 }
 
 /** An image as a value: exporters are functions over it. */

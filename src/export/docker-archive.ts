@@ -1,0 +1,40 @@
+import { TbuildError } from '../base/errors.ts'
+import { escapeLikeGo } from '../base/go-json.ts'
+import type { Image } from '../image/types.ts'
+import { packArchive } from '../tar/archive.ts'
+import { collectContent, type Exported, type ExportOptions, indexFile, LAYOUT_FILE } from './content.ts'
+import { blobMembers, blobPath, member } from './oci.ts'
+import { type Sink, writeSink } from './sink.ts'
+
+/**
+ * What `docker load` reads: manifest.json with paths into an OCI layout in the same tar, as `docker save` and BuildKit's docker exporter write it. Old
+ * and new Dockers, podman and skopeo take it, layers compressed or not.
+ */
+export async function exportDockerArchive(images: readonly Image[], sink: Sink, options: ExportOptions = {}): Promise<Exported> {
+  if (images.length > 1) {
+    throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
+      hint: 'use -o type=oci for an image of several platforms',
+    })
+  }
+  const content = await collectContent(images, options)
+  const manifest = [
+    {
+      Config: blobPath(content.exported.configDigest),
+      RepoTags: (options.names ?? []).map(familiarName),
+      Layers: (content.layers[0] ?? []).map((layer) => blobPath(layer.digest)),
+    },
+  ]
+  const members = [
+    ...blobMembers(content),
+    member('index.json', indexFile(content.entries)),
+    member('manifest.json', Buffer.from(escapeLikeGo(JSON.stringify(manifest)))),
+    member('oci-layout', LAYOUT_FILE),
+  ]
+  await writeSink(sink, packArchive(members))
+  return content.exported
+}
+
+/** `app:1` of docker.io/library/app:1: the form that Docker lists. */
+export function familiarName(name: string): string {
+  return name.replace(/^docker\.io\/(library\/(?=[^/]+$))?/, '')
+}

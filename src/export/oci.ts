@@ -1,0 +1,88 @@
+import { lstat, mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Digest, hexOf } from '../base/digest.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Descriptor } from '../base/oci.ts'
+import type { Image } from '../image/types.ts'
+import { type ArchiveMember, packArchive } from '../tar/archive.ts'
+import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile, LAYOUT_FILE } from './content.ts'
+import { type Sink, writeFileAtomically, writeSink } from './sink.ts'
+
+/** An OCI image layout (image-layout.md) in a tar, members sorted by name; one image, or several as an index. */
+export async function exportOciTar(images: readonly Image[], sink: Sink, options: ExportOptions = {}): Promise<Exported> {
+  const content = await collectContent(images, options)
+  const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', LAYOUT_FILE)]
+  await writeSink(sink, packArchive(members))
+  return content.exported
+}
+
+/**
+ * An OCI image layout as a directory. What is there stays: blobs are only added, index.json is replaced by a rename after all blobs are there, with the
+ * entries of other names kept.
+ */
+export async function exportOciDirectory(images: readonly Image[], directory: string, options: ExportOptions = {}): Promise<Exported> {
+  const content = await collectContent(images, options)
+  await mkdir(join(directory, 'blobs/sha256'), { recursive: true })
+  for (const blob of content.blobs) await writeBlob(directory, blob)
+  await writeFileAtomically(join(directory, 'oci-layout'), [LAYOUT_FILE])
+  const entries = mergeEntries(await readEntries(directory), content.entries)
+  await writeFileAtomically(join(directory, 'index.json'), [indexFile(entries)])
+  return content.exported
+}
+
+/** Shared with the docker archive, which is a layout with a manifest.json. */
+export function blobMembers(content: Content): ArchiveMember[] {
+  return content.blobs.map((blob) => ({ name: blobPath(blob.digest), size: blob.size, content: lazily(blob) }))
+}
+
+export function member(name: string, content: Buffer): ArchiveMember {
+  return { name, size: content.length, content }
+}
+
+export function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`
+}
+
+/** Opened when its turn comes, so that one file is open at a time. */
+async function* lazily(blob: ContentBlob): AsyncGenerator<Uint8Array> {
+  const content = blob.open()
+  if (content instanceof Uint8Array) yield content
+  else yield* content
+}
+
+async function writeBlob(directory: string, blob: ContentBlob): Promise<void> {
+  const path = join(directory, blobPath(blob.digest))
+  const there = await lstat(path).catch(() => undefined)
+  // Only a regular file of the right length counts: a symlink in a foreign layout is replaced, not followed.
+  if (there?.isFile() && there.size === blob.size) return
+  if (there?.isDirectory()) await rm(path, { recursive: true })
+  await writeFileAtomically(path, lazily(blob))
+}
+
+const MAX_INDEX = 4 * 1024 * 1024
+
+async function readEntries(directory: string): Promise<Descriptor[]> {
+  const path = join(directory, 'index.json')
+  try {
+    if ((await lstat(path)).size > MAX_INDEX) throw new SyntaxError('too large')
+    const { manifests } = JSON.parse(await readFile(path, 'utf8')) as { manifests?: unknown }
+    if (!Array.isArray(manifests)) throw new SyntaxError('no manifests')
+    return manifests as Descriptor[]
+  } catch (cause) {
+    if (errorCode(cause) === 'ENOENT') return []
+    throw new TbuildError('EXPORT_LAYOUT_INVALID', `${path} is not the index of an OCI image layout`, {
+      hint: 'export to an empty directory, or remove the file',
+      cause,
+    })
+  }
+}
+
+/** A name points to one image: its old entry goes, and so does an entry that would stand twice. */
+function mergeEntries(old: readonly Descriptor[], added: readonly Descriptor[]): Descriptor[] {
+  const nameOf = (entry: Descriptor) => entry.annotations?.['io.containerd.image.name']
+  const replaced = (entry: Descriptor) =>
+    added.some((other) =>
+      nameOf(other) === undefined ? nameOf(entry) === undefined && other.digest === entry.digest : nameOf(other) === nameOf(entry),
+    )
+  return [...old.filter((entry) => !replaced(entry)), ...added]
+}

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto'
+import { type Digest, finishSha256 } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import { type Descriptor, MediaType } from '../base/oci.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
+import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
+import { decompressLayer } from '../tar/layer-bytes.ts'
+import type { TarItem } from '../tar/types.ts'
+import { writeTar } from '../tar/write.ts'
+import type { BlobForm, Layer, LayerBlob } from './types.ts'
+
+/** Marks, in `LayerInfo.blobs` only, a blob that was made here: everything without it is the original of a base layer and is kept as it is. */
+const LEVEL_ANNOTATION = 'tbuild.gzip.level'
+
+export interface LayerTools {
+  readonly blobs: BlobStore
+  readonly snapshots: Pick<Snapshotter, 'info' | 'update'>
+  /** The layer's entries, from its directory (tree/diff.ts). Called anew for each pass. */
+  changes(id: LayerId): AsyncIterable<TarItem>
+  /** Brings the original blob of a base layer into the blob store, when it is not there. */
+  fetch?(id: LayerId, blob: Descriptor): Promise<void>
+}
+
+interface TarFacts {
+  readonly diffId: Digest
+  readonly tarSize: number
+}
+
+/**
+ * Layer values over the store. What is learnt of a layer (diffID, size, blobs) is recorded once; callers at the same time share the work. One instance a
+ * build, so that its promises do not outlive what they describe.
+ */
+export class StoreLayers {
+  readonly #tools: LayerTools
+  readonly #facts = new Map<LayerId, Promise<TarFacts>>()
+  readonly #blobs = new Map<string, Promise<Descriptor>>()
+
+  constructor(tools: LayerTools) {
+    this.#tools = tools
+  }
+
+  /**
+   * The layer as a value; its diffID is computed when nobody has yet. With `form`, a blob of that form will be wanted: diffID and blob are then made in one
+   * pass over the directory.
+   */
+  async open(id: LayerId, options: { readonly form?: BlobForm } = {}): Promise<Layer> {
+    const info = await this.#info(id)
+    if (info.diffId === undefined && options.form !== undefined && options.form.compression !== 'uncompressed') {
+      await this.#gzipBlob(id, options.form.level ?? DEFAULT_LEVEL)
+    }
+    const diffId = info.diffId ?? (await this.#tarFacts(id)).diffId
+    return { id, diffId, tar: () => this.#tar(id, diffId), blob: (form = {}) => this.#blob(id, diffId, form) }
+  }
+
+  async #info(id: LayerId): Promise<LayerInfo> {
+    return (await this.#tools.snapshots.info(id)) ?? {}
+  }
+
+  async *#tar(id: LayerId, diffId: Digest): Bytes {
+    const blob = (await this.#info(id)).blobs?.[0]
+    if (blob !== undefined && (await this.#fetched(id, blob))) {
+      yield* verified(decompressLayer(this.#tools.blobs.get(blob.digest), blob.mediaType), diffId, id)
+    } else yield* verified(writeTar(this.#tools.changes(id)), diffId, id)
+  }
+
+  async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {
+    const original = (await this.#info(id)).blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION] === undefined)
+    if (original !== undefined && (await this.#fetched(id, original))) return this.#stored(original)
+    if (form.compression !== 'uncompressed') return this.#stored(await this.#gzipBlob(id, form.level ?? DEFAULT_LEVEL))
+    const { tarSize } = await this.#tarFacts(id)
+    return { descriptor: { mediaType: MediaType.ociLayer, digest: diffId, size: tarSize }, open: () => this.#tar(id, diffId) }
+  }
+
+  #stored({ mediaType, digest, size }: Descriptor): LayerBlob {
+    return { descriptor: { mediaType, digest, size }, open: () => this.#tools.blobs.get(digest) }
+  }
+
+  /** True when the blob is in the store, if need be after fetching it. */
+  async #fetched(id: LayerId, blob: Descriptor): Promise<boolean> {
+    const { blobs, fetch } = this.#tools
+    if ((await blobs.stat(blob.digest)) !== undefined) return true
+    const own = blob.annotations?.[LEVEL_ANNOTATION] !== undefined
+    if (own || fetch === undefined) return false
+    await fetch(id, blob)
+    return true
+  }
+
+  #tarFacts(id: LayerId): Promise<TarFacts> {
+    return shared(this.#facts, id, async () => {
+      const info = await this.#info(id)
+      if (info.diffId !== undefined && info.tarSize !== undefined) return { diffId: info.diffId, tarSize: info.tarSize }
+      const meter = new Meter()
+      const tar = info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId)
+      for await (const _chunk of meter.pass(tar));
+      return this.#record(id, meter.finish(), {})
+    })
+  }
+
+  #gzipBlob(id: LayerId, level: number): Promise<Descriptor> {
+    return shared(this.#blobs, `${id} ${level}`, async () => {
+      const info = await this.#info(id)
+      const known = info.blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION] === String(level))
+      if (known !== undefined && (await this.#fetched(id, known))) return known
+      const meter = new Meter()
+      const tar = info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId)
+      const { digest, size } = await this.#tools.blobs.put(gzip(meter.pass(tar), { level }))
+      const blob: Descriptor = { mediaType: MediaType.ociLayerGzip, digest, size, annotations: { [LEVEL_ANNOTATION]: String(level) } }
+      const others = (info.blobs ?? []).filter((other) => other.digest !== digest)
+      await this.#record(id, meter.finish(), { blobs: [...others, blob] })
+      return blob
+    })
+  }
+
+  async #record(id: LayerId, facts: TarFacts, more: LayerInfo): Promise<TarFacts> {
+    await this.#tools.snapshots.update(id, { ...facts, ...more })
+    return facts
+  }
+}
+
+/** Digest and length of what passes. */
+class Meter {
+  readonly #hash = createHash('sha256')
+  #size = 0
+
+  async *pass(bytes: Bytes): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      this.#hash.update(chunk)
+      this.#size += chunk.length
+      yield chunk
+    }
+  }
+
+  finish(): TarFacts {
+    return { diffId: finishSha256(this.#hash), tarSize: this.#size }
+  }
+}
+
+async function* verified(bytes: Bytes, diffId: Digest, id: LayerId): AsyncGenerator<Uint8Array> {
+  const meter = new Meter()
+  yield* meter.pass(bytes)
+  const found = meter.finish().diffId
+  if (found === diffId) return
+  throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
+    hint: 'its files in the store were altered; remove the layer and build again',
+  })
+}
+
+/** One run for all callers; a failure is not kept. */
+function shared<K, V>(map: Map<K, Promise<V>>, key: K, run: () => Promise<V>): Promise<V> {
+  const running = map.get(key)
+  if (running !== undefined) return running
+  const promise = run()
+  map.set(key, promise)
+  promise.catch(() => map.delete(key))
+  return promise
+}

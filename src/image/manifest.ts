@@ -1,0 +1,69 @@
+import { type Digest, sha256 } from '../base/digest.ts'
+import { escapeLikeGo } from '../base/go-json.ts'
+import { type Descriptor, type Index, type Manifest, MediaType } from '../base/oci.ts'
+import type { Platform } from '../base/platform.ts'
+import type { Image } from './types.ts'
+
+/** A document of an image as its exact bytes. */
+export interface Document {
+  readonly bytes: Buffer
+  readonly descriptor: Descriptor
+}
+
+export type ManifestFormat = 'oci' | 'docker'
+
+const OCI_TO_DOCKER: Readonly<Record<string, string>> = {
+  [MediaType.ociLayer]: MediaType.dockerLayer,
+  [MediaType.ociLayerGzip]: MediaType.dockerLayerGzip,
+  [MediaType.ociLayerZstd]: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
+}
+const DOCKER_TO_OCI = Object.fromEntries(Object.entries(OCI_TO_DOCKER).map(([oci, docker]) => [docker, oci]))
+
+/** The manifest of an image over its layer blobs; indented as BuildKit's, whose digest it then has. */
+export function makeManifest(
+  image: Image,
+  layers: readonly Descriptor[],
+  options: { readonly format?: ManifestFormat; readonly annotations?: Readonly<Record<string, string>> } = {},
+): Document {
+  const docker = options.format === 'docker'
+  const names = docker ? OCI_TO_DOCKER : DOCKER_TO_OCI
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: docker ? MediaType.dockerManifest : MediaType.ociManifest,
+    config: {
+      mediaType: docker ? MediaType.dockerConfig : MediaType.ociConfig,
+      digest: image.configDigest,
+      size: image.config.length,
+    },
+    layers: layers.map(({ mediaType, digest, size }) => ({ mediaType: names[mediaType] ?? mediaType, digest, size })),
+    ...(options.annotations && Object.keys(options.annotations).length > 0 ? { annotations: sorted(options.annotations) } : {}),
+  }
+  return document(manifest, manifest.mediaType as string, image.platform)
+}
+
+/** An image index over manifests of several platforms. */
+export function makeIndex(manifests: readonly Descriptor[], options: { readonly format?: ManifestFormat } = {}): Document {
+  const mediaType = options.format === 'docker' ? MediaType.dockerIndex : MediaType.ociIndex
+  const index: Index = { schemaVersion: 2, mediaType, manifests }
+  return document(index, mediaType)
+}
+
+function document(value: Manifest | Index, mediaType: string, platform?: Platform): Document {
+  const bytes = Buffer.from(escapeLikeGo(JSON.stringify(value, null, 2)))
+  const digest: Digest = sha256(bytes)
+  return { bytes, descriptor: { mediaType, digest, size: bytes.length, ...(platform && { platform: descriptorPlatform(platform) }) } }
+}
+
+/** In the order of OCI's Go struct. */
+export function descriptorPlatform(platform: Platform): NonNullable<Descriptor['platform']> {
+  return {
+    architecture: platform.architecture,
+    os: platform.os,
+    ...(platform.osVersion === undefined ? {} : { 'os.version': platform.osVersion }),
+    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+  }
+}
+
+function sorted(record: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,95 @@
+import * as zlib from 'node:zlib'
+import { TbuildError } from '../base/errors.ts'
+import type { Bytes } from '../store/types.ts'
+import { throughTransform } from './decompress.ts'
+import { ByteSource } from './source.ts'
+
+/** The window that a decoder must hold; 2^27 is what the zstd command accepts without asking. A frame may claim 2 GiB and more. */
+const MAX_WINDOW = 2 ** 27
+
+/** RFC 8878, 3.1.1.2.4. */
+const MAX_BLOCK = 128 * 1024
+
+const FRAME = 0xfd2fb528
+const SKIPPABLE = 0x184d2a50
+
+/** Newer Nodes have zstd in zlib; typed here because the oldest supported does not. */
+type ZlibZstd = { createZstdDecompress?: (options: { chunkSize: number }) => import('node:stream').Transform }
+
+/**
+ * All frames of a stream (RFC 8878), skippable ones left out, each given to a decoder of its own: Node's where it has one, otherwise fzstd, which does not check a
+ * frame's checksum. Frames are walked here because their window is checked before a decoder allocates it, and because not every decoder goes on to the next frame.
+ */
+export async function* unzstd(bytes: Bytes): AsyncGenerator<Uint8Array> {
+  const source = new ByteSource(bytes)
+  const native = (zlib as ZlibZstd).createZstdDecompress
+  try {
+    for (let magic = await source.read(4); magic !== undefined; magic = await source.read(4)) {
+      const number = magic.readUInt32LE(0)
+      if ((number & 0xfffffff0) >>> 0 === SKIPPABLE) await source.skip((await need(source, 4)).readUInt32LE(0))
+      else if (number !== FRAME) throw new Error('not a zstd frame')
+      else if (native !== undefined) yield* throughTransform(frame(source, magic), native({ chunkSize: MAX_BLOCK }))
+      else yield* decodeFrame(frame(source, magic))
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/** The bytes of one frame, its header first, then a block at a time. */
+async function* frame(source: ByteSource, magic: Buffer): AsyncGenerator<Buffer> {
+  const { header, checksum } = await frameHeader(source)
+  yield Buffer.concat([magic, header])
+  for (let last = false; !last; ) {
+    const block = await need(source, 3)
+    const bits = block.readUIntLE(0, 3)
+    const type = (bits >> 1) & 3
+    const size = bits >> 3
+    last = (bits & 1) === 1
+    if (type === 3 || size > MAX_BLOCK) throw new Error('invalid zstd block')
+    const stored = type === 1 ? 1 : size
+    yield stored === 0 ? block : Buffer.concat([block, await need(source, stored)])
+  }
+  if (checksum) yield await need(source, 4)
+}
+
+/** RFC 8878, 3.1.1.1: descriptor, window, dictionary id, content size. */
+async function frameHeader(source: ByteSource): Promise<{ header: Buffer; checksum: boolean }> {
+  const descriptor = (await need(source, 1))[0] as number
+  const single = (descriptor & 0x20) !== 0
+  const sizeLength = [single ? 1 : 0, 2, 4, 8][descriptor >> 6] as number
+  const dictionaryLength = [0, 1, 2, 4][descriptor & 3] as number
+  const rest = await need(source, (single ? 0 : 1) + dictionaryLength + sizeLength)
+  const size = sizeLength === 0 ? 0n : contentSize(rest.subarray(rest.length - sizeLength))
+  const exponent = (rest[0] as number) >> 3
+  const window = single ? size : BigInt(2 ** (10 + exponent) * (1 + ((rest[0] as number) & 7) / 8))
+  if (window > MAX_WINDOW) {
+    throw new TbuildError('TAR_LIMIT', `a zstd frame asks for a window of ${window} bytes, more than ${MAX_WINDOW}, and is refused`)
+  }
+  if (rest.subarray(single ? 0 : 1, (single ? 0 : 1) + dictionaryLength).some((byte) => byte !== 0))
+    throw new Error('the frame needs a dictionary')
+  return { header: Buffer.concat([Buffer.from([descriptor]), rest]), checksum: (descriptor & 4) !== 0 }
+}
+
+function contentSize(bytes: Buffer): bigint {
+  if (bytes.length === 8) return bytes.readBigUInt64LE(0)
+  return BigInt(bytes.readUIntLE(0, bytes.length) + (bytes.length === 2 ? 256 : 0))
+}
+
+async function* decodeFrame(blocks: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
+  const { Decompress } = await import('fzstd')
+  const ready: Uint8Array[] = []
+  const decoder = new Decompress((chunk) => {
+    if (chunk.length > 0) ready.push(chunk)
+  })
+  for await (const block of blocks) {
+    decoder.push(block)
+    yield* ready.splice(0)
+  }
+}
+
+async function need(source: ByteSource, count: number): Promise<Buffer> {
+  const bytes = count === 0 ? Buffer.alloc(0) : await source.read(count)
+  if (bytes === undefined) throw new Error('unexpected end of data')
+  return bytes
+}
