@@ -20,13 +20,7 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
   const file = (key: Digest) => join(layout.records, `${hexOf(parseDigest(key))}.json`)
   const stepFile = (step: string) => join(layout.steps, createHash('sha256').update(step).digest('hex').slice(0, 40))
 
-  function load(key: Digest): CacheRecord | undefined {
-    const path = file(key)
-    const record = readSealed(path)
-    if (!isRecord(record) || record.key !== key) return undefined
-    const used = ifPresent(() => statSync(path))
-    return used === undefined ? undefined : { ...record, lastUsed: used.mtime.toISOString() }
-  }
+  const load = (key: Digest) => loadRecord(file(key), key)
 
   function keysOf(step: string): Digest[] {
     const text = ifPresent(() => readFileSync(stepFile(step), 'latin1')) ?? ''
@@ -79,11 +73,7 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
       }
     },
     async *list() {
-      for (const name of readdirSync(layout.records)) {
-        const digest = `sha256:${name.slice(0, -'.json'.length)}`
-        const record = isDigest(digest) ? load(digest) : undefined
-        if (record !== undefined) yield record
-      }
+      yield* rawRecords(layout)
     },
     async delete(key) {
       try {
@@ -93,6 +83,22 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
       }
     },
   }
+}
+
+/** All whole records, with or without their layers. */
+export function* rawRecords(layout: StoreLayout): Generator<CacheRecord> {
+  for (const name of readdirSync(layout.records)) {
+    const digest = `sha256:${name.slice(0, -'.json'.length)}`
+    const record = isDigest(digest) ? loadRecord(join(layout.records, name), digest) : undefined
+    if (record !== undefined) yield record
+  }
+}
+
+function loadRecord(path: string, key: Digest): CacheRecord | undefined {
+  const record = readSealed(path)
+  if (!isRecord(record) || record.key !== key) return undefined
+  const used = ifPresent(() => statSync(path))
+  return used === undefined ? undefined : { ...record, lastUsed: used.mtime.toISOString() }
 }
 
 function isRecord(value: unknown): value is CacheRecord {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, unlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
@@ -40,8 +40,10 @@ export function createImageIndex(layout: StoreLayout, leases: Leases, layers: La
     },
     async set(record) {
       try {
+        const text = sealJson(record as never)
+        if (ifPresent(() => readFileSync(file(record.name), 'utf8')) === text) return
         // Durable at once: after a power cut the name is the old image or the new one, where the end of the build synced what it names.
-        writeAtomicSync(leases.temporary(), file(record.name), sealJson(record as never), { durable: true })
+        writeAtomicSync(leases.temporary(), file(record.name), text, { durable: true })
       } catch (error) {
         throw storeError(error, 'keep an image')
       }

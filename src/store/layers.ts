@@ -23,7 +23,7 @@ export interface Layers {
   info(id: LayerId): LayerInfo | undefined
   isPresent(id: LayerId): boolean
   isUsable(id: LayerId): boolean
-  /** The ids of which all are usable are kept from gc until the store is closed; false when one is not. */
+  /** Keeps layers from gc until the store is closed; false when one of them is not as needed. */
   claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean>
   update(id: LayerId, info: LayerInfo): Promise<void>
   /** Renames a prepared directory (with fs/ in it) to its id; false when there is one already, and the prepared one is untouched. */
@@ -35,7 +35,7 @@ export interface Layers {
   /** Renames the directory to `to`; the caller removes it. False when there is none. */
   takeAway(id: LayerId, to: string): boolean
   forget(id: LayerId): void
-  /** Layers that this process installed and nobody synced yet. */
+  /** Layers that this process uses and nobody synced yet, also those of others: an image may be named that has them. */
   unsynced(): LayerId[]
   markDurable(ids: readonly LayerId[]): void
 }
@@ -56,7 +56,8 @@ export function randomLayerId(): LayerId {
 export const layerName = (id: LayerId): string => `layer:${id}`
 
 export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, canFetch: CanFetch): Layers {
-  const fresh = new Set<LayerId>()
+  /** Claimed and present: nobody takes these away, so they need no second look. */
+  const safe = new Set<LayerId>()
   const directory = (id: LayerId) => join(layout.layers, parseLayerId(id))
   const fs = (id: LayerId) => join(directory(id), 'fs')
   const infoFile = (id: LayerId) => `${directory(id)}.json`
@@ -65,8 +66,10 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
     return readSealed(infoFile(id)) as LayerInfo | undefined
   }
 
+  const markOf = (id: LayerId) => ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
+
   function isPresent(id: LayerId): boolean {
-    const boot = ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
+    const boot = markOf(id)
     if (boot !== DURABLE && boot !== bootId()) return false
     return ifPresent(() => lstatSync(fs(id)))?.isDirectory() ?? false
   }
@@ -78,12 +81,17 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
   }
 
   async function claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean> {
-    const check = need === 'present' ? isPresent : isUsable
-    return await leases.use(ids.map(layerName), () => ids.every(check))
+    const check = (id: LayerId) => {
+      if (isPresent(id)) safe.add(id)
+      return safe.has(id) || (need === 'usable' && isUsable(id))
+    }
+    const open = ids.filter((id) => !safe.has(id))
+    return open.length === 0 || (await leases.use(open.map(layerName), () => open.every(check)))
   }
 
   async function update(id: LayerId, more: LayerInfo): Promise<void> {
     try {
+      await leases.use([layerName(id)], () => {})
       await locks.withLock(`layer-info:${id}`, { mode: 'exclusive' }, async () => {
         writeAtomicSync(leases.temporary(), infoFile(id), sealJson({ ...info(id), ...more } as never), { durable: false })
       })
@@ -96,9 +104,9 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
     try {
       writeFileSync(join(prepared, 'boot'), bootId())
       const installed = await leases.use([layerName(id)], () => renameInto(prepared, id))
-      if (installed) fresh.add(id)
-      else if (!isPresent(id)) return await replaceStale(prepared, id)
-      return installed
+      const result = installed || isPresent(id) ? installed : await replaceStale(prepared, id)
+      safe.add(id)
+      return result
     } catch (error) {
       throw storeError(error, 'keep a layer')
     }
@@ -119,14 +127,12 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
     return await locks.withLock(`layer-stale:${id}`, { mode: 'exclusive' }, async () => {
       if (isPresent(id)) return false
       takeAway(id, leases.temporary())
-      const installed = renameInto(prepared, id)
-      if (installed) fresh.add(id)
-      return installed
+      return renameInto(prepared, id)
     })
   }
 
   function takeAway(id: LayerId, to: string): boolean {
-    fresh.delete(id)
+    safe.delete(id)
     try {
       renameSync(directory(id), to)
       return true
@@ -149,12 +155,11 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
     directories: () => readdirSync(layout.layers).filter((name) => LAYER_ID.test(name)) as LayerId[],
     known: () => readdirSync(layout.layers).flatMap((name) => (/^[0-9a-f]{16,64}\.json$/.test(name) ? [name.slice(0, -5) as LayerId] : [])),
     forget: (id) => ifPresent(() => unlinkSync(infoFile(id))),
-    unsynced: () => [...fresh],
+    unsynced: () => [...safe].filter((id) => markOf(id) === bootId()),
     markDurable(ids) {
       for (const id of ids) {
         // A torn mark says no boot, so it is safe to write it without syncing again.
         ifPresent(() => writeAtomicSync(leases.temporary(), join(directory(id), 'boot'), DURABLE, { durable: false }))
-        fresh.delete(id)
       }
     },
   }

@@ -63,7 +63,8 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
     const { lock } = own()
     const gate = await waitFor(() => tryFlock(gcLock, 'shared'))
     try {
-      writeSync(lock.fd, fresh.map((name) => `${name}\n`).join(''))
+      // The first \n ends a line that a full disk cut short.
+      writeSync(lock.fd, `\n${fresh.join('\n')}\n`)
       for (const name of fresh) held.add(name)
       return check()
     } catch (error) {

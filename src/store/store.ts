@@ -33,7 +33,7 @@ export interface Store {
   readonly onNotice: (message: string) => void
   /** A free path under tmp/ that is removed when this process is dead. Whoever makes something there removes or renames it. */
   temporary(): string
-  /** Makes what this process committed survive a power cut: once, at the end of a build, before its images are named. */
+  /** Makes what this process made and used survive a power cut: once, at the end of a build, before its images are named. */
   flush(): Promise<void>
   /** Lets go of everything; gc may take what this process used. */
   close(): Promise<void>

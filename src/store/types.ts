@@ -47,6 +47,8 @@ export interface BlobStore {
 export interface LayerInfo {
   /** sha256 of the uncompressed tar, once it was made or verified. */
   diffId?: Digest
+  /** Bytes of the uncompressed tar, once it was made. */
+  tarSize?: number
   /** Forms of the tar that are (or can be fetched) as blobs. */
   blobs?: readonly Descriptor[]
   /** Digest of the tree's content without mtimes, for early cutoff. */
@@ -55,6 +57,8 @@ export interface LayerInfo {
   size?: number
   /** ISO time. */
   created?: string
+  /** The layers that it was made over, which its tar is the difference to. */
+  parent?: Snapshot
 }
 
 /** One named input of a cache key. `value` is what is compared and shown by explain; never a secret's value. */

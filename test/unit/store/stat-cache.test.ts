@@ -1,0 +1,83 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { sha256 } from '../../../src/base/digest.ts'
+import { statKey } from '../../../src/store/stat-cache.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { temporaryStore } from '../../suites/temporary-store.ts'
+
+const stat = { dev: 1, ino: 2, size: 3, mtimeSeconds: 1000, mtimeNanoseconds: 5, ctimeSeconds: 1000, ctimeNanoseconds: 6 }
+const later = 1_000_000_000
+
+describe('the key of a file', () => {
+  test('every member of its stat is in it', () => {
+    const key = statKey(stat, later)
+    for (const member of Object.keys(stat) as (keyof typeof stat)[]) {
+      expect(statKey({ ...stat, [member]: stat[member] + 1 }, later)).not.toBe(key)
+    }
+  })
+
+  test('there is none for a file that was changed within the last two seconds, or in the future', () => {
+    expect(statKey({ ...stat, mtimeSeconds: 1000, ctimeSeconds: 2000 }, 2_001_500)).toBeUndefined()
+    expect(statKey({ ...stat, mtimeSeconds: 5000, ctimeSeconds: 2000 }, 2_010_000)).toBeUndefined()
+    expect(statKey({ ...stat, mtimeSeconds: 1000, ctimeSeconds: 2000 }, 2_003_001)).toBeDefined()
+  })
+})
+
+describe('the stat cache', () => {
+  let store: Store
+  let dispose: () => Promise<void>
+  beforeEach(async () => {
+    ;({ store, dispose } = await temporaryStore())
+  })
+  afterEach(() => dispose())
+
+  const only = () => join(store.layout.stat, readdirSync(store.layout.stat)[0] as string)
+
+  test('remembers by context root, and is written only when something is new', () => {
+    const first = store.statCache.open('/context')
+    expect(first.get('a')).toBeUndefined()
+    first.save()
+    expect(readdirSync(store.layout.stat)).toEqual([])
+    first.set('a', 'sha256:1')
+    first.save()
+    const again = store.statCache.open('/context')
+    expect(again.get('a')).toBe('sha256:1')
+    const before = statSync(only()).ino
+    again.save()
+    expect(statSync(only()).ino).toBe(before)
+    expect(store.statCache.open('/other').get('a')).toBeUndefined()
+  })
+
+  test('a damaged file is an empty one', () => {
+    const cache = store.statCache.open('/context')
+    cache.set('a', 'sha256:1')
+    cache.save()
+    const text = readFileSync(only(), 'latin1')
+    for (const damaged of [text.slice(0, -3), text.replace('sha256:1', 'sha256:2'), '', '\0'.repeat(100)]) {
+      writeFileSync(only(), damaged)
+      expect(store.statCache.open('/context').get('a')).toBeUndefined()
+    }
+  })
+
+  test('loads 20,000 entries within a few milliseconds, and forgets the unused ones of long ago', () => {
+    const cache = store.statCache.open('/context')
+    for (let index = 0; index < 20_000; index++) cache.set(statKey({ ...stat, ino: index }, later) as string, sha256(String(index)))
+    cache.save()
+    const times = Array.from({ length: 5 }, () => {
+      const start = performance.now()
+      expect(store.statCache.open('/context').get(statKey({ ...stat, ino: 777 }, later) as string)).toBe(sha256('777'))
+      return performance.now() - start
+    })
+    // The goal is 15 ms; this machine may be busy.
+    expect(Math.min(...times)).toBeLessThan(45)
+    const next = store.statCache.open('/context')
+    for (let index = 0; index < 20; index++) next.set(`new${index}`, 'x')
+    next.save()
+    const size = readFileSync(only(), 'latin1').split('\n').length
+    expect(size).toBe(20_000 + 20 + 2)
+    const third = store.statCache.open('/context')
+    third.set('one more', 'x')
+    third.save()
+    expect(readFileSync(only(), 'latin1').split('\n').length).toBe(1 + 2)
+  })
+})
