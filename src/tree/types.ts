@@ -8,6 +8,9 @@ import type { SysStat } from '../base/sys.ts'
 export interface TreeView {
   /** The node that `path` names, symlinks in all but the last component followed, the last only with `follow`. Undefined when there is none. ELOOP after 255 links. */
   resolve(path: Uint8Array | string, options?: { follow?: boolean }): TreeNode | undefined
+  readonly root: TreeNode
+  /** One name of a directory, not followed. A Uint8Array, or a string whose code units are the bytes (latin1), as file names inside tree/ are. */
+  child(directory: TreeNode, name: Uint8Array | string): TreeNode | undefined
   /** Entries of a directory, merged, sorted by bytes. */
   children(node: TreeNode): TreeNode[]
   readlink(node: TreeNode): Buffer

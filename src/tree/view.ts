@@ -1,0 +1,264 @@
+import { TbuildError } from '../base/errors.ts'
+import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, DT_CHR, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
+import { DirectoryFds } from './directory-fds.ts'
+import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
+import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
+import { resolveIn } from './resolve.ts'
+import type { TreeNode, TreeView } from './types.ts'
+
+export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
+
+/** Which paths of a build context are left out: the compiled .dockerignore. */
+export interface PathFilter {
+  /** `path`: relative, slashes, no leading one. */
+  matches(path: string): boolean
+  /** There are `!` patterns, so that something below an excluded directory may be in. */
+  readonly hasExclusions: boolean
+}
+
+/** Layer directories in overlayfs's format, bottom first, as one tree. None gives an empty root directory. */
+export function layeredView(directories: readonly string[]): TreeView {
+  return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true })
+}
+
+/** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist, nor do sockets. */
+export function directoryView(directory: string, options: { ignore?: PathFilter } = {}): TreeView {
+  return new LayeredView([directory], { overlay: false, ...options })
+}
+
+/** A node and the layers (0 is the top) that make it: one, or for a directory all those that are merged. */
+class LayerNode extends KeyedNode {
+  readonly view: LayeredView
+  readonly layers: readonly number[]
+
+  constructor(view: LayeredView, layers: readonly number[], key: Key, type: NodeType, stat?: SysStat) {
+    super(key, type, stat)
+    this.view = view
+    this.layers = layers
+  }
+
+  protected override readStat(): SysStat {
+    const fds = this.view.fds[this.layers[0] as number] as DirectoryFds
+    if (this.key === '') return sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+    return sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key)))
+  }
+}
+
+/** What has been found of one name while layers are merged, top first. */
+interface Merging {
+  type: NodeType
+  stat: SysStat | undefined
+  readonly layers: number[]
+  /** Nothing below counts any more. */
+  closed: boolean
+}
+
+export class LayeredView implements TreeView {
+  readonly fds: readonly DirectoryFds[]
+  readonly root: LayerNode
+  readonly #overlay: boolean
+  readonly #ignore: PathFilter | undefined
+  readonly #hasVisible = new Map<Key, boolean>()
+
+  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter }) {
+    this.fds = topFirst.map((path) => new DirectoryFds(path))
+    this.#overlay = options.overlay
+    this.#ignore = options.ignore
+    this.root = new LayerNode(this, this.#rootLayers(), '', 'directory')
+  }
+
+  /** An opaque root hides all below it. */
+  #rootLayers(): number[] {
+    const all = this.fds.map((_, index) => index)
+    if (!this.#overlay || all.length === 1) return all
+    const opaque = all.findIndex((index) => this.#isOpaque(index, ''))
+    return opaque < 0 ? all : all.slice(0, opaque + 1)
+  }
+
+  resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
+    return resolveIn(this, path, options.follow === true).node
+  }
+
+  child(directory: TreeNode, name: Name): TreeNode | undefined {
+    const parent = own(directory)
+    const key = typeof name === 'string' ? name : latin1(name)
+    const found: Merging = { type: 'file', stat: undefined, layers: [], closed: false }
+    const raw = bytes(key)
+    for (const layer of parent.layers) {
+      if (found.closed) break
+      const stat = sys().lookupat((this.fds[layer] as DirectoryFds).fd(parent.key), raw)
+      if (stat !== undefined) this.#merge(found, layer, joinKey(parent.key, key), typeOfMode(stat.mode), stat)
+    }
+    return this.#visible(found, joinKey(parent.key, key))
+  }
+
+  children(directory: TreeNode): LayerNode[] {
+    const parent = own(directory)
+    const found = new Map<Key, Merging>()
+    for (const layer of parent.layers) {
+      for (const entry of (this.fds[layer] as DirectoryFds).list(parent.key)) {
+        const name = entry.name.toString('latin1')
+        const merging: Merging = found.get(name) ?? { type: 'file', stat: undefined, layers: [], closed: false }
+        found.set(name, merging)
+        if (!merging.closed) this.#mergeEntry(merging, layer, joinKey(parent.key, name), entry, parent.key)
+      }
+    }
+    const nodes: LayerNode[] = []
+    for (const [name, merging] of found) {
+      const node = this.#visible(merging, joinKey(parent.key, name))
+      if (node !== undefined) nodes.push(node)
+    }
+    return nodes.sort(byKey)
+  }
+
+  #mergeEntry(found: Merging, layer: number, key: Key, entry: SysDirent, parent: Key): void {
+    const type = typeOfDirent(entry.type)
+    // A character device may be a whiteout: only its numbers tell.
+    const certain = type !== undefined && (entry.type !== DT_CHR || !this.#overlay)
+    const stat = certain ? undefined : sys().statat((this.fds[layer] as DirectoryFds).fd(parent), entry.name)
+    this.#merge(found, layer, key, stat === undefined ? (type as NodeType) : typeOfMode(stat.mode), stat)
+  }
+
+  /** The rules of overlayfs: a whiteout hides what is below, only directories merge, an opaque one is the last. */
+  #merge(found: Merging, layer: number, key: Key, type: NodeType, stat: SysStat | undefined): void {
+    const first = found.layers.length === 0
+    if (this.#overlay && stat !== undefined && isWhiteout(stat)) {
+      found.closed = true
+      return
+    }
+    if (type !== 'directory') {
+      found.closed = true
+      if (!first) return
+    } else if (!first && this.#isOpaque(found.layers.at(-1) as number, key)) {
+      found.closed = true
+      return
+    }
+    if (first) {
+      found.type = type
+      found.stat = stat
+    }
+    found.layers.push(layer)
+  }
+
+  #isOpaque(layer: number, key: Key): boolean {
+    const fds = this.fds[layer] as DirectoryFds
+    return isOpaque(fds, key)
+  }
+
+  #visible(found: Merging, key: Key): LayerNode | undefined {
+    if (found.layers.length === 0) return undefined
+    if (!this.#overlay && found.type === 'socket') return undefined
+    const node = new LayerNode(this, found.layers, key, found.type, found.stat)
+    if (this.#ignore?.matches(shown(key))) {
+      if (found.type !== 'directory' || !this.#ignore.hasExclusions) return undefined
+      if (!this.#hasVisibleChild(node)) return undefined
+    }
+    return node
+  }
+
+  /** D4: an excluded directory exists as the parent of what a `!` pattern takes back. */
+  #hasVisibleChild(directory: LayerNode): boolean {
+    let known = this.#hasVisible.get(directory.key)
+    if (known === undefined) {
+      known = this.children(directory).length > 0
+      this.#hasVisible.set(directory.key, known)
+    }
+    return known
+  }
+
+  readlink(node: TreeNode): Buffer {
+    const { key } = own(node)
+    return sys().readlinkat(this.#parentFd(node), bytes(nameOf(key)))
+  }
+
+  open(node: TreeNode): number {
+    return openFile(this.#parentFd(node), own(node).key)
+  }
+
+  xattrs(node: TreeNode): Map<string, Buffer> {
+    const { key } = own(node)
+    return key === '' ? readXattrs(this.#parentFd(node), '') : readXattrs(this.#parentFd(node), bytes(nameOf(key)))
+  }
+
+  inode(node: TreeNode): string {
+    return `${own(node).layers[0]}:${node.stat.dev}:${node.stat.ino}`
+  }
+
+  /** Of the directory that holds the node, in the layer where its metadata and content are. */
+  #parentFd(node: TreeNode): number {
+    const { key, layers } = own(node)
+    return (this.fds[layers[0] as number] as DirectoryFds).fd(parentKey(key))
+  }
+
+  close(): void {
+    for (const fds of this.fds) fds.close()
+  }
+}
+
+function own(node: TreeNode): LayerNode {
+  if (node instanceof LayerNode) return node
+  throw new TypeError('a node of another view')
+}
+
+export function isOpaque(fds: DirectoryFds, key: Key): boolean {
+  const fd = fds.fd(key)
+  return OPAQUE_XATTRS.some((name) => sys().getxattrat(fd, '', name)?.toString('latin1') === 'y')
+}
+
+/** Opens a regular file and nothing else: O_NONBLOCK so that a fifo put there cannot stop us. */
+export function openFile(parentFd: number, key: Key): number {
+  const fd = sys().openat(parentFd, bytes(nameOf(key)), O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0)
+  if ((sys().statat(fd, '', AT_EMPTY_PATH).mode & S_IFMT) === S_IFREG) return fd
+  sys().close(fd)
+  throw new TbuildError('NOT_A_FILE', `not a regular file: /${shown(key)}`)
+}
+
+const NONE: ReadonlyMap<string, Buffer> = new Map()
+
+/** Without those that are overlayfs's own. The names are the kernel's, ASCII by convention, kept as latin1. */
+export function readXattrs(fd: number, name: Name): Map<string, Buffer> {
+  const names = sys().listxattrat(fd, name)
+  if (names.length === 0) return NONE as Map<string, Buffer>
+  const found = new Map<string, Buffer>()
+  for (const raw of names) {
+    const value = isOverlayXattr(raw.toString('latin1')) ? null : sys().getxattrat(fd, name, raw)
+    if (value !== null) found.set(raw.toString('latin1'), value)
+  }
+  return found
+}
+
+/** Attributes that overlayfs gives a meaning to: never taken from an archive or a source, or a layer could hide what is below it. */
+export function isOverlayXattr(name: string): boolean {
+  return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.')
+}
+
+const EMPTY_STAT: SysStat = {
+  ...{ dev: 0, ino: 0, mode: 0o040755, nlink: 2, uid: 0, gid: 0, rdevMajor: 0, rdevMinor: 0, size: 0 },
+  ...{ mtimeSeconds: 0, mtimeNanoseconds: 0, ctimeSeconds: 0, ctimeNanoseconds: 0 },
+}
+
+class EmptyRoot extends KeyedNode {
+  protected override readStat(): SysStat {
+    return EMPTY_STAT
+  }
+}
+
+/** `FROM scratch`: a root directory with nothing in it. */
+export function emptyView(): TreeView {
+  const root = new EmptyRoot('', 'directory')
+  const nothing = (): never => {
+    throw new TypeError('an empty view has no files')
+  }
+  const view: TreeView & { root: TreeNode } = {
+    root,
+    resolve: (path, options = {}) => resolveIn(view, path, options.follow === true).node,
+    child: () => undefined,
+    children: () => [],
+    readlink: nothing,
+    open: nothing,
+    xattrs: () => new Map(),
+    inode: () => 'root',
+  }
+  return view
+}

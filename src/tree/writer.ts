@@ -1,0 +1,370 @@
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { type Name, type SysStat, sys } from '../base/sys.ts'
+import { AT_EMPTY_PATH, AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import { DirectoryFds } from './directory-fds.ts'
+import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
+import { byKey, isWhiteout, KeyedNode, keyOf, type NodeType, typeOfMode } from './node.ts'
+import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
+import { resolveIn } from './resolve.ts'
+import type { TreeNode, TreeView } from './types.ts'
+import { isOpaque, OPAQUE_XATTRS, openFile, readXattrs } from './view.ts'
+
+/**
+ * Writes an upper directory in overlayfs's format over a view: what a mount of overlayfs would leave there, without mounting. As a TreeView it shows the
+ * merged result so far. Every path is a real one (no symlinks on the way: ask `resolve` first); parents that exist only below are copied up.
+ *
+ *   const writer = layerWriter(upper, layeredView(lower))
+ *   writer.directory('etc/app', { mode: 0o755 }) … writer.file('etc/app/x') → fd …  writer.finish()
+ */
+export function layerWriter(upper: string, lower: TreeView): LayerWriter {
+  return new LayerWriter(upper, lower)
+}
+
+/** A directory of the merged tree. */
+interface Directory {
+  /** It exists in the upper directory. */
+  upper: boolean
+  /** The directory below that it is merged with. */
+  lower: TreeNode | undefined
+}
+
+class WriterNode extends KeyedNode {
+  readonly writer: LayerWriter
+  readonly upper: boolean
+  readonly lower: TreeNode | undefined
+
+  constructor(writer: LayerWriter, key: Key, type: NodeType, place: Directory, stat?: SysStat) {
+    super(key, type, stat)
+    this.writer = writer
+    this.upper = place.upper
+    this.lower = place.lower
+  }
+
+  protected override readStat(): SysStat {
+    if (!this.upper) return (this.lower as TreeNode).stat
+    return this.writer.statUpper(this.key)
+  }
+}
+
+export class LayerWriter implements TreeView {
+  readonly #path: string
+  readonly #fds: DirectoryFds
+  readonly #lower: TreeView
+  readonly #directories = new Map<Key, Directory>()
+  /** Times of directories that are set when all is written. */
+  readonly #times = new Map<Key, Time>()
+
+  constructor(upper: string, lower: TreeView) {
+    this.#path = upper
+    this.#fds = new DirectoryFds(upper)
+    this.#lower = lower
+    const rootIsOpaque = isOpaque(this.#fds, '')
+    this.#directories.set('', { upper: true, lower: rootIsOpaque ? undefined : lower.root })
+  }
+
+  /** The same upper directory over nothing: what --link writes does not depend on what is below. */
+  detached(empty: TreeView): LayerWriter {
+    return new LayerWriter(this.#path, empty)
+  }
+
+  // ---- the merged tree ----
+
+  get root(): TreeNode {
+    return new WriterNode(this, '', 'directory', this.#directories.get('') as Directory)
+  }
+
+  resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
+    return resolveIn(this, path, options.follow === true).node
+  }
+
+  child(directory: TreeNode, name: Name): TreeNode | undefined {
+    const raw = typeof name === 'string' ? name : latin1(name)
+    const parentPath = keyOf(directory)
+    const parent = this.#directory(parentPath)
+    const key = joinKey(parentPath, raw)
+    const below = () => (parent.lower === undefined ? undefined : this.#lower.child(parent.lower, raw))
+    const stat = parent.upper ? sys().lookupat(this.#fds.fd(parentPath), bytes(raw)) : undefined
+    if (stat === undefined) return this.#belowNode(key, below())
+    if (isWhiteout(stat)) return undefined
+    if ((stat.mode & S_IFMT) !== S_IFDIR) return new WriterNode(this, key, typeOfMode(stat.mode), { upper: true, lower: undefined }, stat)
+    let known = this.#directories.get(key)
+    if (known === undefined || !known.upper) {
+      const candidate = below()
+      const merges = candidate?.type === 'directory' && !isOpaque(this.#fds, key)
+      known = { upper: true, lower: merges ? candidate : undefined }
+      this.#directories.set(key, known)
+    }
+    return new WriterNode(this, key, 'directory', known, stat)
+  }
+
+  #belowNode(key: Key, lower: TreeNode | undefined): WriterNode | undefined {
+    if (lower === undefined) return undefined
+    const place = { upper: false, lower }
+    if (lower.type === 'directory') this.#directories.set(key, place)
+    return new WriterNode(this, key, lower.type, place)
+  }
+
+  children(directory: TreeNode): TreeNode[] {
+    const parentPath = keyOf(directory)
+    const parent = this.#directory(parentPath)
+    const names = new Set<Key>()
+    if (parent.upper) for (const entry of this.#fds.list(parentPath)) names.add(entry.name.toString('latin1'))
+    if (parent.lower !== undefined) for (const node of this.#lower.children(parent.lower)) names.add(node.name.toString('latin1'))
+    const nodes = [...names].map((name) => this.child(directory, name)).filter((node) => node !== undefined)
+    return (nodes as WriterNode[]).sort(byKey)
+  }
+
+  readlink(node: TreeNode): Buffer {
+    const own = this.#own(node)
+    if (!own.upper) return this.#lower.readlink(own.lower as TreeNode)
+    return sys().readlinkat(this.#fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
+  }
+
+  open(node: TreeNode): number {
+    const own = this.#own(node)
+    return own.upper ? openFile(this.#fds.fd(parentKey(own.key)), own.key) : this.#lower.open(own.lower as TreeNode)
+  }
+
+  xattrs(node: TreeNode): Map<string, Buffer> {
+    const own = this.#own(node)
+    if (!own.upper) return this.#lower.xattrs(own.lower as TreeNode)
+    return readXattrs(this.#fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
+  }
+
+  inode(node: TreeNode): string {
+    const own = this.#own(node)
+    return own.upper ? `upper:${own.stat.dev}:${own.stat.ino}` : this.#lower.inode(own.lower as TreeNode)
+  }
+
+  #own(node: TreeNode): WriterNode {
+    if (node instanceof WriterNode && node.writer === this) return node
+    throw new TypeError('a node of another view')
+  }
+
+  statUpper(key: Key): SysStat {
+    if (key === '') return sys().statat(this.#fds.fd(''), '', AT_EMPTY_PATH)
+    return sys().statat(this.#fds.fd(parentKey(key)), bytes(nameOf(key)))
+  }
+
+  /** What is known of a directory that exists; ENOTDIR otherwise. */
+  #directory(key: Key): Directory {
+    const known = this.#directories.get(key)
+    if (known !== undefined) return known
+    const parent = parentKey(key)
+    const node = this.child(new WriterNode(this, parent, 'directory', this.#directory(parent)), nameOf(key))
+    if (node?.type !== 'directory') throw new TbuildError('ENOTDIR', `not a directory: /${shown(key)}`)
+    return this.#directories.get(key) as Directory
+  }
+
+  // ---- writing ----
+
+  /** An O_PATH fd of a directory in upper, copied up with its metadata when it exists only below. */
+  #upperDirectory(key: Key): number {
+    const directory = this.#directory(key)
+    if (!directory.upper) this.#copyUpDirectory(key, directory)
+    return this.#fds.fd(key)
+  }
+
+  #copyUpDirectory(key: Key, directory: Directory): void {
+    const lower = directory.lower as TreeNode
+    this.#keepingTimes(parentKey(key), (fd) => {
+      sys().mkdirat(fd, bytes(nameOf(key)), 0o700)
+      directory.upper = true
+      const { stat } = lower
+      applyMetadata(fd, bytes(nameOf(key)), 'directory', {
+        ...{ mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, time: timeOf(stat), xattrs: this.#lower.xattrs(lower) },
+      })
+    })
+  }
+
+  /** As overlayfs does: bringing something up is no change of the directory that holds it. */
+  #keepingTimes(parent: Key, action: (fd: number) => void): void {
+    const fd = this.#upperDirectory(parent)
+    const before = timeOf(this.statUpper(parent))
+    action(fd)
+    this.setTimes(parent, before)
+  }
+
+  setTimes(key: Key, time: Time): void {
+    // An O_PATH descriptor has no times to set; "." of it has.
+    const name = key === '' ? '.' : bytes(nameOf(key))
+    sys().utimesat(this.#fds.fd(parentKey(key)), name, time.seconds, time.nanoseconds)
+  }
+
+  /** Runs `create` in the upper parent; when the name is taken there, what has it is removed first. */
+  #create<T>(key: Key, create: (parentFd: number, name: Buffer) => T): T {
+    const name = bytes(nameOf(key))
+    const fd = this.#upperDirectory(parentKey(key))
+    if (this.#directories.has(key)) this.#forget(key)
+    try {
+      return create(fd, name)
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') throw error
+      this.#removeUpper(key)
+      return create(this.#fds.fd(parentKey(key)), name)
+    }
+  }
+
+  /** A new, empty regular file in the place of anything; the caller writes and closes it, then calls `setMetadata`. */
+  file(key: Key, mode = 0o600): number {
+    return this.#create(key, (fd, name) => sys().openat(fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode))
+  }
+
+  symlink(key: Key, target: Uint8Array): void {
+    this.#create(key, (fd, name) => sys().symlinkat(target, fd, name))
+  }
+
+  /** Device, fifo or socket: `mode` with its S_IF bits. */
+  node(key: Key, mode: number, major: number, minor: number): void {
+    if ((mode & S_IFMT) === S_IFCHR && major === 0 && minor === 0) {
+      throw new TbuildError('DEVICE_REFUSED', `/${shown(key)} is the character device 0/0, by which overlayfs marks a removed file`)
+    }
+    this.#create(key, (fd, name) => sys().mknodat(fd, name, mode, major, minor))
+  }
+
+  /** A second name for an existing file; one that is only below is copied up first. */
+  async link(key: Key, existing: TreeNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
+    const source = this.#own(existing)
+    if (!source.upper) await this.#copyUpFile(source, copyContent)
+    const from = this.#fds.fd(parentKey(source.key))
+    this.#create(key, (fd, name) => sys().linkat(from, bytes(nameOf(source.key)), fd, name, 0))
+  }
+
+  async #copyUpFile(node: WriterNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
+    const { key, stat, type } = node
+    const lower = node.lower as TreeNode
+    const parent = parentKey(key)
+    this.#upperDirectory(parent)
+    const before = timeOf(this.statUpper(parent))
+    if (type === 'file') {
+      const from = this.#lower.open(lower)
+      try {
+        const to = this.file(key)
+        try {
+          await copyContent(from, to)
+        } finally {
+          sys().close(to)
+        }
+      } finally {
+        sys().close(from)
+      }
+    } else if (type === 'symlink') this.symlink(key, this.#lower.readlink(lower))
+    else this.node(key, stat.mode & (S_IFMT | 0o7777), stat.rdevMajor, stat.rdevMinor)
+    const { mode, uid, gid } = stat
+    this.setMetadata(key, type, { mode: mode & 0o7777, uid, gid, time: timeOf(stat), xattrs: this.#lower.xattrs(lower) })
+    this.setTimes(parent, before)
+  }
+
+  /** A new directory in the place of anything; nothing below shows through. The kernel's rules give owner and setgid bit until `setMetadata`. */
+  directory(key: Key, mode = 0o755): void {
+    const parent = this.#directory(parentKey(key))
+    const hides = parent.lower !== undefined && this.#lower.child(parent.lower, nameOf(key))?.type === 'directory'
+    this.#create(key, (fd, name) => sys().mkdirat(fd, name, mode))
+    this.#directories.set(key, { upper: true, lower: undefined })
+    if (hides) this.#markOpaque(key)
+  }
+
+  /** Hides what the layers below have in this directory (an existing one). */
+  opaque(key: Key): void {
+    this.#upperDirectory(key)
+    this.#directories.set(key, { upper: true, lower: undefined })
+    for (const known of this.#directories.keys()) if (known !== key && isBelow(known, key)) this.#directories.delete(known)
+    this.#markOpaque(key)
+  }
+
+  #markOpaque(key: Key): void {
+    const value = Buffer.from('y')
+    const fd = this.#fds.fd(key)
+    for (const name of OPAQUE_XATTRS) {
+      try {
+        sys().setxattrat(fd, '', name, value)
+        return
+      } catch (error) {
+        // trusted.* is for the real root; in a user namespace the other one counts.
+        if (name === OPAQUE_XATTRS.at(-1) || !['EPERM', 'EOPNOTSUPP'].includes(errorCode(error) ?? '')) throw error
+      }
+    }
+  }
+
+  /** Owner first, for it clears setuid bits and capabilities; then mode, attributes, times. */
+  setMetadata(key: Key, type: NodeType, metadata: Metadata): void {
+    if (key === '') applyMetadata(this.#fds.fd(''), '.', type, metadata)
+    else {
+      const parent = type === 'directory' && !this.#directory(key).upper ? this.#parentOfCopiedUp(key) : this.#fds.fd(parentKey(key))
+      applyMetadata(parent, bytes(nameOf(key)), type, metadata)
+    }
+    if (type === 'directory' && metadata.time !== undefined && this.#times.has(key)) this.#times.set(key, metadata.time)
+  }
+
+  #parentOfCopiedUp(key: Key): number {
+    this.#upperDirectory(key)
+    return this.#fds.fd(parentKey(key))
+  }
+
+  /** Sets a directory's times when all is written: whatever is made in it changes them. */
+  laterTimes(key: Key, time: Time): void {
+    this.#times.set(key, time)
+  }
+
+  /** Removes what the merged tree has there; false when there is nothing. */
+  remove(key: Key): boolean {
+    const parent = this.#directory(parentKey(key))
+    if (parent.upper) this.#removeUpper(key)
+    if (parent.lower === undefined || this.#lower.child(parent.lower, nameOf(key)) === undefined) return true
+    this.whiteout(key)
+    return true
+  }
+
+  /** Hides a name of the layers below, whether or not they have it. What this layer itself has there stays (a directory becomes opaque). */
+  whiteout(key: Key): void {
+    const fd = this.#upperDirectory(parentKey(key))
+    const existing = sys().lookupat(fd, bytes(nameOf(key)))
+    if (existing === undefined) {
+      sys().mknodat(fd, bytes(nameOf(key)), S_IFCHR, 0, 0)
+      this.#forget(key)
+    } else if ((existing.mode & S_IFMT) === S_IFDIR) this.opaque(key)
+  }
+
+  #removeUpper(key: Key): void {
+    const fd = this.#fds.fd(parentKey(key))
+    const stat = sys().lookupat(fd, bytes(nameOf(key)))
+    if (stat === undefined) return
+    if ((stat.mode & S_IFMT) !== S_IFDIR) {
+      sys().unlinkat(fd, bytes(nameOf(key)), 0)
+      return
+    }
+    // Deepest last, removed from the end: no recursion on a depth that an archive chose.
+    const found: Key[] = [key]
+    for (let at = 0; at < found.length; at++) {
+      const directory = found[at] as Key
+      for (const entry of this.#fds.list(directory)) {
+        const path = joinKey(directory, entry.name.toString('latin1'))
+        const below = this.#fds.fd(directory)
+        if ((sys().statat(below, entry.name).mode & S_IFMT) === S_IFDIR) found.push(path)
+        else sys().unlinkat(below, entry.name, 0)
+      }
+    }
+    this.#forget(key)
+    for (const directory of found.reverse()) {
+      this.#fds.forget(directory)
+      sys().unlinkat(this.#fds.fd(parentKey(directory)), bytes(nameOf(directory)), AT_REMOVEDIR)
+    }
+  }
+
+  #forget(key: Key): void {
+    for (const known of this.#directories.keys()) if (known === key || isBelow(known, key)) this.#directories.delete(known)
+    for (const known of this.#times.keys()) if (known === key || isBelow(known, key)) this.#times.delete(known)
+  }
+
+  /** Sets the directory times that were put off, deepest first, and closes what is open. The writer may be used again after it. */
+  finish(): void {
+    const keys = [...this.#times.keys()].sort().reverse()
+    for (const key of keys) this.setTimes(key, this.#times.get(key) as Time)
+    this.#times.clear()
+    this.#fds.close()
+  }
+}
+
+function isBelow(key: Key, directory: Key): boolean {
+  return directory === '' || key.startsWith(`${directory}/`)
+}
