@@ -3,3 +3,7 @@ declare module '*/generated/word.js' {
   const rules: import('nearley').CompiledRules
   export default rules
 }
+declare module '*/generated/dockerfile.js' {
+  const rules: import('nearley').CompiledRules
+  export default rules
+}

@@ -1,4 +1,4 @@
-import nearley, { type CompiledRules, type Lexer, type Token } from 'nearley'
+import nearley, { type CompiledRules, type Lexer, type LexerState, type Token } from 'nearley'
 
 /** What `nearleyc` writes for a grammar: plain data, ready to be shared by any number of parses. */
 export type Grammar = nearley.Grammar
@@ -62,8 +62,8 @@ class TokenFeed implements Lexer {
     this.position = 0
   }
 
-  save(): undefined {
-    return undefined
+  save(): LexerState {
+    return {}
   }
 
   has(): boolean {

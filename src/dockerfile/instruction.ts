@@ -23,7 +23,7 @@ export interface Word {
   readonly span: Span
 }
 
-/** A flag as written after an instruction: `--from=x`; `value` is undefined for a bare `--link`. */
+/** A flag after an instruction, quotes and escapes removed: `--from=x`; `value` is undefined for a bare `--link`. */
 export interface Flag {
   readonly name: string
   readonly value: string | undefined
@@ -39,6 +39,8 @@ export interface InstructionBase {
   readonly source: string
   /** The comment lines directly above, without `#` and one blank. */
   readonly comments: readonly string[]
+  /** Numbers of the blank lines among its continuations, for checks. */
+  readonly emptyContinuations: readonly number[]
 }
 
 /** `<<NAME`: a body that follows the instruction's line. */
@@ -156,10 +158,8 @@ export interface HealthcheckInstruction extends InstructionBase {
 }
 export interface OnbuildInstruction extends InstructionBase {
   readonly kind: 'onbuild'
-  /** The original text minus ONBUILD, heredocs attached (O1). */
+  /** The original text minus ONBUILD, heredocs attached (O1). Parsed by `parseTrigger` where it runs: until then only its syntax is known to be right. */
   readonly expression: string
-  /** The same, parsed. */
-  readonly trigger: Instruction
 }
 export interface MaintainerInstruction extends InstructionBase {
   readonly kind: 'maintainer'

@@ -1,0 +1,243 @@
+import moo from 'moo'
+import type { GrammarToken } from './parse.ts'
+
+/** What Go calls a blank in unicode.IsSpace, and what it splits words at. */
+const SPACE = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
+const BLANK = '\\t\\v\\f\\r '
+
+/** How the rest of an instruction's line is read, by instruction. */
+const ARGUMENTS = {
+  run: 'command',
+  cmd: 'command',
+  entrypoint: 'command',
+  shell: 'command',
+  copy: 'list',
+  add: 'list',
+  volume: 'list',
+  from: 'words',
+  expose: 'words',
+  maintainer: 'text',
+  user: 'text',
+  workdir: 'text',
+  stopsignal: 'text',
+  env: 'pairs',
+  label: 'pairs',
+  arg: 'settings',
+  healthcheck: 'check',
+  onbuild: 'trigger',
+} as const
+
+export type Keyword = keyof typeof ARGUMENTS
+export const KEYWORDS = Object.keys(ARGUMENTS) as readonly Keyword[]
+
+export type EscapeChar = '\\' | '`'
+
+const all = (pattern: string): moo.Rule => ({ match: new RegExp(pattern), lineBreaks: true })
+
+/** `'…'` has no escapes, `"…"` has; a quote that is not closed runs to the end. An escape as the very last character is dropped. */
+function settingRules(escapeChar: EscapeChar): moo.Rules {
+  const e = escapeChar === '\\' ? '\\\\' : '`'
+  const part = `'[^']*'?|"(?:${e}[\\s\\S]|[^"${e}]+)*"?|${e}[\\s\\S]`
+  const plain = `[^${SPACE}'"${e}]+`
+  return {
+    space: all(`[${SPACE}]+`),
+    // The name may be quoted too: everything up to the first = wherever it stands.
+    setting: all(`(?:${part}|${plain})+`),
+    stray: all(`${e}`),
+  }
+}
+
+function compile(escapeChar: EscapeChar): moo.Lexer {
+  return moo.states(
+    {
+      keyword: { keyword: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
+      // Flags are escaped with \ whatever `# escape=` says.
+      flags: {
+        space: all(`[${SPACE}]+`),
+        flag: all(`--(?:"(?:\\\\[\\s\\S]|[^"\\\\]+)*"?|'(?:\\\\[\\s\\S]|[^'\\\\]+)*'?|\\\\[\\s\\S]?|[^${SPACE}"'\\\\]+)*`),
+        rest: all('[\\s\\S]+'),
+      },
+      text: { text: all('[\\s\\S]+') },
+      words: { word: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
+      type: { word: all(`[^${SPACE}]+`), space: all(`[${SPACE}]+`) },
+      array: {
+        open: '[',
+        close: ']',
+        comma: ',',
+        string: all('"(?:\\\\[\\s\\S]|[^"\\\\])*"'),
+        blank: all('[ \\t\\n\\r]+'),
+        other: all('[^\\[\\],"]+'),
+      },
+      settings: settingRules(escapeChar),
+    },
+    'keyword',
+  )
+}
+
+type State = 'keyword' | 'flags' | 'text' | 'words' | 'type' | 'array' | 'settings'
+const compiled: Partial<Record<EscapeChar, moo.Lexer>> = {}
+const SKIPPED = new Set(['space', 'blank', 'stray'])
+
+/** The tokens of one logical line: keyword, flags, arguments. Never fails: any text has tokens, the grammar decides. */
+export function lexInstruction(line: string, escapeChar: EscapeChar): GrammarToken[] {
+  return new InstructionLexer(line, escapeChar).instruction()
+}
+
+class InstructionLexer {
+  private readonly lexer: moo.Lexer
+  private readonly line: string
+  private readonly tokens: GrammarToken[] = []
+  private position: number
+  private readonly end: number
+
+  constructor(line: string, escapeChar: EscapeChar) {
+    this.lexer = compiled[escapeChar] ??= compile(escapeChar)
+    this.line = line
+    this.position = line.length - trimStart(line).length
+    this.end = trimEnd(line).length
+  }
+
+  instruction(): GrammarToken[] {
+    this.keyword()
+    this.flags()
+    if (this.current === 'onbuild' && this.position < this.end) {
+      this.keyword()
+      // What follows a second ONBUILD is never looked at: the chain itself is the error (O2).
+      if (this.current === 'onbuild') this.position = this.end
+      else this.flags()
+    }
+    this.arguments()
+    return this.tokens
+  }
+
+  private current: Keyword | 'unknown' = 'unknown'
+
+  /** Reads the keyword; its token's type is the instruction's name. */
+  private keyword(): void {
+    const [token] = this.read('keyword', 1)
+    const name = token?.value.toLowerCase() ?? ''
+    this.current = Object.hasOwn(ARGUMENTS, name) ? (name as Keyword) : 'unknown'
+    this.tokens.push({ type: this.current, value: token?.value ?? '', offset: token?.offset ?? this.position })
+  }
+
+  /** P13: words that begin with --, up to the first that does not, or up to a bare --. */
+  private flags(): void {
+    for (;;) {
+      const [token] = this.read('flags', 1)
+      if (token?.type !== 'flag') {
+        if (token) this.position = token.offset
+        return
+      }
+      if (decodeFlag(token.value) === '--') {
+        this.skipSpace()
+        return
+      }
+      this.tokens.push(token)
+    }
+  }
+
+  private skipSpace(): void {
+    const rest = this.line.slice(this.position, this.end)
+    this.position += rest.length - trimStart(rest).length
+  }
+
+  private arguments(): void {
+    const kind = this.current === 'unknown' ? 'text' : ARGUMENTS[this.current]
+    if (kind === 'trigger') return
+    if (kind === 'pairs') {
+      this.pairs()
+      return
+    }
+    if (kind === 'check') {
+      this.tokens.push(...this.read('type', 1))
+      this.skipSpace()
+    }
+    this.all(this.stateOf(kind))
+  }
+
+  private stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'text' | 'settings'): State {
+    if (kind === 'list') return this.isArray() ? 'array' : 'words'
+    if (kind === 'command' || kind === 'check') return this.isArray() ? 'array' : 'text'
+    return kind
+  }
+
+  /** The first word decides: without a = it is `NAME rest of the line` (P17). */
+  private pairs(): void {
+    const start = this.position
+    const [first] = this.read('settings', 1)
+    this.position = start
+    if (first === undefined || first.type === 'assignment') {
+      this.all('settings')
+      return
+    }
+    this.tokens.push(...this.read('words', 1))
+    this.position += /^[\t\v\f\r ]+/.exec(this.line.slice(this.position, this.end))?.[0].length ?? 0
+    this.all('text')
+  }
+
+  /** P15: only what JSON accepts is an array; the grammar then insists on strings. */
+  private isArray(): boolean {
+    if (this.line[this.position] !== '[') return false
+    try {
+      return Array.isArray(JSON.parse(this.line.slice(this.position, this.end)))
+    } catch {
+      return false
+    }
+  }
+
+  private all(state: State): void {
+    for (const token of this.read(state)) this.tokens.push(token)
+  }
+
+  /** Up to `limit` tokens from here, without the blanks; moves behind them. */
+  private read(state: State, limit = Number.POSITIVE_INFINITY): GrammarToken[] {
+    const base = this.position
+    const found: GrammarToken[] = []
+    this.lexer.reset(this.line.slice(base, this.end), { state, line: 1, col: 1 } as moo.LexerState)
+    while (found.length < limit) {
+      const token = this.lexer.next()
+      if (token === undefined) break
+      this.position = base + token.offset + token.text.length
+      const type = token.type ?? ''
+      if (SKIPPED.has(type)) continue
+      found.push({
+        type: type === 'setting' ? (token.value.includes('=') ? 'assignment' : 'bare') : type,
+        value: token.value,
+        offset: base + token.offset,
+      })
+    }
+    return found
+  }
+}
+
+/** A flag without its quotes and escapes. */
+export function decodeFlag(text: string): string {
+  let decoded = ''
+  let quote = ''
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at] as string
+    if (quote === '' && (char === '"' || char === "'")) quote = char
+    else if (char === quote) quote = ''
+    else if (char === '\\') {
+      at += 1
+      decoded += text[at] ?? ''
+    } else decoded += char
+  }
+  return decoded
+}
+
+const LEADING = new RegExp(`^[${SPACE}]+`)
+
+/** strings.TrimLeftFunc(text, unicode.IsSpace) */
+export function trimStart(text: string): string {
+  return text.replace(LEADING, '')
+}
+
+const IS_SPACE = new RegExp(`[${SPACE}]`)
+
+/** Backwards by hand: a pattern that ends in `$` tries every run of blanks. */
+export function trimEnd(text: string): string {
+  let end = text.length
+  while (end > 0 && IS_SPACE.test(text[end - 1] as string)) end -= 1
+  return text.slice(0, end)
+}

@@ -1,0 +1,137 @@
+import { parseStatement, type Statement } from '../../grammar/dockerfile.ts'
+import { KEYWORDS, trimEnd, trimStart } from '../../grammar/lexer.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { SourceFile, Span } from '../base/span.ts'
+import { withSuggestion } from '../base/suggest.ts'
+import { DirectiveReader, type EscapeChar } from './directives.ts'
+import { type AttachedHeredoc, Draft } from './draft.ts'
+import { chompTabs, findHeredocs } from './heredoc.ts'
+import type { Dockerfile, Instruction } from './instruction.ts'
+import { BUILDERS } from './instructions/table.ts'
+import { LineReader, type LogicalLine, readLogicalLine } from './lines.ts'
+
+const NAMES = KEYWORDS.map((name) => name.toUpperCase()).sort()
+
+/** Parses a whole file. As in BuildKit an error of syntax anywhere comes before one of meaning. Throws DOCKERFILE_SYNTAX with a span. */
+export function parseDockerfile(file: SourceFile): Dockerfile {
+  if (file.text === '') throw new TbuildError('DOCKERFILE_SYNTAX', 'the Dockerfile cannot be empty', { span: new LineReader(file).span })
+  const reader = new FileReader(file, (line) => `dockerfile parse error on line ${line}: `)
+  const drafts = reader.drafts()
+  if (drafts.length === 0) throw new TbuildError('DOCKERFILE_SYNTAX', 'file with no instructions', { span: reader.span })
+  return { directives: reader.directives(), instructions: drafts.map(buildInstruction) }
+}
+
+/** Parses an ONBUILD trigger, with `name` for messages: it must be one instruction (O6), and its escape is always \. */
+export function parseTrigger(expression: string, name = 'ONBUILD trigger'): Instruction {
+  const file = { name, text: expression }
+  const reader = new FileReader(file, () => '')
+  const [draft, ...more] = reader.drafts()
+  if (draft === undefined || more.length > 0) {
+    throw new TbuildError('DOCKERFILE_SYNTAX', 'onbuild trigger should be a single expression', {
+      span: more[0]?.base.span ?? new LineReader(file).span,
+    })
+  }
+  return buildInstruction(draft)
+}
+
+export function buildInstruction(draft: Draft): Instruction {
+  const { keyword } = draft.statement
+  if (keyword.type === 'unknown') {
+    throw draft.fail(withSuggestion(`unknown instruction: ${keyword.value}`, keyword.value, NAMES))
+  }
+  return BUILDERS[keyword.type as keyof typeof BUILDERS](draft)
+}
+
+/** Text → drafts: directives, comments, logical lines, statements, heredocs. */
+class FileReader {
+  private readonly lines: LineReader
+  private readonly directiveReader: DirectiveReader
+  private readonly prefix: (line: number) => string
+  private comments: string[] = []
+
+  constructor(file: SourceFile, prefix: (line: number) => string) {
+    this.lines = new LineReader(file)
+    this.directiveReader = new DirectiveReader(file)
+    this.prefix = prefix
+  }
+
+  /** Of the line read last. */
+  get span(): Span {
+    return this.lines.span
+  }
+
+  directives() {
+    return this.directiveReader.result()
+  }
+
+  drafts(): Draft[] {
+    const drafts: Draft[] = []
+    for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
+      const text = trimStart(line.text)
+      if (this.directiveReader.read(line.text, line.number)) this.comments = []
+      else if (text.startsWith('#')) this.comment(text)
+      else if (text !== '') drafts.push(this.draft(readLogicalLine(line, this.lines, this.escape), line.number))
+    }
+    return drafts
+  }
+
+  private get escape(): EscapeChar {
+    return this.directiveReader.escape
+  }
+
+  /** An empty comment parts the lines above it from the instruction. */
+  private comment(text: string): void {
+    const comment = trimEnd(trimStart(text.slice(1)))
+    if (comment === '') this.comments = []
+    else this.comments.push(comment)
+  }
+
+  private draft(line: LogicalLine, start: number): Draft {
+    const statement = parseStatement(line.text, this.escape, (message, token) => {
+      const from = token?.offset ?? 0
+      const span = line.span(from, from + (token?.value ?? line.text).length)
+      return new TbuildError('DOCKERFILE_SYNTAX', message, { span })
+    })
+    const length = trimEnd(line.text).length
+    const own = line.span(statement.keyword.offset, Math.max(length, statement.keyword.offset))
+    const heredocs = takesHeredocs(statement) ? this.heredocs(line) : []
+    const end = heredocs.length > 0 ? this.lines.span.end : own.end
+    const base = {
+      span: { ...own, end },
+      keyword: statement.keyword.value,
+      source: trimEnd(line.text) + heredocs.map((heredoc) => `\n${heredoc.raw}${heredoc.name}`).join(''),
+      comments: this.comments,
+      emptyContinuations: line.emptyContinuations,
+    }
+    this.comments = []
+    return new Draft(statement, line, heredocs, base, this.prefix(start))
+  }
+
+  /** Bodies follow in the order in which the line announces them (H5); nothing in them has a meaning but the terminator (H2, H3). */
+  private heredocs(line: LogicalLine): AttachedHeredoc[] {
+    return findHeredocs(line.text).map(({ text, offset, ...heredoc }) => {
+      const span = line.span(offset, offset + text.length)
+      const raw = this.body(heredoc.name, heredoc.chomp, span)
+      return { ...heredoc, raw, content: heredoc.chomp ? chompTabs(raw) : raw, span }
+    })
+  }
+
+  private body(terminator: string, chomp: boolean, span: Span): string {
+    const body: string[] = []
+    for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
+      if ((chomp ? line.text.replace(/^\t+/, '') : line.text) === terminator) return body.join('')
+      body.push(line.raw)
+    }
+    throw new TbuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', {
+      span,
+      hint: `end it with a line that is exactly ${terminator}, without blanks around it`,
+    })
+  }
+}
+
+/** H1 */
+function takesHeredocs(statement: Statement): boolean {
+  const { keyword, args } = statement
+  if (args.form === 'trigger' && args.statement !== null) return args.statement.args.form !== 'trigger' && takesHeredocs(args.statement)
+  return args.form !== 'array' && (keyword.type === 'run' || keyword.type === 'copy' || keyword.type === 'add')
+}
