@@ -1,5 +1,4 @@
 import { TbuildError } from './errors.ts'
-import { goQuote } from './go-quote.ts'
 
 /** Nanoseconds a unit. */
 const UNITS: Record<string, bigint> = {
@@ -24,10 +23,10 @@ export function parseGoDuration(text: string): bigint {
   while (rest !== '') {
     const [all, integer = '', fraction = '', unit = ''] = /^(\d*)(?:\.(\d*))?([^\d.]*)/.exec(rest) as RegExpExecArray
     if (integer === '' && fraction === '') throw invalid(text)
-    if (unit === '') throw new TbuildError('DURATION_INVALID', `time: missing unit in duration ${goQuote(text)}`)
+    if (unit === '') throw new TbuildError('DURATION_INVALID', `time: missing unit in duration ${quote(text)}`)
     const scale = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined
     if (scale === undefined) {
-      throw new TbuildError('DURATION_INVALID', `time: unknown unit ${goQuote(unit)} in duration ${goQuote(text)}`)
+      throw new TbuildError('DURATION_INVALID', `time: unknown unit ${quote(unit)} in duration ${quote(text)}`)
     }
     // More digits than Go keeps would only cost time here.
     total +=
@@ -39,7 +38,7 @@ export function parseGoDuration(text: string): bigint {
 }
 
 function invalid(text: string): TbuildError {
-  return new TbuildError('DURATION_INVALID', `time: invalid duration ${goQuote(text)}`, {
+  return new TbuildError('DURATION_INVALID', `time: invalid duration ${quote(text)}`, {
     hint: 'write a number and a unit, such as 30s or 1m30s',
   })
 }
@@ -62,4 +61,13 @@ function decimal(value: bigint, digits: number): string {
   const scale = 10n ** BigInt(digits)
   const fraction = (value % scale).toString().padStart(digits, '0').replace(/0+$/, '')
   return `${value / scale}${fraction === '' ? '' : `.${fraction}`}`
+}
+
+/** Package time quotes by bytes, unlike %q. */
+function quote(text: string): string {
+  const escaped = [...Buffer.from(text)].map((byte) => {
+    if (byte === 0x22 || byte === 0x5c) return `\\${String.fromCharCode(byte)}`
+    return byte < 0x20 || byte >= 0x80 ? `\\x${byte.toString(16).padStart(2, '0')}` : String.fromCharCode(byte)
+  })
+  return `"${escaped.join('')}"`
 }

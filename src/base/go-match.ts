@@ -10,10 +10,11 @@ interface CharacterClass {
   readonly ranges: readonly (readonly [low: number, high: number])[]
 }
 
-/** The items between two stars. */
+/** The items between two stars. A malformed chunk ends the list: Go finds it out when it gets there. */
 interface Chunk {
   readonly star: boolean
   readonly items: readonly Item[]
+  readonly malformed: boolean
 }
 
 const code = (char: string) => char.charCodeAt(0)
@@ -30,15 +31,24 @@ export class GoPattern {
     this.#chunks = chunks
   }
 
-  /** Throws PATTERN_INVALID. */
+  /** Throws PATTERN_INVALID unless the whole pattern is well-formed. */
   static compile(pattern: string | Uint8Array): GoPattern {
+    const compiled = GoPattern.parse(pattern)
+    if (compiled.#chunks.some(({ malformed }) => malformed)) throw badPattern()
+    return compiled
+  }
+
+  /** A malformed part fails only names that are matched up to it. */
+  static parse(pattern: string | Uint8Array): GoPattern {
     return new GoPattern(parse(typeof pattern === 'string' ? Buffer.from(pattern) : pattern))
   }
 
+  /** Throws PATTERN_INVALID only for what `parse` let through. */
   matches(name: string | Uint8Array): boolean {
     const bytes = typeof name === 'string' ? Buffer.from(name) : name
     let at = 0
     for (const [index, chunk] of this.#chunks.entries()) {
+      if (chunk.malformed) throw badPattern()
       const last = index === this.#chunks.length - 1
       if (last && chunk.star && chunk.items.length === 0) return !bytes.includes(SLASH, at)
       let end = matchChunk(chunk, bytes, at)
@@ -52,9 +62,9 @@ export class GoPattern {
   }
 }
 
-/** filepath.Match; throws PATTERN_INVALID (`syntax error in pattern`). */
-export function goMatch(pattern: string, name: string | Uint8Array): boolean {
-  return GoPattern.compile(pattern).matches(name)
+/** filepath.Match; throws PATTERN_INVALID (`syntax error in pattern`) when it comes to a malformed part. */
+export function goMatch(pattern: string | Uint8Array, name: string | Uint8Array): boolean {
+  return GoPattern.parse(pattern).matches(name)
 }
 
 /** The last chunk must end where the name ends. */
@@ -90,46 +100,47 @@ function parse(pattern: Uint8Array): Chunk[] {
     while (pattern[at] === code('*')) at++
     const items: Item[] = []
     while (at < pattern.length && pattern[at] !== code('*')) {
-      const byte = pattern[at++] as number
-      if (byte === code('?')) items.push('any')
-      else if (byte === code('[')) {
-        const parsed = parseClass(pattern, at)
-        items.push(parsed.item)
-        at = parsed.next
-      } else if (byte !== code('\\')) items.push(byte)
-      else {
-        if (at === pattern.length) throw badPattern()
-        items.push(pattern[at++] as number)
-      }
+      const parsed = parseItem(pattern, at)
+      if (parsed === undefined) return [...chunks, { star, items, malformed: true }]
+      items.push(parsed.item)
+      at = parsed.next
     }
-    chunks.push({ star, items })
+    chunks.push({ star, items, malformed: false })
   }
   return chunks
 }
 
-function parseClass(pattern: Uint8Array, from: number): { item: CharacterClass; next: number } {
+function parseItem(pattern: Uint8Array, at: number): { item: Item; next: number } | undefined {
+  const byte = pattern[at] as number
+  if (byte === code('?')) return { item: 'any', next: at + 1 }
+  if (byte === code('[')) return parseClass(pattern, at + 1)
+  if (byte !== code('\\')) return { item: byte, next: at + 1 }
+  const escaped = pattern[at + 1]
+  return escaped === undefined ? undefined : { item: escaped, next: at + 2 }
+}
+
+/** From behind the `[` to its `]`. A range without its end, an empty class or an unescaped `-` in front makes it malformed. */
+function parseClass(pattern: Uint8Array, from: number): { item: CharacterClass; next: number } | undefined {
   const negated = pattern[from] === code('^')
-  let at = negated ? from + 1 : from
   const ranges: [number, number][] = []
-  const character = () => {
-    if (pattern[at] === undefined || pattern[at] === code('-') || pattern[at] === code(']')) throw badPattern()
-    if (pattern[at] === code('\\')) at++
-    if (at >= pattern.length) throw badPattern()
-    const { rune, size } = decodeRune(pattern, at)
-    at += size
-    if ((rune === 0xfffd && size === 1) || at >= pattern.length) throw badPattern()
-    return rune
-  }
+  let at = negated ? from + 1 : from
   while (ranges.length === 0 || pattern[at] !== code(']')) {
-    const low = character()
-    let high = low
-    if (pattern[at] === code('-')) {
-      at++
-      high = character()
-    }
-    ranges.push([low, high])
+    const low = parseMember(pattern, at)
+    const high = low !== undefined && pattern[low.next] === code('-') ? parseMember(pattern, low.next + 1) : low
+    if (low === undefined || high === undefined) return undefined
+    ranges.push([low.rune, high.rune])
+    at = high.next
   }
   return { item: { negated, ranges }, next: at + 1 }
+}
+
+/** A character of a class, which cannot be the last of the pattern. */
+function parseMember(pattern: Uint8Array, from: number): { rune: number; next: number } | undefined {
+  if (pattern[from] === code('-') || pattern[from] === code(']')) return undefined
+  const at = pattern[from] === code('\\') ? from + 1 : from
+  if (at >= pattern.length) return undefined
+  const { rune, size } = decodeRune(pattern, at)
+  return (rune === 0xfffd && size === 1) || at + size >= pattern.length ? undefined : { rune, next: at + size }
 }
 
 function badPattern(): TbuildError {

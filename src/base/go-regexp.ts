@@ -56,14 +56,16 @@ class Reader {
     return this.#chars[this.#at++] ?? ''
   }
 
-  /** The text up to `end`, which is passed over too; undefined when there is no such end. */
-  until(end: string): string | undefined {
-    const rest = this.#chars.slice(this.#at)
-    const index = rest.join('').indexOf(end)
-    if (index < 0) return undefined
-    const text = rest.join('').slice(0, index)
-    this.#at += [...text].length + [...end].length
-    return text
+  /** The name in `[:name:]`, which is passed over; undefined when this is no such group. */
+  groupName(): string | undefined {
+    if (this.peek() !== '[' || this.peek(1) !== ':') return undefined
+    for (let end = this.#at + 2; end + 1 < this.#chars.length; end++) {
+      if (this.#chars[end] !== ':' || this.#chars[end + 1] !== ']') continue
+      const name = this.#chars.slice(this.#at + 2, end).join('')
+      this.#at = end + 2
+      return name
+    }
+    return undefined
   }
 }
 
@@ -114,10 +116,8 @@ function readClass(reader: Reader): string | undefined {
 }
 
 function readNamed(reader: Reader): string | undefined {
-  if (reader.peek() !== '[' || reader.peek(1) !== ':') return undefined
-  const start = reader.until(':]')
-  if (start === undefined) return undefined
-  const name = start.slice(2)
+  const name = reader.groupName()
+  if (name === undefined) return undefined
   const group = POSIX[name.replace(/^\^/, '')]
   if (typeof group !== 'string') return 'unknown'
   return name.startsWith('^') ? complement(group) : group
@@ -127,7 +127,7 @@ function readPerl(reader: Reader): string | undefined {
   if (reader.peek() !== '\\') return undefined
   const letter = reader.peek(1)
   const group = PERL[letter.toLowerCase()]
-  if (group === undefined) return undefined
+  if (group === undefined || letter === '') return undefined
   reader.next()
   reader.next()
   return letter === letter.toLowerCase() ? group : complement(group)

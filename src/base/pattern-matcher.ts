@@ -1,5 +1,5 @@
 import { TbuildError } from './errors.ts'
-import { GoPattern } from './go-match.ts'
+import { goMatch } from './go-match.ts'
 import { cleanPath } from './go-path.ts'
 import { trimSpace } from './go-space.ts'
 import { compileIgnorePattern } from './ignore-pattern.ts'
@@ -100,6 +100,7 @@ export function compilePattern(text: string): Pattern {
   const exclusion = whole.startsWith('!')
   const cleaned = exclusion ? whole.slice(1) : whole
   if (cleaned === '') throw new TbuildError('PATTERN_INVALID', 'illegal exclusion pattern: "!"')
-  GoPattern.compile(cleaned)
+  // BuildKit's own check: it finds only what lies in front of the first character that is no dot.
+  goMatch(cleaned, '.')
   return { cleaned, exclusion, test: compileIgnorePattern(cleaned) }
 }
