@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import type { Descriptor, ImageConfigFile } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
-import type { Bytes } from '../store/types.ts'
+import type { Bytes, LayerId } from '../store/types.ts'
 
 /** An image whose manifest and config are known and whose layers can be fetched. */
 export interface RemoteImage {
@@ -16,6 +16,8 @@ export interface RemoteImage {
   readonly configFile: ImageConfigFile
   /** Bottom first, as many as rootfs.diff_ids. */
   readonly layers: readonly Descriptor[]
+  /** An image of the store: its layers are directories already, under these ids, and nothing is fetched. */
+  readonly layerIds?: readonly LayerId[]
   /** The layer's blob as the registry sends it; the caller verifies digest and size. */
   fetch(layer: Descriptor, signal?: AbortSignal): Promise<Bytes>
 }

@@ -1,0 +1,107 @@
+import { type Digest, isDigest } from './digest.ts'
+import { TbuildError } from './errors.ts'
+
+/** An image name in the grammar of github.com/distribution/reference, normalised as Docker does it. */
+export interface ImageReference {
+  /** `docker.io`, `127.0.0.1:5000`, `[::1]:5000` */
+  readonly domain: string
+  /** Repository below the domain: `library/debian` */
+  readonly path: string
+  /** Undefined only when a digest is given. */
+  readonly tag?: string
+  /** Wins over the tag. */
+  readonly digest?: Digest
+}
+
+const DEFAULT_DOMAIN = 'docker.io'
+const LEGACY_DOMAIN = 'index.docker.io'
+const OFFICIAL = 'library/'
+/** distribution/reference RepositoryNameTotalLengthMax: of the path, domain not counted. */
+const PATH_MAX = 255
+
+const LABEL = '(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])'
+const DOMAIN = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?$`)
+const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
+const ANY_DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/
+
+const HINT = 'write [registry[:port]/]repository[:tag][@sha256:digest], all lower case but for the tag'
+
+function invalid(text: string, detail = 'invalid reference format'): TbuildError {
+  return new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse image name ${JSON.stringify(text)}: ${detail}`, { hint: HINT })
+}
+
+/** Parses and normalises: `debian` → docker.io/library/debian:latest. Throws IMAGE_REFERENCE_INVALID with distribution's messages. */
+export function parseImageReference(text: string): ImageReference {
+  if (/^[a-f0-9]{64}$/.test(text)) {
+    throw invalid(text, `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`)
+  }
+  const { domain, remainder } = splitDomain(text)
+  const { path, tag, digest } = splitRemainder(remainder)
+  if (path !== path.toLowerCase()) throw invalid(text, `invalid reference format: repository name (${path}) must be lowercase`)
+  if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part))) throw invalid(text)
+  if (path.length > PATH_MAX) throw invalid(text, `repository name must not be more than ${PATH_MAX} characters`)
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text)
+  if (digest === undefined) return { domain, path, tag: tag ?? 'latest' }
+  if (!isDigest(digest)) throw invalid(text, digestProblem(digest))
+  return { domain, path, ...(tag === undefined ? {} : { tag }), digest }
+}
+
+function digestProblem(digest: string): string {
+  if (!ANY_DIGEST.test(digest)) return 'invalid reference format'
+  const algorithm = digest.slice(0, digest.indexOf(':'))
+  return algorithm === 'sha256' ? 'invalid checksum digest length' : `unsupported digest algorithm ${algorithm}`
+}
+
+/** The first component is a domain when it could not be a repository's: it holds `.` or `:` or an upper-case letter, or is localhost. */
+function splitDomain(text: string): { domain: string; remainder: string } {
+  const slash = text.indexOf('/')
+  const first = text.slice(0, Math.max(slash, 0))
+  let domain = DEFAULT_DOMAIN
+  let remainder = text
+  if (slash >= 0 && (first === 'localhost' || /[.:]/.test(first) || first !== first.toLowerCase())) {
+    domain = first === LEGACY_DOMAIN ? DEFAULT_DOMAIN : first
+    remainder = text.slice(slash + 1)
+  }
+  if (domain === DEFAULT_DOMAIN && !remainder.includes('/')) remainder = OFFICIAL + remainder
+  return { domain, remainder }
+}
+
+function splitRemainder(remainder: string): { path: string; tag?: string; digest?: string } {
+  const at = remainder.indexOf('@')
+  const named = at < 0 ? remainder : remainder.slice(0, at)
+  const colon = named.indexOf(':')
+  return {
+    path: colon < 0 ? named : named.slice(0, colon),
+    ...(colon < 0 ? {} : { tag: named.slice(colon + 1) }),
+    ...(at < 0 ? {} : { digest: remainder.slice(at + 1) }),
+  }
+}
+
+function suffix(reference: ImageReference): string {
+  return (reference.tag === undefined ? '' : `:${reference.tag}`) + (reference.digest === undefined ? '' : `@${reference.digest}`)
+}
+
+/** `docker.io/library/debian:bookworm`, as BuildKit writes it in its progress and provenance. */
+export function formatImageReference(reference: ImageReference): string {
+  return `${reference.domain}/${reference.path}${suffix(reference)}`
+}
+
+/** `debian:bookworm`, as `docker images` writes it. */
+export function familiarImageReference(reference: ImageReference): string {
+  const { domain, path } = reference
+  if (domain !== DEFAULT_DOMAIN) return formatImageReference(reference)
+  const short = path.startsWith(OFFICIAL) && !path.slice(OFFICIAL.length).includes('/') ? path.slice(OFFICIAL.length) : path
+  return short + suffix(reference)
+}
+
+/** What is asked of the registry: the digest, when there is one, otherwise the tag. */
+export function identifierOf(reference: ImageReference): string {
+  return reference.digest ?? reference.tag ?? 'latest'
+}
+
+/** The reference of `docker-image://debian`, undefined for any other text (named contexts, D rules). */
+export function dockerImageUrl(text: string): string | undefined {
+  const prefix = 'docker-image://'
+  return text.startsWith(prefix) ? text.slice(prefix.length) : undefined
+}

@@ -1,0 +1,126 @@
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Environment } from './proxy.ts'
+
+/** A login of one registry. `source` is for messages: a file or a helper. */
+export type Credentials =
+  | { readonly username: string; readonly password: string; readonly source: string }
+  | { readonly identityToken: string; readonly source: string }
+
+interface ConfigFile {
+  readonly file: string
+  readonly auths: ReadonlyMap<string, unknown>
+  readonly credHelpers: ReadonlyMap<string, unknown>
+  readonly credsStore: string | undefined
+}
+
+/** Docker Hub's key, in its one spelling. */
+const HUB = 'docker.io'
+const HUB_SERVER = 'https://index.docker.io/v1/'
+
+/** The files that hold logins, nearest first: docker's and containers'. REGISTRY_AUTH_FILE replaces them all. */
+export function authFiles(environment: Environment): string[] {
+  if (environment.REGISTRY_AUTH_FILE) return [environment.REGISTRY_AUTH_FILE]
+  const home = environment.HOME || homedir()
+  const config = environment.XDG_CONFIG_HOME || join(home, '.config')
+  return [
+    join(environment.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
+    ...(environment.XDG_RUNTIME_DIR ? [join(environment.XDG_RUNTIME_DIR, 'containers/auth.json')] : []),
+    join(config, 'containers/auth.json'),
+  ]
+}
+
+/**
+ * The login for `domain/path`. Looked up by the exact registry (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a
+ * namespace `host/path`, of which the longest wins. A helper named for the host comes before credsStore, which comes before auths.
+ */
+export async function findCredentials(domain: string, path: string, environment: Environment): Promise<Credentials | undefined> {
+  for (const file of authFiles(environment)) {
+    const config = readConfig(file)
+    if (config === undefined) continue
+    const found = (await fromHelper(config, domain, environment)) ?? fromAuths(config, domain, path)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function readConfig(file: string): ConfigFile | undefined {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+  try {
+    const json = (text.trim() === '' ? {} : JSON.parse(text)) as Record<string, unknown>
+    const { credsStore } = json
+    return {
+      file,
+      auths: entriesOf(json.auths),
+      credHelpers: entriesOf(json.credHelpers),
+      credsStore: typeof credsStore === 'string' && credsStore !== '' ? credsStore : undefined,
+    }
+  } catch (cause) {
+    throw new TbuildError('DOCKER_CONFIG_INVALID', `${file} is not valid JSON`, {
+      hint: 'mend the file, or run `docker login` again',
+      cause,
+    })
+  }
+}
+
+/** A Map: a key such as `__proto__` is only a key. */
+function entriesOf(value: unknown): Map<string, unknown> {
+  return new Map(value !== null && typeof value === 'object' ? Object.entries(value) : [])
+}
+
+function canonicalHost(host: string): string {
+  const lower = host.toLowerCase()
+  return lower === 'index.docker.io' || lower === 'registry-1.docker.io' ? HUB : lower
+}
+
+/** `https://index.docker.io/v1/` → host docker.io, no namespace. */
+function splitKey(key: string): { host: string; namespace: string } {
+  const bare = key.replace(/^https?:\/\//, '')
+  const slash = bare.indexOf('/')
+  const host = canonicalHost(slash < 0 ? bare : bare.slice(0, slash))
+  const rest = slash < 0 ? '' : bare.slice(slash + 1).replace(/\/+$/, '')
+  const isApi = bare !== key || /^v[12]$/.test(rest)
+  return { host, namespace: isApi ? '' : rest }
+}
+
+async function fromHelper(config: ConfigFile, domain: string, environment: Environment): Promise<Credentials | undefined> {
+  const host = canonicalHost(domain)
+  const own = [...config.credHelpers].find(([key]) => splitKey(key).host === host)?.[1]
+  const helper = typeof own === 'string' && own !== '' ? own : config.credsStore
+  if (helper === undefined) return undefined
+  const { askHelper } = await import('./credential-helper.ts')
+  return askHelper(helper, host === HUB ? HUB_SERVER : host, environment)
+}
+
+function fromAuths(config: ConfigFile, domain: string, path: string): Credentials | undefined {
+  const host = canonicalHost(domain)
+  const matching = [...config.auths]
+    .map(([key, value]) => ({ key, value, ...splitKey(key) }))
+    .filter((entry) => entry.host === host && (entry.namespace === '' || `${path}/`.startsWith(`${entry.namespace}/`)))
+    .sort((a, b) => b.namespace.length - a.namespace.length)
+  for (const { key, value } of matching) {
+    const found = decodeEntry(value, `${config.file} (${key})`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function decodeEntry(value: unknown, source: string): Credentials | undefined {
+  const entry = entriesOf(value)
+  const text = (name: string) => (typeof entry.get(name) === 'string' ? (entry.get(name) as string) : '')
+  if (text('identitytoken') !== '') return { identityToken: text('identitytoken'), source }
+  const decoded = Buffer.from(text('auth'), 'base64').toString('utf8')
+  const colon = decoded.indexOf(':')
+  const username = colon < 0 ? text('username') : decoded.slice(0, colon)
+  // Docker pads with NUL what it once wrote.
+  const password = colon < 0 ? text('password') : decoded.slice(colon + 1).replace(/\0+$/, '')
+  return username === '' && password === '' ? undefined : { username, password, source }
+}

@@ -1,0 +1,117 @@
+import type { Digest } from '../base/digest.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { formatImageReference, type ImageReference, parseImageReference } from '../base/image-reference.ts'
+import type { Descriptor } from '../base/oci.ts'
+import type { Platform } from '../base/platform.ts'
+import type { BlobStore } from '../store/types.ts'
+import { RegistryClient, type Repository } from './client.ts'
+import { CONFIG_LIMIT, MANIFEST_LIMIT } from './document.ts'
+import { type ImageReader, resolveImage } from './resolve-image.ts'
+import type { ImageSource, RemoteImage } from './types.ts'
+import { fetchToBlobStore } from './verified-blob.ts'
+
+/** What a tag meant when it was last asked for; the caller keeps it where it likes. Names are normalised. */
+export interface ResolutionCache {
+  get(name: string): Promise<Digest | undefined>
+  set(name: string, digest: Digest): Promise<void>
+}
+
+export interface RegistrySourceOptions {
+  /** Keeps manifests and configs: with them there, resolving a tag is one HEAD and a digest none. */
+  readonly blobs: BlobStore
+  readonly client?: RegistryClient
+  readonly resolutions?: ResolutionCache
+}
+
+export interface RegistrySource extends ImageSource {
+  /** Without the network: a digest, or the tag's last digest; undefined when the store lacks any part of manifest and config. */
+  resolveFromStore(reference: string, platform: Platform): Promise<RemoteImage | undefined>
+}
+
+/** Images of OCI distribution registries. A tag is asked for each time; what its digest names is fetched once. */
+export function registrySource(options: RegistrySourceOptions): RegistrySource {
+  const client = options.client ?? new RegistryClient()
+  const repositoryOf = (reference: ImageReference) => client.repository(reference.domain, reference.path)
+  return {
+    async resolve(text, platform, signal) {
+      const reference = parseImageReference(text)
+      const name = formatImageReference(reference)
+      const repository = repositoryOf(reference)
+      const reader = registryReader(repository, options.blobs, signal)
+      const root = reference.digest ?? (await resolveTag(repository, reference, options, signal))
+      return resolveImage(name, root, platform, reader)
+    },
+    async resolveFromStore(text, platform) {
+      const reference = parseImageReference(text)
+      const name = formatImageReference(reference)
+      const root = reference.digest ?? (await options.resolutions?.get(name))
+      if (root === undefined) return undefined
+      try {
+        return await resolveImage(name, root, platform, storeOnlyReader(repositoryOf(reference), options.blobs))
+      } catch (error) {
+        if (errorCode(error) === 'BLOB_MISSING') return undefined
+        throw error
+      }
+    },
+  }
+}
+
+async function resolveTag(
+  repository: Repository,
+  reference: ImageReference,
+  options: RegistrySourceOptions,
+  signal?: AbortSignal,
+): Promise<Digest> {
+  const tag = reference.tag ?? 'latest'
+  const name = formatImageReference(reference)
+  try {
+    const digest = (await repository.resolveTag(tag, signal)) ?? (await resolveByGet(repository, tag, options.blobs, signal))
+    if (options.resolutions && (await options.resolutions.get(name)) !== digest) await options.resolutions.set(name, digest)
+    return digest
+  } catch (error) {
+    throw await withOfflineHint(error, name, options)
+  }
+}
+
+async function resolveByGet(repository: Repository, tag: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {
+  const { bytes, digest } = await repository.manifest(tag, signal)
+  await blobs.put(bytes, { digest, size: bytes.length })
+  return digest
+}
+
+async function withOfflineHint(error: unknown, name: string, options: RegistrySourceOptions): Promise<unknown> {
+  if (errorCode(error) !== 'REGISTRY_UNREACHABLE') return error
+  const last = await options.resolutions?.get(name)
+  if (last === undefined) return error
+  const { message } = error as Error
+  return new TbuildError('REGISTRY_UNREACHABLE', message, {
+    hint: `the store knows ${name} as ${last}: name it by that digest to build without the registry`,
+    cause: error,
+  })
+}
+
+/** Documents from the store when they are there, otherwise from the registry and then in the store. */
+function registryReader(repository: Repository, blobs: BlobStore, signal?: AbortSignal): ImageReader {
+  return {
+    async manifest(digest) {
+      if (await blobs.stat(digest)) return { bytes: await blobs.read(digest, MANIFEST_LIMIT) }
+      const { bytes, contentType } = await repository.manifest(digest, signal)
+      await blobs.put(bytes, { digest, size: bytes.length })
+      return { bytes, contentType }
+    },
+    async config(descriptor) {
+      const what = `${repository.name}: config ${descriptor.digest}`
+      await fetchToBlobStore(blobs, descriptor, () => repository.blob(descriptor.digest, signal), what)
+      return blobs.read(descriptor.digest, CONFIG_LIMIT)
+    },
+    open: (layer, layerSignal) => repository.blob(layer.digest, layerSignal),
+  }
+}
+
+function storeOnlyReader(repository: Repository, blobs: BlobStore): ImageReader {
+  return {
+    manifest: async (digest) => ({ bytes: await blobs.read(digest, MANIFEST_LIMIT) }),
+    config: (descriptor: Descriptor) => blobs.read(descriptor.digest, CONFIG_LIMIT),
+    open: (layer, signal) => repository.blob(layer.digest, signal),
+  }
+}

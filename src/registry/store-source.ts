@@ -1,0 +1,71 @@
+import { canonicalJson } from '../base/canonical-json.ts'
+import { sha256 } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import { formatImageReference, parseImageReference } from '../base/image-reference.ts'
+import { type Descriptor, type ImageConfigFile, MediaType } from '../base/oci.ts'
+import { formatPlatform, normalizePlatform, samePlatform } from '../base/platform.ts'
+import type { BlobStore, Bytes, ImageIndex, ImageRecord } from '../store/types.ts'
+import { CONFIG_LIMIT, parseImageConfig } from './document.ts'
+import { canRun } from './platform-choice.ts'
+import type { ImageSource, RemoteImage } from './types.ts'
+
+/** How the layers of the store become blobs: the engine's, which packs a layer directory when somebody asks. */
+export interface StoreLayers {
+  open(layer: ImageRecord['layers'][number], signal?: AbortSignal): Promise<Bytes>
+}
+
+/**
+ * Images of earlier builds by their `-t` name. Such an image has no manifest: its layers are named by diffID (uncompressed tars), their size is 0 as
+ * nobody has packed them, and its manifest digest is computed from config and diffIDs, so that it is the same wherever the same image was built.
+ */
+export function storeSource(
+  images: ImageIndex,
+  blobs: BlobStore,
+  layers: StoreLayers,
+): ImageSource & { has(reference: string): Promise<boolean> } {
+  const find = (text: string) => images.get(formatImageReference(parseImageReference(text)))
+  return {
+    has: async (text) => parseImageReference(text).digest === undefined && (await find(text)) !== undefined,
+    async resolve(text, platform): Promise<RemoteImage> {
+      const record = await find(text)
+      if (record === undefined)
+        throw new TbuildError('IMAGE_NOT_FOUND', `${text}: no such image in the store`, { hint: '`tbuild images` lists them' })
+      const config = await blobs.read(record.config, CONFIG_LIMIT)
+      const configFile = parseImageConfig(config, record.layers.length, text)
+      const offered = platformOf(configFile)
+      if (!samePlatform(offered, platform) && !canRun(platform, offered)) {
+        throw new TbuildError(
+          'PLATFORM_NOT_FOUND',
+          `${text}: no match for platform ${formatPlatform(platform)}; the store has ${formatPlatform(offered)}`,
+          {
+            hint: 'build the image for this platform first',
+          },
+        )
+      }
+      return toRemoteImage(record, config, configFile, layers)
+    },
+  }
+}
+
+function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers: StoreLayers): RemoteImage {
+  const descriptors: Descriptor[] = record.layers.map(({ diffId }) => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 }))
+  const digest = sha256(canonicalJson({ config: record.config, layers: record.layers.map(({ diffId }) => diffId) }))
+  return {
+    name: record.name,
+    manifestDigest: digest,
+    resolvedDigest: digest,
+    platform: platformOf(configFile),
+    config,
+    configFile,
+    layers: descriptors,
+    fetch: async (layer, signal) => {
+      const found = record.layers.find(({ diffId }) => diffId === layer.digest)
+      if (found !== undefined) return layers.open(found, signal)
+      throw new TbuildError('IMAGE_NOT_FOUND', `${record.name} has no layer ${layer.digest}`, { hint: 'resolve the image again' })
+    },
+  }
+}
+
+function platformOf({ os, architecture, variant }: ImageConfigFile) {
+  return normalizePlatform({ os, architecture, ...(typeof variant === 'string' && variant !== '' ? { variant } : {}) })
+}

@@ -1,0 +1,174 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TlsOptions } from './certificates.ts'
+import { tlsOptionsFor } from './certificates.ts'
+import { type Environment, proxyFor } from './proxy.ts'
+import { redactUrl } from './redact.ts'
+
+/**
+ * One HTTP exchange on node:http(s), which load in 4 ms where undici takes 40: a fully cached build makes one HEAD per base image. No redirects, no
+ * decoding, no cookies: what the callers decide about is theirs.
+ */
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+  readonly url: URL
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array>
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The body must be read or destroyed. */
+export interface HttpResponse {
+  readonly status: number
+  readonly url: URL
+  header(name: string): string | undefined
+  readonly body: IncomingMessage
+}
+
+export interface TransportOptions {
+  readonly environment: Environment
+  /** Milliseconds without a byte after which a connection is given up. */
+  readonly idleTimeout?: number
+  readonly userAgent?: string
+  /** TLS is not verified for these hosts (`host` or `host:port`). */
+  isInsecure?(host: string): boolean
+}
+
+export class Transport {
+  readonly #options: TransportOptions
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 })
+  readonly #https = new Map<string, Promise<HttpAgent>>()
+
+  constructor(options: TransportOptions) {
+    this.#options = options
+  }
+
+  /** Rejects with Node's error (its `code` says what) when there is no answer; any status is an answer. */
+  async request(request: HttpRequest): Promise<HttpResponse> {
+    request.signal?.throwIfAborted()
+    const message = await this.#send(request, await this.#prepare(request))
+    return {
+      status: message.statusCode ?? 0,
+      url: request.url,
+      header: (name) => {
+        const value = message.headers[name]
+        return Array.isArray(value) ? value.join(', ') : value
+      },
+      body: message,
+    }
+  }
+
+  async #prepare(request: HttpRequest): Promise<{ options: RequestOptions; secure: boolean }> {
+    const { url } = request
+    const secure = url.protocol === 'https:'
+    const proxy = proxyFor(url, this.#options.environment)
+    const headers = { 'user-agent': this.#options.userAgent ?? 'tbuild', 'accept-encoding': 'identity', ...request.headers }
+    const target: RequestOptions = {
+      method: request.method,
+      headers,
+      hostname: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port || (secure ? 443 : 80),
+      path: url.pathname + url.search,
+    }
+    if (secure) return { secure, options: { ...target, agent: await this.#agentFor(url, proxy) } }
+    if (proxy === undefined) return { secure, options: { ...target, agent: this.#http } }
+    return {
+      secure,
+      options: {
+        ...target,
+        ...proxyTarget(proxy),
+        agent: this.#http,
+        path: url.href,
+        headers: { ...headers, host: url.host, ...proxyHeaders(proxy) },
+      },
+    }
+  }
+
+  #agentFor(url: URL, proxy: URL | undefined): Promise<HttpAgent> {
+    const known = this.#https.get(url.host)
+    if (known !== undefined) return known
+    const insecure = this.#options.isInsecure?.(url.host) ?? false
+    const tls = tlsOptionsFor(url.host, this.#options.environment, insecure)
+    const agent = makeHttpsAgent(tls, proxy)
+    this.#https.set(url.host, agent)
+    return agent
+  }
+
+  async #send(request: HttpRequest, prepared: { options: RequestOptions; secure: boolean }): Promise<IncomingMessage> {
+    const send = prepared.secure ? (await import('node:https')).request : httpRequest
+    const timeout = this.#options.idleTimeout ?? 60_000
+    return new Promise((resolve, reject) => {
+      const outgoing = send({ ...prepared.options, timeout, ...(request.signal === undefined ? {} : { signal: request.signal }) })
+      outgoing.on('timeout', () => outgoing.destroy(timeoutError(request.url, timeout)))
+      outgoing.on('error', reject)
+      outgoing.on('response', resolve)
+      sendBody(outgoing, request.body)
+    })
+  }
+
+  /** Closes idle connections; open ones end by themselves. */
+  async close(): Promise<void> {
+    this.#http.destroy()
+    for (const agent of this.#https.values()) (await agent).destroy()
+  }
+}
+
+function timeoutError(url: URL, milliseconds: number): Error {
+  return Object.assign(new Error(`no byte from ${redactUrl(url)} for ${milliseconds / 1000} s`), { code: 'ETIMEDOUT' })
+}
+
+function sendBody(outgoing: ReturnType<typeof httpRequest>, body: HttpRequest['body']): void {
+  if (body === undefined || body instanceof Uint8Array) {
+    outgoing.end(body)
+    return
+  }
+  // An answer may come (and end the connection) before the body is sent: the request's own error is the one that counts.
+  import('node:stream/promises').then(({ pipeline }) => pipeline(body, outgoing)).catch((error: Error) => outgoing.destroy(error))
+}
+
+function proxyTarget(proxy: URL): RequestOptions {
+  return { hostname: proxy.hostname.replace(/^\[|\]$/g, ''), port: proxy.port || 80 }
+}
+
+function proxyHeaders(proxy: URL): Record<string, string> {
+  if (proxy.username === '' && proxy.password === '') return {}
+  const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
+  return { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` }
+}
+
+async function makeHttpsAgent(tls: TlsOptions, proxy: URL | undefined): Promise<HttpAgent> {
+  const { Agent } = await import('node:https')
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, ...tls })
+  if (proxy === undefined) return agent
+  const direct = agent.createConnection.bind(agent)
+  agent.createConnection = (options, callback) => {
+    openTunnel(proxy, `${options.host}:${options.port}`).then(
+      (socket) => callback?.(null, direct({ ...options, socket } as RequestOptions) as never),
+      (error: Error) => callback?.(error, undefined as never),
+    )
+    return undefined
+  }
+  return agent
+}
+
+/** CONNECT through an http proxy. */
+function openTunnel(proxy: URL, authority: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      ...proxyTarget(proxy),
+      method: 'CONNECT',
+      path: authority,
+      headers: { host: authority, ...proxyHeaders(proxy) },
+      agent: false,
+      timeout: 30_000,
+    })
+    request.on('timeout', () => request.destroy(timeoutError(proxy, 30_000)))
+    request.on('error', reject)
+    request.on('connect', (response, socket: Socket) => {
+      if (response.statusCode === 200) return resolve(socket)
+      socket.destroy()
+      reject(Object.assign(new Error(`the proxy ${proxy.host} answered ${response.statusCode}`), { code: 'EPROXY' }))
+    })
+    request.end()
+  })
+}
