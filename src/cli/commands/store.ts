@@ -27,7 +27,7 @@ export async function withStore<T>(root: string | undefined, env: NodeJS.Process
     return await use({
       images: () => store.images.list(),
       config: async (record) => JSON.parse((await store.blobs.read(record.config, MAX_CONFIG)).toString('utf8')) as ImageConfigFile,
-      layerSize: (id) => store.layers.info(id)?.size,
+      layerSize: (id) => store.layers.info(id)?.tarSize,
     })
   } finally {
     await store.close()

@@ -16,7 +16,8 @@ export interface BuildFlags {
   label: string[]
   platform: string[]
   cache: boolean
-  noCacheFilter: string[]
+  /** What commander makes of --no-cache-filter. */
+  cacheFilter: string[]
   pull?: boolean
   push?: boolean
   network?: string
@@ -54,7 +55,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...(flags.cache ? {} : { noCache: true }),
     ...list(
       'noCacheFilter',
-      flags.noCacheFilter.flatMap((value) => value.split(',')).filter((name) => name !== ''),
+      flags.cacheFilter.flatMap((value) => value.split(',')).filter((name) => name !== ''),
     ),
     ...(flags.pull ? { pull: true } : {}),
     ...optional('network', flags.network === undefined ? undefined : network(flags.network)),

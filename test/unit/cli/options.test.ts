@@ -1,0 +1,189 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { errorCode } from '../../../src/base/errors.ts'
+import { normalizeSwitches } from '../../../src/cli/options/arguments.ts'
+import { annotations, buildArgs, buildContexts, labels } from '../../../src/cli/options/key-value.ts'
+import { byteSize, jobs, ulimit } from '../../../src/cli/options/limits.ts'
+import { entitlements, extraHost, network } from '../../../src/cli/options/network.ts'
+import { output } from '../../../src/cli/options/output.ts'
+import { secret, ssh } from '../../../src/cli/options/secret.ts'
+
+/** The message of a usage error. */
+function refusal(action: () => unknown): string {
+  try {
+    action()
+  } catch (error) {
+    expect(['USAGE', 'UNSUPPORTED']).toContain(errorCode(error))
+    expect((error as { exitCode?: number }).exitCode).toBe(2)
+    return (error as Error).message
+  }
+  throw new Error('nothing was refused')
+}
+
+describe('--output', () => {
+  test.each([
+    ['out', { type: 'local', dest: 'out' }],
+    ['a=b', { type: 'local', dest: 'a=b' }],
+    ['-', { type: 'tar', dest: '-' }],
+    ['type=local,dest=out', { type: 'local', dest: 'out' }],
+    ['type=tar', { type: 'tar', dest: '-' }],
+    ['type=oci,dest=x.tar', { type: 'oci', dest: 'x.tar', tar: true }],
+    ['type=oci,dest=x,tar=false', { type: 'oci', dest: 'x', tar: false }],
+    ['type=docker,"dest=a,b.tar",name=app:1', { type: 'docker', dest: 'a,b.tar', tar: true, name: 'app:1' }],
+    [
+      'type=docker,dest=-,compression=gzip,compression-level=9',
+      { type: 'docker', dest: '-', tar: true, compression: 'gzip', compressionLevel: 9 },
+    ],
+    ['type=image,name=r/a,push=true', { type: 'image', push: true, name: 'r/a' }],
+    ['type=registry,name=r/a', { type: 'image', push: true, name: 'r/a' }],
+    ['type=cacheonly', { type: 'cacheonly' }],
+  ])('%s', (text, expected) => {
+    expect(output(text)).toEqual(expected)
+  })
+
+  test.each([
+    ['', '-o needs a value'],
+    ['dest=x,tar=true', 'invalid --output "dest=x,tar=true": type is required'],
+    ['type=oci', '--output type=oci needs dest=PATH'],
+    ['type=oci,dest=-,tar=false', '--output type=oci,tar=false writes a directory: dest cannot be -'],
+    ['type=oci,dest=x,compression=zstd', 'compression "zstd" is not supported'],
+    ['type=oci,dest=x,compression-level=12', 'invalid compression-level "12": expected 0 to 9'],
+    ['type=oci,dest=x,rewrite-timestamp=true', 'key rewrite-timestamp of --output type=oci is not supported'],
+    ['type=oci,dest=x,tar=perhaps', '--output: tar must be true or false, not "perhaps"'],
+    ['type=oci,dest=x,dest=y', 'invalid --output "type=oci,dest=x,dest=y": dest is given twice'],
+    ['type=floppy', 'unknown --output type "floppy"'],
+    [
+      'type=oci,"dest=x',
+      'invalid --output "type=oci,\\"dest=x": parse error on line 1, column 11: extraneous or missing " in quoted-field',
+    ],
+  ])('refuses %s', (text, message) => {
+    expect(refusal(() => output(text))).toBe(message)
+  })
+})
+
+test('any --output is a spec or a usage error', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('"', ',', '=', 'type', 'dest', 'oci', '-') }), (text) => {
+      try {
+        expect(output(text).type).toBeDefined()
+      } catch (error) {
+        expect(['USAGE', 'UNSUPPORTED']).toContain(errorCode(error))
+      }
+    }),
+  )
+})
+
+describe('names and values', () => {
+  test('A10 --build-arg without = takes its value from the environment later', () => {
+    expect({ ...buildArgs(['A=1', 'B', 'C=', 'D=a=b', 'A=2']) }).toEqual({ A: '2', B: undefined, C: '', D: 'a=b' })
+    expect(refusal(() => buildArgs(['=x']))).toBe('invalid --build-arg "=x": the name is empty')
+  })
+
+  test('a name may be __proto__', () => {
+    expect(Object.keys(buildArgs(['__proto__=1']))).toEqual(['__proto__'])
+  })
+
+  test('A16 --label without = is empty', () => {
+    expect({ ...labels(['a=1', 'b']) }).toEqual({ a: '1', b: '' })
+  })
+
+  test('--build-context', () => {
+    expect({ ...buildContexts(['node:20=oci-layout://x?y=z']) }).toEqual({ 'node:20': 'oci-layout://x?y=z' })
+    expect(refusal(() => buildContexts(['a']))).toBe('invalid --build-context "a": expected NAME=VALUE')
+  })
+
+  test('--annotation for the manifest only', () => {
+    expect({ ...annotations(['a.b=1', 'manifest:c=x:y=z']) }).toEqual({ 'a.b': '1', c: 'x:y=z' })
+    expect(refusal(() => annotations(['index:a=1']))).toBe('--annotation for index is not supported')
+    expect(refusal(() => annotations(['a']))).toBe('invalid --annotation "a": expected KEY=VALUE')
+  })
+})
+
+describe('--secret and --ssh', () => {
+  test.each([
+    ['id=a,src=f', {}, { id: 'a', source: { file: 'f' } }],
+    ['id=a,source=f', {}, { id: 'a', source: { file: 'f' } }],
+    ['id=a,env=E', {}, { id: 'a', source: { env: 'E' } }],
+    ['id=a', { a: 'x' }, { id: 'a', source: { env: 'a' } }],
+    ['id=a', {}, { id: 'a', source: { file: 'a' } }],
+    ['type=file,id=a', { a: 'x' }, { id: 'a', source: { file: 'a' } }],
+    ['type=env,id=a', {}, { id: 'a', source: { env: 'a' } }],
+  ])('%s', (text, environment, expected) => {
+    expect(secret(text, environment)).toEqual(expected)
+  })
+
+  test.each([
+    ['src=f', '--secret "src=f" has no id'],
+    ['id=a,src=f,env=E', '--secret id=a: src and env cannot both be given'],
+    ['id=a,mode=1', 'unexpected key "mode" in --secret "id=a,mode=1"'],
+    ['id=', '--secret: id needs a value'],
+  ])('refuses %s', (text, message) => {
+    expect(refusal(() => secret(text, {}))).toBe(message)
+  })
+
+  test('--ssh', () => {
+    expect(ssh('default')).toEqual({ id: 'default', paths: [] })
+    expect(ssh('k=/a,/b')).toEqual({ id: 'k', paths: ['/a', '/b'] })
+    expect(refusal(() => ssh('k='))).toBe('invalid --ssh "k=": no path after =')
+  })
+})
+
+describe('limits', () => {
+  test.each([
+    ['nofile=1024', { name: 'nofile', soft: 1024, hard: 1024 }],
+    ['nofile=1024:2048', { name: 'nofile', soft: 1024, hard: 2048 }],
+    ['core=-1', { name: 'core', soft: -1, hard: -1 }],
+    ['core=0:-1', { name: 'core', soft: 0, hard: -1 }],
+  ])('--ulimit %s', (text, expected) => {
+    expect(ulimit(text)).toEqual(expected)
+  })
+
+  test.each([
+    ['nofile', 'invalid ulimit argument: nofile'],
+    ['files=1', 'invalid ulimit type: files'],
+    ['nofile=5:4', 'ulimit soft limit must be less than or equal to hard limit: 5 > 4'],
+    ['nofile=-1:4', 'ulimit soft limit must be less than or equal to hard limit: -1 > 4'],
+  ])('refuses --ulimit %s', (text, message) => {
+    expect(refusal(() => ulimit(text))).toBe(message)
+  })
+
+  test.each([
+    ['64', 64],
+    ['64m', 64 * 2 ** 20],
+    ['64MB', 64 * 2 ** 20],
+    ['1GiB', 2 ** 30],
+    ['1.5k', 1536],
+  ])('--shm-size %s', (text, expected) => {
+    expect(byteSize(text, '--shm-size')).toBe(expected)
+  })
+
+  test('wrong sizes and job counts', () => {
+    expect(refusal(() => byteSize('many', '--shm-size'))).toBe('invalid --shm-size value "many": expected a size')
+    expect(refusal(() => jobs('0'))).toBe('invalid --jobs "0": expected a number of 1 or more')
+    expect(jobs('4')).toBe(4)
+  })
+})
+
+describe('network', () => {
+  test('--add-host', () => {
+    expect(extraHost('a:1.2.3.4')).toEqual({ host: 'a', ip: '1.2.3.4' })
+    expect(extraHost('a=::1')).toEqual({ host: 'a', ip: '::1' })
+    expect(extraHost('a:[::1]')).toEqual({ host: 'a', ip: '::1' })
+    expect(refusal(() => extraHost('a'))).toBe('bad format for add-host: "a"')
+    expect(refusal(() => extraHost('a:b'))).toBe('invalid IP address in add-host: "b"')
+    expect(refusal(() => extraHost('a\n:1.2.3.4'))).toBe('invalid host name in add-host: "a\\n"')
+  })
+
+  test('--network and --allow', () => {
+    expect(network('host')).toBe('host')
+    expect(refusal(() => network('bridge'))).toBe('network mode "bridge" is not supported')
+    expect(entitlements(['network.host,security.insecure'])).toEqual(['network.host', 'security.insecure'])
+    expect(refusal(() => entitlements(['device']))).toBe('entitlement "device" is not supported')
+  })
+})
+
+test('switches take =true and =false as docker does', () => {
+  expect(normalizeSwitches(['--pull=true', '--no-cache=false', '-t', 'x', '--rm=1', '.'])).toEqual(['--pull', '-t', 'x', '--rm', '.'])
+  expect(normalizeSwitches(['--', '--pull=false'])).toEqual(['--', '--pull=false'])
+  expect(refusal(() => normalizeSwitches(['--pull=maybe']))).toBe('invalid argument "maybe" for --pull: expected true or false')
+})

@@ -1,0 +1,168 @@
+import { describe, expect, test } from '@jest/globals'
+import type { BuildEvent } from '../../../src/base/events.ts'
+import { type Display, progressMode, type Screen } from '../../../src/cli/progress/display.ts'
+import { finished, frame, painter, summary } from '../../../src/cli/progress/frame.ts'
+import { plainDisplay } from '../../../src/cli/progress/plain.ts'
+import { rawjsonDisplay } from '../../../src/cli/progress/rawjson.ts'
+import { StepBook } from '../../../src/cli/progress/steps.ts'
+import { ttyDisplay } from '../../../src/cli/progress/tty.ts'
+import { textWidth } from '../../../src/cli/text.ts'
+
+const T = 1_700_000_000_000
+const bytes = (text: string) => Buffer.from(text)
+
+const BUILD: BuildEvent[] = [
+  { type: 'vertex', id: 'a', name: '[build 1/3] FROM busybox' },
+  { type: 'vertex', id: 'b', name: '[build 2/3] RUN npm ci' },
+  { type: 'vertex', id: 'c', name: '[build 3/3] RUN false' },
+  { type: 'started', id: 'a', time: T },
+  { type: 'done', id: 'a', time: T + 5, cached: true },
+  { type: 'started', id: 'b', time: T + 10 },
+  { type: 'log', id: 'b', stream: 'stdout', data: bytes('added 3 '), time: T + 100 },
+  { type: 'log', id: 'b', stream: 'stderr', data: bytes('warn\n'), time: T + 200 },
+  { type: 'log', id: 'b', stream: 'stdout', data: bytes('packages\nrest'), time: T + 422 },
+  { type: 'started', id: 'c', time: T + 500 },
+  { type: 'log', id: 'c', stream: 'stdout', data: bytes('50%\r\u001b[31m100%\u001b[0m\n'), time: T + 600 },
+  { type: 'done', id: 'b', time: T + 1210, cached: false },
+  { type: 'failed', id: 'c', time: T + 1300, canceled: false, message: 'exit code: 1' },
+  { type: 'warning', rule: 'LegacyKeyValueFormat', message: 'use ENV key=value' },
+]
+
+function shown(open: (screen: Screen) => Display, events: readonly BuildEvent[], screen: Partial<Screen> = {}, failed = false): string {
+  let text = ''
+  const display = open({ ...screen, write: (part: string) => (text += part) })
+  for (const event of events) display.event(event)
+  display.close(failed)
+  return text
+}
+
+test('plain lines as BuildKit writes them', () => {
+  expect(shown(plainDisplay, BUILD)).toBe(
+    `#1 [build 1/3] FROM busybox
+#1 CACHED
+
+#2 [build 2/3] RUN npm ci
+#2 0.190 warn
+#2 0.412 added 3 packages
+
+#3 [build 3/3] RUN false
+#3 0.100 100%
+
+#2 [build 2/3] RUN npm ci
+#2 1.200 rest
+#2 DONE 1.2s
+
+#3 [build 3/3] RUN false
+#3 ERROR: exit code: 1
+
+1 warning found:
+ - LegacyKeyValueFormat: use ENV key=value
+`,
+  )
+})
+
+test('the output of a command keeps its colours on a terminal only', () => {
+  expect(shown(plainDisplay, BUILD, { isTTY: true })).toContain('#3 0.100 50%\r\u001b[31m100%\u001b[0m\n')
+})
+
+test('a name cannot move the cursor, or begin a line of its own', () => {
+  const events: BuildEvent[] = [
+    { type: 'vertex', id: 'a', name: 'RUN <<EOF\n\u001b[2Jevil\nEOF' },
+    { type: 'started', id: 'a', time: T },
+  ]
+  expect(shown(plainDisplay, events)).toBe('#1 RUN <<EOF \\x1b[2Jevil EOF\n')
+})
+
+test('bytes that are cut within a character are joined', () => {
+  const data = bytes('é\n')
+  const events: BuildEvent[] = [
+    { type: 'vertex', id: 'a', name: 'RUN x' },
+    { type: 'started', id: 'a', time: T },
+    { type: 'log', id: 'a', stream: 'stdout', data: data.subarray(0, 1), time: T },
+    { type: 'log', id: 'a', stream: 'stdout', data: data.subarray(1), time: T },
+  ]
+  expect(shown(plainDisplay, events)).toBe('#1 RUN x\n#1 0.000 é\n')
+})
+
+test('rawjson: one event a line, output as text or base64, spans without the file', () => {
+  const file = { name: 'Dockerfile', text: 'FROM a\n' }
+  const position = { line: 1, column: 1 }
+  const lines = shown(rawjsonDisplay, [
+    { type: 'vertex', id: 'a', name: 'FROM a', span: { file, start: position, end: position } },
+    { type: 'log', id: 'a', stream: 'stdout', data: bytes('text'), time: T },
+    { type: 'log', id: 'a', stream: 'stdout', data: Uint8Array.of(0xff, 0x00), time: T },
+  ])
+  expect(
+    lines
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toEqual([
+    { type: 'vertex', id: 'a', name: 'FROM a', span: { file: 'Dockerfile', start: position, end: position } },
+    { type: 'log', id: 'a', stream: 'stdout', data: 'text', time: T },
+    { type: 'log', id: 'a', stream: 'stdout', base64: '/wA=', time: T },
+  ])
+})
+
+describe('terminal', () => {
+  const plain = painter({ NO_COLOR: '1' })
+
+  function running(count: number): StepBook {
+    const book = new StepBook()
+    for (let index = 0; index < count; index += 1) {
+      book.apply({ type: 'vertex', id: `${index}`, name: `[${index}] RUN a command that is rather long, with 日本語` })
+      book.apply({ type: 'started', id: `${index}`, time: T })
+      book.apply({ type: 'log', id: `${index}`, stream: 'stdout', data: bytes('first\nsecond\tline\nthird\n'), time: T })
+    }
+    return book
+  }
+
+  test.each([20, 33, 80, 200])('no line is wider than %d columns', (columns) => {
+    for (const line of frame(running(5), T + 61_234, { columns, rows: 50 }, plain)) expect(textWidth(line)).toBeLessThan(columns)
+  })
+
+  test('many steps never take more rows than the terminal has', () => {
+    const lines = frame(running(100), T, { columns: 80, rows: 12 }, plain)
+    expect(lines).toHaveLength(10)
+    expect(lines.at(-1)).toBe('  … and 91 more')
+  })
+
+  test('a running step shows its time and its last output', () => {
+    expect(frame(running(1), T + 1500, { columns: 40, rows: 5 }, plain)).toEqual([
+      '  [0] RUN a command that is rathe… 1.5s',
+      '    second  line',
+      '    third',
+    ])
+  })
+
+  test('cached steps are marked, and the summary counts them', () => {
+    const book = new StepBook()
+    const lines = BUILD.map((event) => book.apply(event))
+      .filter((step) => step !== undefined)
+      .map((step) => finished(step, 40, plain))
+    expect(lines).toEqual([
+      '✔ [build 1/3] FROM busybox       CACHED',
+      '✔ [build 2/3] RUN npm ci           1.2s',
+      '✖ [build 3/3] RUN false            0.8s',
+    ])
+    expect(summary(book, 1300)).toBe('Built in 1.3s: 2 steps, 1 cached')
+  })
+
+  test('NO_COLOR leaves no escape sequences in a short build', () => {
+    const text = shown((screen) => ttyDisplay(screen, { NO_COLOR: '1' }), BUILD, { isTTY: true, columns: 60, rows: 20 })
+    expect(text).not.toContain('\u001b')
+    expect(text).toContain('✔ [build 2/3] RUN npm ci')
+  })
+})
+
+test('the mode is chosen by the terminal, the environment and the options', () => {
+  const tty = { isTTY: true, write: () => {} }
+  const pipe = { write: () => {} }
+  expect(progressMode(undefined, false, tty, {})).toBe('tty')
+  expect(progressMode(undefined, false, pipe, {})).toBe('plain')
+  expect(progressMode(undefined, false, tty, { TERM: 'dumb' })).toBe('plain')
+  expect(progressMode(undefined, false, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('rawjson')
+  expect(progressMode('plain', false, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('plain')
+  expect(progressMode('plain', true, tty, {})).toBe('quiet')
+  expect(progressMode('none', false, tty, {})).toBe('quiet')
+})
