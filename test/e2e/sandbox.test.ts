@@ -1,0 +1,267 @@
+import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { canRun, SandboxFixture } from './sandbox-fixture.ts'
+
+const suite = canRun ? describe : describe.skip
+let fixture: SandboxFixture
+beforeAll(() => {
+  if (canRun) fixture = new SandboxFixture()
+})
+afterAll(() => fixture?.remove())
+
+suite('a run', () => {
+  test('changes land in the upper and nothing else does', async () => {
+    const run = await fixture.run('echo hello; echo oops >&2; echo data > /file; mkdir -m 0700 /dir')
+    expect(run).toMatchObject({ code: 0, out: 'hello\n', err: 'oops\n' })
+    expect(run.changes).toEqual(['dir d 700 0:0', 'file f 644 0:0'])
+  })
+
+  test('R8 an exit status is a value, a signal is 128 + n', async () => {
+    expect(await fixture.run('exit 3')).toMatchObject({ code: 3, oomKilled: false })
+    expect(await fixture.run('kill -TERM $$')).toMatchObject({ code: 143, signal: 'SIGTERM' })
+    expect((await fixture.run('exit 0')).signal).toBeUndefined()
+  })
+
+  test('R1 stdin is empty, stdout can be reopened by an unprivileged user', async () => {
+    expect((await fixture.run('cat | wc -c')).out).toBe('0\n')
+    expect(await fixture.run('echo a > /dev/stdout; echo b > /dev/stderr', { user: 'bob' })).toMatchObject({
+      code: 0,
+      out: 'a\n',
+      err: 'b\n',
+    })
+  })
+
+  test('large output arrives whole', async () => {
+    const run = await fixture.run('head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2')
+    expect([run.out.length, run.err.length]).toEqual([3_000_000, 1_000_000])
+  })
+
+  test('R2 hostname and hosts file with --add-host', async () => {
+    const run = await fixture.run('hostname; cat /etc/hosts', { extraHosts: [{ host: 'db', ip: '10.1.2.3' }] })
+    expect(run.out).toBe('buildkitsandbox\n127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tdb\n')
+  })
+
+  test('R4 --network=none has the loopback device only, up, and no resolver', async () => {
+    const run = await fixture.run('ip -o link | wc -l; ip -o addr | grep -c 127.0.0.1; grep -c nameserver /etc/resolv.conf', {
+      network: 'none',
+    })
+    expect(run.out).toBe('1\n1\n0\n')
+  })
+
+  test('R5 Docker’s default capabilities, seccomp, no_new_privs off', async () => {
+    const { out } = await fixture.run('grep -E "^(Cap|NoNew|Seccomp:)" /proc/self/status | tr -s "\\t" " "')
+    expect(out.trim().split('\n')).toEqual([
+      'CapInh: 0000000000000000',
+      'CapPrm: 00000000a80425fb',
+      'CapEff: 00000000a80425fb',
+      'CapBnd: 00000000a80425fb',
+      'CapAmb: 0000000000000000',
+      'NoNewPrivs: 0',
+      'Seccomp: 2',
+    ])
+  })
+
+  test('R6 limits are pinned, --ulimit replaces them', async () => {
+    expect((await fixture.run('ulimit -Sn; ulimit -c')).out).toBe('1024\n0\n')
+    expect((await fixture.run('ulimit -Sn; ulimit -Hn', { ulimits: [{ name: 'nofile', soft: 100, hard: 200 }] })).out).toBe('100\n200\n')
+  })
+
+  test('R7 umask is 0022 whatever the caller’s', async () => {
+    const before = process.umask(0o077)
+    const run = await fixture.run('umask; touch /f').finally(() => process.umask(before))
+    expect(run.out).toBe('0022\n')
+    expect(run.changes).toEqual(['f f 644 0:0'])
+  })
+
+  test('R9 leftover processes end with the run', async () => {
+    const started = Date.now()
+    const run = await fixture.run('sleep 98765 & sleep 98765 > /dev/null & exit 0')
+    expect(run.code).toBe(0)
+    expect(Date.now() - started).toBeLessThan(5000)
+    expect(processesNamed('98765')).toEqual([])
+  })
+
+  test('shm is 64 MiB, or --shm-size', async () => {
+    expect((await fixture.run('df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2')).out).toBe('65536\n')
+    expect((await fixture.run('df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2', { shmSize: 1024 * 1024 })).out).toBe('1024\n')
+  })
+
+  test('a missing command is 127, one that may not be executed 126', async () => {
+    expect(await fixture.run('', { args: ['nosuch'] })).toMatchObject({
+      code: 127,
+      err: 'exec: "nosuch": executable file not found in $PATH\n',
+    })
+    expect(await fixture.run('', { args: ['/nosuch'] })).toMatchObject({ code: 127 })
+    expect(await fixture.run('', { args: ['/etc/passwd'] })).toMatchObject({ code: 126, err: 'exec: "/etc/passwd": permission denied\n' })
+  })
+
+  test('a hundred layers', async () => {
+    const layers = Array.from({ length: 100 }, (_, i) => fixture.makeLayer(`echo ${i} > last; echo ${i} > f${i}`))
+    expect((await fixture.run('cat /last; ls / | grep -c ^f', { layers })).out).toBe('99\n100\n')
+  })
+
+  test('aborting ends the run and leaves no process', async () => {
+    const abort = new AbortController()
+    const run = fixture.run('sleep 87654', {}, abort.signal)
+    setTimeout(() => abort.abort(), 200)
+    await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+    expect(processesNamed('87654')).toEqual([])
+  })
+
+  test('more than its pipe takes: a plan with a large file', async () => {
+    const data = Buffer.alloc(5_000_000, 'x')
+    const mounts = [{ type: 'file', target: '/big', data, mode: 0o400, uid: 0, gid: 0 }] as const
+    expect((await fixture.run('wc -c < /big', { mounts })).out).toBe('5000000\n')
+  })
+})
+
+suite('users', () => {
+  test('W15 a name has its groups, W16 the primary one among them', async () => {
+    expect((await fixture.run('id', { user: 'bob' })).out).toBe('uid=1000(bob) gid=1000(bob) groups=50(staff),1000(bob)\n')
+  })
+  test('W17 no USER has root’s groups', async () => {
+    expect((await fixture.run('id')).out).toBe('uid=0(root) gid=0(root) groups=0(root),10(wheel)\n')
+  })
+  test('another user has no effective capability', async () => {
+    const { out } = await fixture.run('grep -E "^Cap(Prm|Eff|Bnd)" /proc/self/status | cut -f2', { user: 'bob' })
+    expect(out).toBe('0000000000000000\n0000000000000000\n00000000a80425fb\n')
+  })
+  test('A14 HOME comes from passwd, ENV HOME wins', async () => {
+    expect((await fixture.run('echo $HOME', { user: 'bob' })).out).toBe('/home/bob\n')
+    expect((await fixture.run('echo $HOME', { user: 'bob', env: ['PATH=/bin', 'HOME=/x'] })).out).toBe('/x\n')
+  })
+  test('W4 a missing working directory is made, owned by the user', async () => {
+    const run = await fixture.run('pwd; touch here', { user: 'bob', cwd: '/srv/app' })
+    expect(run.out).toBe('/srv/app\n')
+    expect(run.changes).toEqual(['srv d 755 1000:1000', 'srv/app d 755 1000:1000', 'srv/app/here f 644 1000:1000'])
+  })
+})
+
+suite('mounts', () => {
+  test('M14 mount points that were made are gone afterwards, also their parents, and times are restored', async () => {
+    const layer = fixture.makeLayer('mkdir -p srv/deep; touch -d 2001-01-01T00:00:00Z srv/deep srv')
+    const mounts = [
+      { type: 'tmpfs', target: '/srv/deep/a/b' },
+      { type: 'file', target: '/run/secrets/x', data: Buffer.from('s3cret'), mode: 0o400, uid: 0, gid: 0 },
+    ] as const
+    const run = await fixture.run('touch /srv/deep/a/b/gone; cat /run/secrets/x', { mounts, layers: [layer] })
+    expect(run.out).toBe('s3cret')
+    expect(run.changes.filter((line) => !/^srv d/.test(line))).toEqual([])
+  })
+
+  test('M14 a mount point in which the command left something stays', async () => {
+    const run = await fixture.run('echo 1 > /a/kept', { mounts: [{ type: 'tmpfs', target: '/a/b' }] })
+    expect(run.changes).toEqual(['a d 755 0:0', 'a/kept f 644 0:0'])
+  })
+
+  test('M13 parents precede children whatever the order', async () => {
+    const mounts = [
+      { type: 'tmpfs', target: '/m/in' },
+      { type: 'tmpfs', target: '/m' },
+    ] as const
+    expect((await fixture.run('grep -c " /m" /proc/mounts; touch /m/in/x && ls /m', { mounts })).out).toBe('2\nin\n')
+  })
+
+  test('M15 files in /run persist', async () => {
+    expect((await fixture.run('echo 1 > /run/pid')).changes).toContain('run/pid f 644 0:0')
+  })
+
+  test('M1 a bind is read-only; rw writes are thrown away and the source stays as it is', async () => {
+    const source = fixture.makeLayer('echo old > f; mkdir d')
+    const bind = { type: 'bind', target: '/b', directories: [source], path: '' } as const
+    const readonly = await fixture.run('cat /b/f; echo new > /b/f', { mounts: [{ ...bind, writable: false }] })
+    expect(readonly).toMatchObject({ code: 1, out: 'old\n' })
+    const writable = await fixture.run('echo new > /b/f; touch /b/d/x; cat /b/f', { mounts: [{ ...bind, writable: true }] })
+    expect(writable).toMatchObject({ code: 0, out: 'new\n', changes: [] })
+    expect(readFileSync(join(source, 'f'), 'utf8')).toBe('old\n')
+    expect(readdirSync(join(source, 'd'))).toEqual([])
+  })
+
+  test('a bind of several layers is their union, a file of it can be mounted', async () => {
+    const directories = [fixture.makeLayer('mkdir d; echo low > d/a; echo low > d/b'), fixture.makeLayer('mkdir d; echo high > d/b')]
+    const mounts = [
+      { type: 'bind', target: '/u', directories, path: '/d', writable: false },
+      { type: 'bind', target: '/one', directories, path: 'd/b', writable: false },
+    ] as const
+    expect((await fixture.run('cat /u/a /u/b /one', { mounts })).out).toBe('low\nhigh\nhigh\n')
+  })
+
+  test('a cache is written in place, its sub-path too', async () => {
+    const directory = fixture.makeLayer('mkdir sub')
+    const cache = { type: 'cache', target: '/c', directory, writable: true } as const
+    expect((await fixture.run('echo 1 > /c/f', { mounts: [{ ...cache, path: '' }] })).changes).toEqual([])
+    await fixture.run('echo 2 > /c/g', { mounts: [{ ...cache, path: 'sub' }] })
+    expect(readFileSync(join(directory, 'f'), 'utf8')).toBe('1\n')
+    expect(readFileSync(join(directory, 'sub/g'), 'utf8')).toBe('2\n')
+  })
+
+  test('a socket of the host is reachable', async () => {
+    const path = join(fixture.folder, 'agent')
+    const server = createServer((socket) => socket.end('agent\n'))
+    await new Promise<void>((resolve) => server.listen(path, resolve))
+    const mounts = [{ type: 'socket', target: '/run/buildkit/ssh_agent.0', socket: path, mode: 0o600, uid: 0, gid: 0 }] as const
+    const run = await fixture.run('test -S /run/buildkit/ssh_agent.0 && nc local:/run/buildkit/ssh_agent.0 < /dev/null || echo no-nc', {
+      mounts,
+    })
+    server.close()
+    expect(run.changes).toEqual([])
+    expect(run.code).toBe(0)
+  })
+
+  test('tmpfs with a size', async () => {
+    expect(
+      (await fixture.run('df -k /t | tail -n1 | tr -s " " | cut -d" " -f2', { mounts: [{ type: 'tmpfs', target: '/t', size: 1 << 20 }] }))
+        .out,
+    ).toBe('1024\n')
+  })
+})
+
+suite('the builder dies', () => {
+  test('kill -9 leaves no process and no mount', async () => {
+    const spec = fixture.spec('touch /started; sleep 76543 & sleep 76543')
+    const script = `
+      import { createRunnerSandbox } from ${JSON.stringify(join(import.meta.dirname, '../../build/test-sandbox.mjs'))}
+      await createRunnerSandbox({ readRootFile: () => undefined, runner: ${JSON.stringify(join(import.meta.dirname, '../../build/runner'))} })
+        .exec(JSON.parse(process.argv[1]), { stdout() {}, stderr() {} })`
+    const { build } = await import('esbuild')
+    await build({
+      entryPoints: [join(import.meta.dirname, '../../src/sandbox/runner.ts')],
+      outfile: join(import.meta.dirname, '../../build/test-sandbox.mjs'),
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      logLevel: 'error',
+    })
+    const builder = spawn(process.execPath, ['--input-type=module', '-e', script, JSON.stringify(spec)], { stdio: 'ignore' })
+    await until(() => processesNamed('76543').length >= 2)
+    builder.kill('SIGKILL')
+    await until(() => processesNamed('76543').length === 0)
+    await until(() => processesNamed('tbuild-runner').length === 0)
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(fixture.folder)
+  })
+})
+
+/** Command lines of all processes that hold `text` (but for this test's own builder, whose words hold the whole script). */
+function processesNamed(text: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      } catch {
+        return ''
+      }
+    })
+    .filter((line) => line.startsWith(`sleep ${text}`) || line.startsWith(text))
+}
+
+async function until(done: () => boolean): Promise<void> {
+  for (let i = 0; i < 200; i++) {
+    if (done()) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error('it did not happen within ten seconds')
+}
