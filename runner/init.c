@@ -33,15 +33,19 @@ static int loopback_up(void) {
   return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? fail("bring up the loopback device") : 0;
 }
 
-// stdin is empty, stdout and stderr are pipes of their own, which the user must be able to reopen through /dev/stdout. Everything else is closed.
+// stdout and stderr are pipes of their own, which the user must be able to reopen through /dev/stdout.
 static int arrange_fds(const struct init_context *context) {
-  AUTO_FD null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0) return fail("open /dev/null");
   if (fchown(context->out, context->plan->uid, context->plan->gid) < 0 || fchown(context->err, context->plan->uid, context->plan->gid) < 0) {
     return fail("give the output to uid %u gid %u", context->plan->uid, context->plan->gid);
   }
-  if (dup2(null, 0) < 0 || dup2(context->out, 1) < 0 || dup2(context->err, 2) < 0) return fail("redirect the output");
+  if (dup2(context->out, 1) < 0 || dup2(context->err, 2) < 0) return fail("redirect the output");
   return 0;
+}
+
+// The root's own /dev/null: through the host's, a run could change the host's node by way of /proc/self/fd/0.
+static int empty_stdin(void) {
+  AUTO_FD null = open("/dev/null", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  return null < 0 || dup2(null, 0) < 0 ? fail("open /dev/null of the root") : 0;
 }
 
 static int close_others(int status) {
@@ -56,7 +60,7 @@ static int set_up(const struct init_context *context) {
   if (setsid() < 0) return fail("setsid");
   if (sethostname(process[0].data, process[0].length) < 0) return fail("set the host name %s", process[0].data);
   if ((context->plan->namespaces & CLONE_NEWNET) && loopback_up() < 0) return -1;
-  if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0) return -1;
+  if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0 || empty_stdin() < 0) return -1;
   umask(0022);
   return close_others(context->status);
 }

@@ -10,10 +10,6 @@
 
 #include "fail.h"
 
-#ifndef FSCONFIG_CMD_CREATE_EXCL
-#define FSCONFIG_CMD_CREATE_EXCL 8
-#endif
-
 static int set_option(int context, const char *option) {
   const char *equals = strchr(option, '=');
   if (!equals) return fsconfig(context, FSCONFIG_SET_FLAG, option, NULL, 0);
@@ -35,7 +31,7 @@ static int finish(int context, uint64_t attributes) {
 
 int fs_create(const char *type, const struct field *options, int count, uint64_t attributes) {
   AUTO_FD context = fsopen(type, FSOPEN_CLOEXEC);
-  if (context < 0) return -1;
+  if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", type, 0) < 0) return -1;
   for (int i = 0; i < count; i++) {
     if (set_option(context, options[i].data) < 0) return -1;
   }
@@ -60,6 +56,7 @@ static int set_options(int context, const char *list) {
 
 // Linux 6.8 takes one layer a call, so neither their number nor the length of their names is limited by a page.
 static int configure(int context, const struct overlay *overlay) {
+  if (fsconfig(context, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0) return -1;
   if (set_options(context, FIXED_OPTIONS) < 0 || set_options(context, overlay->options) < 0) return -1;
   for (int i = 0; i < overlay->lower_count; i++) {
     if (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", overlay->lowers[i].data, 0) < 0) return -1;

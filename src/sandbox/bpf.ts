@@ -29,7 +29,7 @@ export const RETURN_KILL_PROCESS = 0x80000000
  */
 export type Tree =
   | { readonly kind: 'return'; readonly value: number }
-  | { readonly kind: 'load'; readonly offset: number; readonly mask?: number; readonly then: Tree }
+  | { readonly kind: 'load'; readonly offset: number; readonly mask?: number; readonly next: Tree }
   | { readonly kind: 'test'; readonly test: 'equal' | 'atLeast'; readonly value: number; readonly yes: Tree; readonly no: Tree }
 
 export function compileTree(tree: Tree): Instruction[] {
@@ -39,7 +39,7 @@ export function compileTree(tree: Tree): Instruction[] {
     case 'load': {
       const load = [{ code: LOAD_WORD, jt: 0, jf: 0, k: tree.offset }]
       if (tree.mask !== undefined) load.push({ code: AND, jt: 0, jf: 0, k: tree.mask })
-      return [...load, ...compileTree(tree.then)]
+      return [...load, ...compileTree(tree.next)]
     }
     case 'test': {
       const yes = compileTree(tree.yes)

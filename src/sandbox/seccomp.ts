@@ -28,7 +28,7 @@ const MACHINES: Record<string, readonly SyscallTable[]> = { x64: ['x86_64', 'i38
 /** Tests of the low word of one argument: `listed` for one of `values`, otherwise `other`. */
 function switchArgument(index: number, values: readonly number[], listed: Tree, other: Tree): Tree {
   const tests = values.reduceRight<Tree>((no, value) => ({ kind: 'test', test: 'equal', value, yes: listed, no }), other)
-  return { kind: 'load', offset: offsetOfArgument(index), then: tests }
+  return { kind: 'load', offset: offsetOfArgument(index), next: tests }
 }
 
 /** What happens to the calls that are neither allowed nor refused as a whole. */
@@ -37,7 +37,7 @@ function conditional(): Map<string, Tree> {
     kind: 'load',
     offset: offsetOfArgument(0),
     mask: NAMESPACE_FLAGS,
-    then: { kind: 'test', test: 'equal', value: 0, yes: allow, no: refuse },
+    next: { kind: 'test', test: 'equal', value: 0, yes: allow, no: refuse },
   }
   return new Map<string, Tree>([
     ['socket', switchArgument(0, REFUSED_SOCKET_FAMILIES, refuse, allow)],
@@ -75,7 +75,7 @@ function tableTree(table: SyscallTable): Tree {
   }
   // Also x32's, which set a high bit.
   runs.push({ from: LAST_KNOWN_SYSCALL + 1, tree: missing })
-  return { kind: 'load', offset: OFFSET_NR, then: searchTree(runs) }
+  return { kind: 'load', offset: OFFSET_NR, next: searchTree(runs) }
 }
 
 const programs = new Map<string, Buffer | undefined>()
@@ -96,5 +96,5 @@ function build(tables: readonly SyscallTable[] | undefined): Buffer | undefined 
     (no, table) => ({ kind: 'test', test: 'equal', value: AUDIT_ARCH[table], yes: tableTree(table), no }),
     kill,
   )
-  return encodeProgram(compileTree({ kind: 'load', offset: OFFSET_ARCH, then: byArch }))
+  return encodeProgram(compileTree({ kind: 'load', offset: OFFSET_ARCH, next: byArch }))
 }

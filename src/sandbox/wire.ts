@@ -34,7 +34,7 @@ type Field = string | number | bigint | Uint8Array
 const maskOf = <K extends string>(names: readonly K[], bits: Readonly<Record<K, number>>): number =>
   names.reduce((mask, name) => mask | bits[name], 0)
 
-function encodeRecord(kind: number, fields: readonly Field[]): Buffer[] {
+function encodeRecord(kind: number, fields: readonly Field[]): Uint8Array[] {
   const header = Buffer.alloc(4)
   header.writeUInt16LE(kind, 0)
   header.writeUInt16LE(fields.length, 2)
@@ -50,7 +50,7 @@ function encodeField(field: Field): Uint8Array[] {
   return [length, bytes, NUL]
 }
 
-function mountRecord(mount: PlanMount): Buffer[] {
+function mountRecord(mount: PlanMount): Uint8Array[] {
   switch (mount.kind) {
     case 'device':
       return encodeRecord(RECORD.device, [mount.target, mount.source, mount.major, mount.minor])
@@ -64,7 +64,7 @@ function mountRecord(mount: PlanMount): Buffer[] {
   }
 }
 
-function attachedRecord(mount: Extract<PlanMount, { attributes: unknown }>): Buffer[] {
+function attachedRecord(mount: Extract<PlanMount, { attributes: unknown }>): Uint8Array[] {
   const common = [mount.target, maskOf(mount.attributes, ATTRIBUTE), maskOf(mount.flags, FLAG)]
   switch (mount.kind) {
     case 'fs':
