@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "fail.h"
 
@@ -75,6 +77,12 @@ static int enter(struct walk *walk, const char *name, int last, const struct wal
 // Puts the link's text before what is left of the path.
 static int follow(struct walk *walk, int link, char *rest, size_t size) {
   char text[PATH_MAX];
+  struct statfs fs;
+  // A link of /proc speaks of the process that reads it (CVE-2024-21626): no path of an image may depend on that.
+  if (fstatfs(link, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC) {
+    errno = ELOOP;
+    return -1;
+  }
   ssize_t length = readlinkat(link, "", text, sizeof text - 1);
   if (length < 0) return -1;
   text[length] = '\0';

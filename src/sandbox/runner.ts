@@ -74,15 +74,15 @@ function missingRunner(runner: string, cause: unknown): TbuildError {
 
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
 
-/** `exit <code> <signal> <oom>` or `error <errno> <text>`; nothing at all when the runner itself was killed. */
+/** `exit <code> <signal> <oom>` or `error <errno> <text>`; nothing at all when the runner itself was killed. An error of the command's own set-up is followed by an exit line. */
 function parseReport(report: string, child: ChildProcess): ExitStatus {
+  const error = /^error (\d+) (.*)$/m.exec(report)
   const exit = /^exit (\d+) (\d+) ([01])$/m.exec(report)
-  if (exit) {
+  if (exit && !error) {
     const [, code, signal, oom] = exit.map(Number)
     const name = signalNames.get(signal as number)
     return { code: code as number, oomKilled: oom === 1, ...(name === undefined ? {} : { signal: name }) }
   }
-  const error = /^error (\d+) (.*)$/m.exec(report)
   const text = error?.[2] ?? `the runner ended early (${child.signalCode ?? child.exitCode})`
   const hint = hintFor(text, Number(error?.[1] ?? 0))
   throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${text}`, hint === undefined ? {} : { hint })
