@@ -13,11 +13,17 @@ export class ByteSource {
   readonly #iterator: AsyncIterator<Uint8Array>
   #chunk: Buffer = EMPTY
   #ended = false
+  readonly #truncated: (offset: number) => Error
   /** Bytes handed out or skipped so far. */
   offset = 0
 
-  constructor(bytes: Bytes) {
+  /** `truncated` makes the error for a stream that ends where more must follow. */
+  constructor(
+    bytes: Bytes,
+    truncated: (offset: number) => Error = (offset) => corrupt('the archive ends in the middle of a member', offset),
+  ) {
     this.#iterator = bytes[Symbol.asyncIterator]()
+    this.#truncated = truncated
   }
 
   /** Up to `max` bytes of what is at hand; undefined when nothing is: then `fill`. */
@@ -51,7 +57,7 @@ export class ByteSource {
     while (missing > 0) {
       if (!(await this.fill())) {
         if (missing === count) return undefined
-        throw corrupt('the archive ends in the middle of a block', this.offset)
+        throw this.#truncated(this.offset)
       }
       const part = this.take(missing) as Buffer
       parts.push(part)
@@ -63,7 +69,7 @@ export class ByteSource {
   async skip(count: number): Promise<void> {
     let missing = count
     while (missing > 0) {
-      if (!(await this.fill())) throw corrupt('the archive ends in the middle of a member', this.offset)
+      if (!(await this.fill())) throw this.#truncated(this.offset)
       missing -= (this.take(missing) as Buffer).length
     }
   }

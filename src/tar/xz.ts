@@ -1,46 +1,49 @@
-import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
+import { ReadableStream } from 'node:stream/web'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
 import { asBuffer } from './source.ts'
 
-/** The header and the footer of a stream, each. */
-const EDGE = 12
-
-/** Enough of the end for the index of a file of tens of thousands of blocks. */
-const MAX_TAIL = 1024 * 1024
+type XzDecompress = typeof import('xz-decompress')
 
 /**
- * xz by a WebAssembly build of xz-embedded (xz-decompress). It checks CRC32 and CRC64 and bounds its dictionary at 64 MiB, what xz -9 uses. It stops
- * after the first stream without a word, so the end of the file is held against it: a file of several streams is refused, not cut short.
+ * xz by a WebAssembly build of xz-embedded (xz-decompress): all streams of a file, CRC32 and CRC64 checked, dictionaries up to 64 MiB, which is what
+ * `xz -9` uses.
  */
 export async function* unxz(bytes: Bytes): AsyncGenerator<Uint8Array> {
-  const { XzReadableStream } = await import('xz-decompress')
-  const end = new Tail()
-  const input = end.pass(bytes)
-  const web = Readable.toWeb(Readable.from(input, { objectMode: false }))
-  const output = new XzReadableStream(web as ConstructorParameters<typeof XzReadableStream>[0]) as ReadableStream<Uint8Array>
-  for await (const chunk of output) if (chunk.length > 0) yield asBuffer(chunk)
-  const reader = web.getReader === undefined || web.locked ? undefined : web.getReader()
-  await reader?.cancel()
-  if (!end.isOneStream())
-    throw new TbuildError('COMPRESSION_UNSUPPORTED', 'xz files of several streams are not supported', { hint: 'compress it again as one' })
+  // A UMD module: its names are on the default export when Node loads it, and on both when it is bundled.
+  const module = (await import('xz-decompress')) as unknown as XzDecompress & { default?: XzDecompress }
+  const { XzReadableStream } = module.default ?? module
+  const output = new XzReadableStream(pulled(bytes) as ConstructorParameters<typeof XzReadableStream>[0])
+  try {
+    for await (const chunk of output as ReadableStream<Uint8Array>) if (chunk.length > 0) yield asBuffer(chunk)
+  } catch (error) {
+    throw explained(error)
+  }
 }
 
-class Tail {
-  #tail = Buffer.alloc(0)
-  #size = 0
+/** A web stream that reads only when asked. */
+function pulled(bytes: Bytes): ReadableStream<Uint8Array> {
+  const input = bytes[Symbol.asyncIterator]()
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await input.next()
+        if (next.done) controller.close()
+        else controller.enqueue(next.value)
+      },
+      async cancel() {
+        await input.return?.()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
 
-  async *pass(bytes: Bytes): AsyncGenerator<Uint8Array> {
-    for await (const chunk of bytes) {
-      this.#size += chunk.length
-      this.#tail = Buffer.concat([this.#tail, asBuffer(chunk)]).subarray(-MAX_TAIL)
-      yield chunk
-    }
-  }
-
-  /** The footer gives the size of the index, the index those of the blocks: together they are the file (xz-file-format.txt, 2.1.2 and 4). */
-  isOneStream(): boolean {
-    return this.#size > EDGE
-  }
+/** xz_ret of xz-embedded's xz.h, which the wrapper puts at the end of its message. */
+function explained(error: unknown): unknown {
+  const code = /error code (\d+)$/.exec((error as Error)?.message ?? '')?.[1]
+  if (code === '4') return new TbuildError('TAR_LIMIT', 'the xz stream asks for a dictionary of more than 64 MiB and is refused')
+  if (code === '6')
+    return new TbuildError('COMPRESSION_UNSUPPORTED', 'the xz stream has a filter or an integrity check other than CRC32 and CRC64')
+  return error
 }

@@ -21,7 +21,7 @@ type ZlibZstd = { createZstdDecompress?: (options: { chunkSize: number }) => imp
  * frame's checksum. Frames are walked here because their window is checked before a decoder allocates it, and because not every decoder goes on to the next frame.
  */
 export async function* unzstd(bytes: Bytes): AsyncGenerator<Uint8Array> {
-  const source = new ByteSource(bytes)
+  const source = new ByteSource(bytes, () => new Error('unexpected end of data'))
   const native = (zlib as ZlibZstd).createZstdDecompress
   try {
     for (let magic = await source.read(4); magic !== undefined; magic = await source.read(4)) {
