@@ -1,5 +1,5 @@
 import { normalizeSwitches } from './options/arguments.ts'
-import { asUsage, type Handlers, type Io, ignoredOptions, isInformation, program } from './program.ts'
+import { asUsage, type Handlers, type Io, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
 import { version } from './version.ts'
 
@@ -9,8 +9,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
   try {
     const normalized = normalizeSwitches(args)
     const handlers: Handlers = {
-      build: async (context, flags) =>
-        (await import('./commands/build.ts')).buildCommand(context, flags, { io, warnings: ignoredOptions(normalized) }),
+      build: async (context, flags) => (await import('./commands/build.ts')).buildCommand(context, flags, { io, args: normalized }),
       images: async (flags) => (await import('./commands/images.ts')).imagesCommand(flags, io),
       inspect: async (image, flags) => (await import('./commands/inspect.ts')).inspectCommand(image, flags, io),
       history: async (image, flags) => (await import('./commands/history.ts')).historyCommand(image, flags, io),

@@ -3,15 +3,16 @@ import type { BuildHooks, BuildResult } from '../../build-options.ts'
 import { writeAtomically } from '../files.ts'
 import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
 import { buildOptions } from '../options/build.ts'
-import type { BuildCommandFlags, Io } from '../program.ts'
+import { type BuildCommandFlags, type Io, ignoredOptions } from '../program.ts'
 import { openDisplay, progressMode } from '../progress/display.ts'
+import { buildInUserNamespace } from '../rootless.ts'
 import { usage } from '../usage.ts'
 
 /** `tbuild build`: builds, shows progress on stderr, writes the result files; returns the exit status. */
 export async function buildCommand(
   context: string,
   flags: BuildCommandFlags,
-  { io, warnings }: { io: Io; warnings: readonly string[] },
+  { io, args }: { io: Io; args: readonly string[] },
 ): Promise<number> {
   const options = buildOptions(context, flags, io.env)
   const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
@@ -19,10 +20,15 @@ export async function buildCommand(
     throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
   if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
   const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
+  const inside = await buildInUserNamespace(args, io, (message) => display.event({ type: 'notice', message }))
+  if (inside !== undefined) {
+    display.close(true)
+    return inside
+  }
   const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
   let failed = true
   try {
-    for (const message of warnings) display.event({ type: 'warning', rule: 'IgnoredOption', message })
+    for (const message of ignoredOptions(args)) display.event({ type: 'warning', rule: 'IgnoredOption', message })
     const readsStdin = context === '-' || options.file === '-'
     const hooks: BuildHooks = {
       onEvent: (event) => display.event(event),

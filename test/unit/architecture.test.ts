@@ -1,0 +1,163 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+
+const root = join(import.meta.dirname, '../..')
+
+/** The floors of the house: a folder imports itself and lower floors, and folders of one floor do not know each other. */
+const RANKS: readonly (readonly string[])[] = [
+  ['base'],
+  ['dockerfile', 'store'],
+  ['tar'],
+  ['snapshot', 'graph'],
+  ['tree', 'sandbox', 'registry'],
+  ['context'],
+  ['image'],
+  ['ops'],
+  ['solve', 'export'],
+  ['build.ts'],
+  ['cli', 'index.ts'],
+]
+
+/** Folders of one floor that may know each other, with the reason. */
+const SIDEWAYS: readonly (readonly [string, string, string])[] = []
+
+/** The one file or folder that may import a library: to replace it, this is the place. */
+const IMPORTERS: Readonly<Record<string, string>> = {
+  moo: 'grammar/',
+  nearley: 'grammar/',
+  'tar-stream': 'src/tar/',
+  'p-queue': 'src/solve/',
+  ora: 'src/cli/progress/tty.ts',
+  commander: 'src/cli/program.ts',
+}
+
+/** Longer files, with the reason why they are one. */
+const LONG_FILES: Readonly<Record<string, string>> = {}
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  readonly imports: readonly string[]
+}
+
+function sources(folder: string): Source[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('generated'))
+    .map((name) => {
+      const path = join(folder, name)
+      const text = readFileSync(join(root, path), 'utf8')
+      const found = text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)
+      return { path, text, imports: [...found].map((match) => (match[1] ?? match[2]) as string) }
+    })
+}
+
+const SRC = sources('src')
+const ALL = [...SRC, ...sources('grammar')]
+
+/** `src/base/x.ts` → base, `src/build.ts` → build.ts, `grammar/x.ts` → grammar. */
+function room(path: string): string {
+  const [first = '', second = ''] = path.split('/')
+  return first === 'src' ? second : first
+}
+
+function rank(name: string): number {
+  return RANKS.findIndex((floor) => floor.includes(name))
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
+}
+
+function target(source: Source, specifier: string): string | undefined {
+  return specifier.startsWith('.') ? relative(root, join(root, dirname(source.path), specifier)) : undefined
+}
+
+describe('house', () => {
+  test('every folder of src has a floor', () => {
+    const unknown = [...new Set(SRC.map(({ path }) => room(path)))].filter((name) => rank(name) === -1 && name !== 'build-options.ts')
+    expect(unknown).toEqual([])
+  })
+
+  test('imports point to the same folder or to a lower floor', () => {
+    const wrong: string[] = []
+    for (const source of SRC) {
+      for (const specifier of source.imports) {
+        const path = target(source, specifier)
+        if (path === undefined) continue
+        const [from, to] = [room(source.path), room(path)]
+        // The contract of build() is types only; everything may speak of its options. The grammar belongs to dockerfile.
+        if (from === to || to === 'build-options.ts' || from === 'build-options.ts') continue
+        const allowed = to === 'grammar' ? from === 'dockerfile' : rank(to) < rank(from)
+        const sideways = SIDEWAYS.some(([a, b]) => a === from && b === to)
+        if (!allowed && !sideways) wrong.push(`${source.path} imports ${path}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+
+  test.each(Object.entries(IMPORTERS))('only one place imports %s', (library, place) => {
+    const wrong = ALL.filter(({ path, imports }) => imports.includes(library) && !path.startsWith(place)).map(({ path }) => path)
+    expect(wrong).toEqual([])
+  })
+
+  test('every dependency is listed with its importer, but for those that a folder keeps to itself', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+    for (const library of Object.keys(dependencies)) {
+      const rooms = new Set(
+        ALL.filter(({ imports }) => imports.some((name) => name === library || name.startsWith(`${library}/`))).map(({ path }) =>
+          room(path),
+        ),
+      )
+      expect([library, rooms.size]).toEqual([library, 1])
+    }
+  })
+
+  test('only the command line prints', () => {
+    const prints = /\bconsole\.|process\.(?:stdout|stderr)\b/
+    expect(SRC.filter(({ path, text }) => !path.startsWith('src/cli/') && prints.test(text)).map(({ path }) => path)).toEqual([])
+  })
+
+  test('nothing is exported as default, and there is no any', () => {
+    const wrong = ALL.filter(({ text }) => /^export default\b/m.test(text) || /(?::|<|as) any\b/.test(withoutComments(text)))
+    expect(wrong.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts'))).toEqual([])
+  })
+})
+
+describe('budgets', () => {
+  const length = (text: string) => text.trimEnd().split('\n').length
+
+  test('a file has at most 400 lines, the median at most 150', () => {
+    const long = ALL.filter(({ path, text }) => length(text) > 400 && LONG_FILES[path] === undefined).map(
+      ({ path, text }) => `${path}: ${length(text)}`,
+    )
+    expect(long).toEqual([])
+    const lengths = SRC.map(({ text }) => length(text)).sort((a, b) => a - b)
+    expect(lengths[Math.floor(lengths.length / 2)]).toBeLessThanOrEqual(150)
+  })
+
+  test('a function has at most 60 lines', () => {
+    expect(ALL.flatMap(longFunctions)).toEqual([])
+  })
+})
+
+/**
+ * Functions and methods that are longer than 60 lines, found by indentation, which the formatter makes reliable: from a head to the first
+ * closing brace of the same indentation. A factory that returns an object of methods counts by its methods.
+ */
+function longFunctions({ path, text }: Source): string[] {
+  const lines = text.split('\n')
+  const found: string[] = []
+  lines.forEach((line, start) => {
+    const head = /^( *)(?:export )?(?:(?:async )?function\*? (\w+)|(?:private |static |async |\*)*(\w+)\([^)]*\)(?:: [^={]+)? \{$)/.exec(
+      line,
+    )
+    const name = head?.[2] ?? head?.[3]
+    if (!head || !name || ['if', 'for', 'while', 'switch', 'catch', 'constructor'].includes(name)) return
+    const end = lines.findIndex((other, index) => index > start && other.startsWith(`${head[1]}}`) && !other.startsWith(`${head[1]}}:`))
+    const body = lines.slice(start, end)
+    const isFactory = body.some((other) => new RegExp(`^${head[1]}  return \\{$`).test(other))
+    if (end - start + 1 > 60 && !isFactory) found.push(`${path}:${start + 1} ${name}: ${end - start + 1}`)
+  })
+  return found
+}
