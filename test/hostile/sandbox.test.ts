@@ -62,8 +62,11 @@ suite('mount targets', () => {
 
   test('CVE-2025-52881 a mount that reaches /proc through a symlink of the image is refused', async () => {
     const layer = fixture.makeLayer('ln -s /proc p')
-    await expect(fixture.run('true', { layers: [layer], mounts: [tmpfs('/p/self/attr')] })).rejects.toMatchObject(
+    await expect(fixture.run('true', { layers: [layer], mounts: [tmpfs('/p/sys/kernel')] })).rejects.toMatchObject(
       setupFailure(/inside \/proc or \/sys/),
+    )
+    await expect(fixture.run('true', { layers: [layer], mounts: [tmpfs('/p/self/attr')] })).rejects.toMatchObject(
+      setupFailure(/inside \/proc or \/sys|symbolic links/),
     )
   })
 
@@ -153,7 +156,7 @@ suite('the working directory', () => {
 
   test('CVE-2024-21626 the working directory is a symlink of the image to an open file', async () => {
     const layer = fixture.makeLayer(
-      'for i in 3 4 5 6 7 8 9; do ln -s /proc/self/fd/$i w$i; ln -s /proc/1/cwd c; ln -s /proc/1/root r; done 2>/dev/null; true',
+      'for i in 3 4 5 6 7 8 9; do ln -s /proc/self/fd/$i w$i; done; ln -s /proc/1/cwd c; ln -s /proc/1/root r',
     )
     for (const name of ['w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9', 'c', 'r']) {
       await expect(fixture.run('ls ..', { layers: [layer], cwd: `/${name}` })).rejects.toMatchObject({ code: 'SANDBOX_SETUP' })

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { jest } from '@jest/globals'
 import { build } from 'esbuild'
 import { sha256 } from '../../src/base/digest.ts'
 import { collect } from '../../src/store/collect.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { LayerId } from '../../src/store/types.ts'
 import { verifyStore } from '../../src/store/verify.ts'
+
+jest.setTimeout(60_000)
 
 const project = join(import.meta.dirname, '../..')
 const child = join(project, 'node_modules/.cache', `tbuild-store-child-${process.pid}.mjs`)
