@@ -1,0 +1,140 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { script, startTbuild, tbuild } from '../support/cli.ts'
+
+let work = ''
+let base: string[] = []
+
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'tbuild-cli-'))
+  const layout = script('busybox-layout.mjs')
+  if (layout.status !== 0) throw new Error(layout.stderr)
+  base = ['--root', join(work, 'store'), '--build-context', `busybox=oci-layout://${layout.stdout.trim()}`]
+}, 300_000)
+afterAll(() => rm(work, { recursive: true, force: true }))
+
+async function context(dockerfile: string): Promise<string> {
+  const folder = await mkdtemp(join(work, 'context-'))
+  await writeFile(join(folder, 'Dockerfile'), dockerfile)
+  return folder
+}
+
+describe('results', () => {
+  test('-q prints the id, --iidfile and --metadata-file are written, -t names it for images, inspect and history', async () => {
+    const folder = await context('FROM busybox\nLABEL a=1\nRUN echo 1 > /x\n')
+    const [iid, metadata] = [join(work, 'iid'), join(work, 'metadata.json')]
+    const built = tbuild(['-q', '-t', 'app:1', '--iidfile', iid, '--metadata-file', metadata, ...base, folder])
+    expect(built).toMatchObject({ status: 0, stderr: '' })
+    expect(built.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/)
+    expect(readFileSync(iid, 'utf8')).toBe(built.stdout.trim())
+    expect(JSON.parse(readFileSync(metadata, 'utf8'))['containerimage.config.digest']).toBe(built.stdout.trim())
+
+    const store = base.slice(0, 2)
+    expect(tbuild(['images', '-q', ...store]).stdout).toBe(`${built.stdout.slice(7, 19)}\n`)
+    expect(JSON.parse(tbuild(['inspect', 'app:1', ...store]).stdout)[0]).toMatchObject({
+      Id: built.stdout.trim(),
+      RepoTags: ['app:1'],
+      Config: { Labels: { a: '1' } },
+    })
+    const history = tbuild(['history', 'app:1', '--format', 'json', ...store])
+      .stdout.trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(history[0]).toMatchObject({ CreatedBy: 'RUN /bin/sh -c echo 1 > /x # buildkit', Comment: 'buildkit.dockerfile.v0' })
+  }, 60_000)
+
+  test('the Dockerfile comes from standard input', async () => {
+    const folder = await context('FROM scratch\n')
+    const { status, stdout } = tbuild(['-q', '-f', '-', ...base, folder], { input: 'FROM busybox\nENV FROM=stdin\n' })
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^sha256:/)
+  }, 60_000)
+
+  test('an archive goes to standard output, progress to standard error', async () => {
+    const folder = await context('FROM busybox\nCOPY Dockerfile /\n')
+    const { status, stdout, stderr } = tbuild(['-o', 'type=docker,dest=-', '--progress', 'plain', ...base, folder])
+    expect(status).toBe(0)
+    expect(stdout).toContain('manifest.json')
+    expect(stdout).not.toContain('#1 ')
+    expect(stderr).toContain('COPY Dockerfile /')
+  }, 60_000)
+
+  test('rawjson is one event a line', async () => {
+    const folder = await context('FROM busybox\nRUN echo rawjson-output\n')
+    const { stderr } = tbuild(['--progress', 'rawjson', ...base, folder])
+    const events = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(events.map((event) => event.type)).toEqual(expect.arrayContaining(['vertex', 'started', 'log', 'done']))
+    expect(events.find((event) => event.type === 'log' && event.data?.includes('rawjson-output'))).toMatchObject({ stream: 'stdout' })
+  }, 60_000)
+})
+
+describe('failures', () => {
+  test("a failing RUN's own code is the exit status; the report shows the line and the last output", async () => {
+    const folder = await context('FROM busybox\nRUN echo almost && exit 42\n')
+    const { status, stderr, stdout } = tbuild(['--progress', 'plain', ...base, folder])
+    expect(status).toBe(42)
+    expect(stdout).toBe('')
+    expect(stderr).toContain(
+      'Dockerfile:2:1\n   1 |     FROM busybox\n   2 | >>> RUN echo almost && exit 42\n     |     ^^^^^^^^^^^^^^^^^^^^^^^^^^\n',
+    )
+    expect(stderr).toContain('  | almost\n')
+    expect(stderr).not.toMatch(/\n {4}at /)
+  }, 60_000)
+
+  test.each([
+    ['FORM busybox\n', /unknown instruction: FORM \(did you mean FROM\?\)/, 1],
+    ['FROM busybox\nCOPY missing /\n', /"\/missing": not found/, 1],
+  ])(
+    '%j',
+    async (dockerfile, message, code) => {
+      const { status, stderr } = tbuild(['--progress', 'plain', ...base, await context(dockerfile)])
+      expect(stderr).toMatch(message)
+      expect(stderr).toContain('>>>')
+      expect(stderr).not.toMatch(/\n {4}at /)
+      expect(status).toBe(code)
+    },
+    60_000,
+  )
+
+  test('usage errors end with 2 and touch no store', () => {
+    expect(tbuild(['--no-cach', '.'])).toMatchObject({ status: 2, stdout: '' })
+    expect(tbuild(['--root', join(work, 'never'), '-o', 'type=floppy', '.']).status).toBe(2)
+    expect(existsSync(join(work, 'never'))).toBe(false)
+  })
+
+  test('Ctrl-C ends every process of the build with 130 and leaves nothing half-made', async () => {
+    const folder = await context('FROM busybox\nRUN echo started && sleep 987654\n')
+    const child = startTbuild(['--progress', 'plain', ...base, folder])
+    const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
+    let seen = ''
+    await new Promise<void>((resolve) => {
+      child.stderr.on('data', (data: Buffer) => {
+        seen += data.toString()
+        if (/ started$/m.test(seen)) resolve()
+      })
+      void ended.then(() => resolve())
+    })
+    child.kill('SIGINT')
+    expect(await ended).toBe(130)
+    expect(await processesWith('sleep\u0000987654')).toEqual([])
+    await mkdir(join(work, 'store/v1/tmp'), { recursive: true })
+    expect(await readdir(join(work, 'store/v1/tmp'))).toEqual([])
+  }, 60_000)
+})
+
+async function processesWith(command: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  return ids.filter((id) => {
+    try {
+      return readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(command)
+    } catch {
+      return false
+    }
+  })
+}

@@ -1,0 +1,40 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+
+export const root = join(import.meta.dirname, '../..')
+const bin = join(root, 'bin/tbuild.js')
+
+export interface Finished {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the built command line to its end. */
+export function tbuild(
+  args: readonly string[],
+  options: { input?: string | Buffer; env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Finished {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    timeout: 300_000,
+    ...options,
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined, ...options.env },
+  })
+  return { status, stdout, stderr }
+}
+
+/** Starts it and returns at once: for signals. */
+export function startTbuild(args: readonly string[]) {
+  return spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** Runs a script of the project. */
+export function script(name: string, args: readonly string[] = []): Finished {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts', name), ...args], {
+    encoding: 'utf8',
+    timeout: 600_000,
+  })
+  return { status, stdout, stderr }
+}
