@@ -72,7 +72,6 @@ export interface BuildResult {
     readonly configDigest: Digest
     /** Of the manifest, when an output made one. */
     readonly manifestDigest?: Digest
-    readonly size: number
   }[]
   readonly tags: readonly string[]
   /** Contents of `--metadata-file`. */

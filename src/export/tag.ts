@@ -1,0 +1,39 @@
+import { TbuildError } from '../base/errors.ts'
+import { formatImageReference, parseImageReference } from '../base/image-reference.ts'
+import type { Image } from '../image/types.ts'
+import type { Store } from '../store/store.ts'
+import type { LayerInfo } from '../store/types.ts'
+
+/** `-t` values as full references; a digest is no name to give. */
+export function parseTags(tags: readonly string[]): string[] {
+  return tags.map((tag) => {
+    const reference = parseImageReference(tag)
+    if (reference.digest !== undefined) {
+      throw new TbuildError('TAG_INVALID', `invalid tag "${tag}": a digest cannot be given as a name`, { exitCode: 2 })
+    }
+    return formatImageReference(reference)
+  })
+}
+
+/** Puts the images into the store, under their names; a name stands for the first platform's image. */
+export async function tagImages(store: Store, images: readonly Image[], names: readonly string[]): Promise<void> {
+  for (const image of images) await store.blobs.put(image.config, { digest: image.configDigest, size: image.config.length })
+  const [image] = images
+  if (image === undefined) return
+  const { os, architecture, variant } = image.platform
+  for (const name of names) {
+    await store.images.set({
+      name,
+      config: image.configDigest,
+      layers: image.layers.map(({ id, diffId }) => ({ id, diffId })),
+      platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+      size: image.layers.reduce((total, { id }) => total + layerSize(store.layers.info(id)), 0),
+      created: image.configFile.created ?? new Date().toISOString(),
+    })
+  }
+}
+
+/** Uncompressed where that is known. */
+function layerSize(info: LayerInfo | undefined): number {
+  return info?.tarSize ?? info?.blobs?.[0]?.size ?? 0
+}

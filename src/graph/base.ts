@@ -1,0 +1,105 @@
+import { TbuildError, withSpan } from '../base/errors.ts'
+import { formatPlatform, type Platform, parsePlatform } from '../base/platform.ts'
+import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import { expandWord } from '../dockerfile/word.ts'
+import type { Env } from './env.ts'
+import type { StageLowering } from './lower-stage.ts'
+import type { BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
+import type { Vertex } from './op.ts'
+import { childState, imageState, type StageState, scratchState } from './stage-state.ts'
+
+/** What a FROM names, decided from the text alone. */
+export type BaseChoice =
+  | { readonly kind: 'scratch'; readonly platform: Platform }
+  | { readonly kind: 'stage'; readonly index: number; readonly platform: Platform | undefined }
+  | { readonly kind: 'image'; readonly reference: string; readonly platform: Platform; readonly replacesStage: boolean }
+  | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
+
+export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
+  try {
+    return chooseBase(stage, file, globals, options)
+  } catch (error) {
+    throw withSpan(error, stage.from.span)
+  }
+}
+
+function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
+  const { escape } = file.directives
+  const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, escape)
+  const platform = explicit ?? options.targetPlatform
+  if (stage.name !== undefined) {
+    const replacement = findContext(stage.name, platform, options)
+    if (replacement) return fromContext(replacement, platform, true)
+  }
+  const name = expandWord(stage.from.image.text, globals, { escape }).result
+  if (name === '') {
+    throw new TbuildError('BASE_NAME_EMPTY', `base name (${stage.from.image.text}) should not be blank`, {
+      span: stage.from.image.span,
+      hint: 'give the ARG in it a default before FROM, or pass --build-arg',
+    })
+  }
+  // Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one.
+  const index = file.stages.slice(0, stage.index).findLastIndex((other) => other.name === name)
+  if (index >= 0) return { kind: 'stage', index, platform: explicit }
+  const context = findContext(name, platform, options)
+  if (context) return fromContext(context, platform, false)
+  if (name === 'scratch') return { kind: 'scratch', platform }
+  return { kind: 'image', reference: name, platform, replacesStage: false }
+}
+
+function explicitPlatform(text: string, globals: Env, escape: '\\' | '`'): Platform {
+  const value = expandWord(text, globals, { escape }).result
+  if (value === '') throw new TbuildError('PLATFORM_EMPTY', `empty platform value from expression ${text}`)
+  return parsePlatform(value)
+}
+
+/** `name::platform` wins over `name` (G13). */
+export function findContext(name: string, platform: Platform, options: LowerOptions): NamedContext | undefined {
+  return options.namedContext(`${name}::${formatPlatform(platform)}`) ?? options.namedContext(name)
+}
+
+function fromContext(context: NamedContext, platform: Platform, replacesStage: boolean): BaseChoice {
+  return context.kind === 'image'
+    ? { kind: 'image', reference: context.reference, platform, replacesStage }
+    : { kind: 'files', name: context.name, platform, replacesStage }
+}
+
+export interface ResolvedBase {
+  readonly state: StageState
+  /** Parsed ONBUILD instructions of the base, to run first (O3). */
+  readonly triggers: readonly Instruction[]
+}
+
+/** The state that a stage begins with. */
+export async function resolveBase(stage: Stage, base: BaseChoice, lowering: StageLowering): Promise<ResolvedBase> {
+  switch (base.kind) {
+    case 'scratch':
+      return { state: scratchState(base.platform), triggers: [] }
+    case 'files': {
+      const root = lowering.filesAsRoot(base.name, stage)
+      return { state: { ...scratchState(base.platform), root }, triggers: [] }
+    }
+    case 'stage': {
+      const parent = await lowering.stage(base.index)
+      const child = childState(parent)
+      const state = base.platform === undefined ? child : { ...child, platform: base.platform }
+      return { state, triggers: parseTriggers(parent.config.OnBuild, lowering, stage.from.image.text) }
+    }
+    case 'image': {
+      const image = await lowering.options.resolveImage(base.reference, base.platform)
+      const root = imageVertex(image, lowering, stage)
+      const state = imageState(root, base.platform, image.configFile)
+      return { state, triggers: parseTriggers(image.configFile.config?.OnBuild, lowering, image.name) }
+    }
+  }
+}
+
+function imageVertex(image: BaseImage, lowering: StageLowering, stage: Stage): Vertex | undefined {
+  // An image without layers is scratch with a config (G14).
+  if (image.configFile.rootfs.diff_ids.length === 0) return undefined
+  return lowering.imageVertex(image, stage.from.span)
+}
+
+function parseTriggers(expressions: readonly string[] | undefined, lowering: StageLowering, image: string): Instruction[] {
+  return (expressions ?? []).map((expression) => lowering.options.parseTrigger(expression, image))
+}

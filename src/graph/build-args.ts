@@ -1,0 +1,59 @@
+import type { Platform } from '../base/platform.ts'
+import { formatPlatform } from '../base/platform.ts'
+import { Env } from './env.ts'
+
+/** A declared ARG with the value that it got, or none (A3). */
+export interface BuildArg {
+  readonly name: string
+  readonly value?: string
+}
+
+/** Values from the command line: `--build-arg`. */
+export type BuildArgValues = ReadonlyMap<string, string>
+
+const PROXY = [
+  'HTTP_PROXY',
+  'http_proxy',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'FTP_PROXY',
+  'ftp_proxy',
+  'NO_PROXY',
+  'no_proxy',
+  'ALL_PROXY',
+  'all_proxy',
+]
+
+/** Never part of a RUN's environment (A15). */
+export const NON_ENV_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE'])
+
+/** The predefined global ARGs (features.md 1.3), which `--build-arg` may override (A11). */
+export function platformArgs(target: Platform, build: Platform, targetStage: string, overrides: BuildArgValues): Env {
+  const values: [string, string][] = [
+    ['BUILDPLATFORM', formatPlatform(build)],
+    ['BUILDOS', build.os],
+    ['BUILDOSVERSION', build.osVersion ?? ''],
+    ['BUILDARCH', build.architecture],
+    ['BUILDVARIANT', build.variant ?? ''],
+    ['TARGETPLATFORM', formatPlatform(target)],
+    ['TARGETOS', target.os],
+    ['TARGETOSVERSION', target.osVersion ?? ''],
+    ['TARGETARCH', target.architecture],
+    ['TARGETVARIANT', target.variant ?? ''],
+    ['TARGETSTAGE', targetStage],
+  ]
+  return values.reduce((env, [name, value]) => env.with(name, overrides.get(name) ?? value), Env.empty)
+}
+
+/** Proxy variables of the command line: given to every RUN without an ARG, outside key and history (A8). */
+export function proxyEnv(values: BuildArgValues): string[] {
+  return PROXY.filter((name) => values.has(name)).map((name) => `${name}=${values.get(name)}`)
+}
+
+/** `RUN |2 foo=bar bar=123 …`: the value shown is the environment's; a name that is declared twice stays at its first place (I2). */
+export function argsForHistory(args: readonly BuildArg[], env: Env): string[] {
+  const shown = new Map<string, string>()
+  for (const arg of args) shown.set(arg.name, env.get(arg.name) ?? arg.value ?? '')
+  if (shown.size === 0) return []
+  return [`|${shown.size}`, ...[...shown].map(([name, value]) => `${name}=${value}`)]
+}

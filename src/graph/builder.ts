@@ -1,0 +1,44 @@
+import type { Span } from '../base/span.ts'
+import type { Op, Vertex } from './op.ts'
+
+export interface VertexDetails {
+  readonly op: Op
+  readonly root?: Vertex | undefined
+  readonly inputs?: readonly Vertex[]
+  readonly name: string
+  readonly stage?: string | undefined
+  readonly span?: Span
+  readonly step: string
+  readonly noCache?: boolean
+}
+
+/** Makes vertices in an order in which inputs come before those who read them. Equal sources are one vertex. */
+export class GraphBuilder {
+  readonly vertices: Vertex[] = []
+  readonly #shared = new Map<string, Vertex>()
+
+  add(details: VertexDetails): Vertex {
+    const { root, inputs = [], stage, span, ...rest } = details
+    const vertex: Vertex = {
+      ...rest,
+      id: String(this.vertices.length + 1),
+      root,
+      inputs,
+      noCache: details.noCache === true || root?.noCache === true,
+      ...(stage === undefined ? {} : { stage }),
+      ...(span === undefined ? {} : { span }),
+    }
+    this.vertices.push(vertex)
+    return vertex
+  }
+
+  /** A source under a key: made at the first asking. */
+  shared(key: string, details: VertexDetails): Vertex {
+    let vertex = this.#shared.get(key)
+    if (vertex === undefined) {
+      vertex = this.add(details)
+      this.#shared.set(key, vertex)
+    }
+    return vertex
+  }
+}

@@ -1,0 +1,23 @@
+import { withSpan } from '../base/errors.ts'
+import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { expandWord } from '../dockerfile/word.ts'
+import { platformArgs } from './build-args.ts'
+import type { Env } from './env.ts'
+import type { LowerOptions } from './lower-types.ts'
+
+/** The ARGs before the first FROM: visible in FROM lines, and through `ARG NAME` inside a stage (A1). */
+export function globalArgs(file: StagedDockerfile, options: LowerOptions): Env {
+  const { escape } = file.directives
+  let env = platformArgs(options.targetPlatform, options.buildPlatform, options.target?.toLowerCase() || 'default', options.buildArgs)
+  for (const instruction of file.globals) {
+    for (const { name, value } of instruction.args) {
+      try {
+        const given = options.buildArgs.get(name) ?? (value === undefined ? undefined : expandWord(value, env, { escape }).result)
+        if (given !== undefined) env = env.with(name, given)
+      } catch (error) {
+        throw withSpan(error, instruction.span)
+      }
+    }
+  }
+  return env
+}

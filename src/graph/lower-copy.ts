@@ -1,0 +1,155 @@
+import { parseDigest } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { CopyInstruction } from '../dockerfile/instruction.ts'
+import type { Expander } from './config.ts'
+import { copyHistory } from './history.ts'
+import type { StageContext } from './lower-stage.ts'
+import type { CopyOp, CopyOpSource, Vertex } from './op.ts'
+import { destinationPath, sourcePath } from './paths.ts'
+import { gitRemote, remoteFileName, remoteKind } from './remote.ts'
+import { type StageState, withHistory } from './stage-state.ts'
+import { instructionText } from './step-name.ts'
+
+/** The words of a COPY or ADD after expansion. */
+interface CopyWords {
+  readonly sources: readonly string[]
+  readonly destination: string
+  readonly chown: string | undefined
+  readonly chmod: string | undefined
+  readonly exclude: readonly string[]
+  readonly checksum: string | undefined
+}
+
+export async function lowerCopy(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<StageState> {
+  const words = expandCopy(instruction, context.expander(state.env))
+  const inputs: Vertex[] = []
+  const sources = await copySources(state, instruction, words, context, inputs)
+  const op: CopyOp = {
+    kind: 'copy',
+    sources,
+    destination: destinationPath(state.workdir, words.destination),
+    link: instruction.link && !words.chmod,
+    parents: instruction.parents,
+    exclude: words.exclude,
+    ...(words.chown ? { chown: words.chown } : {}),
+    ...(words.chmod ? { chmod: words.chmod } : {}),
+  }
+  const { name, step } = context.steps.next(instructionText(instruction), instruction.kind)
+  const root = context.builder.add({
+    op,
+    root: state.root,
+    inputs,
+    name,
+    step,
+    stage: context.stageName,
+    span: instruction.span,
+    noCache: context.noCache,
+  })
+  return withHistory({ ...state, root }, copyHistory(instruction, words), 'layer')
+}
+
+function expandCopy(instruction: CopyInstruction, expand: Expander): CopyWords {
+  const optional = (word: { text: string } | undefined) => (word === undefined ? undefined : expand.word(word.text))
+  return {
+    sources: instruction.sources.map((source) => expand.word(source.text)),
+    destination: expand.word(instruction.destination.text),
+    chown: optional(instruction.chown),
+    chmod: optional(instruction.chmod),
+    exclude: instruction.exclude.map((word) => expand.word(word.text)),
+    checksum: optional(instruction.checksum),
+  }
+}
+
+async function copySources(
+  state: StageState,
+  instruction: CopyInstruction,
+  words: CopyWords,
+  context: StageContext,
+  inputs: Vertex[],
+): Promise<CopyOpSource[]> {
+  if (words.checksum && words.sources.length !== 1) {
+    throw new TbuildError('CHECKSUM_SOURCES', "checksum can't be specified for multiple sources")
+  }
+  const origin = instruction.from === undefined ? undefined : await fromSource(state, instruction, context)
+  const raw = context.expander(state.env, true)
+  const paths = words.sources.map((source): CopyOpSource => {
+    const remote = remoteSource(source, instruction, words, context)
+    const vertex = remote ?? (instruction.from === undefined ? context.sources.context() : origin)
+    const unpack = instruction.kind === 'copy' ? false : unpackMode(instruction, remote)
+    const path = remote === undefined ? sourcePath(source, instruction.parents) : remotePath(remote)
+    return { kind: 'path', input: vertex === undefined ? -1 : inputOf(vertex, inputs), path, unpack }
+  })
+  const contents = instruction.heredocs.map(
+    (heredoc): CopyOpSource => ({
+      kind: 'content',
+      name: heredoc.name,
+      text: heredoc.expand ? raw.word(heredoc.content) : heredoc.content,
+    }),
+  )
+  return [...paths, ...contents]
+}
+
+function inputOf(vertex: Vertex, inputs: Vertex[]): number {
+  const at = inputs.indexOf(vertex)
+  return at >= 0 ? at : inputs.push(vertex) - 1
+}
+
+async function fromSource(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<Vertex | undefined> {
+  const from = instruction.from as { text: string; span: CopyInstruction['span'] }
+  if (from.text.includes('$')) {
+    throw new TbuildError(
+      'FROM_VARIABLE',
+      'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
+      { span: from.span },
+    )
+  }
+  return context.sources.from(from.text, context.stage, state.platform, { kind: 'copy' })
+}
+
+/** A URL or repository (F25, F30–F33); undefined for a path. */
+function remoteSource(source: string, instruction: CopyInstruction, words: CopyWords, context: StageContext): Vertex | undefined {
+  const kind = remoteKind(source)
+  if (instruction.kind === 'copy') {
+    if (kind !== 'path' && instruction.from === undefined) {
+      throw new TbuildError('COPY_REMOTE', `source can't be a ${kind === 'git' ? 'git ref' : 'URL'} for COPY`, { hint: 'use ADD' })
+    }
+    return undefined
+  }
+  if (kind === 'path') {
+    if (words.checksum) throw new TbuildError('CHECKSUM_KIND', 'checksum requires HTTP(S) or Git sources')
+    return undefined
+  }
+  if (kind === 'git') {
+    const remote = gitRemote(source)
+    const op = {
+      kind: 'git',
+      remote,
+      keepGitDir: instruction.keepGitDir === true,
+      ...(words.checksum ? { checksum: words.checksum } : {}),
+    } as const
+    return context.builder.shared(JSON.stringify(op), {
+      op,
+      name: `[internal] git ${remote}`,
+      step: `git ${remote}`,
+      span: instruction.span,
+    })
+  }
+  const checksum = words.checksum ? { checksum: parseDigest(words.checksum) } : {}
+  const op = { kind: 'http', url: source, filename: remoteFileName(source, words.destination), ...checksum } as const
+  return context.builder.shared(JSON.stringify(op), {
+    op,
+    name: `[internal] load ${source}`,
+    step: `http ${source}`,
+    span: instruction.span,
+  })
+}
+
+/** Local archives unpack unless --unpack=false, URLs only with --unpack=true (F26, F30). */
+function unpackMode(instruction: CopyInstruction, remote: Vertex | undefined): 'auto' | boolean {
+  if (instruction.unpack !== undefined) return instruction.unpack
+  return remote === undefined ? 'auto' : false
+}
+
+function remotePath(vertex: Vertex): string {
+  return vertex.op.kind === 'http' ? `/${vertex.op.filename}` : '/'
+}

@@ -1,0 +1,149 @@
+import { TbuildError } from '../base/errors.ts'
+import type { RunInstruction } from '../dockerfile/instruction.ts'
+import { parseMount, type RunMount } from '../dockerfile/mount.ts'
+import { proxyEnv } from './build-args.ts'
+import { commandArgs } from './config.ts'
+import { runHistory } from './history.ts'
+import type { StageContext } from './lower-stage.ts'
+import type { ExecOp, ExecOpMount, Vertex } from './op.ts'
+import { joinWorkdir, sourcePath } from './paths.ts'
+import { type StageState, withHistory } from './stage-state.ts'
+import { instructionText } from './step-name.ts'
+
+/** Where a heredoc that begins with `#!` is found by the command (H9). */
+const SCRIPT_FOLDER = '/dev/pipes'
+
+export async function lowerRun(state: StageState, instruction: RunInstruction, context: StageContext): Promise<StageState> {
+  if (instruction.devices.length > 0) {
+    throw new TbuildError('DEVICE_UNSUPPORTED', 'RUN --device is not supported', {
+      hint: 'remove the flag: CDI devices are not available here',
+    })
+  }
+  const { args, script } = heredocCommand(state, instruction)
+  const inputs: Vertex[] = []
+  const mounts = await lowerMounts(state, instruction, context, inputs)
+  const op: ExecOp = {
+    kind: 'exec',
+    args,
+    env: state.env.list(),
+    proxyEnv: proxyEnv(context.options.buildArgs),
+    cwd: state.workdir,
+    user: state.user,
+    hostname: context.options.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME') ?? 'buildkitsandbox',
+    network: networkMode(instruction, state, context),
+    security: securityMode(instruction, state, context),
+    mounts,
+    ...(script === undefined ? {} : { script }),
+    extraHosts: context.options.extraHosts,
+    ulimits: context.options.ulimits,
+    ...(context.options.shmSize === undefined ? {} : { shmSize: context.options.shmSize }),
+    ...(context.options.cgroupParent === undefined ? {} : { cgroupParent: context.options.cgroupParent }),
+    platform: state.platform,
+  }
+  const { name, step } = context.steps.next(instructionText(instruction), 'run')
+  const root = context.builder.add({
+    op,
+    root: state.root,
+    inputs,
+    name,
+    step,
+    stage: context.stageName,
+    span: instruction.span,
+    noCache: context.noCache,
+  })
+  return withHistory({ ...state, root }, runHistory(args, state.args, state.env), 'layer')
+}
+
+/** H8–H10: a lone heredoc is the command itself, or a script that the shell starts; otherwise the shell gets the heredocs as written. */
+function heredocCommand(state: StageState, { command, heredocs }: RunInstruction): { args: readonly string[]; script?: ExecOp['script'] } {
+  const [first] = heredocs
+  if (command.form === 'exec' || first === undefined) return { args: commandArgs(state, command) }
+  const lone = command.command.trim()
+  if (heredocs.length === 1 && isLoneHeredoc(lone, first.name)) {
+    if (!first.content.startsWith('#!')) return { args: commandArgs(state, { form: 'shell', command: first.content }) }
+    const path = `${SCRIPT_FOLDER}/${first.name}`
+    return { args: commandArgs(state, { form: 'shell', command: path }), script: { path, text: first.content } }
+  }
+  const text = [command.command, ...heredocs.map((heredoc) => `${heredoc.content}${heredoc.name}`)].join('\n')
+  return { args: commandArgs(state, { form: 'shell', command: text }) }
+}
+
+/** `<<EOF`, `<<-EOF`, `<<'EOF'`, `<<"EOF"`: the whole command. */
+function isLoneHeredoc(command: string, name: string): boolean {
+  const match = /^\d*<<-?\s*(.*)$/s.exec(command)
+  return match !== null && (match[1] as string).replace(/["']/g, '') === name
+}
+
+function networkMode(instruction: RunInstruction, state: StageState, context: StageContext): ExecOp['network'] {
+  if (instruction.network === undefined) return context.options.network
+  const value = context.expander(state.env).word(instruction.network.text)
+  if (value === 'default') return context.options.network
+  if (value === 'none' || value === 'host') return value
+  throw new TbuildError('NETWORK_MODE', `invalid network mode: ${value}`, { span: instruction.network.span, hint: 'default, none or host' })
+}
+
+function securityMode(instruction: RunInstruction, state: StageState, context: StageContext): ExecOp['security'] {
+  if (instruction.security === undefined) return 'sandbox'
+  const value = context.expander(state.env).word(instruction.security.text)
+  if (value === 'sandbox' || value === 'insecure') return value
+  throw new TbuildError('SECURITY_MODE', `security "${value}" is not valid`, {
+    span: instruction.security.span,
+    hint: 'sandbox or insecure',
+  })
+}
+
+async function lowerMounts(
+  state: StageState,
+  instruction: RunInstruction,
+  context: StageContext,
+  inputs: Vertex[],
+): Promise<ExecOpMount[]> {
+  const expand = context.expander(state.env)
+  const mounts: ExecOpMount[] = []
+  for (const word of instruction.mounts) {
+    const mount = parseMount(word.text, (text) => expand.word(text))
+    mounts.push(await lowerMount(mount, state, context, inputs))
+  }
+  return mounts
+}
+
+async function lowerMount(mount: RunMount, state: StageState, context: StageContext, inputs: Vertex[]): Promise<ExecOpMount> {
+  const target = mount.target === undefined ? undefined : joinWorkdir(state.workdir, mount.target)
+  if (target === '/') throw new TbuildError('MOUNT_TARGET', `invalid mount target "/"`)
+  const placed = target === undefined ? mount : ({ ...mount, target } as RunMount)
+  if (placed.type !== 'bind' && placed.type !== 'cache') return placed
+  const namespace = context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS')
+  const cache = placed.type === 'cache' ? { cacheId: [namespace, placed.id ?? placed.target].filter(Boolean).join('/') } : {}
+  const source = await mountSource(placed, state, context)
+  if (source === undefined) return { ...placed, ...cache }
+  return { ...placed, ...cache, input: inputs.push(source) - 1 }
+}
+
+/** A bind without `from` shows the build context, a cache without one starts empty (M1). */
+async function mountSource(mount: SourceMount, state: StageState, context: StageContext): Promise<Vertex | undefined> {
+  if (mount.from === undefined && mount.type === 'cache') return undefined
+  const use = { kind: 'mount', target: mount.target } as const
+  const source =
+    mount.from === undefined ? context.sources.context() : await context.sources.from(mount.from, context.stage, state.platform, use)
+  return source?.op.kind === 'context' ? contextAsRoot(source, source.op.name, mount.source ?? '/', context) : source
+}
+
+type SourceMount = Extract<RunMount, { type: 'bind' | 'cache' }>
+
+/** A command never sees the caller's own files, but a copy of those it may see: owned by root, without what is ignored. */
+function contextAsRoot(source: Vertex, name: string, path: string, context: StageContext): Vertex {
+  const clean = sourcePath(path, false)
+  return context.builder.shared(`mount ${name} ${clean}`, {
+    op: {
+      kind: 'copy',
+      sources: [{ kind: 'path', input: 0, path: clean, unpack: false }],
+      destination: '/',
+      link: false,
+      parents: clean !== '/',
+      exclude: [],
+    },
+    inputs: [source],
+    name: `[internal] mount ${clean} of ${name === 'context' ? 'build context' : `context ${name}`}`,
+    step: `mount ${name} ${clean}`,
+  })
+}

@@ -1,0 +1,42 @@
+import type { Digest } from '../base/digest.ts'
+import type { ImageConfigFile } from '../base/oci.ts'
+import type { Platform } from '../base/platform.ts'
+import type { Instruction } from '../dockerfile/instruction.ts'
+import type { BuildArgValues } from './build-args.ts'
+
+/** What lowering needs of an image: its config decides ENV, ONBUILD and so on of the stage. */
+export interface BaseImage {
+  /** To show: docker.io/library/debian:bookworm@sha256:… */
+  readonly name: string
+  readonly digest: Digest
+  readonly platform: Platform
+  readonly configFile: ImageConfigFile
+}
+
+/** Finds an image for a FROM or COPY --from; the reference is as written, or a named context's. */
+export type ResolveImage = (reference: string, platform: Platform) => Promise<BaseImage>
+
+/** `--build-context name=…` (G13): an image in place of a stage or base, or files. */
+export type NamedContext = { readonly kind: 'image'; readonly reference: string } | { readonly kind: 'files'; readonly name: string }
+
+export interface LowerOptions {
+  readonly targetPlatform: Platform
+  readonly buildPlatform: Platform
+  readonly target?: string | undefined
+  readonly buildArgs: BuildArgValues
+  readonly labels: Readonly<Record<string, string>>
+  readonly noCache: boolean
+  readonly noCacheFilter: readonly string[]
+  readonly network: 'default' | 'none' | 'host'
+  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[]
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly shmSize?: number | undefined
+  readonly cgroupParent?: string | undefined
+  /** Tells builds of one Dockerfile from those of another when the nearest record is looked for. */
+  readonly identity: string
+  readonly resolveImage: ResolveImage
+  readonly namedContext: (name: string) => NamedContext | undefined
+  /** Parses an image's ONBUILD trigger. */
+  readonly parseTrigger: (expression: string, image: string) => Instruction
+  readonly warn: (rule: string, message: string, place?: Instruction) => void
+}

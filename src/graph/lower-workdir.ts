@@ -1,0 +1,23 @@
+import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
+import type { StageContext } from './lower-stage.ts'
+import { joinWorkdir } from './paths.ts'
+import { type StageState, withHistory } from './stage-state.ts'
+import { instructionText } from './step-name.ts'
+
+/** WORKDIR makes a layer whenever it is not `/`, even when the directory is there (W3); its history entry has no `# buildkit`. */
+export function lowerWorkdir(state: StageState, instruction: WorkdirInstruction, context: StageContext): StageState {
+  const workdir = joinWorkdir(state.config.WorkingDir || '/', context.expander(state.env).word(instruction.path.text))
+  const next: StageState = { ...state, workdir, config: { ...state.config, WorkingDir: workdir } }
+  const { name, step } = context.steps.next(instructionText(instruction), 'workdir')
+  if (workdir === '/') return withHistory(next, `WORKDIR ${workdir}`, 'empty')
+  const root = context.builder.add({
+    op: { kind: 'workdir', path: workdir, user: state.user },
+    root: state.root,
+    name,
+    step,
+    stage: context.stageName,
+    span: instruction.span,
+    noCache: context.noCache,
+  })
+  return withHistory({ ...next, root }, `WORKDIR ${workdir}`, 'layer')
+}

@@ -1,0 +1,45 @@
+import { TbuildError } from '../base/errors.ts'
+import { withSuggestion } from '../base/suggest.ts'
+import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { StageLowering } from './lower-stage.ts'
+import type { LowerOptions } from './lower-types.ts'
+import type { Vertex } from './op.ts'
+import type { StageState } from './stage-state.ts'
+
+/** The whole build as a value: vertices in an order in which inputs come first, and what the target's image will be. */
+export interface Graph {
+  readonly vertices: readonly Vertex[]
+  readonly target: StageState
+  /** Of the target stage. */
+  readonly stage: string
+}
+
+/**
+ * Lowers the target stage and, on demand, the stages that it needs: what nothing needs is neither built nor pulled (G9). ONBUILD triggers of
+ * bases may ask for further stages, which the same demand finds (O5).
+ */
+export async function lower(file: StagedDockerfile, options: LowerOptions): Promise<Graph> {
+  if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
+  const target = findTarget(file, options.target)
+  const lowering = new StageLowering(file, options)
+  lowering.prefetch(target)
+  const state = await lowering.stage(target)
+  return { vertices: lowering.builder.vertices, target: withLabels(state, options.labels), stage: lowering.stageName(target) }
+}
+
+/** By name, case-insensitively, the last of that name (G3, G10); the last stage without. */
+function findTarget(file: StagedDockerfile, target: string | undefined): number {
+  if (target === undefined || target === '') return file.stages.length - 1
+  const found = file.stages.findLastIndex((stage) => stage.name === target.toLowerCase())
+  if (found >= 0) return found
+  const names = file.stages.flatMap((stage) => (stage.name === undefined ? [] : [stage.name]))
+  throw new TbuildError('TARGET_NOT_FOUND', withSuggestion(`target stage "${target}" could not be found`, target, names), {
+    hint: names.length === 0 ? 'name a stage with FROM … AS name' : `the stages are: ${names.join(', ')}`,
+  })
+}
+
+/** `--label`: last, and without history (A16). */
+function withLabels(state: StageState, labels: Readonly<Record<string, string>>): StageState {
+  if (Object.keys(labels).length === 0) return state
+  return { ...state, config: { ...state.config, Labels: { ...state.config.Labels, ...labels } } }
+}

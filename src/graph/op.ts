@@ -1,0 +1,116 @@
+import type { Digest } from '../base/digest.ts'
+import type { Platform } from '../base/platform.ts'
+import type { Span } from '../base/span.ts'
+import type { RunMount } from '../dockerfile/mount.ts'
+
+/**
+ * The build graph. An op is plain data: it prints, hashes and compares by itself, and names its inputs by position in the vertex's `inputs`.
+ *
+ *   vertex     one op with its inputs; has exactly one output
+ *   op         what to do (this file); how it is keyed and run is in src/ops, one file a kind
+ *   root       the input whose file system the op changes; undefined is scratch
+ *   source     an input that is only read: keyed by its content, never by how it was made
+ */
+export type Op = ImageOp | ContextOp | HttpOp | GitOp | ExecOp | CopyOp | WorkdirOp
+
+/** A base image, already resolved to a platform's manifest. */
+export interface ImageOp {
+  readonly kind: 'image'
+  readonly name: string
+  readonly platform: Platform
+  /** Of the platform's manifest. */
+  readonly digest: Digest
+}
+
+/** Files of the caller: the build context (`name` is 'context') or a named one. */
+export interface ContextOp {
+  readonly kind: 'context'
+  readonly name: string
+}
+
+/** ADD of a URL: a tree with the one file. */
+export interface HttpOp {
+  readonly kind: 'http'
+  readonly url: string
+  readonly checksum?: Digest
+  /** The file's name in the tree. */
+  readonly filename: string
+}
+
+/** ADD of a git repository: a tree with its checkout. */
+export interface GitOp {
+  readonly kind: 'git'
+  readonly remote: string
+  readonly keepGitDir: boolean
+  readonly checksum?: string
+}
+
+export interface ExecOp {
+  readonly kind: 'exec'
+  readonly args: readonly string[]
+  /** NAME=value in order, without proxy variables. */
+  readonly env: readonly string[]
+  /** Given to the command, never part of the key or history (A8). */
+  readonly proxyEnv: readonly string[]
+  readonly cwd: string
+  readonly user: string
+  readonly hostname: string
+  readonly network: 'default' | 'none' | 'host'
+  readonly security: 'sandbox' | 'insecure'
+  readonly mounts: readonly ExecOpMount[]
+  /** A heredoc that begins with #!, shown to the command as a file (H9). */
+  readonly script?: { readonly path: string; readonly text: string }
+  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[]
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly shmSize?: number
+  readonly cgroupParent?: string
+  readonly platform: Platform
+}
+
+/** A RUN --mount with an absolute target; `input` is the position of the source vertex, undefined for scratch or none. */
+export type ExecOpMount = RunMount & { readonly input?: number /** BUILDKIT_CACHE_MOUNT_NS and id (M4). */; readonly cacheId?: string }
+
+/** COPY and ADD (solver/pb/ops.proto FileActionCopy). */
+export interface CopyOp {
+  readonly kind: 'copy'
+  readonly sources: readonly CopyOpSource[]
+  /** Absolute; a trailing slash says directory. */
+  readonly destination: string
+  /** `user[:group]`, expanded, unresolved. */
+  readonly chown?: string
+  readonly chmod?: string
+  readonly link: boolean
+  readonly parents: boolean
+  readonly exclude: readonly string[]
+  readonly createdTime?: number
+}
+
+export type CopyOpSource =
+  /** `input` -1 is a stage without files. */
+  | { readonly kind: 'path'; readonly input: number; readonly path: string; readonly unpack: 'auto' | boolean }
+  /** A heredoc. */
+  | { readonly kind: 'content'; readonly name: string; readonly text: string }
+
+/** WORKDIR: makes the directory when it is missing (W2). */
+export interface WorkdirOp {
+  readonly kind: 'workdir'
+  readonly path: string
+  readonly user: string
+  readonly createdTime?: number
+}
+
+export interface Vertex {
+  /** Position in the graph's order, as text: unique in one build. */
+  readonly id: string
+  readonly op: Op
+  /** The file system that the op changes; undefined is scratch. Sources (image, context, http, git) have none. */
+  readonly root: Vertex | undefined
+  readonly inputs: readonly Vertex[]
+  /** `[build 2/5] RUN npm ci` */
+  readonly name: string
+  readonly stage?: string
+  readonly span?: Span
+  /** The same step of the same Dockerfile in another build has the same: where explain looks for the nearest record. */
+  readonly step: string
+  readonly noCache: boolean
+}

@@ -1,0 +1,22 @@
+import { cleanPath } from '../base/go-path.ts'
+
+/** Where a COPY puts things (F2): relative to WORKDIR, `.` and '' mean the directory itself; a trailing slash is kept, `/.` counts as one. */
+export function destinationPath(workdir: string, path: string): string {
+  const isDirectory = path === '' || path === '.' || path.endsWith('/') || path.endsWith('/.')
+  const absolute = cleanPath(path.startsWith('/') ? path : `${workdir}/${path}`)
+  return isDirectory && absolute !== '/' ? `${absolute}/` : absolute
+}
+
+/** WORKDIR and mount targets: joined to the previous, cleaned (W1, M3). */
+export function joinWorkdir(workdir: string, path: string): string {
+  return cleanPath(path.startsWith('/') ? path : `${workdir}/${path}`)
+}
+
+/** A source: `..` and a leading slash stop at the root of what is copied from (F3). `--parents` keeps its `/./` pivot. */
+export function sourcePath(path: string, keepPivot: boolean): string {
+  if (!keepPivot) return cleanPath(`/${path}`)
+  const pivot = path.indexOf('/./')
+  if (pivot < 0) return cleanPath(`/${path}`)
+  const head = cleanPath(`/${path.slice(0, pivot)}`)
+  return `${head === '/' ? '' : head}/./${cleanPath(`/${path.slice(pivot + 3)}`).slice(1)}`
+}

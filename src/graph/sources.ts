@@ -1,0 +1,53 @@
+import { TbuildError } from '../base/errors.ts'
+import type { Platform } from '../base/platform.ts'
+import type { Stage } from '../dockerfile/instruction.ts'
+import { findContext } from './base.ts'
+import type { StageLowering } from './lower-stage.ts'
+import type { Vertex } from './op.ts'
+import { findStage } from './reach.ts'
+
+/** Where a `--from` is used, for its messages (G5). */
+export type FromUse = { readonly kind: 'copy' } | { readonly kind: 'mount'; readonly target: string }
+
+/** What `COPY --from` and `--mount=from=` name: a stage, a named context or an image. */
+export class SourceFinder {
+  readonly #lowering: StageLowering
+
+  constructor(lowering: StageLowering) {
+    this.#lowering = lowering
+  }
+
+  /** The build context. */
+  context(): Vertex {
+    return this.#lowering.contextVertex('context')
+  }
+
+  /** Undefined is a stage without files. */
+  async from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined> {
+    const { file, options } = this.#lowering
+    const index = findStage(file, name, use.kind === 'copy')
+    if (index !== undefined) return this.#fromStage(name, index, stage, use)
+    const context = findContext(name, platform, options)
+    if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
+    if (context === undefined && name === 'scratch') return undefined
+    const image = await options.resolveImage(context?.reference ?? name, platform)
+    return image.configFile.rootfs.diff_ids.length === 0 ? undefined : this.#lowering.imageVertex(image, stage.from.span)
+  }
+
+  async #fromStage(name: string, index: number, stage: Stage, use: FromUse): Promise<Vertex | undefined> {
+    const count = this.#lowering.file.stages.length
+    if (index >= count) throw new TbuildError('STAGE_INDEX', `invalid stage index ${index}`, { hint: `the stages are 0 to ${count - 1}` })
+    if (index === stage.index) {
+      throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${this.#lowering.stageName(index) || index}`)
+    }
+    if (index > stage.index) {
+      const own = this.#lowering.stageName(stage.index)
+      const message =
+        use.kind === 'copy'
+          ? `cannot copy from stage "${name}", it needs to be defined before current stage "${own}"`
+          : `cannot mount from stage "${name}" to "${use.target}", stage needs to be defined before current command`
+      throw new TbuildError('STAGE_ORDER', message)
+    }
+    return (await this.#lowering.stage(index)).root
+  }
+}

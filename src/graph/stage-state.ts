@@ -1,0 +1,88 @@
+import type { ContainerConfig, History, ImageConfigFile } from '../base/oci.ts'
+import type { Platform } from '../base/platform.ts'
+import type { BuildArg } from './build-args.ts'
+import { DEFAULT_PATH, Env } from './env.ts'
+import type { Vertex } from './op.ts'
+
+/** A history entry to be; its time is filled in from the layer when the image is assembled (I6). */
+export interface HistoryEntry extends History {
+  readonly created_by: string
+}
+
+/** BuildKit's mark on entries of the Dockerfile (I1). */
+export const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
+
+/**
+ * What a stage is after some of its instructions: the vertex of its file system and everything that is folded beside it. Immutable;
+ * each instruction makes a new one (config.ts for metadata, lower-*.ts for those that make vertices).
+ */
+export interface StageState {
+  /** Undefined is scratch. */
+  readonly root: Vertex | undefined
+  readonly platform: Platform
+  /** The image's config as it would be written now. */
+  readonly config: ContainerConfig
+  readonly author: string | undefined
+  readonly history: readonly (History | HistoryEntry)[]
+  /** The environment that RUN and expansion see: ENV and ARG, the later wins (A5). */
+  readonly env: Env
+  readonly args: readonly BuildArg[]
+  readonly workdir: string
+  readonly user: string
+  readonly shell: readonly string[] | undefined
+  /** CMD was set in this stage (W7). */
+  readonly cmdSet: boolean
+  /** The base's config file, for members that we do not know (I7). */
+  readonly base: ImageConfigFile | undefined
+}
+
+/** A stage that begins FROM scratch: Env with PATH and WorkingDir / are in its config. */
+export function scratchState(platform: Platform): StageState {
+  return {
+    root: undefined,
+    platform,
+    config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
+    author: undefined,
+    history: [],
+    env: Env.from([`PATH=${DEFAULT_PATH}`]),
+    args: [],
+    workdir: '/',
+    user: '',
+    shell: undefined,
+    cmdSet: false,
+    base: undefined,
+  }
+}
+
+/** A stage FROM an image: config, author and history are inherited, `created` and OnBuild are not (I9, O4). */
+export function imageState(root: Vertex | undefined, platform: Platform, file: ImageConfigFile): StageState {
+  const { OnBuild: _triggers, ...inherited } = file.config ?? {}
+  const env = inherited.Env ?? []
+  const withPath = env.some((item) => item.startsWith('PATH=')) ? env : [...env, `PATH=${DEFAULT_PATH}`]
+  return {
+    root,
+    platform,
+    config: { ...inherited, Env: withPath },
+    author: file.author,
+    history: file.history ?? [],
+    env: Env.from(withPath),
+    args: [],
+    workdir: inherited.WorkingDir || '/',
+    user: inherited.User ?? '',
+    shell: inherited.Shell,
+    cmdSet: false,
+    base: file,
+  }
+}
+
+/** A stage FROM another stage: everything goes on, its ARGs too (A4); its ONBUILD triggers have been taken (O4). */
+export function childState(parent: StageState): StageState {
+  const { OnBuild: _triggers, ...config } = parent.config
+  return { ...parent, config, cmdSet: false }
+}
+
+/** Adds a history entry; `vertex` entries are `# buildkit` ones. */
+export function withHistory(state: StageState, text: string, layer: 'layer' | 'empty'): StageState {
+  const entry: HistoryEntry = { created_by: text, comment: HISTORY_COMMENT, ...(layer === 'empty' ? { empty_layer: true } : {}) }
+  return { ...state, history: [...state.history, entry] }
+}

@@ -1,0 +1,37 @@
+import { formatPlatform } from '../base/platform.ts'
+import type { Instruction, Stage } from '../dockerfile/instruction.ts'
+import type { LowerOptions } from './lower-types.ts'
+
+/** Numbers the steps of a stage for display: `[build 2/5] RUN npm ci`; those that make no layer do not count, FROM does. */
+export class StepCounter {
+  readonly #prefix: string
+  readonly #total: number
+  readonly #identity: string
+  #current = 0
+
+  constructor(stage: Stage, name: string, instructions: readonly Instruction[], options: LowerOptions) {
+    const foreign = formatPlatform(options.targetPlatform) !== formatPlatform(options.buildPlatform)
+    this.#prefix = [foreign ? formatPlatform(options.targetPlatform) : '', name].filter(Boolean).join(' ')
+    this.#total = 1 + instructions.filter((instruction) => ['run', 'copy', 'add', 'workdir'].includes(instruction.kind)).length
+    this.#identity = [options.identity, formatPlatform(options.targetPlatform), stage.name ?? stage.index].join('|')
+  }
+
+  /** The name of the next step, and where explain finds its earlier records. */
+  next(text: string, kind: string): { name: string; step: string } {
+    this.#current += 1
+    const width = String(this.#total).length
+    const position = `${String(this.#current).padStart(width)}/${this.#total}`
+    const name = `[${[this.#prefix, position].filter(Boolean).join(' ')}] ${oneLine(text)}`
+    return { name, step: `${this.#identity}|${this.#current}|${kind}` }
+  }
+}
+
+/** Instructions are shown unexpanded (a secret may be in a variable), upper-cased and on one line. */
+export function instructionText(instruction: Instruction): string {
+  return instruction.keyword.toUpperCase() + instruction.source.slice(instruction.keyword.length)
+}
+
+function oneLine(text: string): string {
+  const [first = '', ...rest] = text.split('\n')
+  return rest.some((line) => line.trim() !== '') ? `${first.trimEnd()} …` : first.trimEnd()
+}

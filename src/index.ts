@@ -1,0 +1,11 @@
+/** tbuild as a library: the same engine as the command line, typed. It never prints; events tell what happens. */
+
+export type { Digest } from './base/digest.ts'
+export { errorCode, isTbuildError, TbuildError } from './base/errors.ts'
+export type { BuildEvent, OnEvent } from './base/events.ts'
+export { formatPlatform, type Platform, parsePlatform } from './base/platform.ts'
+export type { SourceFile, Span } from './base/span.ts'
+export { build } from './build.ts'
+export type { BuildHooks, BuildOptions, BuildResult, OutputSpec } from './build-options.ts'
+export type * from './dockerfile/instruction.ts'
+export { parseStages } from './dockerfile/stages.ts'

@@ -1,0 +1,68 @@
+import { canonicalJson } from '../base/canonical-json.ts'
+import { type Digest, isDigest, sha256 } from '../base/digest.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { BaseLayers } from '../image/base-layers.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import { hashSources, type StatCache } from '../tree/hash.ts'
+import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
+import { viewOf } from './copy.ts'
+import type { Ref } from './types.ts'
+
+/** Raised when hash.ts changes what it hashes: remembered digests are then not found. */
+const HASH_VERSION = 1
+
+export interface HasherParts {
+  readonly memo: DigestMemo
+  readonly snapshots: Snapshotter
+  readonly baseLayers: BaseLayers
+  /** Digests of files by identity and stat, for files that are not in the store. */
+  readonly statCache: (identity: string) => StatCache
+}
+
+export function contentHasher(parts: HasherParts): ContentHasher {
+  const known = new Map<string, Promise<Digest>>()
+  return {
+    digest(ref, selector, signal) {
+      const key = sha256(canonicalJson([HASH_VERSION, identityOf(ref), { ...selector }]))
+      let digest = known.get(key)
+      if (digest === undefined) {
+        digest = ref.kind === 'snapshot' ? remembered(parts, key, ref, selector, signal) : hash(parts, ref, selector, signal)
+        known.set(key, digest)
+      }
+      return digest
+    },
+  }
+}
+
+function identityOf(ref: Ref): readonly string[] {
+  return ref.kind === 'snapshot' ? ['layers', ...ref.layers] : ['files', ref.identity]
+}
+
+/** Layers never change, so neither does the digest: no file is read when an earlier build knew it. */
+async function remembered(parts: HasherParts, key: string, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+  const earlier = parts.memo.get(key)
+  if (isDigest(earlier)) return earlier
+  const digest = await hash(parts, ref, selector, signal)
+  parts.memo.set(key, digest)
+  return digest
+}
+
+async function hash(parts: HasherParts, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+  const view = await viewOf(ref, { ...parts, signal })
+  const files = ref.kind === 'files' ? { statCache: parts.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
+  try {
+    return await hashSources(view, selector, { ...files, signal })
+  } catch (error) {
+    throw missing(error, ref, selector.path)
+  }
+}
+
+/** A source that the ignore file hides is a different mistake than one that is not there. */
+function missing(error: unknown, ref: Ref, path: string): unknown {
+  const rule = ref.kind === 'files' && errorCode(error) === 'COPY_SOURCE_NOT_FOUND' ? ref.hiddenBy?.(path) : undefined
+  if (rule === undefined) return error
+  return new TbuildError('COPY_SOURCE_NOT_FOUND', (error as Error).message, {
+    hint: `it is left out of the context by ${rule}`,
+    cause: error,
+  })
+}

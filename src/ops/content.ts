@@ -1,0 +1,22 @@
+import type { Digest } from '../base/digest.ts'
+import type { Ref } from './types.ts'
+
+/** Which files of a ref a COPY, ADD or bind mount reads: what its key is made of (K7). */
+export interface ContentSelector {
+  readonly path: string
+  readonly parents: boolean
+  readonly exclude: readonly string[]
+  /** A bind mount takes the path itself; COPY follows links and wildcards. */
+  readonly wildcards: boolean
+}
+
+/** Content digests; those of immutable snapshots are remembered across builds, so that a cached COPY --from reads no file. */
+export interface ContentHasher {
+  digest(ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest>
+}
+
+/** Persistent memory of digests by an opaque key. */
+export interface DigestMemo {
+  get(key: string): string | undefined
+  set(key: string, digest: string): void
+}

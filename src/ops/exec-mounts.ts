@@ -1,0 +1,156 @@
+import type { Json } from '../base/canonical-json.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { ExecOp, ExecOpMount } from '../graph/op.ts'
+import type { ExecMount } from '../sandbox/types.ts'
+import { copyInto } from '../tree/copy.ts'
+import type { CopySource } from '../tree/types.ts'
+import { layeredView } from '../tree/view.ts'
+import { layerWriter } from '../tree/writer.ts'
+import { viewOf } from './copy.ts'
+import type { Ref, Tools } from './types.ts'
+
+type CacheOpMount = Extract<ExecOpMount, { type: 'cache' }>
+type SecretOpMount = Extract<ExecOpMount, { type: 'secret' }>
+
+/** A mount's part of the key: what the command can see of it, never a secret's value or a cache's contents (K3–K5). */
+export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools: Tools): Promise<Json> {
+  switch (mount.type) {
+    case 'bind': {
+      const { type, target, readonly, source } = mount
+      return { type, target, readonly, content: await bindContent(mount, source, inputs, tools) }
+    }
+    case 'cache':
+      // The id tells nothing of the result, unless it is where the cache is seen (K4).
+      return { type: 'cache', target: mount.target, readonly: mount.readonly, source: mount.source }
+    case 'tmpfs':
+      return { type: 'tmpfs', target: mount.target, size: mount.size }
+    case 'secret':
+      return { type: 'secret', id: mount.id, target: mount.target, env: mount.env, mode: mount.mode, uid: mount.uid, gid: mount.gid }
+    case 'ssh':
+      return { type: 'ssh', id: mount.id, target: mount.target, mode: mount.mode, uid: mount.uid, gid: mount.gid }
+  }
+}
+
+async function bindContent(mount: ExecOpMount, source: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
+  const ref = mount.input === undefined ? undefined : inputs[mount.input]
+  if (ref === undefined) return null
+  return tools.content.digest(ref, { path: source, parents: false, exclude: [], wildcards: false }, tools.signal)
+}
+
+/** Mounts that are ready for the sandbox, and what they hold until `release`. */
+export interface PreparedMounts {
+  readonly mounts: readonly ExecMount[]
+  /** NAME=value of secrets that are given as variables. */
+  readonly env: readonly string[]
+  release(): void
+}
+
+export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: Tools): Promise<PreparedMounts> {
+  const held: (() => void)[] = []
+  const release = () => {
+    for (const free of held.splice(0)) free()
+  }
+  const mounts: ExecMount[] = []
+  const env: string[] = []
+  let sockets = 0
+  try {
+    for (const mount of op.mounts) {
+      if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, tools))
+      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, held))
+      else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount))
+      else if (mount.type === 'secret') await addSecret(mount, tools, mounts, env)
+      else sockets += await addSsh(mount, sockets, tools, mounts, env)
+    }
+    if (op.script) {
+      mounts.push({ type: 'file', target: op.script.path, data: Buffer.from(op.script.text), mode: 0o755, uid: 0, gid: 0 })
+    }
+  } catch (error) {
+    release()
+    throw error
+  }
+  return { mounts, env, release }
+}
+
+function tmpfsMount(mount: Extract<ExecOpMount, { type: 'tmpfs' }>): ExecMount {
+  return { type: 'tmpfs', target: mount.target, ...(mount.size === undefined ? {} : { size: mount.size }) }
+}
+
+async function bindMount(mount: Extract<ExecOpMount, { type: 'bind' }>, inputs: readonly Ref[], tools: Tools): Promise<ExecMount> {
+  const directories = await sourceDirectories(mount.input === undefined ? undefined : inputs[mount.input], tools)
+  return { type: 'bind', target: mount.target, directories, path: mount.source, writable: !mount.readonly }
+}
+
+/** Layer directories of a source; lowering makes the build context a snapshot before it is mounted. */
+async function sourceDirectories(ref: Ref | undefined, tools: Tools): Promise<string[]> {
+  if (ref === undefined) return []
+  if (ref.kind !== 'snapshot') throw new Error('only snapshots are mounted')
+  await tools.baseLayers.ensure(ref.layers, tools.signal)
+  return tools.snapshots.directories(ref.layers)
+}
+
+async function cacheMount(mount: CacheOpMount, inputs: readonly Ref[], tools: Tools, held: (() => void)[]): Promise<ExecMount> {
+  const seed = mount.input === undefined ? undefined : inputs[mount.input]
+  // Mode and owner are ignored when a sub-directory of the source is shown (M6).
+  const owner = mount.source === undefined ? { mode: mount.mode, uid: mount.uid, gid: mount.gid } : {}
+  const cache = await tools.cacheMounts.acquire(
+    {
+      id: mount.cacheId ?? mount.target,
+      scope: cacheScope(seed, owner),
+      sharing: mount.sharing,
+      ...owner,
+      ...(seed === undefined ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
+    },
+    { signal: tools.signal },
+  )
+  held.push(() => cache.release())
+  return { type: 'cache', target: mount.target, directory: cache.directory, path: mount.source ?? '/', writable: !mount.readonly }
+}
+
+/** A cache with `from` begins as a copy of those files. */
+async function seedCache(ref: Ref, directory: string, tools: Tools): Promise<void> {
+  const source: CopySource = { kind: 'path', view: await viewOf(ref, tools), path: '/', unpack: false, resetOwner: false }
+  const spec = { sources: [source], destination: '/', link: false, parents: false, exclude: [] }
+  await copyInto(layerWriter(directory, layeredView([])), spec, { signal: tools.signal })
+}
+
+/** Mode, owner and seed make a different cache of the same id (M5). */
+function cacheScope(
+  seed: Ref | undefined,
+  owner: { mode?: number | undefined; uid?: number | undefined; gid?: number | undefined },
+): string {
+  const layers = seed?.kind === 'snapshot' ? seed.layers : []
+  const { mode, uid, gid } = owner
+  if (layers.length === 0 && (mode ?? uid ?? gid) === undefined) return ''
+  return JSON.stringify([layers, mode ?? null, uid ?? null, gid ?? null])
+}
+
+/** M9–M11: a private file, a variable, or both; a missing optional secret leaves no file and an empty variable. */
+async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[], env: string[]): Promise<void> {
+  const data = await tools.secrets.secret(mount.id)
+  if (data === undefined && mount.required) {
+    throw new TbuildError('SECRET_MISSING', `secret ${mount.id}: not found`, { hint: `pass --secret id=${mount.id},src=FILE or ,env=NAME` })
+  }
+  if (mount.env !== undefined) env.push(`${mount.env}=${data === undefined ? '' : Buffer.from(data).toString('utf8')}`)
+  if (mount.target !== undefined && data !== undefined) {
+    mounts.push({ type: 'file', target: mount.target, data, mode: mount.mode, uid: mount.uid, gid: mount.gid })
+  }
+}
+
+/** M12: answers how many sockets were added. */
+async function addSsh(
+  mount: Extract<ExecOpMount, { type: 'ssh' }>,
+  index: number,
+  tools: Tools,
+  mounts: ExecMount[],
+  env: string[],
+): Promise<number> {
+  const socket = await tools.secrets.ssh(mount.id)
+  if (socket === undefined) {
+    if (!mount.required) return 0
+    throw new TbuildError('SSH_MISSING', `ssh ${mount.id}: no agent was given`, { hint: `pass --ssh ${mount.id}` })
+  }
+  const target = mount.target ?? `/run/buildkit/ssh_agent.${index}`
+  mounts.push({ type: 'socket', target, socket, mode: mount.mode, uid: mount.uid, gid: mount.gid })
+  if (index === 0) env.push(`SSH_AUTH_SOCK=${target}`)
+  return 1
+}

@@ -1,0 +1,100 @@
+import type { Json } from '../base/canonical-json.ts'
+import { TbuildError } from '../base/errors.ts'
+import { formatPlatform } from '../base/platform.ts'
+import type { ExecOp } from '../graph/op.ts'
+import type { ExecMount, ExecSpec } from '../sandbox/types.ts'
+import type { ActiveLayer } from '../snapshot/types.ts'
+import type { KeyPart } from '../store/types.ts'
+import { mountKey, prepareMounts } from './exec-mounts.ts'
+import { makeLayer, snapshotRef } from './layer.ts'
+import { OutputTail } from './output-tail.ts'
+import type { OpHandler, Tools } from './types.ts'
+
+/** RUN. Key: K2 and K3; a proxy, an --add-host address, a secret's value and limits on resources are not in it. */
+export const execHandler: OpHandler<ExecOp> = {
+  async key(op, inputs, tools) {
+    const parts: KeyPart[] = [
+      { name: 'args', value: op.args },
+      ...op.env.map((item) => envPart(item)),
+      { name: 'cwd', value: op.cwd },
+      { name: 'user', value: op.user },
+      { name: 'hostname', value: op.hostname },
+      { name: 'network', value: op.network },
+      { name: 'security', value: op.security },
+      { name: 'platform', value: formatPlatform(op.platform) },
+      ...optional('hosts', op.extraHosts.length === 0 ? undefined : op.extraHosts.map(({ host }) => host)),
+      ...optional('ulimits', op.ulimits.length === 0 ? undefined : op.ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`)),
+      ...optional('cgroup parent', op.cgroupParent),
+      ...optional('script', op.script && [op.script.path, op.script.text]),
+    ]
+    for (const [index, mount] of op.mounts.entries()) {
+      parts.push({ name: `mount ${index + 1}`, value: await mountKey(mount, inputs, tools) })
+    }
+    return parts
+  },
+
+  async run(op, { root, inputs }, tools) {
+    if (op.security === 'insecure') requireEntitlement('security.insecure', 'RUN --security=insecure', tools)
+    const tail = new OutputTail()
+    const layers = await makeLayer(root, tools, async (active) => {
+      const prepared = await prepareMounts(op, inputs, tools)
+      try {
+        const status = await tools.sandbox.exec(execSpec(op, active, prepared), logTo(tail, tools), tools.signal)
+        if (status.code !== 0) throw failure(op, status.code, status.oomKilled, tail)
+      } finally {
+        prepared.release()
+      }
+    })
+    return snapshotRef(layers)
+  },
+}
+
+function envPart(item: string): KeyPart {
+  const at = item.indexOf('=')
+  return { name: `env ${item.slice(0, at)}`, value: item.slice(at + 1) }
+}
+
+function optional(name: string, value: Json | undefined): KeyPart[] {
+  return value === undefined ? [] : [{ name, value }]
+}
+
+function execSpec(op: ExecOp, active: ActiveLayer, prepared: { mounts: readonly ExecMount[]; env: readonly string[] }): ExecSpec {
+  return {
+    rootfs: { lower: active.lower, upper: active.upper, work: active.work },
+    args: op.args,
+    env: [...op.env, ...op.proxyEnv, ...prepared.env],
+    cwd: op.cwd,
+    user: op.user,
+    hostname: op.hostname,
+    network: op.network,
+    security: op.security,
+    mounts: prepared.mounts,
+    extraHosts: op.extraHosts,
+    ulimits: op.ulimits,
+    ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
+    ...(op.cgroupParent === undefined ? {} : { cgroupParent: op.cgroupParent }),
+  }
+}
+
+function logTo(tail: OutputTail, tools: Tools) {
+  const write = (stream: 'stdout' | 'stderr') => (data: Uint8Array) => {
+    tail.add(data)
+    tools.emit({ type: 'log', id: tools.vertex, stream, data, time: Date.now() })
+  }
+  return { stdout: write('stdout'), stderr: write('stderr') }
+}
+
+/** The failing command's own code is the build's. */
+function failure(op: ExecOp, code: number, oomKilled: boolean, tail: OutputTail): TbuildError {
+  const reason = oomKilled ? ' (it ran out of memory)' : ''
+  return new TbuildError('RUN_FAILED', `process "${op.args.join(' ')}" did not complete successfully: exit code: ${code}${reason}`, {
+    exitCode: code,
+    output: tail.lines(),
+  })
+}
+
+/** The one place that grants a privilege (security.md, CVE-2024-23653). */
+export function requireEntitlement(name: string, what: string, tools: Pick<Tools, 'allow'>): void {
+  if (tools.allow.includes(name)) return
+  throw new TbuildError('ENTITLEMENT', `${what} is not allowed`, { hint: `pass --allow ${name}` })
+}

@@ -1,0 +1,72 @@
+import type { OnEvent } from '../base/events.ts'
+import type { Op } from '../graph/op.ts'
+import type { BaseLayers } from '../image/base-layers.ts'
+import type { Sandbox } from '../sandbox/types.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { CacheMounts } from '../store/cache-mounts.ts'
+import type { KeyPart, Snapshot } from '../store/types.ts'
+import type { TreeView } from '../tree/types.ts'
+import type { ContentHasher } from './content.ts'
+import type { Remotes } from './remotes.ts'
+
+/**
+ * How each kind of op is keyed and run. An op's output is a Ref: a root file system, or files of the outside that later ops read.
+ *
+ *   key   the named parts that decide the output besides the root's key: a positive list (DESIGN 3); secret values never
+ *   run   makes the output; called only when no record has the key
+ */
+export interface OpHandler<O extends Op> {
+  /** Sources have none: those who read them are keyed by the content. */
+  readonly key?: (op: O, inputs: readonly Ref[], tools: Tools) => Promise<KeyPart[]>
+  readonly run: (op: O, step: StepInputs, tools: Tools) => Promise<Ref>
+}
+
+export interface StepInputs {
+  /** The root file system that the op changes; empty is scratch. */
+  readonly root: Snapshot
+  readonly inputs: readonly Ref[]
+}
+
+export type Ref =
+  /** `layers` may be known without being there; `BaseLayers.ensure` fetches what is missing. */
+  | { readonly kind: 'snapshot'; readonly layers: Snapshot }
+  /** Files that are not in the store: a build context, a fetched URL, a repository. `identity` names them for hash caches. */
+  | FilesRef
+
+export interface FilesRef {
+  readonly kind: 'files'
+  readonly identity: string
+  readonly view: TreeView
+  /** Sources of a local context: uid and gid 0 (F14). */
+  readonly resetOwner: boolean
+  /** Which rule hides a path that the directory has. */
+  readonly hiddenBy?: (path: string) => string | undefined
+}
+
+/** What an op may use; everything with an effect. */
+export interface Tools {
+  readonly snapshots: Snapshotter
+  readonly baseLayers: BaseLayers
+  readonly content: ContentHasher
+  readonly sandbox: Sandbox
+  readonly cacheMounts: CacheMounts
+  readonly remotes: Remotes
+  readonly contexts: ContextProvider
+  readonly secrets: SecretProvider
+  readonly allow: readonly string[]
+  readonly signal: AbortSignal
+  /** Output of the vertex that runs. */
+  readonly vertex: string
+  readonly emit: OnEvent
+}
+
+export interface ContextProvider {
+  files(name: string): Promise<FilesRef>
+}
+
+export interface SecretProvider {
+  /** Undefined when the caller gave none of that id. */
+  secret(id: string): Promise<Uint8Array | undefined>
+  /** Path of a listening agent socket. */
+  ssh(id: string): Promise<string | undefined>
+}

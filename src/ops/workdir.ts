@@ -1,0 +1,29 @@
+import type { WorkdirOp } from '../graph/op.ts'
+import { makeDirectories } from '../tree/directories.ts'
+import { lookupOwner } from '../tree/owner.ts'
+import { layeredView } from '../tree/view.ts'
+import { layerWriter } from '../tree/writer.ts'
+import { makeLayer, snapshotRef } from './layer.ts'
+import type { OpHandler } from './types.ts'
+
+/** WORKDIR: all missing parents 0755, owned by the current user; directories that are there stay as they are (W2). */
+export const workdirHandler: OpHandler<WorkdirOp> = {
+  async key(op) {
+    return [
+      { name: 'path', value: op.path },
+      { name: 'user', value: op.user },
+      ...(op.createdTime === undefined ? [] : [{ name: 'created', value: op.createdTime }]),
+    ]
+  },
+
+  async run(op, { root }, tools) {
+    const layers = await makeLayer(root, tools, async (active) => {
+      const writer = layerWriter(active.upper, layeredView(active.lower))
+      const owner = op.user === '' ? { uid: 0, gid: 0 } : lookupOwner(writer, op.user)
+      const created = op.createdTime === undefined ? {} : { createdTime: op.createdTime }
+      makeDirectories(writer, op.path, { ...owner, mode: 0o755, ...created })
+      writer.finish()
+    })
+    return snapshotRef(layers)
+  },
+}

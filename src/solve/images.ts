@@ -1,0 +1,93 @@
+import type { Digest } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { OnEvent } from '../base/events.ts'
+import type { Platform } from '../base/platform.ts'
+import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
+import type { BaseLayers, PullListener } from '../image/base-layers.ts'
+import type { ImageSource, RemoteImage } from '../registry/types.ts'
+import type { Snapshot } from '../store/types.ts'
+
+export interface ImageSources {
+  readonly registry: ImageSource
+  readonly ociLayout: ImageSource
+  /** Images that earlier builds tagged; asked first unless `--pull`. */
+  readonly store: ImageSource | undefined
+}
+
+/** The images of one build: resolved while lowering, registered as layers when a vertex names them. */
+export class Images {
+  readonly #sources: ImageSources
+  readonly #layers: BaseLayers
+  readonly #onEvent: OnEvent
+  readonly #signal: AbortSignal
+  readonly #known = new Map<Digest, RemoteImage>()
+  #lookups = 0
+
+  constructor(sources: ImageSources, layers: BaseLayers, onEvent: OnEvent, signal: AbortSignal) {
+    this.#sources = sources
+    this.#layers = layers
+    this.#onEvent = onEvent
+    this.#signal = signal
+  }
+
+  readonly resolve: ResolveImage = async (reference, platform) => {
+    const image = await this.#find(reference, platform)
+    this.#known.set(image.manifestDigest, image)
+    // Registered at once, so that records of earlier builds on these layers are known to be usable.
+    this.#layers.register(image)
+    return baseImage(image)
+  }
+
+  /** The layers of an image that `resolve` found; their pull is told as the vertex's. */
+  layers(digest: Digest, vertex: string): Snapshot {
+    const image = this.#known.get(digest)
+    if (image === undefined) throw new Error(`image ${digest} was not resolved`)
+    return this.#layers.register(image, pullEvents(vertex, this.#onEvent))
+  }
+
+  async #find(reference: string, platform: Platform): Promise<RemoteImage> {
+    if (reference.startsWith('oci-layout://')) return this.#sources.ociLayout.resolve(reference, platform, this.#signal)
+    const local = await this.#sources.store?.resolve(reference, platform, this.#signal).catch(notFound)
+    if (local !== undefined) return local
+    return this.#fromRegistry(reference, platform)
+  }
+
+  async #fromRegistry(reference: string, platform: Platform): Promise<RemoteImage> {
+    this.#lookups += 1
+    const id = `metadata-${this.#lookups}`
+    const onEvent = this.#onEvent
+    onEvent({ type: 'vertex', id, name: `[internal] load metadata for ${reference}` })
+    onEvent({ type: 'started', id, time: Date.now() })
+    try {
+      const image = await this.#sources.registry.resolve(reference, platform, this.#signal)
+      onEvent({ type: 'done', id, time: Date.now(), cached: false })
+      return image
+    } catch (error) {
+      onEvent({ type: 'failed', id, time: Date.now(), canceled: this.#signal.aborted, message: (error as Error).message })
+      throw error
+    }
+  }
+}
+
+function notFound(error: unknown): undefined {
+  if ((error as { code?: unknown }).code === 'IMAGE_NOT_FOUND') return undefined
+  throw error
+}
+
+function baseImage(image: RemoteImage): BaseImage {
+  const { configFile, platform, manifestDigest } = image
+  if (!Array.isArray(configFile.rootfs?.diff_ids)) {
+    throw new TbuildError('MANIFEST_INVALID', `the config of ${image.name} has no rootfs.diff_ids`)
+  }
+  return { name: image.name, digest: manifestDigest, platform, configFile }
+}
+
+function pullEvents(id: string, onEvent: OnEvent): PullListener {
+  const now = () => Date.now()
+  return {
+    present: () => onEvent({ type: 'done', id, time: now(), cached: true }),
+    started: () => onEvent({ type: 'started', id, time: now() }),
+    progress: ({ digest, size }, current, done) => onEvent({ type: 'progress', id, item: digest, current, total: size, done, time: now() }),
+    done: () => onEvent({ type: 'done', id, time: now(), cached: false }),
+  }
+}

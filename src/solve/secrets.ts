@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { BuildOptions } from '../build-options.ts'
+import type { SecretProvider } from '../ops/types.ts'
+
+/** BuildKit's limit of a secret. Bytes. */
+const LIMIT = 500 * 1024
+
+/** `--secret` and `--ssh`. Values are read when a RUN asks for them and kept nowhere. */
+export function secretProvider(options: BuildOptions, environment: Readonly<Record<string, string | undefined>>): SecretProvider {
+  const secrets = new Map((options.secrets ?? []).map(({ id, source }) => [id, source]))
+  const agents = new Map((options.ssh ?? []).map(({ id, paths }) => [id, paths]))
+  return {
+    async secret(id) {
+      const source = secrets.get(id)
+      if (source === undefined) return undefined
+      if ('file' in source) return readSecret(id, source.file)
+      const value = environment[source.env]
+      return value === undefined ? undefined : Buffer.from(value)
+    },
+    async ssh(id) {
+      const paths = agents.get(id)
+      if (paths === undefined) return undefined
+      if (paths.length > 1) throw keysUnsupported(id)
+      return paths[0] ?? environment.SSH_AUTH_SOCK
+    },
+  }
+}
+
+async function readSecret(id: string, file: string): Promise<Buffer> {
+  try {
+    const data = await readFile(file)
+    if (data.length > LIMIT) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
+    return data
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    throw new TbuildError('SECRET_FILE', `the file of secret ${id} is not there: ${file}`)
+  }
+}
+
+function keysUnsupported(id: string): TbuildError {
+  return new TbuildError('SSH_KEYS', `--ssh ${id}: several keys are not supported, only the socket of an agent`, {
+    hint: 'add the keys to an ssh-agent and pass its socket',
+  })
+}

@@ -1,0 +1,100 @@
+import { availableParallelism } from 'node:os'
+import type { OnEvent } from '../base/events.ts'
+import type { BuildOptions } from '../build-options.ts'
+import { type BuildInputs, loadInputs } from '../context/contexts.ts'
+import { NamedContexts } from '../context/named.ts'
+import { BaseLayers } from '../image/base-layers.ts'
+import { contentHasher } from '../ops/content-hasher.ts'
+import type { Tools } from '../ops/types.ts'
+import { createSnapshotter } from '../snapshot/snapshotter.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { StatCacheFile } from '../store/stat-cache.ts'
+import { defaultRoot, openStore, type Store } from '../store/store.ts'
+import { imageSources } from './image-sources.ts'
+import { Images } from './images.ts'
+import { lazySandbox } from './lazy-sandbox.ts'
+import { remotes } from './remotes.ts'
+import { secretProvider } from './secrets.ts'
+import { Solver } from './solver.ts'
+
+/** Everything with an effect that one build uses, opened from its options. */
+export interface Session {
+  readonly store: Store
+  readonly snapshots: Snapshotter
+  readonly baseLayers: BaseLayers
+  readonly images: Images
+  readonly inputs: BuildInputs
+  readonly contexts: NamedContexts
+  solver(): Solver
+  /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function openSession(options: BuildOptions, onEvent: OnEvent, signal: AbortSignal): Promise<Session> {
+  const environment = options.environment ?? process.env
+  const onNotice = (message: string) => onEvent({ type: 'notice', message })
+  let known: BaseLayers | undefined
+  const store = await openStore(options.root ?? defaultRoot(environment, process.getuid?.() ?? 0), {
+    onNotice,
+    canFetch: (id) => known?.canFetch(id) ?? false,
+  })
+  try {
+    const inputs = await loadInputs(options, () => store.temporary())
+    const snapshots = createSnapshotter(store)
+    const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks)
+    known = baseLayers
+    const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
+    const contexts = new NamedContexts(options.buildContexts ?? {}, inputs.context)
+    const caches = new StatCaches(store)
+    const tools: Omit<Tools, 'vertex' | 'signal' | 'emit'> = {
+      snapshots,
+      baseLayers,
+      contexts,
+      content: contentHasher({ memo: caches.open('content of snapshots'), snapshots, baseLayers, statCache: (root) => caches.open(root) }),
+      sandbox: lazySandbox(),
+      cacheMounts: store.cacheMounts,
+      remotes: remotes(images, store),
+      secrets: secretProvider(options, environment),
+      allow: options.allow ?? [],
+    }
+    return {
+      store,
+      snapshots,
+      baseLayers,
+      images,
+      inputs,
+      contexts,
+      solver: () =>
+        new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal }),
+      async flush() {
+        caches.save()
+        await store.flush()
+      },
+      close: () => store.close(),
+    }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** The digest caches that this build opened, to be written once at its end. */
+class StatCaches {
+  readonly #store: Store
+  readonly #open = new Map<string, StatCacheFile>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  open(root: string): StatCacheFile {
+    const file = this.#open.get(root) ?? this.#store.statCache.open(root)
+    this.#open.set(root, file)
+    return file
+  }
+
+  save(): void {
+    for (const file of this.#open.values()) file.save()
+  }
+}

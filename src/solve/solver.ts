@@ -1,0 +1,240 @@
+import PQueue from 'p-queue'
+import { canonicalJson } from '../base/canonical-json.ts'
+import { type Digest, sha256 } from '../base/digest.ts'
+import { isTbuildError, withSpan } from '../base/errors.ts'
+import type { OnEvent } from '../base/events.ts'
+import type { Vertex } from '../graph/op.ts'
+import { handlerOf } from '../ops/table.ts'
+import type { Ref, Tools } from '../ops/types.ts'
+import type { Locks } from '../store/locks.ts'
+import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
+import { type StepKey, stepKey } from './key.ts'
+
+export interface SolveOptions {
+  readonly cache: CacheIndex
+  /** Everything but what belongs to one vertex or to the running of this solver. */
+  readonly tools: Omit<Tools, 'vertex' | 'signal' | 'emit'>
+  readonly jobs: number
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+  /** Of all processes on the store that want a record, one makes it and the others wait. */
+  readonly locks: Pick<Locks, 'singleFlight'>
+}
+
+/**
+ * The walk. A vertex's key needs only the key of its root and the *content* of its sources, so a whole chain of cached steps is answered by the last
+ * one's record: what nothing needs is neither run nor fetched. On a miss all inputs are solved at once, then the op runs in a slot of the queue; a slot
+ * is never held while waiting for an input.
+ */
+export class Solver {
+  readonly #options: SolveOptions
+  readonly #queue: PQueue
+  readonly #abort = new AbortController()
+  readonly #refs = new Map<Vertex, Promise<Ref>>()
+  readonly #keys = new Map<Vertex, Promise<StepKey>>()
+  readonly #hits = new Map<Vertex, Promise<CacheRecord | undefined>>()
+  readonly #told = new Set<Vertex>()
+  readonly #running = new Set<Promise<unknown>>()
+  #executed = 0
+
+  constructor(options: SolveOptions) {
+    this.#options = options
+    this.#queue = new PQueue({ concurrency: options.jobs })
+    if (options.signal.aborted) this.#abort.abort(options.signal.reason)
+    options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true })
+  }
+
+  /** Steps that really ran. */
+  get executed(): number {
+    return this.#executed
+  }
+
+  /** The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. */
+  async solve(target: Vertex): Promise<Snapshot> {
+    try {
+      const ref = await this.#ref(target)
+      if (ref.kind !== 'snapshot') throw new Error('the target of a build is a root file system')
+      return ref.layers
+    } catch (error) {
+      this.#abort.abort(error)
+      this.#queue.clear()
+      await Promise.allSettled(this.#running)
+      throw this.#options.signal.aborted ? this.#options.signal.reason : (this.#failure ?? error)
+    }
+  }
+
+  /** The first step that failed by itself: what others reject with afterwards is only its echo. */
+  #failure: unknown
+
+  #ref(vertex: Vertex): Promise<Ref> {
+    return remember(this.#refs, vertex, () => this.#make(vertex))
+  }
+
+  async #make(vertex: Vertex): Promise<Ref> {
+    const hit = await this.#hit(vertex)
+    if (hit !== undefined) {
+      this.#cached(vertex)
+      return this.#refOf(vertex, hit)
+    }
+    const inputs = Promise.all(vertex.inputs.map((input) => this.#ref(input)))
+    const root = vertex.root === undefined ? [] : this.#layers(vertex.root)
+    const [solvedInputs, solvedRoot] = await Promise.all([inputs, root])
+    return this.#track(this.#run(vertex, solvedInputs, solvedRoot))
+  }
+
+  async #layers(vertex: Vertex): Promise<Snapshot> {
+    const ref = await this.#ref(vertex)
+    return ref.kind === 'snapshot' ? ref.layers : []
+  }
+
+  /** The record of a vertex, when its key can be known without running anything. */
+  #hit(vertex: Vertex): Promise<CacheRecord | undefined> {
+    return remember(this.#hits, vertex, async () => {
+      if (vertex.noCache || isSource(vertex)) return undefined
+      return (await this.#keyIsReady(vertex)) ? this.#find(await this.#key(vertex)) : undefined
+    })
+  }
+
+  async #keyIsReady(vertex: Vertex): Promise<boolean> {
+    if (vertex.root !== undefined && !(await this.#keyIsReady(vertex.root))) return false
+    for (const input of vertex.inputs) {
+      if (!isSource(input) && (await this.#hit(input)) === undefined) return false
+    }
+    return true
+  }
+
+  #key(vertex: Vertex): Promise<StepKey> {
+    return remember(this.#keys, vertex, async () => {
+      const root = vertex.root === undefined || isIndependent(vertex) ? undefined : await this.#chain(vertex.root)
+      const handler = handlerOf(vertex.op)
+      const inputs = await Promise.all(vertex.inputs.map((input) => this.#ref(input)))
+      try {
+        const parts = (await handler.key?.(vertex.op, inputs, this.#tools(vertex))) ?? []
+        return stepKey(vertex.op.kind, root, parts)
+      } catch (error) {
+        throw this.#failed(vertex, error)
+      }
+    })
+  }
+
+  /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
+  async #chain(vertex: Vertex): Promise<Digest> {
+    const own = (await this.#key(vertex)).digest
+    if (!isIndependent(vertex) || vertex.root === undefined) return own
+    return sha256(canonicalJson(['chain', await this.#chain(vertex.root), own]))
+  }
+
+  async #find(key: StepKey): Promise<CacheRecord | undefined> {
+    return this.#options.cache.find(key.digest)
+  }
+
+  async #run(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    if (isSource(vertex)) return this.#execute(vertex, inputs, root)
+    const key = await this.#key(vertex)
+    let executed = false
+    const record = await this.#options.locks.singleFlight(
+      `step-${key.digest}`,
+      async () => (vertex.noCache ? undefined : this.#find(key)),
+      async () => {
+        executed = true
+        const ref = await this.#execute(vertex, inputs, root)
+        return this.#save(vertex, key, ref)
+      },
+      { signal: this.#abort.signal },
+    )
+    if (!executed) this.#cached(vertex)
+    return this.#refOf(vertex, record)
+  }
+
+  async #refOf(vertex: Vertex, record: CacheRecord): Promise<Ref> {
+    const below = isIndependent(vertex) && vertex.root !== undefined ? await this.#layers(vertex.root) : []
+    return { kind: 'snapshot', layers: [...below, ...record.layers] }
+  }
+
+  async #execute(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    const ref = await this.#queue.add(() => this.#executeNow(vertex, inputs, root))
+    return ref as Ref
+  }
+
+  async #executeNow(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    this.#abort.signal.throwIfAborted()
+    const { onEvent } = this.#options
+    // An image is only named here: it tells of itself when its layers are needed.
+    const tells = vertex.op.kind !== 'image'
+    if (tells) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
+    if (tells) this.#told.add(vertex)
+    if (!isSource(vertex)) this.#executed += 1
+    try {
+      const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+      if (tells) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
+      return ref
+    } catch (error) {
+      throw this.#failed(vertex, error)
+    }
+  }
+
+  async #save(vertex: Vertex, key: StepKey, ref: Ref): Promise<CacheRecord> {
+    if (ref.kind !== 'snapshot') throw new Error('only root file systems are recorded')
+    const now = new Date().toISOString()
+    const record: CacheRecord = {
+      version: 1,
+      key: key.digest,
+      parts: key.parts,
+      step: vertex.step,
+      layers: isIndependent(vertex) ? ref.layers.slice(-1) : ref.layers,
+      created: now,
+      lastUsed: now,
+    }
+    await this.#options.cache.save(record)
+    return record
+  }
+
+  #failed(vertex: Vertex, error: unknown): unknown {
+    const placed = vertex.span === undefined ? error : withSpan(error, vertex.span)
+    const canceled = this.#abort.signal.aborted
+    if (!canceled) {
+      this.#failure ??= placed
+      this.#abort.abort(placed)
+    }
+    const message = isTbuildError(placed) ? placed.message : String((placed as Error)?.message ?? placed)
+    this.#options.onEvent({ type: 'failed', id: vertex.id, time: Date.now(), canceled, message })
+    return placed
+  }
+
+  /** A hit answers for the steps below it too. */
+  #cached(vertex: Vertex): void {
+    for (let step: Vertex | undefined = vertex; step !== undefined && !this.#told.has(step); step = step.root) {
+      this.#told.add(step)
+      this.#options.onEvent({ type: 'done', id: step.id, time: Date.now(), cached: true })
+    }
+  }
+
+  #tools(vertex: Vertex): Tools {
+    return { ...this.#options.tools, vertex: vertex.id, signal: this.#abort.signal, emit: this.#options.onEvent }
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const settled = work.finally(() => this.#running.delete(settled))
+    this.#running.add(settled)
+    return settled
+  }
+}
+
+/** Images, contexts, URLs and repositories have no record: they are what they name. */
+function isSource(vertex: Vertex): boolean {
+  return vertex.op.kind === 'image' || vertex.op.kind === 'context' || vertex.op.kind === 'http' || vertex.op.kind === 'git'
+}
+
+/** A --link layer does not depend on what it is put on: its record holds that one layer. */
+function isIndependent(vertex: Vertex): boolean {
+  return vertex.op.kind === 'copy' && vertex.op.link
+}
+
+function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
+  let value = known.get(key)
+  if (value === undefined) {
+    value = make()
+    known.set(key, value)
+  }
+  return value
+}
