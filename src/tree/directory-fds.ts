@@ -19,12 +19,21 @@ const recent = new Map<Open, true>()
  * in a layer, the kernel never follows a symlink for us. A descriptor is valid until CAPACITY others were asked for: use it at once.
  */
 export class DirectoryFds {
-  readonly #path: string
+  readonly #openRoot: () => number
   readonly #open = new Map<Key, Open>()
 
+  constructor(openRoot: () => number) {
+    this.#openRoot = openRoot
+  }
+
   /** `path`: of the host, trusted, symlinks in it are followed. */
-  constructor(path: string) {
-    this.#path = path
+  static at(path: string): DirectoryFds {
+    return new DirectoryFds(() => sys().openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0))
+  }
+
+  /** With a directory of this one as the root. */
+  below(key: Key): DirectoryFds {
+    return new DirectoryFds(() => sys().openat(this.fd(key), '.', O_PATH | O_DIRECTORY, 0))
   }
 
   fd(key: Key): number {
@@ -34,7 +43,7 @@ export class DirectoryFds {
       recent.set(known, true)
       return known.fd
     }
-    return this.#remember(key, key === '' ? sys().openat(AT_FDCWD, this.#path, O_PATH | O_DIRECTORY, 0) : this.#openBelow(key))
+    return this.#remember(key, key === '' ? this.#openRoot() : this.#openBelow(key))
   }
 
   #openBelow(key: Key): number {

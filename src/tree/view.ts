@@ -12,7 +12,7 @@ export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] a
 /** Which paths of a build context are left out: the compiled .dockerignore. */
 export interface PathFilter {
   /** `path`: relative, slashes, no leading one. */
-  matches(path: string): boolean
+  matches(path: Uint8Array): boolean
   /** There are `!` patterns, so that something below an excluded directory may be in. */
   readonly hasExclusions: boolean
 }
@@ -58,12 +58,14 @@ export class LayeredView implements TreeView {
   readonly fds: readonly DirectoryFds[]
   readonly root: LayerNode
   readonly #overlay: boolean
+  readonly #sockets: boolean
   readonly #ignore: PathFilter | undefined
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter }) {
-    this.fds = topFirst.map((path) => new DirectoryFds(path))
+  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; sockets?: boolean }) {
+    this.fds = topFirst.map(DirectoryFds.at)
     this.#overlay = options.overlay
+    this.#sockets = options.sockets ?? options.overlay
     this.#ignore = options.ignore
     this.root = new LayerNode(this, this.#rootLayers(), '', 'directory')
   }
@@ -148,9 +150,9 @@ export class LayeredView implements TreeView {
 
   #visible(found: Merging, key: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
-    if (!this.#overlay && found.type === 'socket') return undefined
+    if (!this.#sockets && found.type === 'socket') return undefined
     const node = new LayerNode(this, found.layers, key, found.type, found.stat)
-    if (this.#ignore?.matches(shown(key))) {
+    if (this.#ignore?.matches(bytes(key))) {
       if (found.type !== 'directory' || !this.#ignore.hasExclusions) return undefined
       if (!this.#hasVisibleChild(node)) return undefined
     }

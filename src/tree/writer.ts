@@ -17,7 +17,7 @@ import { isOpaque, OPAQUE_XATTRS, openFile, readXattrs } from './view.ts'
  *   writer.directory('etc/app', { mode: 0o755 }) … writer.file('etc/app/x') → fd …  writer.finish()
  */
 export function layerWriter(upper: string, lower: TreeView): LayerWriter {
-  return new LayerWriter(upper, lower)
+  return new LayerWriter(DirectoryFds.at(upper), lower, lower.root)
 }
 
 /** A directory of the merged tree. */
@@ -47,24 +47,30 @@ class WriterNode extends KeyedNode {
 }
 
 export class LayerWriter implements TreeView {
-  readonly #path: string
   readonly #fds: DirectoryFds
   readonly #lower: TreeView
   readonly #directories = new Map<Key, Directory>()
   /** Times of directories that are set when all is written. */
   readonly #times = new Map<Key, Time>()
 
-  constructor(upper: string, lower: TreeView) {
-    this.#path = upper
-    this.#fds = new DirectoryFds(upper)
+  constructor(fds: DirectoryFds, lower: TreeView, lowerRoot: TreeNode | undefined) {
+    this.#fds = fds
     this.#lower = lower
-    const rootIsOpaque = isOpaque(this.#fds, '')
-    this.#directories.set('', { upper: true, lower: rootIsOpaque ? undefined : lower.root })
+    this.#directories.set('', { upper: true, lower: isOpaque(this.#fds, '') ? undefined : lowerRoot })
   }
 
   /** The same upper directory over nothing: what --link writes does not depend on what is below. */
   detached(empty: TreeView): LayerWriter {
-    return new LayerWriter(this.#path, empty)
+    return new LayerWriter(this.#fds.below(''), empty, undefined)
+  }
+
+  /** A writer whose root is a directory of this one, as after chroot(2). This one must not be used before the other has finished. */
+  below(key: Key): LayerWriter {
+    this.#upperDirectory(key)
+    const { lower } = this.#directory(key)
+    for (const known of this.#directories.keys()) if (known !== key && isBelow(known, key)) this.#directories.delete(known)
+    this.#fds.forget(key)
+    return new LayerWriter(this.#fds.below(key), this.#lower, lower)
   }
 
   // ---- the merged tree ----
@@ -75,6 +81,13 @@ export class LayerWriter implements TreeView {
 
   resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
     return resolveIn(this, path, options.follow === true).node
+  }
+
+  /** What the merged tree has at a real path; its parent must be a directory. */
+  at(key: Key): TreeNode | undefined {
+    if (key === '') return this.root
+    const parent = parentKey(key)
+    return this.child(new WriterNode(this, parent, 'directory', this.#directory(parent)), nameOf(key))
   }
 
   child(directory: TreeNode, name: Name): TreeNode | undefined {
@@ -150,9 +163,7 @@ export class LayerWriter implements TreeView {
   #directory(key: Key): Directory {
     const known = this.#directories.get(key)
     if (known !== undefined) return known
-    const parent = parentKey(key)
-    const node = this.child(new WriterNode(this, parent, 'directory', this.#directory(parent)), nameOf(key))
-    if (node?.type !== 'directory') throw new TbuildError('ENOTDIR', `not a directory: /${shown(key)}`)
+    if (this.at(key)?.type !== 'directory') throw new TbuildError('ENOTDIR', `not a directory: /${shown(key)}`)
     return this.#directories.get(key) as Directory
   }
 
@@ -226,8 +237,13 @@ export class LayerWriter implements TreeView {
   async link(key: Key, existing: TreeNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
     const source = this.#own(existing)
     if (!source.upper) await this.#copyUpFile(source, copyContent)
-    const from = this.#fds.fd(parentKey(source.key))
-    this.#create(key, (fd, name) => sys().linkat(from, bytes(nameOf(source.key)), fd, name, 0))
+    this.linkUpper(key, source.key)
+  }
+
+  /** A second name for a file that this writer made. */
+  linkUpper(key: Key, existing: Key): void {
+    const from = this.#upperDirectory(parentKey(existing))
+    this.#create(key, (fd, name) => sys().linkat(from, bytes(nameOf(existing)), fd, name, 0))
   }
 
   async #copyUpFile(node: WriterNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
@@ -356,11 +372,16 @@ export class LayerWriter implements TreeView {
     for (const known of this.#times.keys()) if (known === key || isBelow(known, key)) this.#times.delete(known)
   }
 
-  /** Sets the directory times that were put off, deepest first, and closes what is open. The writer may be used again after it. */
-  finish(): void {
+  /** Sets the directory times that were put off, deepest first. */
+  flushTimes(): void {
     const keys = [...this.#times.keys()].sort().reverse()
     for (const key of keys) this.setTimes(key, this.#times.get(key) as Time)
     this.#times.clear()
+  }
+
+  /** Ends the writing: sets times, closes what is open. The writer may be used again after it. */
+  finish(): void {
+    this.flushTimes()
     this.#fds.close()
   }
 }

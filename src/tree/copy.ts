@@ -1,0 +1,235 @@
+import { writeSync } from 'node:fs'
+import { TbuildError } from '../base/errors.ts'
+import { sys } from '../base/sys.ts'
+import { S_IFMT } from '../base/sys-constants.ts'
+import { unpackArchiveFile } from './archive-source.ts'
+import { type ModeChange, parseChmod } from './chmod.ts'
+import { copyContent } from './content.ts'
+import { makeDirectories, type NewDirectories } from './directories.ts'
+import { type Metadata, timeOf } from './metadata.ts'
+import { keyOf } from './node.ts'
+import { Pace } from './pace.ts'
+import { bytes, joinKey, type Key, latin1, parentKey, shown } from './path.ts'
+import { resolveIn } from './resolve.ts'
+import { type Selected, selectSources, type Visit } from './selection.ts'
+import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
+import { emptyView } from './view.ts'
+import type { LayerWriter } from './writer.ts'
+
+type PathSource = Extract<CopySource, { kind: 'path' }>
+
+/**
+ * COPY and ADD: rules F1–F29, which are those of BuildKit's copier (fsutil/copy): each source is copied on its own, one after the other, and decides
+ * again whether the destination is a directory.
+ */
+export async function copyInto(writer: LayerWriter, spec: CopySpec, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  const target = spec.link ? writer.detached(emptyView()) : writer
+  const chmod = spec.chmod === undefined ? undefined : parseChmod(spec.chmod)
+  const job: Job = { writer: target, spec, chmod, made: parentsOf(spec, chmod), pace: new Pace(options.signal), signal: options.signal }
+  for (const source of spec.sources) {
+    if (source.kind === 'content') copyText(job, source)
+    else await copyPath(job, source)
+  }
+  target.finish()
+}
+
+interface Job {
+  readonly writer: LayerWriter
+  readonly spec: CopySpec
+  readonly chmod: ModeChange | undefined
+  /** F1, F15: created parents are 0755, or as an octal --chmod says, and of --chown's owner. */
+  readonly made: NewDirectories
+  readonly pace: Pace
+  readonly signal: AbortSignal | undefined
+}
+
+function parentsOf({ owner, createdTime }: CopySpec, chmod: ModeChange | undefined): NewDirectories {
+  return { ...owner, mode: chmod?.fixed ?? 0o755, ...(createdTime === undefined ? {} : { createdTime }) }
+}
+
+/** F1: a trailing `/` or `/.` says directory: it is made. Where the destination is, resolved, whether or not it exists. */
+function prepareDestination({ writer, spec, made }: Job): { key: Key; node: TreeNode | undefined } {
+  const { destination } = spec
+  if (/(^|\/)\.?$/.test(destination)) makeDirectories(writer, destination, made)
+  else makeDirectories(writer, destination.slice(0, destination.lastIndexOf('/') + 1), made)
+  const { node, parent, missing, obstacle } = resolveIn(writer, destination, true)
+  if (obstacle !== undefined) throw new TbuildError('NOT_A_DIRECTORY', `not a directory: /${shown(keyOf(obstacle))}`)
+  return { key: node === undefined ? missing.reduce(joinKey, keyOf(parent)) : keyOf(node), node }
+}
+
+function copyText(job: Job, source: Extract<CopySource, { kind: 'content' }>): void {
+  const { writer, spec, chmod } = job
+  const key = prepareFile(job, latin1(source.name))
+  ensureReplaceable(writer, key)
+  const fd = writer.file(key)
+  try {
+    for (let at = 0; at < source.data.length; ) at += writeSync(fd, source.data, at)
+  } finally {
+    sys().close(fd)
+  }
+  const time = source.mtime === undefined ? {} : { time: { seconds: source.mtime, nanoseconds: 0 } }
+  writer.setMetadata(key, 'file', { uid: 0, gid: 0, ...spec.owner, mode: chmod?.apply(source.mode) ?? source.mode, ...time })
+}
+
+/** Where a file of that name goes, its parent made. */
+function prepareFile(job: Job, name: Key): Key {
+  const destination = prepareDestination(job)
+  if (destination.node?.type === 'directory') return joinKey(destination.key, name)
+  makeDirectories(job.writer, bytes(parentKey(destination.key)), job.made)
+  return destination.key
+}
+
+async function copyPath(job: Job, source: PathSource): Promise<void> {
+  const { parents, exclude } = job.spec
+  for (const selected of selectSources(source.view, { path: source.path, parents, exclude })) {
+    if (await unpacked(job, source, selected)) continue
+    const copier = new Copier(job, source)
+    if (selected.node.type === 'directory') await copier.directory(selected)
+    else await copier.single(selected.node, prepareFile(job, selected.name))
+    // What the next source puts into a directory changes its time again, as it does with BuildKit.
+    job.writer.flushTimes()
+  }
+}
+
+/** F26–F29. */
+async function unpacked(job: Job, { view, unpack }: PathSource, { node }: Selected): Promise<boolean> {
+  if (unpack === false || node.type !== 'file') return false
+  const { owner, destination } = job.spec
+  return unpackArchiveFile(view, node, {
+    writer: job.writer,
+    signal: job.signal,
+    ...(owner === undefined ? {} : { owner }),
+    // Only once it is known to be an archive: otherwise the destination may be a file's name.
+    directory: () => {
+      const { mode: _mode, ...made } = job.made
+      return makeDirectories(job.writer, destination, made)
+    },
+  })
+}
+
+/** F11. */
+function ensureReplaceable(writer: LayerWriter, key: Key): void {
+  const existing = writer.at(key)
+  if (existing?.type !== 'directory') return
+  throw new TbuildError('COPY_OVER_DIRECTORY', `cannot replace to directory /${shown(key)} with file`, {
+    hint: 'a directory of that name exists at the destination; remove it first or copy to another name',
+  })
+}
+
+/** One source: hard links among its files are kept (F24). */
+class Copier {
+  readonly #job: Job
+  readonly #view: TreeView
+  readonly #resetOwner: boolean
+  readonly #links = new Map<string, Key>()
+
+  constructor(job: Job, source: PathSource) {
+    this.#job = job
+    this.#view = source.view
+    this.#resetOwner = source.resetOwner
+  }
+
+  /** F4: the contents of a directory. F12, F13: its own mode and owner do not count at the top, only its time does. */
+  async directory({ node, filter }: Selected): Promise<void> {
+    const { writer, made } = this.#job
+    const destination = prepareDestination(this.#job)
+    if (destination.node !== undefined && destination.node.type !== 'directory') throw notADirectory(destination.key)
+    const target = makeDirectories(writer, bytes(destination.key), made)
+    await this.#contents({ node, key: '', included: true, state: { include: undefined, exclude: undefined } }, target, filter)
+    writer.laterTimes(target, timeOf(node.stat))
+  }
+
+  /** Depth first with a stack of its own: depth is the source's choice. */
+  async #contents(top: Visit, target: Key, filter: Selected['filter']): Promise<void> {
+    const { pace } = this.#job
+    const stack = [{ visit: top, entries: filter.children(this.#view, top.node, ''), made: true }]
+    for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
+      const { value: visit, done } = current.entries.next()
+      if (done === true) {
+        stack.pop()
+        continue
+      }
+      if (pace.due()) await pace.rest()
+      if (visit.included) {
+        // Directories on the way to something wanted are made when it is found (F22).
+        for (const level of stack) {
+          if (!level.made) this.#makeDirectory(level.visit.node, joinKey(target, level.visit.key), false)
+          level.made = true
+        }
+      }
+      const key = joinKey(target, visit.key)
+      if (visit.node.type !== 'directory') await this.single(visit.node, key)
+      else {
+        if (visit.included) this.#makeDirectory(visit.node, key, true)
+        stack.push({ visit, entries: filter.children(this.#view, visit.node, visit.key, visit.state), made: visit.included })
+      }
+    }
+  }
+
+  /** F12: a directory that is there gets the source's metadata; those on the way to a wanted path only when they are new. */
+  #makeDirectory(node: TreeNode, key: Key, overwrite: boolean): void {
+    const { writer } = this.#job
+    const existing = writer.at(key)
+    if (existing !== undefined && existing.type !== 'directory') throw notADirectory(key)
+    if (existing === undefined) writer.directory(key, 0o700)
+    const { time, ...metadata } = this.#metadata(node)
+    if (existing !== undefined && !overwrite) return
+    writer.setMetadata(key, 'directory', metadata)
+    if (time !== undefined) writer.laterTimes(key, time)
+  }
+
+  async single(node: TreeNode, key: Key): Promise<void> {
+    const { writer } = this.#job
+    ensureReplaceable(writer, key)
+    if (node.type === 'file') {
+      if (this.#linked(node, key) === false) await this.#file(node, key)
+      return
+    }
+    if (node.type === 'symlink') writer.symlink(key, this.#view.readlink(node))
+    else writer.node(key, node.stat.mode & (S_IFMT | 0o700), node.stat.rdevMajor, node.stat.rdevMinor)
+    writer.setMetadata(key, node.type, this.#metadata(node))
+  }
+
+  async #file(node: TreeNode, key: Key): Promise<void> {
+    const { writer, pace } = this.#job
+    const from = this.#view.open(node)
+    try {
+      const to = writer.file(key)
+      try {
+        await copyContent(from, to, pace)
+      } finally {
+        sys().close(to)
+      }
+    } finally {
+      sys().close(from)
+    }
+    writer.setMetadata(key, 'file', this.#metadata(node))
+  }
+
+  #linked(node: TreeNode, key: Key): boolean {
+    if (node.stat.nlink < 2) return false
+    const inode = this.#view.inode(node)
+    const first = this.#links.get(inode)
+    if (first === undefined) {
+      this.#links.set(inode, key)
+      return false
+    }
+    this.#job.writer.linkUpper(key, first)
+    return true
+  }
+
+  /** F14: a context's files are root's. F15: --chown and --chmod apply to everything. */
+  #metadata(node: TreeNode): Metadata {
+    const { spec, chmod } = this.#job
+    const { stat } = node
+    const owner = this.#resetOwner ? { uid: 0, gid: 0 } : { uid: stat.uid, gid: stat.gid }
+    const mode = chmod === undefined ? stat.mode & 0o7777 : chmod.apply(stat.mode)
+    return { ...owner, ...spec.owner, mode, time: timeOf(stat), xattrs: this.#view.xattrs(node) }
+  }
+}
+
+function notADirectory(key: Key): TbuildError {
+  return new TbuildError('COPY_OVER_FILE', `cannot copy to non-directory: /${shown(key)}`, {
+    hint: 'a file or symlink of that name exists at the destination; remove it first or copy to another directory',
+  })
+}

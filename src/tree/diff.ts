@@ -1,0 +1,188 @@
+import { readSync } from 'node:fs'
+import { sys } from '../base/sys.ts'
+import type { TarEntry } from '../tar/types.ts'
+import { keyOf } from './node.ts'
+import { Pace } from './pace.ts'
+import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
+import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
+import type { TreeNode, TreeView } from './types.ts'
+
+/** One member of a layer's tar. `open` gives an fd with the content of a non-empty file; the caller closes it. */
+export interface LayerChange {
+  readonly entry: TarEntry
+  readonly open?: () => number
+}
+
+const WHITEOUT = '.wh.'
+const CAPABILITY = 'security.capability'
+
+/**
+ * What a layer's tar holds, in the order of BuildKit's overlay differ: depth first, names of a directory sorted by bytes (L1–L6). `upper` is in
+ * overlayfs's format, `lower` what it was written over.
+ */
+export async function* layerChanges(
+  upper: string,
+  lower: TreeView,
+  options: { signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<LayerChange, void, undefined> {
+  const pace = new Pace(options.signal)
+  const layer = rawLayer(upper)
+  const writer = new ChangeWriter(layer)
+  try {
+    for (const { key, node, kind } of walkChanges(layer, lower)) {
+      if (pace.due()) await pace.rest()
+      if (kind === 'delete') yield* writer.whiteout(key)
+      else if (kind === 'change' && node !== undefined) yield* writer.change(node)
+    }
+  } finally {
+    layer.close()
+  }
+}
+
+interface Found {
+  readonly key: Key
+  readonly node?: TreeNode
+  readonly kind: 'change' | 'delete' | 'same'
+}
+
+interface Level {
+  readonly entries: IterableIterator<Found & { readonly below?: TreeNode | undefined; readonly opaque?: boolean }>
+}
+
+/** A stack and no recursion: depth is the image's choice. */
+function* walkChanges(layer: RawLayer, lower: TreeView): Generator<Found> {
+  const stack: Level[] = [{ entries: level(layer, lower, layer.root, lower.root, isOpaqueIn(layer, layer.root)) }]
+  for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
+    const { value: found, done } = current.entries.next()
+    if (done === true) {
+      stack.pop()
+      continue
+    }
+    yield found
+    if (found.node?.type === 'directory' && found.kind !== 'delete') {
+      const opaque = found.opaque === true || isOpaqueIn(layer, found.node)
+      stack.push({ entries: level(layer, lower, found.node, found.below, opaque) })
+    }
+  }
+}
+
+/** The changes among the names of one directory. In an opaque one, what lies below and is not here was removed (L3). */
+function* level(
+  layer: RawLayer,
+  lower: TreeView,
+  directory: TreeNode,
+  below: TreeNode | undefined,
+  opaque: boolean,
+): Generator<Found & { below?: TreeNode | undefined; opaque?: boolean }> {
+  const parent = keyOf(directory)
+  const old = below?.type === 'directory' ? below : undefined
+  const here = new Map(layer.children(directory).map((node) => [nameOf(keyOf(node)), node]))
+  const names = new Set(here.keys())
+  if (opaque && old !== undefined) for (const node of lower.children(old)) names.add(nameOf(keyOf(node)))
+  for (const name of [...names].sort()) {
+    const node = here.get(name)
+    const key = joinKey(parent, name)
+    const before = old === undefined ? undefined : lower.child(old, name)
+    if (node === undefined || layer.isWhiteout(node)) {
+      // Of something that never was, there is nothing to remove.
+      if (before !== undefined) yield { key, kind: 'delete' }
+      continue
+    }
+    const same = before !== undefined && isSame(layer, node, lower, before)
+    yield { key, node, kind: same ? 'same' : 'change', below: before?.type === 'directory' ? before : undefined, opaque }
+  }
+}
+
+/**
+ * continuity's comparison, which BuildKit uses: mode, owner, device and capability; of a directory nothing more; of others the time, and when both
+ * times have no fraction (unpacked from a tar), the content.
+ */
+function isSame(layer: TreeView, node: TreeNode, lower: TreeView, before: TreeNode): boolean {
+  const a = node.stat
+  const b = before.stat
+  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid || a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return false
+  if (!sameBytes(layer.xattrs(node).get(CAPABILITY), lower.xattrs(before).get(CAPABILITY))) return false
+  if (node.type === 'directory') return true
+  if (a.size !== b.size || a.mtimeSeconds !== b.mtimeSeconds || a.mtimeNanoseconds !== b.mtimeNanoseconds) return false
+  if (a.mtimeNanoseconds !== 0) return true
+  if (node.type === 'symlink') return layer.readlink(node).equals(lower.readlink(before))
+  return node.type !== 'file' || a.size === 0 || sameContent(layer.open(node), lower.open(before))
+}
+
+function sameBytes(a: Buffer | undefined, b: Buffer | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : a.equals(b)
+}
+
+function sameContent(a: number, b: number): boolean {
+  const [left, right] = [Buffer.allocUnsafe(65536), Buffer.allocUnsafe(65536)]
+  try {
+    for (;;) {
+      const count = readSync(a, left)
+      if (count !== readSync(b, right) || !left.subarray(0, count).equals(right.subarray(0, count))) return false
+      if (count === 0) return true
+    }
+  } finally {
+    sys().close(a)
+    sys().close(b)
+  }
+}
+
+/** Makes tar members of changes, each preceded by the parents that the tar does not have yet (L1). */
+class ChangeWriter {
+  readonly #layer: RawLayer
+  readonly #written = new Set<Key>([''])
+  readonly #links = new Map<string, Key>()
+
+  constructor(layer: RawLayer) {
+    this.#layer = layer
+  }
+
+  *whiteout(key: Key): Generator<LayerChange> {
+    yield* this.#parents(key)
+    const name = joinKey(parentKey(key), `${WHITEOUT}${nameOf(key)}`)
+    yield { entry: { name: bytes(name), type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0 } }
+  }
+
+  *change(node: TreeNode): Generator<LayerChange> {
+    // L1: an archive has no sockets.
+    if (node.type === 'socket' || this.#written.has(keyOf(node))) return
+    yield* this.#parents(keyOf(node))
+    yield this.#member(node)
+  }
+
+  *#parents(key: Key): Generator<LayerChange> {
+    const missing: TreeNode[] = []
+    for (let parent = parentKey(key); !this.#written.has(parent); parent = parentKey(parent)) {
+      const node = this.#layer.resolve(bytes(parent))
+      if (node !== undefined) missing.push(node)
+      this.#written.add(parent)
+    }
+    for (const node of missing.reverse()) yield this.#member(node)
+  }
+
+  #member(node: TreeNode): LayerChange {
+    const key = keyOf(node)
+    const { stat, type } = node
+    if (type === 'directory') this.#written.add(key)
+    const common = { name: bytes(key), mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeSeconds, size: 0 }
+    const capability = type === 'symlink' ? undefined : this.#layer.xattrs(node).get(CAPABILITY)
+    const xattrs = capability === undefined ? {} : { xattrs: new Map([[CAPABILITY, capability]]) }
+    const first = type !== 'directory' && stat.nlink > 1 ? this.#firstName(node) : undefined
+    if (first !== undefined) return { entry: { ...common, ...xattrs, type: 'link', linkname: bytes(first) } }
+    if (type === 'symlink') return { entry: { ...common, type, linkname: this.#layer.readlink(node) } }
+    if (type === 'file') {
+      const entry: TarEntry = { ...common, ...xattrs, type, size: stat.size }
+      return stat.size === 0 ? { entry } : { entry, open: () => this.#layer.open(node) }
+    }
+    const device = type === 'character' || type === 'block' ? { major: stat.rdevMajor, minor: stat.rdevMinor } : {}
+    return { entry: { ...common, ...xattrs, ...device, type: type as 'directory' | 'character' | 'block' | 'fifo' } }
+  }
+
+  /** L6: the first name has the content, the others are links to it. Undefined for the first. */
+  #firstName(node: TreeNode): Key | undefined {
+    const inode = this.#layer.inode(node)
+    const first = this.#links.get(inode)
+    if (first === undefined) this.#links.set(inode, keyOf(node))
+    return first
+  }
+}

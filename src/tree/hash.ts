@@ -1,0 +1,165 @@
+import { createHash, type Hash } from 'node:crypto'
+import { readSync } from 'node:fs'
+import { type Digest, finishSha256 } from '../base/digest.ts'
+import { sys } from '../base/sys.ts'
+import { statKey } from '../store/stat-cache.ts'
+import { Pace } from './pace.ts'
+import { joinKey, type Key } from './path.ts'
+import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
+import type { TreeNode, TreeView } from './types.ts'
+
+export type { Selector } from './selection.ts'
+
+/** Digests of earlier builds by `statKey` (src/store/stat-cache.ts): an unchanged file is not read again. */
+export interface StatCache {
+  get(key: string): string | undefined
+  set(key: string, digest: string): void
+}
+
+export interface HashOptions {
+  readonly statCache?: StatCache
+  /** Owners do not count, for the copy makes them 0:0 (F14). */
+  readonly resetOwner?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One file of what was hashed, for explaining a miss. */
+export interface HashedFile {
+  /** Below the source's name, as latin1 bytes. */
+  readonly path: Key
+  readonly type: TreeNode['type']
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  /** Hex sha256 of content and extended attributes; '' when there are none (a directory, a symlink). */
+  readonly content: string
+}
+
+const READ = 256 * 1024
+
+/** The content digest of what a COPY, ADD or bind mount reads (K7–K11): names, modes, owners, sizes, link targets, attributes and bytes; no times. */
+export async function hashSources(view: TreeView, selector: Selector, options: HashOptions = {}): Promise<Digest> {
+  return (await hashSourcesInDetail(view, selector, options)).digest
+}
+
+/** The digest and the files it was made of. */
+export async function hashSourcesInDetail(
+  view: TreeView,
+  selector: Selector,
+  options: HashOptions = {},
+): Promise<{ digest: Digest; files: readonly HashedFile[] }> {
+  const hasher = new SourceHasher(view, options)
+  for (const selected of selectSources(view, selector)) await hasher.add(selected)
+  return hasher.finish()
+}
+
+class SourceHasher {
+  readonly #view: TreeView
+  readonly #options: HashOptions
+  readonly #pace: Pace
+  readonly #all: Hash = createHash('sha256')
+  readonly #files: HashedFile[] = []
+  readonly #buffer = Buffer.allocUnsafe(READ)
+  /** Contents of inodes with several names (K10). */
+  readonly #inodes = new Map<string, string>()
+  readonly #now = Date.now()
+
+  constructor(view: TreeView, options: HashOptions) {
+    this.#view = view
+    this.#options = options
+    this.#pace = new Pace(options.signal)
+  }
+
+  finish(): { digest: Digest; files: readonly HashedFile[] } {
+    return { digest: finishSha256(this.#all), files: this.#files }
+  }
+
+  /** K7: of the path to a source only its last name counts, and that of a directory only with wildcards, where it is `name`. */
+  async add({ node, name, filter }: Selected): Promise<void> {
+    await this.#record(node, node.type === 'directory' && !filter.includes ? '' : name)
+    if (node.type === 'directory') await this.#directory(node, filter)
+  }
+
+  /** Directories that lead to wanted paths only count when they do, as they are made only then (F22). */
+  async #directory(top: TreeNode, filter: Filter): Promise<void> {
+    const stack: { visit: Visit | undefined; entries: Generator<Visit>; recorded: boolean }[] = [
+      { visit: undefined, entries: filter.children(this.#view, top, ''), recorded: true },
+    ]
+    for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
+      const { value: visit, done } = current.entries.next()
+      if (done === true) {
+        stack.pop()
+        continue
+      }
+      if (this.#pace.due()) await this.#pace.rest()
+      if (visit.included) {
+        for (const level of stack) {
+          if (!level.recorded && level.visit !== undefined) await this.#record(level.visit.node, joinKey('', level.visit.key))
+          level.recorded = true
+        }
+        await this.#record(visit.node, visit.key)
+      }
+      if (visit.node.type === 'directory') {
+        const entries = filter.children(this.#view, visit.node, visit.key, visit.state)
+        stack.push({ visit, entries, recorded: visit.included })
+      }
+    }
+  }
+
+  /** Fields are ended by NUL, which no name or target contains, and there is the same number of them in every record (K21). */
+  async #record(node: TreeNode, path: Key): Promise<void> {
+    const { stat, type } = node
+    const [uid, gid] = this.#options.resetOwner === true ? [0, 0] : [stat.uid, stat.gid]
+    const mode = type === 'symlink' ? 0o777 : stat.mode & 0o7777
+    const target = type === 'symlink' ? this.#view.readlink(node).toString('latin1') : ''
+    const size = type === 'file' ? stat.size : 0
+    const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
+    const pending = type === 'file' ? this.#content(node) : this.#attributes(node)
+    const content = typeof pending === 'string' ? pending : await pending
+    this.#all.update(`${[path, type, mode, uid, gid, size, target, device, content].join('\0')}\0`, 'latin1')
+    this.#files.push({ path, type, mode, uid, gid, content })
+  }
+
+  /** Remembered, or read: a promise only in that case, since twenty thousand of them cost more than the look-ups. */
+  #content(node: TreeNode): string | Promise<string> {
+    const { statCache } = this.#options
+    const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
+    const known = key === undefined ? undefined : statCache?.get(key)
+    if (known !== undefined) return known
+    const inode = node.stat.nlink > 1 ? this.#view.inode(node) : undefined
+    const linked = inode === undefined ? undefined : this.#inodes.get(inode)
+    if (linked !== undefined) return linked
+    return this.#read(node).then((digest) => {
+      if (key !== undefined) statCache?.set(key, digest)
+      if (inode !== undefined) this.#inodes.set(inode, digest)
+      return digest
+    })
+  }
+
+  async #read(node: TreeNode): Promise<string> {
+    const hash = createHash('sha256')
+    const fd = this.#view.open(node)
+    try {
+      for (let count = readSync(fd, this.#buffer); count > 0; count = readSync(fd, this.#buffer)) {
+        hash.update(count === READ ? this.#buffer : this.#buffer.subarray(0, count))
+        if (count < READ && count >= node.stat.size) break
+        if (this.#pace.due()) await this.#pace.rest()
+      }
+    } finally {
+      sys().close(fd)
+    }
+    const attributes = this.#attributes(node)
+    if (attributes !== '') hash.update(`\0${attributes}`)
+    return hash.digest('hex')
+  }
+
+  /** K8: security.capability and what is not security.* or system.*, sorted. */
+  #attributes(node: TreeNode): string {
+    const kept = [...this.#view.xattrs(node)].filter(([name]) => name === 'security.capability' || !/^(security|system)\./.test(name))
+    if (kept.length === 0) return ''
+    const hash = createHash('sha256')
+    kept.sort(([a], [b]) => (a < b ? -1 : 1))
+    for (const [name, value] of kept) hash.update(`${name}\0${value.toString('hex')}\0`, 'latin1')
+    return hash.digest('hex')
+  }
+}

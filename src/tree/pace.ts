@@ -1,0 +1,27 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
+/** Milliseconds of work between two turns of the event loop: logs and signals keep flowing. */
+const SLICE = 10
+
+/** For loops of synchronous system calls: `if (pace.due()) await pace.rest()`. */
+export class Pace {
+  readonly #signal: AbortSignal | undefined
+  #since = performance.now()
+  #calls = 0
+
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal
+    signal?.throwIfAborted()
+  }
+
+  due(): boolean {
+    // The clock is asked every 16th time only.
+    return (++this.#calls & 15) === 0 && performance.now() - this.#since > SLICE
+  }
+
+  async rest(): Promise<void> {
+    await nextTurn()
+    this.#signal?.throwIfAborted()
+    this.#since = performance.now()
+  }
+}

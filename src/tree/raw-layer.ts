@@ -1,0 +1,27 @@
+import { isWhiteout, keyOf } from './node.ts'
+import type { TreeNode } from './types.ts'
+import { isOpaque, LayeredView } from './view.ts'
+
+/** One layer directory as it is on disk, whiteouts and opaque marks visible. */
+export interface RawLayer extends LayeredView {
+  isWhiteout(node: TreeNode): boolean
+}
+
+class RawLayerView extends LayeredView implements RawLayer {
+  constructor(path: string) {
+    super([path], { overlay: false, sockets: true })
+  }
+
+  isWhiteout(node: TreeNode): boolean {
+    return node.type === 'character' && isWhiteout(node.stat)
+  }
+}
+
+export function rawLayer(path: string): RawLayer {
+  return new RawLayerView(path)
+}
+
+export function isOpaqueIn(layer: LayeredView, directory: TreeNode): boolean {
+  const [fds] = layer.fds
+  return fds !== undefined && isOpaque(fds, keyOf(directory))
+}

@@ -1,0 +1,148 @@
+import { TbuildError } from '../base/errors.ts'
+import { GoPattern, hasWildcard, splitWildcard } from '../base/go-match.ts'
+import { cleanPath } from '../base/go-path.ts'
+import { type MatchState, PatternMatcher } from '../base/pattern-matcher.ts'
+import { keyOf } from './node.ts'
+import { bytes, joinKey, type Key, latin1, nameOf } from './path.ts'
+import type { TreeNode, TreeView } from './types.ts'
+
+/** Which files of a view an instruction reads. */
+export interface Selector {
+  /** Below the root; may hold wildcards of Go's filepath.Match, and with `parents` those of an ignore file and a `/./`. */
+  readonly path: string
+  readonly parents: boolean
+  /** Patterns relative to the source, as in an ignore file. */
+  readonly exclude: readonly string[]
+  /** False: the path is taken as it is (a bind mount). */
+  readonly wildcards?: boolean
+}
+
+/** One source: what the path or one match of its wildcards stands for. */
+export interface Selected {
+  /** Symlinks followed (F9). */
+  readonly node: TreeNode
+  /** As it was written or matched: what a file is called at the destination. */
+  readonly name: Key
+  readonly filter: Filter
+}
+
+/** A path in a copied directory and the way that led to it. */
+export interface Visit {
+  readonly node: TreeNode
+  /** Relative to the source. */
+  readonly key: Key
+  /** False for a directory that is walked only because something in it may be wanted. */
+  readonly included: boolean
+  readonly state: FilterState
+}
+
+export interface FilterState {
+  readonly include: MatchState | undefined
+  readonly exclude: MatchState | undefined
+}
+
+const START: FilterState = { include: undefined, exclude: undefined }
+
+/** F22 and F23: what of a source directory is copied. */
+export class Filter {
+  readonly #include: PatternMatcher | undefined
+  readonly #exclude: PatternMatcher | undefined
+
+  constructor(include: readonly string[], exclude: readonly string[]) {
+    this.#include = include.length === 0 ? undefined : PatternMatcher.compile(include)
+    this.#exclude = exclude.length === 0 ? undefined : PatternMatcher.compile(exclude)
+  }
+
+  get includes(): boolean {
+    return this.#include !== undefined
+  }
+
+  /** What is wanted in a directory, sorted by bytes. */
+  *children(view: TreeView, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
+    for (const node of view.children(directory)) {
+      const path = joinKey(key, nameOf(keyOf(node)))
+      if (this.#include === undefined && this.#exclude === undefined) {
+        yield { node, key: path, included: true, state }
+        continue
+      }
+      const raw = bytes(path)
+      const include = this.#include?.step(raw, state.include)
+      const exclude = this.#exclude?.step(raw, state.exclude)
+      const excluded = exclude?.matched === true
+      const included = include?.matched !== false && !excluded
+      const enter = !excluded || (this.#exclude as PatternMatcher).mayReinclude(raw)
+      if (included || (node.type === 'directory' && enter)) yield { node, key: path, included, state: { include, exclude } }
+    }
+  }
+}
+
+/** F8: a source without wildcards must exist. `ref` of BuildKit's message is an address that means nothing outside of it. */
+function notFound(path: string): TbuildError {
+  return new TbuildError('COPY_SOURCE_NOT_FOUND', `failed to calculate checksum: ${JSON.stringify(cleanPath(`/${path}`))}: not found`, {
+    hint: 'check the path, that it lies in the build context or stage it is copied from, and that .dockerignore does not exclude it',
+  })
+}
+
+/** The sources, in the order in which they are copied. */
+export function selectSources(view: TreeView, selector: Selector): Selected[] {
+  if (selector.parents) return selectParents(view, selector)
+  const filter = new Filter([], selector.exclude)
+  return match(view, selector.path, selector.wildcards !== false).map((found) => ({ ...found, filter }))
+}
+
+/** F22: the part after `/./` is a pattern of wanted paths below the part before it. */
+function selectParents(view: TreeView, { path, exclude }: Selector): Selected[] {
+  const pivot = path.indexOf('/./')
+  const base = pivot < 0 ? '/' : path.slice(0, pivot)
+  const pattern = cleanPath(`/${pivot < 0 ? path : path.slice(pivot + 3)}`).slice(1)
+  const filter = new Filter(pattern === '' ? [] : [pattern], exclude)
+  const sources = match(view, base, true).map((found) => ({ ...found, filter }))
+  if (pattern !== '' && !hasWildcard(pattern)) {
+    const exists = sources.some(({ node }) => view.resolve(joinPath(node, pattern)) !== undefined)
+    if (!exists && !hasWildcard(base)) throw notFound(path)
+  }
+  return sources
+}
+
+function joinPath(node: TreeNode, below: string): Buffer {
+  return bytes(joinKey(keyOf(node), latin1(below)))
+}
+
+function match(view: TreeView, path: string, wildcards: boolean): { node: TreeNode; name: Key }[] {
+  const { base, pattern, components } = wildcards
+    ? splitWildcard(`/${path}`)
+    : { base: cleanPath(`/${path}`), pattern: '', components: undefined }
+  const start = view.resolve(base, { follow: true })
+  if (pattern === '') {
+    if (start === undefined) throw notFound(path)
+    return [{ node: start, name: nameOf(latin1(base)) }]
+  }
+  if (start?.type !== 'directory') return []
+  const found = components === undefined ? walkWhole(view, start, GoPattern.compile(pattern)) : walkLevels(view, start, components)
+  const followed = found.map((node) => ({ node: view.resolve(node.path, { follow: true }), name: nameOf(keyOf(node)) }))
+  const dangling = followed.findIndex(({ node }) => node === undefined)
+  if (dangling >= 0) throw notFound(bytes(keyOf(found[dangling] as TreeNode)).toString())
+  return followed as { node: TreeNode; name: Key }[]
+}
+
+/** Level by level: only where a match can be. */
+function walkLevels(view: TreeView, start: TreeNode, components: readonly string[]): TreeNode[] {
+  let level = [start]
+  for (const component of components) {
+    const pattern = GoPattern.compile(component)
+    level = level.flatMap((node) => (node.type === 'directory' ? view.children(node).filter((child) => pattern.matches(child.name)) : []))
+  }
+  return level
+}
+
+/** A class such as [^a] may match a slash: all paths are tried, those in a directory that matched are not. */
+function walkWhole(view: TreeView, start: TreeNode, pattern: GoPattern): TreeNode[] {
+  const found: TreeNode[] = []
+  const todo = view.children(start).reverse()
+  const cut = keyOf(start) === '' ? 0 : keyOf(start).length + 1
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (pattern.matches(bytes(keyOf(node).slice(cut)))) found.push(node)
+    else if (node.type === 'directory') todo.push(...view.children(node).reverse())
+  }
+  return found
+}

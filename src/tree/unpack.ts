@@ -1,0 +1,182 @@
+import { writeSync } from 'node:fs'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { sys } from '../base/sys.ts'
+import { S_IFBLK, S_IFCHR, S_IFIFO } from '../base/sys-constants.ts'
+import type { TarEntry, TarItem } from '../tar/types.ts'
+import { copyContent } from './content.ts'
+import { makeDirectories, type NewDirectories } from './directories.ts'
+import type { Metadata } from './metadata.ts'
+import { keyOf } from './node.ts'
+import { Pace } from './pace.ts'
+import { bytes, cleanKey, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
+import type { LayerWriter } from './writer.ts'
+
+export interface UnpackOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Told of entries that cannot be made here: device nodes in a user namespace. Without it they are errors. */
+  readonly onSkipped?: (message: string) => void
+}
+
+export interface ArchiveOptions extends UnpackOptions {
+  /** A real directory that exists; the archive sees nothing above it. */
+  readonly target: Key
+  /** ADD --chown. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
+}
+
+const WHITEOUT = '.wh.'
+const OPAQUE = '.wh..wh..opq'
+/** AUFS's own, such as `.wh..wh.plnk`: no file and no removal. */
+const AUFS = '.wh..wh.'
+
+/** Applies a layer's tar (OCI image spec, layer.md): whiteouts hide what is below, entries replace what is there, parents that are missing are made. */
+export async function unpackLayer(items: AsyncIterable<TarItem>, writer: LayerWriter, options: UnpackOptions = {}): Promise<void> {
+  await new Unpacker(writer, '', { whiteouts: true, rootEntry: true }, options).run(items)
+  writer.finish()
+}
+
+/** ADD of a local archive (F27, F28): owners are the archive's unless `owner`, `.wh.` names mean nothing, its `.` entry does not touch the target. */
+export async function unpackArchive(items: AsyncIterable<TarItem>, writer: LayerWriter, options: ArchiveOptions): Promise<void> {
+  await new Unpacker(writer, options.target, { whiteouts: false, rootEntry: false, owner: options.owner }, options).run(items)
+  writer.flushTimes()
+}
+
+interface Rules {
+  readonly whiteouts: boolean
+  readonly rootEntry: boolean
+  readonly owner?: ArchiveOptions['owner']
+}
+
+function refused(message: string): TbuildError {
+  return new TbuildError('ARCHIVE_REFUSED', message, {
+    hint: 'the archive is broken or hostile; nothing outside of its target is ever written',
+  })
+}
+
+/** Every entry is resolved anew in the root: no directory is remembered by its name (security.md 1.C). */
+class Unpacker {
+  readonly #writer: LayerWriter
+  readonly #target: Key
+  readonly #rules: Rules
+  readonly #options: UnpackOptions
+  readonly #pace: Pace
+
+  constructor(writer: LayerWriter, target: Key, rules: Rules, options: UnpackOptions) {
+    this.#writer = target === '' ? writer : writer.below(target)
+    this.#target = target
+    this.#rules = rules
+    this.#options = options
+    this.#pace = new Pace(options.signal)
+  }
+
+  async run(items: AsyncIterable<TarItem>): Promise<void> {
+    for await (const item of items) {
+      if (this.#pace.due()) await this.#pace.rest()
+      await this.#apply(item)
+    }
+    if (this.#target !== '') this.#writer.finish()
+  }
+
+  async #apply({ entry, content }: TarItem): Promise<void> {
+    const raw = entry.name.toString('latin1')
+    const name = cleanKey(raw, true)
+    if (name === undefined || raw.includes('\0')) throw refused(`the name ${JSON.stringify(shown(raw))} leads out of the archive`)
+    if (name === '') return this.#root(entry)
+    const base = nameOf(name)
+    if (this.#rules.whiteouts && base.startsWith(WHITEOUT)) return this.#whiteout(name, base)
+    const key = joinKey(this.#parent(name), base)
+    if (entry.type === 'link') return this.#link(key, entry)
+    if (!(await this.#make(key, entry, content))) return
+    this.#metadata(key, entry)
+  }
+
+  /** The root stays the root, whatever type an entry gives it. */
+  #root(entry: TarEntry): void {
+    if (entry.type !== 'directory') throw refused(`the archive makes its root a ${entry.type}`)
+    if (this.#rules.rootEntry) this.#metadata('', entry)
+  }
+
+  /** Where the parent really is, symlinks followed inside the root; made when it is missing (rule 14). */
+  #parent(name: Key): Key {
+    const made: NewDirectories = this.#rules.owner ?? { uid: 0, gid: 0 }
+    return makeDirectories(this.#writer, bytes(parentKey(name)), made)
+  }
+
+  #whiteout(name: Key, base: Key): void {
+    const hidden = base.slice(WHITEOUT.length)
+    if (base !== OPAQUE && base.startsWith(AUFS)) return
+    if (hidden === '' || hidden === '.' || hidden === '..') throw refused(`the whiteout ${shown(name)} names no file`)
+    const parent = this.#parent(name)
+    if (base === OPAQUE) this.#writer.opaque(parent)
+    else this.#writer.whiteout(joinKey(parent, hidden))
+  }
+
+  /** Absolute targets are relative to the root, as kaniko writes them; the last component is the file itself, never where a symlink leads. */
+  async #link(key: Key, entry: TarEntry): Promise<void> {
+    const raw = entry.linkname?.toString('latin1') ?? ''
+    const target = cleanKey(raw, true)
+    if (target === undefined || target === '') throw refused(`the hard link ${shown(key)} leads out of the archive: ${shown(raw)}`)
+    const existing = this.#writer.resolve(bytes(target))
+    if (existing === undefined || existing.type === 'directory') {
+      throw refused(`the hard link ${shown(key)} has no file to link to: ${shown(raw)}`)
+    }
+    if (keyOf(existing) === key) return
+    await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#pace))
+  }
+
+  /** False when the entry was skipped. */
+  async #make(key: Key, entry: TarEntry, content: AsyncIterable<Uint8Array>): Promise<boolean> {
+    switch (entry.type) {
+      case 'directory':
+        if (this.#writer.at(key)?.type !== 'directory') this.#writer.directory(key, 0o700)
+        return true
+      case 'symlink':
+        this.#writer.symlink(key, this.#symlinkTarget(key, entry))
+        return true
+      case 'file':
+        await this.#file(key, content)
+        return true
+      default:
+        return this.#node(key, entry)
+    }
+  }
+
+  #symlinkTarget(key: Key, entry: TarEntry): Buffer {
+    if (entry.linkname === undefined || entry.linkname.length === 0) throw refused(`the symlink ${shown(key)} has no target`)
+    return entry.linkname
+  }
+
+  async #file(key: Key, content: AsyncIterable<Uint8Array>): Promise<void> {
+    const fd = this.#writer.file(key)
+    try {
+      for await (const chunk of content) {
+        for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
+        if (this.#pace.due()) await this.#pace.rest()
+      }
+    } finally {
+      sys().close(fd)
+    }
+  }
+
+  #node(key: Key, entry: TarEntry): boolean {
+    const type = entry.type === 'character' ? S_IFCHR : entry.type === 'block' ? S_IFBLK : S_IFIFO
+    try {
+      this.#writer.node(key, type | 0o600, entry.major ?? 0, entry.minor ?? 0)
+      return true
+    } catch (error) {
+      const skippable = ['EPERM', 'DEVICE_REFUSED'].includes(errorCode(error) ?? '') && this.#options.onSkipped !== undefined
+      if (!skippable) throw error
+      this.#options.onSkipped?.(`the device /${shown(key)} is left out: ${(error as Error).message}`)
+      return false
+    }
+  }
+
+  #metadata(key: Key, entry: TarEntry): void {
+    const { uid, gid } = this.#rules.owner ?? entry
+    const time = { seconds: entry.mtime, nanoseconds: entry.mtimeNanoseconds ?? 0 }
+    const metadata: Metadata = { uid, gid, mode: entry.mode, ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }) }
+    const type = entry.type === 'link' ? 'file' : entry.type
+    this.#writer.setMetadata(key, type, type === 'directory' ? metadata : { ...metadata, time })
+    if (type === 'directory') this.#writer.laterTimes(key, time)
+  }
+}
