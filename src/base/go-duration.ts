@@ -23,6 +23,7 @@ export function parseGoDuration(text: string): bigint {
   while (rest !== '') {
     const [all, integer = '', fraction = '', unit = ''] = /^(\d*)(?:\.(\d*))?([^\d.]*)/.exec(rest) as RegExpExecArray
     if (integer === '' && fraction === '') throw invalid(text)
+    if (integer.length > 19 && BigInt(integer.slice(0, 400)) > LONGEST) throw invalid(text)
     if (unit === '') throw new TbuildError('DURATION_INVALID', `time: missing unit in duration ${quote(text)}`)
     const scale = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined
     if (scale === undefined) {
