@@ -1,0 +1,32 @@
+import fc from 'fast-check'
+import { baseName, cleanPath, directoryName, joinPath } from '../../../src/base/go-path.ts'
+
+test.each([
+  ['', '.'],
+  ['/', '/'],
+  ['//a//b/', '/a/b'],
+  ['a/./b/../c', 'a/c'],
+  ['../a', '../a'],
+  ['a/../..', '..'],
+  ['/../a', '/a'],
+  ['/a/../../b', '/b'],
+])('path.Clean(%j) is %j', (path, expected) => expect(cleanPath(path)).toBe(expected))
+
+test('path.Join, path.Base and path.Dir', () => {
+  expect(joinPath('', 'a', '../b')).toBe('b')
+  expect(joinPath('', '')).toBe('')
+  expect(joinPath('/', 'a')).toBe('/a')
+  expect([baseName(''), baseName('//'), baseName('/a/b/')]).toEqual(['.', '/', 'b'])
+  expect([directoryName(''), directoryName('/a'), directoryName('a/b/'), directoryName('a')]).toEqual(['.', '/', 'a/b', '.'])
+})
+
+test('cleaning is idempotent and never leaves the root', () => {
+  const path = fc.string({ unit: fc.constantFrom('/', '.', '..', 'a', '/..', '\ud83d') })
+  fc.assert(
+    fc.property(path, (text) => {
+      const cleaned = cleanPath(text)
+      expect(cleanPath(cleaned)).toBe(cleaned)
+      expect(cleanPath(`/${text}`).split('/')).not.toContain('..')
+    }),
+  )
+})
