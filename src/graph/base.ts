@@ -1,6 +1,6 @@
 import { TbuildError, withSpan } from '../base/errors.ts'
 import { formatPlatform, type Platform, parsePlatform } from '../base/platform.ts'
-import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
 import type { StageLowering } from './lower-stage.ts'
@@ -24,14 +24,13 @@ export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, optio
 }
 
 function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
-  const { escape } = file.directives
-  const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, escape)
+  const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, file.directives)
   const platform = explicit ?? options.targetPlatform
   if (stage.name !== undefined) {
     const replacement = findContext(stage.name, platform, options)
     if (replacement) return fromContext(replacement, platform, true)
   }
-  const name = expandWord(stage.from.image.text, globals, { escape }).result
+  const name = expandWord(stage.from.image.text, globals, file.directives).result
   if (name === '') {
     throw new TbuildError('BASE_NAME_EMPTY', `base name (${stage.from.image.text}) should not be blank`, {
       span: stage.from.image.span,
@@ -47,8 +46,8 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   return { kind: 'image', reference: name, platform, replacesStage: false }
 }
 
-function explicitPlatform(text: string, globals: Env, escape: '\\' | '`'): Platform {
-  const value = expandWord(text, globals, { escape }).result
+function explicitPlatform(text: string, globals: Env, directives: Directives): Platform {
+  const value = expandWord(text, globals, directives).result
   if (value === '') throw new TbuildError('PLATFORM_EMPTY', `empty platform value from expression ${text}`)
   return parsePlatform(value)
 }

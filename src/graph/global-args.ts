@@ -7,12 +7,11 @@ import type { LowerOptions } from './lower-types.ts'
 
 /** The ARGs before the first FROM: visible in FROM lines, and through `ARG NAME` inside a stage (A1). */
 export function globalArgs(file: StagedDockerfile, options: LowerOptions): Env {
-  const { escape } = file.directives
   let env = platformArgs(options.targetPlatform, options.buildPlatform, options.target?.toLowerCase() || 'default', options.buildArgs)
   for (const instruction of file.globals) {
     for (const { name, value } of instruction.args) {
       try {
-        const given = options.buildArgs.get(name) ?? (value === undefined ? undefined : expandWord(value, env, { escape }).result)
+        const given = options.buildArgs.get(name) ?? (value === undefined ? undefined : expandWord(value, env, file.directives).result)
         if (given !== undefined) env = env.with(name, given)
       } catch (error) {
         throw withSpan(error, instruction.span)

@@ -124,7 +124,7 @@ export class StageLowering {
   }
 
   #context(stage: Stage, instructions: readonly Instruction[]): StageContext {
-    const { escape } = this.file.directives
+    const { directives } = this.file
     const { options, builder } = this
     const stageName = this.stageName(stage.index)
     const filter = options.noCacheFilter.map((item) => item.toLowerCase())
@@ -139,8 +139,8 @@ export class StageLowering {
       steps,
       noCache: options.noCache || filter.includes(stage.name ?? String(stage.index)),
       expander: (env, raw = false) => ({
-        word: (text) => expandWord(text, env, raw ? { escape: '\\', raw } : { escape }).result,
-        words: (text) => expandWords(text, env, { escape }),
+        word: (text) => expandWord(text, env, raw ? { escape: '\\', raw } : directives).result,
+        words: (text) => expandWords(text, env, directives),
       }),
     }
   }

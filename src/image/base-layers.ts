@@ -107,33 +107,36 @@ export class BaseLayers {
 
   /** Fetches in parallel, unpacks from the bottom. */
   async #pull(owner: KnownImage, signal?: AbortSignal): Promise<void> {
-    const missing: LayerId[] = []
-    for (const { id } of owner.layers) if (!(await this.#snapshots.has(id))) missing.push(id)
+    const missing: KnownLayer[] = []
+    for (const layer of owner.layers) if (!(await this.#snapshots.has(layer.id))) missing.push(layer)
     if (missing.length === 0) {
       owner.listener?.present()
       return
     }
     owner.listener?.started()
     const fetches = limited(
-      missing.map((id) => () => this.fetchBlob(id, signal)),
+      missing.map(
+        ({ id }) =>
+          () =>
+            this.fetchBlob(id, signal),
+      ),
       PARALLEL_FETCHES,
     )
-    const order = owner.layers.map((layer) => layer.id)
-    for (const [index, id] of missing.entries()) {
+    const order = owner.layers.map(({ id }) => id)
+    for (const [index, layer] of missing.entries()) {
       await fetches[index]
       // Of all processes that want the layer one unpacks it.
       await this.#locks.singleFlight(
-        `layer-${id}`,
-        async () => (await this.#snapshots.has(id)) || undefined,
-        async () => this.#unpack(id, order.slice(0, order.indexOf(id)), signal),
+        `layer-${layer.id}`,
+        async () => (await this.#snapshots.has(layer.id)) || undefined,
+        async () => this.#unpack(layer, order.slice(0, order.indexOf(layer.id)), signal),
         { signal },
       )
     }
     owner.listener?.done()
   }
 
-  async #unpack(id: LayerId, parent: Snapshot, signal?: AbortSignal): Promise<true> {
-    const { descriptor, diffId } = this.#known.get(id)?.layer as KnownLayer
+  async #unpack({ id, descriptor, diffId }: KnownLayer, parent: Snapshot, signal?: AbortSignal): Promise<true> {
     const active = await this.#snapshots.prepare(parent)
     try {
       const hash = createHash('sha256')

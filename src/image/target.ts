@@ -6,6 +6,7 @@ import { layerChanges } from '../tree/diff.ts'
 import { layeredView } from '../tree/view.ts'
 import { assembleConfig, type HistoryLayer, toImage } from './assemble.ts'
 import type { BaseLayers } from './base-layers.ts'
+import { layerItems } from './layer-items.ts'
 import { StoreLayers } from './layers.ts'
 import type { BlobForm, Image, Layer } from './types.ts'
 
@@ -63,5 +64,5 @@ async function* changesOf(id: LayerId, { snapshots, baseLayers }: TargetTools): 
   const parent = (await snapshots.info(id))?.parent ?? []
   await baseLayers.ensure(parent)
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])
-  yield* layerChanges(upper, layeredView(lower))
+  yield* layerItems(layerChanges(upper, layeredView(lower)))
 }
