@@ -49,7 +49,11 @@ function heldLock(fd: number, path: string): FileLock {
     release({ remove = false } = {}) {
       if (!open) return
       open = false
-      if (remove) ifPresent(() => unlinkSync(path))
+      try {
+        if (remove) unlinkSync(path)
+      } catch {
+        // The file is only litter: the work that it guarded is done, and the next holder removes it.
+      }
       closeSync(fd)
     },
   }
