@@ -57,6 +57,8 @@ async function writeFile(archive: Pack, { name, size, content }: ArchiveMember):
   finished.catch(() => {})
   // Typed as Node's: the declarations of streamx lag behind it.
   const entry = archive.entry({ name, size, mode: 0o644, mtime: EPOCH, type: 'file' }, finish) as unknown as Writable
+  // A failure is thrown to whoever reads the archive; here it would be an event that nobody hears.
+  entry.on('error', () => {})
   for await (const chunk of content instanceof Uint8Array ? [content] : content) {
     if (!entry.write(chunk)) await Promise.race([finished, new Promise((resolve) => entry.once('drain', resolve))])
   }

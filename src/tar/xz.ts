@@ -1,4 +1,5 @@
-import { ReadableStream } from 'node:stream/web'
+import { ReadableStream, type ReadableStreamDefaultController } from 'node:stream/web'
+import { setImmediate } from 'node:timers/promises'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
 import { asBuffer } from './source.ts'
@@ -13,30 +14,49 @@ export async function* unxz(bytes: Bytes): AsyncGenerator<Uint8Array> {
   // A UMD module: its names are on the default export when Node loads it, and on both when it is bundled.
   const module = (await import('xz-decompress')) as unknown as XzDecompress & { default?: XzDecompress }
   const { XzReadableStream } = module.default ?? module
-  const output = new XzReadableStream(pulled(bytes) as ConstructorParameters<typeof XzReadableStream>[0])
+  const input = new PulledInput(bytes)
+  const reader = new XzReadableStream(input.stream as ConstructorParameters<typeof XzReadableStream>[0]).getReader()
   try {
-    for await (const chunk of output as ReadableStream<Uint8Array>) if (chunk.length > 0) yield asBuffer(chunk)
+    for (let next = await reader.read(); !next.done; next = await reader.read()) if (next.value.length > 0) yield asBuffer(next.value)
   } catch (error) {
     throw explained(error)
+  } finally {
+    // The decoder reads ahead, and when it is cancelled in the middle of that it writes to memory that it has freed, which spoils every later decoder.
+    await input.settled()
+    await reader.cancel().catch(() => {})
   }
 }
 
-/** A web stream that reads only when asked. */
-function pulled(bytes: Bytes): ReadableStream<Uint8Array> {
-  const input = bytes[Symbol.asyncIterator]()
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const next = await input.next()
-        if (next.done) controller.close()
-        else controller.enqueue(next.value)
+/** A web stream that reads only when asked, and knows when it is being read. */
+class PulledInput {
+  readonly stream: ReadableStream<Uint8Array>
+  #pulling: Promise<unknown> = Promise.resolve()
+
+  constructor(bytes: Bytes) {
+    const input = bytes[Symbol.asyncIterator]()
+    const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+      const next = await input.next()
+      if (next.done) controller.close()
+      else controller.enqueue(next.value)
+    }
+    const source = {
+      pull: (controller: ReadableStreamDefaultController<Uint8Array>) => {
+        const pulled = pull(controller)
+        this.#pulling = pulled.catch(() => {})
+        return pulled
       },
-      async cancel() {
+      cancel: async () => {
         await input.return?.()
       },
-    },
-    { highWaterMark: 0 },
-  )
+    }
+    this.stream = new ReadableStream(source, { highWaterMark: 0 })
+  }
+
+  /** Resolves when a read that was under way is over and its bytes are decoded. */
+  async settled(): Promise<void> {
+    await this.#pulling
+    await setImmediate()
+  }
 }
 
 /** xz_ret of xz-embedded's xz.h, which the wrapper puts at the end of its message. */

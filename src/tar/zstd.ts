@@ -86,6 +86,9 @@ async function* decodeFrame(blocks: AsyncIterable<Buffer>): AsyncGenerator<Uint8
     decoder.push(block)
     yield* ready.splice(0)
   }
+  // A frame of less than 18 bytes is decoded only when it is known to be whole.
+  decoder.push(new Uint8Array(0), true)
+  yield* ready
 }
 
 async function need(source: ByteSource, count: number): Promise<Buffer> {
