@@ -1,11 +1,14 @@
 // runner exec          carries out the plan on stdin (supervise.h)
 // runner userns ...    enters a user namespace (userns.h)
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,14 +19,30 @@
 
 enum { STATUS_FD = 3 };
 
+// This program's file in the mount namespace that was just made (/proc/self/exe leads to the one before it).
+static int open_self(void) {
+  char path[PATH_MAX];
+  struct stat running, found;
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (length < 0 || stat("/proc/self/exe", &running) < 0) return -1;
+  path[length] = '\0';
+  int fd = open(path, O_PATH | O_CLOEXEC);
+  if (fd < 0) return -1;
+  if (fstat(fd, &found) == 0 && found.st_dev == running.st_dev && found.st_ino == running.st_ino) return fd;
+  close(fd);
+  errno = ESTALE;
+  return -1;
+}
+
 // CVE-2019-5736: what a run can reach as /proc/self/exe is a read-only mount of this file. Inherited files end here.
 static int run_from_read_only_copy(void) {
   char *args[] = {"tbuild-runner", "carry-out", NULL}, *env[] = {NULL};
   if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
-  AUTO_FD self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+  if (unshare(CLONE_NEWNS) < 0) return fail("make a mount namespace (it needs root, or a user namespace)");
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make the mounts private");
+  AUTO_FD self = open_self();
   AUTO_FD copy = self < 0 ? -1 : tree_clone(self, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
-  if (copy < 0) return fail("mount the runner read-only (it needs root, or a user namespace)");
-  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make a mount namespace");
+  if (copy < 0) return fail("mount the runner read-only");
   execveat(copy, "", args, env, AT_EMPTY_PATH);
   return fail("start the read-only runner");
 }

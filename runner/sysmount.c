@@ -38,8 +38,8 @@ int fs_create(const char *type, const struct field *options, int count, uint64_t
   return finish(context, attributes);
 }
 
-// redirect_dir, metacopy and index would make the upper directory unreadable for anybody but this overlay.
-static const char FIXED_OPTIONS[] = "redirect_dir=off,metacopy=off,index=off";
+// redirect_dir, metacopy and index would make the upper directory unreadable for anybody but this overlay; a layer with such xattrs is hostile.
+static const char FIXED_OPTIONS[] = "redirect_dir=nofollow,metacopy=off,index=off";
 
 static int set_options(int context, const char *list) {
   char copy[512], *rest = copy, *option;

@@ -6,6 +6,7 @@ import { TbuildError } from '../base/errors.ts'
 import { nativeFolder } from '../base/sys.ts'
 import { type HostFacts, hostFacts } from './host.ts'
 import { makePlan } from './plan.ts'
+import { withSocketProxies } from './socket-proxy.ts'
 import type { ExecIo, ExecSpec, ExitStatus, Sandbox } from './types.ts'
 import { encodePlan } from './wire.ts'
 
@@ -28,8 +29,10 @@ export function createRunnerSandbox(options: RunnerOptions): Sandbox {
     async exec(spec, io, signal) {
       signal?.throwIfAborted()
       const read = (path: string, limit: number) => options.readRootFile(spec.rootfs, path, limit)
-      const plan = makePlan(spec, options.host ?? hostFacts(), read)
-      return runPlan(runner, encodePlan(plan), io, signal)
+      return withSocketProxies(spec, (proxied) => {
+        const plan = makePlan(proxied, options.host ?? hostFacts(), read)
+        return runPlan(runner, encodePlan(plan), io, signal)
+      })
     },
   }
 }
@@ -95,7 +98,7 @@ function hintFor(text: string, errno: number): string | undefined {
   }
   if (/resource limit/.test(text) && errno === EPERM)
     return 'the hard limit of this process is lower: raise it, or ask for less with --ulimit'
-  if (/read-only \(it needs root/.test(text)) return 'run as root; as another user tbuild enters a user namespace by itself'
+  if (/it needs root/.test(text)) return 'run as root; as another user tbuild enters a user namespace by itself'
   if (/namespace|mount the \d+ layers|proc on/.test(text) && (errno === EPERM || errno === EACCES)) {
     return 'the kernel or the surrounding container forbids namespaces and mounts here (for Docker: --privileged, or seccomp and apparmor unconfined)'
   }

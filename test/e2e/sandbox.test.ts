@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { canRun, SandboxFixture } from './sandbox-fixture.ts'
 
@@ -198,17 +198,20 @@ suite('mounts', () => {
     expect(readFileSync(join(directory, 'sub/g'), 'utf8')).toBe('2\n')
   })
 
-  test('a socket of the host is reachable', async () => {
+  test('a socket of the host appears with the mode and owner asked for', async () => {
     const path = join(fixture.folder, 'agent')
     const server = createServer((socket) => socket.end('agent\n'))
     await new Promise<void>((resolve) => server.listen(path, resolve))
-    const mounts = [{ type: 'socket', target: '/run/buildkit/ssh_agent.0', socket: path, mode: 0o600, uid: 0, gid: 0 }] as const
-    const run = await fixture.run('test -S /run/buildkit/ssh_agent.0 && nc local:/run/buildkit/ssh_agent.0 < /dev/null || echo no-nc', {
+    const mounts = [{ type: 'socket', target: '/run/buildkit/ssh_agent.0', socket: path, mode: 0o640, uid: 1000, gid: 50 }] as const
+    const before = statSync(path)
+    const run = await fixture.run('stat -c "%F %a %u %g" /run/buildkit/ssh_agent.0', {
       mounts,
+      user: 'bob',
     })
     server.close()
-    expect(run.changes).toEqual([])
-    expect(run.code).toBe(0)
+    expect(run).toMatchObject({ out: 'socket 640 1000 50\n', changes: [] })
+    expect([before.mode, before.uid]).not.toEqual([0o140640, 1000])
+    expect(readdirSync(dirname(run.upper)).sort()).toEqual(['upper', 'work'])
   })
 
   test('tmpfs with a size', async () => {

@@ -1,0 +1,157 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import type { HostFacts } from '../../../src/sandbox/host.ts'
+import { makePlan, type Plan, sortMounts } from '../../../src/sandbox/plan.ts'
+import type { ExecSpec } from '../../../src/sandbox/types.ts'
+import { encodePlan } from '../../../src/sandbox/wire.ts'
+
+const host: HostFacts = {
+  userNamespace: false,
+  setgroups: true,
+  ttyGroup: true,
+  cgroup2: true,
+  volatileOverlay: true,
+  hardLimits: { nofile: 4096n, core: (1n << 64n) - 1n },
+  oomCounter: '/sys/fs/cgroup/memory.events',
+  resolvConf: () => 'nameserver 127.0.0.53\nnameserver 10.0.0.1\nsearch corp.example\n',
+  cgroupDirectories: (parent) => [`/sys/fs/cgroup${parent}/tbuild-1-1`],
+}
+const spec: ExecSpec = {
+  rootfs: { lower: ['/l/1', '/l/2'], upper: '/a/upper', work: '/a/work' },
+  args: ['/bin/sh', '-c', 'true'],
+  env: ['PATH=/usr/bin:/bin', 'A=1', 'A=2'],
+  cwd: '/',
+  user: '',
+  hostname: 'buildkitsandbox',
+  network: 'default',
+  security: 'sandbox',
+  mounts: [],
+  extraHosts: [],
+  ulimits: [],
+}
+const plan = (more: Partial<ExecSpec> = {}, facts: Partial<HostFacts> = {}): Plan =>
+  makePlan({ ...spec, ...more }, { ...host, ...facts }, () => undefined)
+const at = (made: Plan, target: string) => made.mounts.filter((mount) => mount.target === target)
+const text = (made: Plan, target: string) => Buffer.from((at(made, target)[0] as { data: Uint8Array }).data).toString()
+
+describe('the plan', () => {
+  test('R5 capabilities and seccomp, none of both for insecure', () => {
+    expect(plan().capabilities.toString(16)).toBe('a80425fb')
+    expect(plan().seccomp).toBeInstanceOf(Uint8Array)
+    expect(plan({ security: 'insecure' })).toMatchObject({ capabilities: (1n << 64n) - 1n, seccomp: undefined })
+    expect(plan({ security: 'insecure' }).mounts.filter(({ kind }) => kind === 'mask' || kind === 'readonly')).toEqual([])
+  })
+
+  test.each(['INSECURE ', '', '99'])('a security mode that is not known is refused: %j', (security) => {
+    expect(() => plan({ security: security as 'sandbox' })).toThrow(expect.objectContaining({ code: 'EXEC_INVALID' }))
+  })
+
+  test('/proc, /sys and /dev must be ordinary directories and /dev is nodev', () => {
+    for (const target of ['/proc', '/sys', '/dev'])
+      expect(at(plan(), target)).toEqual([expect.objectContaining({ flags: ['plain', 'keep'] })])
+    expect(at(plan(), '/dev')).toEqual([expect.objectContaining({ attributes: ['nosuid', 'nodev'] })])
+    expect(at(plan(), '/sys')).toEqual([expect.objectContaining({ attributes: ['ro', 'nosuid', 'nodev', 'noexec'] })])
+  })
+
+  test('M15 /run is no tmpfs', () => {
+    expect(plan().mounts.filter(({ target }) => target.startsWith('/run'))).toEqual([])
+  })
+
+  test('masks and read-only paths come after every mount that a user asked for', () => {
+    const kinds = plan({ mounts: [{ type: 'tmpfs', target: '/x' }] }).mounts.map(({ kind }) => kind)
+    const last = kinds.lastIndexOf('fs')
+    expect(Math.min(kinds.indexOf('mask'), kinds.indexOf('readonly'))).toBeGreaterThan(last)
+  })
+
+  test('every mount that RUN can write to, but for kernel file systems, refuses devices', () => {
+    const mounts = [
+      { type: 'tmpfs', target: '/t' },
+      { type: 'cache', target: '/c', directory: '/d', path: '', writable: true },
+      { type: 'bind', target: '/b', directories: ['/d'], path: '', writable: true },
+      { type: 'file', target: '/f', data: Buffer.from(''), mode: 0o755, uid: 0, gid: 0 },
+    ] as const
+    for (const mount of plan({ mounts }).mounts) {
+      if ('attributes' in mount && mount.target !== '/dev/pts') expect(mount.attributes).toContain('nodev')
+    }
+  })
+
+  test('network: default and host share the host’s with its resolvers, none has neither', () => {
+    expect(plan().namespaces).not.toContain('net')
+    expect(plan({ network: 'none' }).namespaces).toContain('net')
+    expect(text(plan(), '/etc/resolv.conf')).toContain('nameserver 10.0.0.1')
+    expect(text(plan({ network: 'none' }), '/etc/resolv.conf')).toBe('# --network=none\n')
+  })
+
+  test('A14, PATH and repeated names in the environment', () => {
+    expect(plan()).toMatchObject({ env: ['PATH=/usr/bin:/bin', 'A=2', 'HOME=/'], path: ['/usr/bin', '/bin'] })
+  })
+
+  test('R6 limits', () => {
+    expect(plan().rlimits).toContainEqual({ resource: 7, soft: 1024n, hard: 4096n })
+    expect(plan({ ulimits: [{ name: 'nofile', soft: -1, hard: -1 }] }).rlimits).toContainEqual({
+      resource: 7,
+      soft: (1n << 64n) - 1n,
+      hard: (1n << 64n) - 1n,
+    })
+    expect(() => plan({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] })).toThrow(expect.objectContaining({ code: 'ULIMIT_INVALID' }))
+  })
+
+  test('in a user namespace: userxattr, the host’s /sys, no gid 5', () => {
+    const made = plan({}, { userNamespace: true, setgroups: false, ttyGroup: false })
+    expect(made.root.options).toBe('userxattr,volatile')
+    expect(at(made, '/sys')).toEqual([expect.objectContaining({ kind: 'bind', source: '/sys', flags: ['plain', 'keep', 'recursive'] })])
+    expect(made.setgroups).toBe(false)
+    expect((at(made, '/dev/pts')[0] as unknown as { options: string[] }).options).not.toContain('gid=5')
+  })
+
+  test('M9 a secret is noexec unless its mode has x bits', () => {
+    const file = (mode: number) =>
+      at(plan({ mounts: [{ type: 'file', target: '/s', data: Buffer.from('x'), mode, uid: 0, gid: 0 }] }), '/s')[0]
+    expect(file(0o400)).toMatchObject({ attributes: ['ro', 'nosuid', 'nodev', 'noexec'] })
+    expect(file(0o500)).toMatchObject({ attributes: ['ro', 'nosuid', 'nodev'] })
+  })
+
+  test('cgroup parent and shm size', () => {
+    expect(plan({ cgroupParent: '/builds' }).cgroups).toEqual(['/sys/fs/cgroup/builds/tbuild-1-1'])
+    expect((at(plan({ shmSize: 123 }), '/dev/shm')[0] as unknown as { options: string[] }).options).toContain('size=123')
+  })
+
+  test.each([{ args: [] }, { cwd: 'relative' }, { args: ['a\0b'] }, { rootfs: { lower: [], upper: '/u', work: '/w' } }])(
+    'an invalid spec is refused: %j',
+    (more) => {
+      expect(() => plan(more)).toThrow(expect.objectContaining({ code: 'EXEC_INVALID' }))
+    },
+  )
+})
+
+describe('sortMounts', () => {
+  test('M13 parents precede children, equal depths keep their order', () => {
+    const sorted = sortMounts(['/a/b/c', '/z', '/a', '/a/b', '//y/'].map((target) => ({ target }))).map(({ target }) => target)
+    expect(sorted).toEqual(['/z', '/a', '/y', '/a/b', '/a/b/c'])
+  })
+  test.each(['/', '', '/..', '/proc', '/proc/', '/x/../proc/self', '/sys/a', '/a\0'])('M3 target %j is refused', (target) => {
+    expect(() => sortMounts([{ target }])).toThrow(expect.objectContaining({ code: 'MOUNT_TARGET_INVALID' }))
+  })
+  test('/process is not /proc', () => {
+    expect(sortMounts([{ target: '/process' }])).toEqual([{ target: '/process' }])
+  })
+})
+
+describe('the wire form', () => {
+  test('the header tells the size, words keep their bytes', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.string().filter((word) => !word.includes('\0')),
+          { minLength: 1 },
+        ),
+        (args) => {
+          const bytes = encodePlan(plan({ args }))
+          expect(bytes.subarray(0, 8).toString()).toBe('tbuild1\n')
+          expect(bytes.readUInt32LE(8)).toBe(bytes.length - 12)
+          for (const word of args) expect(bytes.includes(Buffer.from(`${word}\0`))).toBe(true)
+        },
+      ),
+    )
+  })
+})

@@ -1,0 +1,56 @@
+import { describe, expect, test } from '@jest/globals'
+import { namesOnlyTheStub, resolvConf } from '../../../src/sandbox/resolv.ts'
+import { parseHardLimits } from '../../../src/sandbox/rlimits.ts'
+import { type Identity, parseSubids, planUserNamespace, rootlessNotice, userNamespaceArguments } from '../../../src/sandbox/rootless.ts'
+
+const bob: Identity = { uid: 1000, gid: 1001, name: 'bob', subuid: 'bob:100000:65536\n', subgid: '1000:200000:65536\n', helpers: true }
+
+describe('user namespaces', () => {
+  test('root needs none', () => {
+    expect(planUserNamespace({ ...bob, uid: 0 })).toEqual({ kind: 'none' })
+  })
+
+  test('ranges follow the own id', () => {
+    const plan = planUserNamespace(bob)
+    expect(plan).toMatchObject({ kind: 'ranges' })
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1,1 100000 65536', '0 1001 1,1 200000 65536', '1'])
+    expect(rootlessNotice(plan)).toBeUndefined()
+  })
+
+  test.each([
+    ['no ranges', { subuid: '', subgid: '' }, /no range for bob/],
+    ['only one file', { subgid: '' }, /no range/],
+    ['no helpers', { helpers: false }, /newuidmap/],
+  ])('a single id and a notice that says why: %s', (_name, more, reason) => {
+    const plan = planUserNamespace({ ...bob, ...more })
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1', '0 1001 1', '0'])
+    expect(rootlessNotice(plan)).toMatch(reason)
+  })
+
+  test('subuid lines: by name or uid, several, malformed ones skipped', () => {
+    const text = 'alice:1:1\nbob:100:10\n1000:300:5\nbob:x:1\nbob:1\nbob:99999999999:1\n\n'
+    expect(parseSubids(text, 'bob', 1000)).toEqual([
+      { first: 100, count: 10 },
+      { first: 300, count: 5 },
+    ])
+  })
+})
+
+describe('R3 resolv.conf', () => {
+  const text = 'search a.example\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 1.1.1.1\noptions edns0\n'
+  test('an own network drops loopback servers, the host’s keeps them', () => {
+    expect(resolvConf(text, 'own')).toBe('search a.example\nnameserver 1.1.1.1\noptions edns0\n')
+    expect(resolvConf(text, 'host')).toBe(text)
+  })
+  test('the stub alone means systemd-resolved', () => {
+    expect(namesOnlyTheStub('nameserver 127.0.0.53\n')).toBe(true)
+    expect(namesOnlyTheStub(text)).toBe(false)
+    expect(namesOnlyTheStub('')).toBe(false)
+  })
+})
+
+test('hard limits are read from /proc/self/limits', () => {
+  const limits =
+    'Limit  Soft Limit  Hard Limit  Units\nMax core file size        0                    unlimited            bytes\nMax open files            1024                 20000                files\n'
+  expect(parseHardLimits(limits)).toEqual({ nofile: 20000n, core: (1n << 64n) - 1n })
+})
