@@ -37,7 +37,8 @@ function splitProtocol(text: string): { range: string; protocol: string } {
 function checkAddress(address: string): void {
   if (address === '') return
   const bare = address.replace(/^\[(.*)\]$/, '$1')
-  if (isIP(bare.replace(/%.*$/, '')) === 0) fail(`invalid IP address: ${address}`)
+  // Node takes a zone, Go's net.ParseIP does not.
+  if (isIP(bare) === 0 || bare.includes('%')) fail(`invalid IP address: ${address}`)
 }
 
 function parseRange(text: string): [number, number] | undefined {

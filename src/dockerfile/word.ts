@@ -30,6 +30,8 @@ export interface ExpandedWord {
   readonly unmatched: ReadonlySet<string>
 }
 
+/** Far beyond any use, well within the stack. */
+const DEEPEST = 500
 const NONE: ReadonlySet<string> = new Set()
 /** Text without these is its own expansion. A byte order mark in front is dropped, as Go's scanner does. */
 const SPECIAL = { '\\': /[$'"\\]|^\ufeff/, '`': /[$'"`]|^\ufeff/ }
@@ -73,6 +75,7 @@ class Expander {
   readonly #env: Environment
   readonly #options: ExpandOptions
   readonly #length: number
+  #depth = 0
 
   constructor(env: Environment, options: ExpandOptions, length: number) {
     this.#env = env
@@ -82,8 +85,10 @@ class Expander {
 
   /** `raw`: escape characters stay, for patterns. */
   join(parts: readonly WordPart[], raw = false): string {
+    if (++this.#depth > DEEPEST) throw new Failure(`substitutions are nested more than ${DEEPEST} deep`, -1)
     let result = ''
     for (const part of parts) result += this.#part(part, raw)
+    this.#depth--
     return result
   }
 
