@@ -1,10 +1,10 @@
 import rules from './generated/dockerfile.js'
-import { type EscapeChar, lexInstruction } from './lexer.ts'
+import { type EscapeChar, type Keyword, keywordOf, lexInstruction } from './lexer.ts'
 import { type Grammar, type GrammarToken, loadGrammar, parseTokens, type Unexpected } from './parse.ts'
 
 /** One instruction as the grammar sees it. Offsets count from the start of the logical line. */
 export interface Statement {
-  /** `type` is the instruction's name in lower case, or `unknown`. */
+  readonly name: Keyword | 'unknown'
   readonly keyword: GrammarToken
   readonly flags: readonly GrammarToken[]
   readonly args: Arguments
@@ -43,7 +43,7 @@ export function parseStatement(line: string, escapeChar: EscapeChar, refuse: Ref
 }
 
 function explain(tokens: readonly GrammarToken[], { token }: Unexpected, refuse: Refuse): Error {
-  const keyword = tokens.findLast(({ type }) => type === 'env' || type === 'label')
+  const keyword = tokens.findLast(({ type }) => type === 'pairsKeyword')
   if (keyword === undefined) return refuse('when using JSON array syntax, arrays must be comprised of strings only', token)
   if (token?.type === 'bare') {
     return refuse(`Syntax error - can't find = in ${JSON.stringify(token.value)}. Must be of the form: name=value`, token)
@@ -66,7 +66,7 @@ type ArgumentsTree =
   | { readonly form: 'trigger'; readonly statement: StatementTree | null }
 
 function flatten(tree: StatementTree): Statement {
-  return { keyword: tree.keyword, flags: list(tree.flags), args: flattenArguments(tree.args) }
+  return { name: keywordOf(tree.keyword.value), keyword: tree.keyword, flags: list(tree.flags), args: flattenArguments(tree.args) }
 }
 
 function flattenArguments(args: ArgumentsTree): Arguments {

@@ -16,10 +16,10 @@ const ARGUMENTS = {
   volume: 'list',
   from: 'words',
   expose: 'words',
-  maintainer: 'text',
-  user: 'text',
-  workdir: 'text',
-  stopsignal: 'text',
+  maintainer: 'line',
+  user: 'line',
+  workdir: 'line',
+  stopsignal: 'line',
   env: 'pairs',
   label: 'pairs',
   arg: 'settings',
@@ -29,6 +29,14 @@ const ARGUMENTS = {
 
 export type Keyword = keyof typeof ARGUMENTS
 export const KEYWORDS = Object.keys(ARGUMENTS) as readonly Keyword[]
+
+type Form = (typeof ARGUMENTS)[Keyword]
+
+/** The instruction that a keyword, in any case, names. */
+export function keywordOf(written: string): Keyword | 'unknown' {
+  const name = written.toLowerCase()
+  return Object.hasOwn(ARGUMENTS, name) ? (name as Keyword) : 'unknown'
+}
 
 export type EscapeChar = '\\' | '`'
 
@@ -100,24 +108,24 @@ class InstructionLexer {
   instruction(): GrammarToken[] {
     this.keyword()
     this.flags()
-    if (this.current === 'onbuild' && this.position < this.end) {
+    if (this.form === 'trigger' && this.position < this.end) {
       this.keyword()
       // What follows a second ONBUILD is never looked at: the chain itself is the error (O2).
-      if (this.current === 'onbuild') this.position = this.end
+      if (this.form === 'trigger') this.position = this.end
       else this.flags()
     }
     this.arguments()
     return this.tokens
   }
 
-  private current: Keyword | 'unknown' = 'unknown'
+  private form: Form = 'line'
 
   /** Reads the keyword; its token's type is the instruction's name. */
   private keyword(): void {
     const [token] = this.read('keyword', 1)
-    const name = token?.value.toLowerCase() ?? ''
-    this.current = Object.hasOwn(ARGUMENTS, name) ? (name as Keyword) : 'unknown'
-    this.tokens.push({ type: this.current, value: token?.value ?? '', offset: token?.offset ?? this.position })
+    const name = keywordOf(token?.value ?? '')
+    this.form = name === 'unknown' ? 'line' : ARGUMENTS[name]
+    this.tokens.push({ type: `${this.form}Keyword`, value: token?.value ?? '', offset: token?.offset ?? this.position })
   }
 
   /** P13: words that begin with --, up to the first that does not, or up to a bare --. */
@@ -142,7 +150,7 @@ class InstructionLexer {
   }
 
   private arguments(): void {
-    const kind = this.current === 'unknown' ? 'text' : ARGUMENTS[this.current]
+    const kind = this.form
     if (kind === 'trigger') return
     if (kind === 'pairs') {
       this.pairs()
@@ -155,10 +163,10 @@ class InstructionLexer {
     this.all(this.stateOf(kind))
   }
 
-  private stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'text' | 'settings'): State {
+  private stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'line' | 'settings'): State {
     if (kind === 'list') return this.isArray() ? 'array' : 'words'
     if (kind === 'command' || kind === 'check') return this.isArray() ? 'array' : 'text'
-    return kind
+    return kind === 'line' ? 'text' : kind
   }
 
   /** The first word decides: without a = it is `NAME rest of the line` (P17). */

@@ -30,7 +30,7 @@ export class Draft {
 
   /** The instruction's name for messages. */
   get name(): string {
-    return this.statement.keyword.type.toUpperCase()
+    return this.statement.name.toUpperCase()
   }
 
   /** Without a span the error stands at the keyword. */

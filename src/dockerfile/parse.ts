@@ -35,11 +35,11 @@ export function parseTrigger(expression: string, name = 'ONBUILD trigger'): Inst
 }
 
 export function buildInstruction(draft: Draft): Instruction {
-  const { keyword } = draft.statement
-  if (keyword.type === 'unknown') {
+  const { name, keyword } = draft.statement
+  if (name === 'unknown') {
     throw draft.fail(withSuggestion(`unknown instruction: ${keyword.value}`, keyword.value, NAMES))
   }
-  return BUILDERS[keyword.type as keyof typeof BUILDERS](draft)
+  return BUILDERS[name](draft)
 }
 
 /** Text → drafts: directives, comments, logical lines, statements, heredocs. */
@@ -131,7 +131,7 @@ class FileReader {
 
 /** H1 */
 function takesHeredocs(statement: Statement): boolean {
-  const { keyword, args } = statement
+  const { name, args } = statement
   if (args.form === 'trigger' && args.statement !== null) return args.statement.args.form !== 'trigger' && takesHeredocs(args.statement)
-  return args.form !== 'array' && (keyword.type === 'run' || keyword.type === 'copy' || keyword.type === 'add')
+  return args.form !== 'array' && (name === 'run' || name === 'copy' || name === 'add')
 }

@@ -80,7 +80,7 @@ test('any text parses or gives a located error', () => {
       expect(span.end.line).toBeLessThanOrEqual(lines.length)
       expect(span.start.column).toBeLessThanOrEqual((lines[span.start.line - 1]?.length ?? 0) + 1)
     }),
-    { numRuns: 3000 },
+    { numRuns: 1000 },
   )
 })
 
@@ -113,9 +113,13 @@ describe('cost is linear', () => {
   }
 
   test('100,000 instructions', () => {
-    const text = `FROM scratch\n${'RUN --mount=type=cache,target=/x echo a\nENV A=b C="d e"\nCOPY a b /c/\nCMD ["a", "b"]\n'.repeat(25_000)}`
-    expect(seconds(() => expect(parseDockerfile(file(text)).instructions).toHaveLength(100_001))).toBeLessThan(8)
-  })
+    const four = 'RUN --mount=type=cache,target=/x echo a\nENV A=b C="d e"\nCOPY a b /c/\nCMD ["a", "b"]\n'
+    const parse = (n: number) => parseDockerfile(file(`FROM scratch\n${four.repeat(n / 4)}`)).instructions.length
+    parse(4_000)
+    const small = seconds(() => parse(10_000))
+    // About 30 µs an instruction; the bound is on the growth, since machines and their load differ.
+    expect(seconds(() => expect(parse(100_000)).toBe(100_001))).toBeLessThan(small * 10 * 3)
+  }, 30_000)
 
   test.each([
     ['words', (n: number) => `COPY ${'a \\\n'.repeat(n)} b`],
