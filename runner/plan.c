@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <sched.h>
 #include <string.h>
 
 #include "fail.h"
@@ -164,6 +165,10 @@ static int read_process(struct plan *plan) {
   errno = 0;
   if (uid > 0xfffffffeu || gid > 0xfffffffeu) return fail("plan: user id out of range");
   plan->namespaces = field_number(&fields[1]);
+  // Without all of these the set-up would change the machine itself.
+  if ((plan->namespaces & ~(uint64_t)CLONE_NEWNET) != (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)) {
+    return fail("plan: namespaces 0x%llx", (unsigned long long)plan->namespaces);
+  }
   plan->uid = (uint32_t)uid;
   plan->gid = (uint32_t)gid;
   plan->capabilities = field_number(&fields[5]);

@@ -20,6 +20,8 @@ export interface HostFacts {
   readonly oomCounter: string | undefined
   /** The text of the resolver configuration to use, read at each call. */
   resolvConf(): string
+  /** The same file of a cgroup of `cgroupDirectories`. */
+  oomCounterOf(directory: string): string
   /** Directories for one run below `parent`, one a hierarchy; CGROUP_UNAVAILABLE when we may not make them. */
   cgroupDirectories(parent: string): string[]
 }
@@ -114,6 +116,7 @@ function readFacts(): HostFacts {
     hardLimits: parseHardLimits(readText('/proc/self/limits')),
     oomCounter: oomCounterFile(cgroup2),
     resolvConf: readResolvConf,
+    oomCounterOf: (directory) => `${directory}/${cgroup2 ? 'memory.events' : 'memory.oom_control'}`,
     cgroupDirectories: (parent) => cgroupDirectories(parent, cgroup2),
   }
 }

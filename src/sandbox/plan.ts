@@ -235,6 +235,7 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
   const user = resolveUser(spec.user, read)
   const env = environment(spec.env, user.home)
   const options = overlayOptions(host)
+  const cgroups = spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent)
   return {
     root: { ...spec.rootfs, options: [options, host.volatileOverlay ? 'volatile' : ''].filter(Boolean).join(',') },
     hostname: spec.hostname,
@@ -248,8 +249,8 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     env,
     path: searchPath(env),
     rlimits: rlimits(spec.ulimits, host.hardLimits),
-    cgroups: spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent),
-    oomCounter: host.oomCounter,
+    cgroups,
+    oomCounter: cgroups[0] === undefined ? host.oomCounter : host.oomCounterOf(cgroups[0]),
     mounts: [
       ...kernelMounts(spec, host),
       ...configFiles(spec, host),

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -219,6 +219,33 @@ suite('mounts', () => {
       (await fixture.run('df -k /t | tail -n1 | tr -s " " | cut -d" " -f2', { mounts: [{ type: 'tmpfs', target: '/t', size: 1 << 20 }] }))
         .out,
     ).toBe('1024\n')
+  })
+})
+
+suite('a cgroup parent', () => {
+  // cgroup v1 with a memory controller that we may use; on v2 the parent must have the controller enabled, which is the administrator's.
+  const memory = '/sys/fs/cgroup/memory'
+  const v1 = existsSync(memory) && existsSync('/sys/fs/cgroup/cpu') && existsSync('/sys/fs/cgroup/pids')
+  const name = `tbuild-test-${process.pid}`
+  const parents = ['memory', 'cpu', 'pids'].map((controller) => `/sys/fs/cgroup/${controller}/${name}`)
+
+  ;(v1 ? test : test.skip)('a run is in a child of it, which is gone afterwards; running out of memory is told', async () => {
+    for (const parent of parents) mkdirSync(parent)
+    try {
+      writeFileSync(`${memory}/${name}/memory.limit_in_bytes`, '20000000')
+      const cgroupParent = `/${name}`
+      expect(await fixture.run('true', { cgroupParent })).toMatchObject({ code: 0, oomKilled: false })
+      const run = await fixture.run('exec sort /dev/zero', { cgroupParent })
+      expect(run).toMatchObject({ code: 137, signal: 'SIGKILL', oomKilled: true })
+      expect(readdirSync(parents[0] as string, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([])
+    } finally {
+      for (const parent of parents) rmdirSync(parent)
+    }
+  })
+
+  test('one that does not exist, or is no name, is refused', async () => {
+    await expect(fixture.run('true', { cgroupParent: '/no-such-cgroup' })).rejects.toMatchObject({ code: 'CGROUP_UNAVAILABLE' })
+    await expect(fixture.run('true', { cgroupParent: '../x' })).rejects.toMatchObject({ code: 'CGROUP_INVALID' })
   })
 })
 

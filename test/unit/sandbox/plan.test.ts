@@ -14,6 +14,7 @@ const host: HostFacts = {
   hardLimits: { nofile: 4096n, core: (1n << 64n) - 1n },
   oomCounter: '/sys/fs/cgroup/memory.events',
   resolvConf: () => 'nameserver 127.0.0.53\nnameserver 10.0.0.1\nsearch corp.example\n',
+  oomCounterOf: (directory) => `${directory}/memory.events`,
   cgroupDirectories: (parent) => [`/sys/fs/cgroup${parent}/tbuild-1-1`],
 }
 const spec: ExecSpec = {
@@ -112,6 +113,7 @@ describe('the plan', () => {
   })
 
   test('cgroup parent and shm size', () => {
+    expect(plan({ cgroupParent: '/builds' }).oomCounter).toBe('/sys/fs/cgroup/builds/tbuild-1-1/memory.events')
     expect(plan({ cgroupParent: '/builds' }).cgroups).toEqual(['/sys/fs/cgroup/builds/tbuild-1-1'])
     expect((at(plan({ shmSize: 123 }), '/dev/shm')[0] as unknown as { options: string[] }).options).toContain('size=123')
   })
