@@ -109,7 +109,9 @@ function applyLabel(state: StageState, instruction: LabelInstruction, expand: Ex
 }
 
 function applyExpose(state: StageState, instruction: ExposeInstruction, expand: Expander): StageState {
-  const ports = parseExposedPorts(instruction.ports.flatMap((port) => expand.words(port.text)))
+  // BuildKit sorts the words as written, before anything is expanded (W11).
+  const words = instruction.ports.map((port) => port.text).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const ports = parseExposedPorts(words.flatMap((word) => expand.words(word)))
   const exposed = { ...state.config.ExposedPorts }
   for (const port of ports) exposed[port] = {}
   return withHistory(configured(state, { ExposedPorts: exposed }), `EXPOSE [${ports.join(' ')}]`, 'empty')

@@ -22,13 +22,16 @@ interface CopyWords {
 
 export async function lowerCopy(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<StageState> {
   const words = expandCopy(instruction, context.expander(state.env))
+  const link = instruction.link && !words.chmod
+  if (link && words.chown) checkLinkOwner(words.chown)
   const inputs: Vertex[] = []
   const sources = await copySources(state, instruction, words, context, inputs)
   const op: CopyOp = {
     kind: 'copy',
     sources,
     destination: destinationPath(state.workdir, words.destination),
-    link: instruction.link && !words.chmod,
+    // --chmod makes it a normal copy, silently (F20).
+    link,
     parents: instruction.parents,
     exclude: words.exclude,
     ...(words.chown ? { chown: words.chown } : {}),
@@ -58,6 +61,13 @@ function expandCopy(instruction: CopyInstruction, expand: Expander): CopyWords {
     exclude: instruction.exclude.map((word) => expand.word(word.text)),
     checksum: optional(instruction.checksum),
   }
+}
+
+/** A --link layer has no passwd to look a name up in (F19). */
+function checkLinkOwner(chown: string): void {
+  const named = chown.split(':').find((part) => !/^\d*$/.test(part) && part !== 'root')
+  if (named === undefined) return
+  throw new TbuildError('LINK_OWNER', 'invalid user index: -1', { hint: `with --link write the number of "${named}", or leave out --link` })
 }
 
 async function copySources(

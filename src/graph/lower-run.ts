@@ -6,7 +6,7 @@ import { commandArgs } from './config.ts'
 import { runHistory } from './history.ts'
 import type { StageContext } from './lower-stage.ts'
 import type { ExecOp, ExecOpMount, Vertex } from './op.ts'
-import { joinWorkdir, sourcePath } from './paths.ts'
+import { mountTarget, sourcePath } from './paths.ts'
 import { type StageState, withHistory } from './stage-state.ts'
 import { instructionText } from './step-name.ts'
 
@@ -108,7 +108,7 @@ async function lowerMounts(
 }
 
 async function lowerMount(mount: RunMount, state: StageState, context: StageContext, inputs: Vertex[]): Promise<ExecOpMount> {
-  const target = mount.target === undefined ? undefined : joinWorkdir(state.workdir, mount.target)
+  const target = mount.target === undefined ? undefined : mountTarget(state.workdir, mount.target)
   if (target === '/') throw new TbuildError('MOUNT_TARGET', `invalid mount target "/"`)
   const placed = target === undefined ? mount : ({ ...mount, target } as RunMount)
   if (placed.type !== 'bind' && placed.type !== 'cache') return placed

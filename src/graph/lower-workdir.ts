@@ -1,3 +1,4 @@
+import { cleanPath } from '../base/go-path.ts'
 import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
 import type { StageContext } from './lower-stage.ts'
 import { joinWorkdir } from './paths.ts'
@@ -11,7 +12,7 @@ export function lowerWorkdir(state: StageState, instruction: WorkdirInstruction,
   const { name, step } = context.steps.next(instructionText(instruction), 'workdir')
   if (workdir === '/') return withHistory(next, `WORKDIR ${workdir}`, 'empty')
   const root = context.builder.add({
-    op: { kind: 'workdir', path: workdir, user: state.user },
+    op: { kind: 'workdir', path: cleanPath(workdir), user: state.user },
     root: state.root,
     name,
     step,

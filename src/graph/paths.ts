@@ -7,8 +7,14 @@ export function destinationPath(workdir: string, path: string): string {
   return isDirectory && absolute !== '/' ? `${absolute}/` : absolute
 }
 
-/** WORKDIR and mount targets: joined to the previous, cleaned (W1, M3). */
+/** WORKDIR: a relative path is joined to the previous one and cleaned, an absolute one stands as written, trailing slash and all (W1). */
 export function joinWorkdir(workdir: string, path: string): string {
+  if (path === '') return workdir
+  return path.startsWith('/') ? path : cleanPath(`${workdir}/${path}`)
+}
+
+/** A mount target below the working directory (M3). */
+export function mountTarget(workdir: string, path: string): string {
   return cleanPath(path.startsWith('/') ? path : `${workdir}/${path}`)
 }
 
