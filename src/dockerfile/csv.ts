@@ -9,17 +9,28 @@ export function parseCsvFields(text: string, fail: (problem: string) => Error): 
       const end = comma === -1 ? text.length : comma
       const field = text.slice(at, end)
       const quote = field.indexOf('"')
-      if (quote !== -1) throw fail(`parse error on line 1, column ${column(at + quote)}: bare " in non-quoted field`)
+      if (quote !== -1) throw fail(`parse error on line 1, column ${column(at + quote)}: bare " in non-quoted-field`)
       fields.push(field)
       at = end + 1
       continue
     }
-    const match = /"((?:[^"]|"")*)"(?=,|$)/y
-    match.lastIndex = at
-    const found = match.exec(text)
-    if (found === null) throw fail(`parse error on line 1, column ${column(at + 1)}: extraneous or missing " in quoted-field`)
-    fields.push((found[1] ?? '').replaceAll('""', '"'))
-    at = match.lastIndex + 1
+    const end = closingQuote(text, at + 1, (index) =>
+      fail(`parse error on line 1, column ${column(index)}: extraneous or missing " in quoted-field`),
+    )
+    fields.push(text.slice(at + 1, end).replaceAll('""', '"'))
+    at = end + 2
   }
   return fields
+}
+
+/** The quote that ends a field: one that is not doubled and stands before a comma or the end. */
+function closingQuote(text: string, start: number, fail: (index: number) => Error): number {
+  for (let from = start; ; ) {
+    const quote = text.indexOf('"', from)
+    if (quote === -1) throw fail(from)
+    const next = text[quote + 1]
+    if (next === undefined || next === ',') return quote
+    if (next !== '"') throw fail(quote)
+    from = quote + 2
+  }
 }

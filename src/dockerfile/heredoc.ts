@@ -16,10 +16,21 @@ interface ShellWord {
 /** The heredocs that a line announces, in order, with their offsets. A line that a shell could not split has none, as in BuildKit. */
 export function findHeredocs(line: string): (HeredocWord & ShellWord)[] {
   if (!line.includes('<<')) return []
-  return (shellWords(line) ?? []).flatMap((word) => {
+  return joinOperators(line, shellWords(line) ?? []).flatMap((word) => {
     const heredoc = parseHeredocWord(word.text)
     return heredoc === undefined ? [] : [{ ...heredoc, ...word }]
   })
+}
+
+/** A `<<` that stands alone takes the next word as its delimiter; a `<<-` does not. */
+function joinOperators(line: string, words: readonly ShellWord[]): ShellWord[] {
+  const joined: ShellWord[] = []
+  for (const word of words) {
+    const before = joined.at(-1)
+    if (before === undefined || !/^\d*<<$/.test(before.text)) joined.push(word)
+    else joined[joined.length - 1] = { text: line.slice(before.offset, word.offset + word.text.length), offset: before.offset }
+  }
+  return joined
 }
 
 export function parseHeredocWord(word: string): HeredocWord | undefined {

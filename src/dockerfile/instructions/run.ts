@@ -11,8 +11,8 @@ export function buildRun(draft: Draft): RunInstruction {
   const flags = draft.flags(FLAGS)
   const mounts = flags.list('mount')
   for (const mount of mounts) refuseMount(draft, mount)
-  const network = oneOf(draft, flags.text('network'), ['default', 'none', 'host'], (value) => `invalid network mode ${value}`)
-  const security = oneOf(draft, flags.text('security'), ['sandbox', 'insecure'], (value) => `security ${value} is not valid`)
+  const network = oneOf(draft, flags.list('network')[0], ['default', 'none', 'host'], (value) => `invalid network mode ${value}`)
+  const security = oneOf(draft, flags.list('security')[0], ['sandbox', 'insecure'], (value) => `security ${value} is not valid`)
   return {
     ...draft.base,
     kind: 'run',
