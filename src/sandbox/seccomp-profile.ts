@@ -32,7 +32,7 @@ export const ALLOWED_SYSCALLS = `
   statfs64 statx symlink symlinkat sync sync_file_range sync_file_range2 syncfs sysinfo tee tgkill time timer_create timer_delete
   timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64
   timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat utime utimensat
-  utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev`
+  utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev breakpoint cacheflush set_tls`
   .trim()
   .split(/\s+/)
 

@@ -20,10 +20,10 @@ const errno = (number: number): Tree => ({ kind: 'return', value: RETURN_ERRNO |
 const refuse = errno(EPERM)
 const missing = errno(ENOSYS)
 
-const AUDIT_ARCH = { x86_64: 0xc000003e, i386: 0x40000003, aarch64: 0xc00000b7 } as const
+const AUDIT_ARCH = { x86_64: 0xc000003e, i386: 0x40000003, aarch64: 0xc00000b7, arm: 0x40000028 } as const
 
 /** The tables that a machine's programs may use: its own first. */
-const MACHINES: Record<string, readonly SyscallTable[]> = { x64: ['x86_64', 'i386'], arm64: ['aarch64'] }
+const MACHINES: Record<string, readonly SyscallTable[]> = { x64: ['x86_64', 'i386'], arm64: ['aarch64', 'arm'] }
 
 /** Tests of the low word of one argument: `listed` for one of `values`, otherwise `other`. */
 function switchArgument(index: number, values: readonly number[], listed: Tree, other: Tree): Tree {
@@ -75,6 +75,10 @@ function tableTree(table: SyscallTable): Tree {
   }
   // Also x32's, which set a high bit.
   runs.push({ from: LAST_KNOWN_SYSCALL + 1, tree: missing })
+  // 32-bit ARM has a few of its own far above.
+  for (const number of [...fates.keys()].filter((above) => above > LAST_KNOWN_SYSCALL).sort((a, b) => a - b)) {
+    runs.push({ from: number, tree: fates.get(number) as Tree }, { from: number + 1, tree: missing })
+  }
   return { kind: 'load', offset: OFFSET_NR, next: searchTree(runs) }
 }
 

@@ -42,7 +42,7 @@ export type ExecMount =
       readonly uid: number
       readonly gid: number
     }
-  /** A listening socket of the host is made reachable at `target`. */
+  /** Connections to `target` are passed on to a listening socket of the host; `mode`, `uid` and `gid` are those of `target`. */
   | {
       readonly type: 'socket'
       readonly target: string
@@ -65,6 +65,9 @@ export interface ExitStatus {
 }
 
 export interface Sandbox {
-  /** After it returned, no process of the command is left and `upper` holds exactly the command's changes (no mount stubs, M14). */
+  /**
+   * After it returned, no process of the command is left and `upper` holds the command's changes and no mount stubs (M14), but for /dev, /proc and /sys: where the
+   * image lacks them they stay as empty directories, as BuildKit leaves them (measured with Docker 28.5).
+   */
   exec(spec: ExecSpec, io: ExecIo, signal?: AbortSignal): Promise<ExitStatus>
 }

@@ -34,6 +34,8 @@ const x64 = (name: string, args: number[] = []) => decide('x64', X86_64, syscall
 const i386 = (name: string, args: number[] = []) => decide('x64', I386, syscallNumbers('i386').get(name) as number, args)
 const arm64 = (name: string, args: number[] = []) => decide('arm64', AARCH64, syscallNumbers('aarch64').get(name) as number, args)
 
+const arm = (number: number, args: number[] = []) => decide('arm64', 0x40000028, number, args)
+
 describe('the seccomp filter', () => {
   test.each(['read', 'execve', 'mknodat', 'ptrace', 'chroot', 'setuid', 'fchmodat2', 'copy_file_range', 'statx'])(
     '%s is allowed',
@@ -90,6 +92,12 @@ describe('the seccomp filter', () => {
     expect(i386('socketcall', [1])).toBe(ENOSYS)
     expect(i386('socketcall', [3])).toBe(ALLOW)
     for (const family of [1, 2, 10, 16]) expect([x64('socket', [family]), i386('socket', [family])]).toEqual([ALLOW, ALLOW])
+  })
+
+  test('32-bit ARM programs on an arm64 machine: the same policy with their numbers', () => {
+    for (const number of [3, 11, 281, 322, 397, 0xf0002, 0xf0005]) expect(arm(number)).toBe(ALLOW)
+    for (const number of [21, 52, 337, 375, 386, 388, 311, 425]) expect(arm(number)).toBe(EPERM)
+    expect([arm(281, [38]), arm(120, [0x10000000]), arm(435), arm(0xf0003), arm(500)]).toEqual([EPERM, EPERM, ENOSYS, ENOSYS, ENOSYS])
   })
 
   test('personality: only those of moby', () => {
