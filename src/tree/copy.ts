@@ -13,7 +13,7 @@ import { bytes, joinKey, type Key, latin1, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
-import { emptyView } from './view.ts'
+import { emptyView, readXattrs } from './view.ts'
 import type { LayerWriter } from './writer.ts'
 
 type PathSource = Extract<CopySource, { kind: 'path' }>
@@ -64,11 +64,11 @@ function copyText(job: Job, source: Extract<CopySource, { kind: 'content' }>): v
   const fd = writer.file(key)
   try {
     for (let at = 0; at < source.data.length; ) at += writeSync(fd, source.data, at)
+    const time = source.mtime === undefined ? {} : { time: { seconds: source.mtime, nanoseconds: 0 } }
+    writer.setFileMetadata(fd, { uid: 0, gid: 0, ...spec.owner, mode: chmod?.apply(source.mode) ?? source.mode, ...time })
   } finally {
     sys().close(fd)
   }
-  const time = source.mtime === undefined ? {} : { time: { seconds: source.mtime, nanoseconds: 0 } }
-  writer.setMetadata(key, 'file', { uid: 0, gid: 0, ...spec.owner, mode: chmod?.apply(source.mode) ?? source.mode, ...time })
 }
 
 /** Where a file of that name goes, its parent made. */
@@ -197,13 +197,13 @@ class Copier {
       const to = writer.file(key)
       try {
         await copyContent(from, to, pace)
+        writer.setFileMetadata(to, this.#metadata(node, readXattrs(from, '')))
       } finally {
         sys().close(to)
       }
     } finally {
       sys().close(from)
     }
-    writer.setMetadata(key, 'file', this.#metadata(node))
   }
 
   #linked(node: TreeNode, key: Key): boolean {
@@ -219,12 +219,12 @@ class Copier {
   }
 
   /** F14: a context's files are root's. F15: --chown and --chmod apply to everything. */
-  #metadata(node: TreeNode): Metadata {
+  #metadata(node: TreeNode, xattrs: Map<string, Buffer> = this.#view.xattrs(node)): Metadata {
     const { spec, chmod } = this.#job
     const { stat } = node
     const owner = this.#resetOwner ? { uid: 0, gid: 0 } : { uid: stat.uid, gid: stat.gid }
     const mode = chmod === undefined ? stat.mode & 0o7777 : chmod.apply(stat.mode)
-    return { ...owner, ...spec.owner, mode, time: timeOf(stat), xattrs: this.#view.xattrs(node) }
+    return { ...owner, ...spec.owner, mode, time: timeOf(stat), xattrs }
   }
 }
 

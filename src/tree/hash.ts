@@ -7,6 +7,7 @@ import { Pace } from './pace.ts'
 import { joinKey, type Key } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
 import type { TreeNode, TreeView } from './types.ts'
+import { readXattrs } from './view.ts'
 
 export type { Selector } from './selection.ts'
 
@@ -114,7 +115,7 @@ class SourceHasher {
     const target = type === 'symlink' ? this.#view.readlink(node).toString('latin1') : ''
     const size = type === 'file' ? stat.size : 0
     const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
-    const pending = type === 'file' ? this.#content(node) : this.#attributes(node)
+    const pending = type === 'file' ? this.#content(node) : attributesDigest(this.#view.xattrs(node))
     const content = typeof pending === 'string' ? pending : await pending
     this.#all.update(`${[path, type, mode, uid, gid, size, target, device, content].join('\0')}\0`, 'latin1')
     this.#files.push({ path, type, mode, uid, gid, content })
@@ -145,21 +146,22 @@ class SourceHasher {
         if (count < READ && count >= node.stat.size) break
         if (this.#pace.due()) await this.#pace.rest()
       }
+      const attributes = attributesDigest(readXattrs(fd, ''))
+      if (attributes !== '') hash.update(`\0${attributes}`)
+      return hash.digest('hex')
     } finally {
       sys().close(fd)
     }
-    const attributes = this.#attributes(node)
-    if (attributes !== '') hash.update(`\0${attributes}`)
-    return hash.digest('hex')
   }
+}
 
-  /** K8: security.capability and what is not security.* or system.*, sorted. */
-  #attributes(node: TreeNode): string {
-    const kept = [...this.#view.xattrs(node)].filter(([name]) => name === 'security.capability' || !/^(security|system)\./.test(name))
-    if (kept.length === 0) return ''
-    const hash = createHash('sha256')
-    kept.sort(([a], [b]) => (a < b ? -1 : 1))
-    for (const [name, value] of kept) hash.update(`${name}\0${value.toString('hex')}\0`, 'latin1')
-    return hash.digest('hex')
-  }
+/** K8: security.capability and what is not security.* or system.*, sorted. */
+function attributesDigest(xattrs: ReadonlyMap<string, Buffer>): string {
+  if (xattrs.size === 0) return ''
+  const kept = [...xattrs].filter(([name]) => name === 'security.capability' || !/^(security|system)\./.test(name))
+  if (kept.length === 0) return ''
+  const hash = createHash('sha256')
+  kept.sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [name, value] of kept) hash.update(`${name}\0${value.toString('hex')}\0`, 'latin1')
+  return hash.digest('hex')
 }

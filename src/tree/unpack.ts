@@ -124,7 +124,7 @@ class Unpacker {
     await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#pace))
   }
 
-  /** False when the entry was skipped. */
+  /** False when the metadata is not to be set: the entry was skipped, or is a file, which has got it. */
   async #make(key: Key, entry: TarEntry, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     switch (entry.type) {
       case 'directory':
@@ -134,8 +134,8 @@ class Unpacker {
         this.#writer.symlink(key, this.#symlinkTarget(key, entry))
         return true
       case 'file':
-        await this.#file(key, content)
-        return true
+        await this.#file(key, entry, content)
+        return false
       default:
         return this.#node(key, entry)
     }
@@ -146,13 +146,14 @@ class Unpacker {
     return entry.linkname
   }
 
-  async #file(key: Key, content: AsyncIterable<Uint8Array>): Promise<void> {
+  async #file(key: Key, entry: TarEntry, content: AsyncIterable<Uint8Array>): Promise<void> {
     const fd = this.#writer.file(key)
     try {
       for await (const chunk of content) {
         for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
         if (this.#pace.due()) await this.#pace.rest()
       }
+      this.#writer.setFileMetadata(fd, this.#metadataOf(entry))
     } finally {
       sys().close(fd)
     }
@@ -171,12 +172,18 @@ class Unpacker {
     }
   }
 
-  #metadata(key: Key, entry: TarEntry): void {
+  #metadataOf(entry: TarEntry): Metadata {
     const { uid, gid } = this.#rules.owner ?? entry
     const time = { seconds: entry.mtime, nanoseconds: entry.mtimeNanoseconds ?? 0 }
-    const metadata: Metadata = { uid, gid, mode: entry.mode, ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }) }
-    const type = entry.type === 'link' ? 'file' : entry.type
-    this.#writer.setMetadata(key, type, type === 'directory' ? metadata : { ...metadata, time })
-    if (type === 'directory') this.#writer.laterTimes(key, time)
+    return { uid, gid, mode: entry.mode, time, ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }) }
+  }
+
+  #metadata(key: Key, entry: TarEntry): void {
+    const { time, ...metadata } = this.#metadataOf(entry)
+    if (entry.type === 'directory') {
+      this.#writer.setMetadata(key, 'directory', metadata)
+      if (time !== undefined) this.#writer.laterTimes(key, time)
+    } else
+      this.#writer.setMetadata(key, entry.type === 'link' ? 'file' : entry.type, { ...metadata, ...(time === undefined ? {} : { time }) })
   }
 }

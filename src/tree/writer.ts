@@ -26,6 +26,8 @@ interface Directory {
   upper: boolean
   /** The directory below that it is merged with. */
   lower: TreeNode | undefined
+  /** All names in it, when this writer made it: then nothing has to be asked. */
+  names?: Set<Key>
 }
 
 class WriterNode extends KeyedNode {
@@ -70,6 +72,7 @@ export class LayerWriter implements TreeView {
     const { lower } = this.#directory(key)
     for (const known of this.#directories.keys()) if (known !== key && isBelow(known, key)) this.#directories.delete(known)
     this.#fds.forget(key)
+    delete this.#directory(key).names
     return new LayerWriter(this.#fds.below(key), this.#lower, lower)
   }
 
@@ -94,6 +97,7 @@ export class LayerWriter implements TreeView {
     const raw = typeof name === 'string' ? name : latin1(name)
     const parentPath = keyOf(directory)
     const parent = this.#directory(parentPath)
+    if (parent.names?.has(raw) === false) return undefined
     const key = joinKey(parentPath, raw)
     const below = () => (parent.lower === undefined ? undefined : this.#lower.child(parent.lower, raw))
     const stat = parent.upper ? sys().lookupat(this.#fds.fd(parentPath), bytes(raw)) : undefined
@@ -207,6 +211,7 @@ export class LayerWriter implements TreeView {
     const name = bytes(nameOf(key))
     const fd = this.#upperDirectory(parentKey(key))
     if (this.#directories.has(key)) this.#forget(key)
+    this.#directories.get(parentKey(key))?.names?.add(nameOf(key))
     try {
       return create(fd, name)
     } catch (error) {
@@ -216,7 +221,7 @@ export class LayerWriter implements TreeView {
     }
   }
 
-  /** A new, empty regular file in the place of anything; the caller writes and closes it, then calls `setMetadata`. */
+  /** A new, empty regular file in the place of anything; the caller writes it, calls `setFileMetadata` and closes it. */
   file(key: Key, mode = 0o600): number {
     return this.#create(key, (fd, name) => sys().openat(fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode))
   }
@@ -276,7 +281,7 @@ export class LayerWriter implements TreeView {
     const parent = this.#directory(parentKey(key))
     const hides = parent.lower !== undefined && this.#lower.child(parent.lower, nameOf(key))?.type === 'directory'
     this.#create(key, (fd, name) => sys().mkdirat(fd, name, mode))
-    this.#directories.set(key, { upper: true, lower: undefined })
+    this.#directories.set(key, { upper: true, lower: undefined, names: new Set() })
     if (hides) this.#markOpaque(key)
   }
 
@@ -312,6 +317,11 @@ export class LayerWriter implements TreeView {
     if (type === 'directory' && metadata.time !== undefined && this.#times.has(key)) this.#times.set(key, metadata.time)
   }
 
+  /** The same for a file that is still open: cheaper than by its name. */
+  setFileMetadata(fd: number, metadata: Metadata): void {
+    applyMetadata(fd, '', 'file', metadata)
+  }
+
   #parentOfCopiedUp(key: Key): number {
     this.#upperDirectory(key)
     return this.#fds.fd(parentKey(key))
@@ -338,6 +348,7 @@ export class LayerWriter implements TreeView {
     if (existing === undefined) {
       sys().mknodat(fd, bytes(nameOf(key)), S_IFCHR, 0, 0)
       this.#forget(key)
+      this.#directories.get(parentKey(key))?.names?.add(nameOf(key))
     } else if ((existing.mode & S_IFMT) === S_IFDIR) this.opaque(key)
   }
 

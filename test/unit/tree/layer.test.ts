@@ -201,9 +201,7 @@ test('property: a random tree copied, made a layer and unpacked is equal', async
       })
       expect(listing(layeredView([copied]), { times: true })).toEqual(listing(merged, { times: true }))
       const whole = { path: '/', parents: false, exclude: [] }
-      expect(await hashSources(layeredView([copied, folder()]), { ...whole, path: '*' })).toEqual(
-        await hashSources(merged, { ...whole, path: '*' }),
-      )
+      expect(await hashSources(layeredView([copied]), whole)).toBe(await hashSources(merged, whole))
     }),
     { numRuns: 60 },
   )
@@ -261,6 +259,10 @@ describe('content digests', () => {
     const before = await digest('*.txt')
     shell('mv one.txt two.txt', context)
     expect(await digest('*.txt')).not.toBe(before)
+  })
+  test('F9 a wildcard that matches a dangling symlink fails, as with Docker 28.5', async () => {
+    shell('ln -s nowhere zdangling', context)
+    expect(await codeOf(digest('z*'))).toBe('COPY_SOURCE_NOT_FOUND')
   })
   test('F23 what is excluded does not count', async () => {
     const before = await digest('d', { exclude: ['f'] })
