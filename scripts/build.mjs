@@ -25,14 +25,14 @@ export function compileGrammars() {
 
 export async function bundle() {
   const { build } = await import('esbuild')
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
-  await build({
+  const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
     outdir: 'dist',
     bundle: true,
     // A command loads only the chunks that it needs.
     splitting: true,
+    metafile: true,
     minifySyntax: true,
     minifyWhitespace: true,
     platform: 'node',
@@ -42,7 +42,17 @@ export async function bundle() {
     // CommonJS dependencies that are bundled into ESM still call require() for Node's own modules.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   })
+  removeOldChunks(Object.keys(metafile.outputs))
   writeFileSync(stamp, '')
+}
+
+/** Chunks of earlier bundles go when they are an hour old: a tbuild that is running may still load one. */
+function removeOldChunks(outputs) {
+  const current = new Set(['dist/stamp', ...outputs])
+  for (const name of readdirSync(join(root, 'dist'))) {
+    const path = join(root, 'dist', name)
+    if (!current.has(`dist/${name}`) && Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path, { recursive: true })
+  }
 }
 
 /** True when nothing that the bundle is made of is newer than it. */

@@ -55,7 +55,10 @@ try {
   const layout = await busyboxLayout()
   const base = baseTree(layout)
   if (action !== 'compare' && !process.env.TBUILD_PEER) throw new Error('set TBUILD_PEER to a docker command')
-  const builder = action === 'compare' ? tbuildBuilder(root, join(work, 'store'), layout) : peerBuilder(process.env.TBUILD_PEER, layout)
+  const builder =
+    action === 'compare'
+      ? tbuildBuilder(root, join(work, 'store'), { busybox: layout })
+      : peerBuilder(process.env.TBUILD_PEER, { busybox: layout })
   let different = 0
   for (const one of loadCases(join(root, 'test/corpus/differential'))) {
     if (names.length > 0 && !names.includes(one.name)) continue

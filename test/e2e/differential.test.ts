@@ -31,7 +31,7 @@ test.each(cases.map((one) => [`${one.rule} ${one.name}: ${one.about ?? ''}`, one
   '%s',
   (_title, one) => {
     const expected = JSON.parse(readFileSync(join(one.folder, 'expected.json'), 'utf8')) as Outcome
-    const got = outcome(one, tbuildBuilder(root, store, layout), base)
+    const got = outcome(one, tbuildBuilder(root, store, { busybox: layout }), base)
     if (expected.refused) expect({ refused: got.refused, got }).toMatchObject({ refused: true })
     else expect(got).toEqual(expected)
   },

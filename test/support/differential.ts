@@ -23,6 +23,9 @@ export function baseTree(layout: string): Tree {
   return applyLayers(manifest.layers.map((layer) => readTar(gunzipSync(readFileSync(join(layout, blob(layer.digest)))))))
 }
 
+/** What a FROM is called, and the OCI layout that stands for it. */
+export type Bases = Readonly<Record<string, string>>
+
 /** Builds one case and reduces the result to what is compared. */
 export function outcome(one: DifferentialCase, builder: Builder, base: Tree): Outcome {
   const context = materialize(one)
@@ -40,11 +43,11 @@ export function outcome(one: DifferentialCase, builder: Builder, base: Tree): Ou
 }
 
 /** `tbuild` from this checkout's bundle, with a store of its own. */
-export function tbuildBuilder(root: string, store: string, baseLayout: string): Builder {
+export function tbuildBuilder(root: string, store: string, bases: Bases): Builder {
   return {
     name: 'tbuild',
     build(context, args, archive) {
-      const base = ['--build-context', `busybox=oci-layout://${baseLayout}`]
+      const base = Object.entries(bases).flatMap(([from, layout]) => ['--build-context', `${from}=oci-layout://${layout}`])
       const output = ['-o', `type=oci,dest=${archive}`]
       const result = spawnSync(
         process.execPath,
@@ -62,18 +65,21 @@ export function tbuildBuilder(root: string, store: string, baseLayout: string): 
  * The docker of TBUILD_PEER (a command such as `docker`, or a wrapper that shares /tmp). The base is loaded into it under a name of ours. RUN steps
  * get no network: some peers have no bridge.
  */
-export function peerBuilder(command: string, baseLayout: string): Builder {
+export function peerBuilder(command: string, bases: Bases): Builder {
   const [program = '', ...before] = command.split(' ')
   const run = (args: readonly string[]) =>
     spawnSync(program, [...before, ...args], { encoding: 'utf8', maxBuffer: 1 << 26, timeout: 120_000 })
   const tag = `tbuild-differential:${process.pid}`
-  loadBase(run, baseLayout)
+  const contexts = Object.entries(bases).flatMap(([from, layout], index) => {
+    const name = `tbuild-differential-base:${index}`
+    loadBase(run, layout, name)
+    return ['--build-context', `${from}=docker-image://${name}`]
+  })
   return {
     name: 'peer',
     build(context, args, archive) {
       const network = args.includes('--network') ? [] : ['--network', 'none']
-      const base = ['--build-context', `busybox=docker-image://${BASE}`]
-      const flags = ['--progress', 'plain', '--provenance=false', ...network, ...base, '-t', tag]
+      const flags = ['--progress', 'plain', '--provenance=false', ...network, ...contexts, '-t', tag]
       const built = run(['buildx', 'build', ...flags, ...args, context])
       if (built.status !== 0) return errorLine(built.stderr)
       const saved = run(['save', tag, '-o', archive])
@@ -84,17 +90,15 @@ export function peerBuilder(command: string, baseLayout: string): Builder {
   }
 }
 
-const BASE = 'tbuild-differential-base:1'
-
 /** `docker load` wants a manifest.json beside the layout. */
-function loadBase(run: (args: readonly string[]) => { status: number | null; stderr: string }, layout: string): void {
+function loadBase(run: (args: readonly string[]) => { status: number | null; stderr: string }, layout: string, name: string): void {
   const folder = mkdtempSync(join(tmpdir(), 'tbuild-base-'))
   const json = (path: string) => JSON.parse(readFileSync(join(layout, path), 'utf8'))
   const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`
   const manifest = json(blob(json('index.json').manifests[0].digest))
   const entry = {
     Config: blob(manifest.config.digest),
-    RepoTags: [BASE],
+    RepoTags: [name],
     Layers: manifest.layers.map((layer: { digest: string }) => blob(layer.digest)),
   }
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify([entry]))
