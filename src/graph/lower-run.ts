@@ -1,4 +1,5 @@
-import { TbuildError } from '../base/errors.ts'
+import { TbuildError, withSpan } from '../base/errors.ts'
+import { cleanPath } from '../base/go-path.ts'
 import type { RunInstruction } from '../dockerfile/instruction.ts'
 import { parseMount, type RunMount } from '../dockerfile/mount.ts'
 import { proxyEnv } from './build-args.ts'
@@ -16,7 +17,7 @@ const SCRIPT_FOLDER = '/dev/pipes'
 export async function lowerRun(state: StageState, instruction: RunInstruction, context: StageContext): Promise<StageState> {
   if (instruction.devices.length > 0) {
     throw new TbuildError('DEVICE_UNSUPPORTED', 'RUN --device is not supported', {
-      hint: 'remove the flag: CDI devices are not available here',
+      hint: 'remove the flag: CDI devices are a labs feature of BuildKit',
     })
   }
   const { args, script } = heredocCommand(state, instruction)
@@ -64,7 +65,7 @@ function heredocCommand(state: StageState, { command, heredocs }: RunInstruction
     const path = `${SCRIPT_FOLDER}/${first.name}`
     return { args: commandArgs(state, { form: 'shell', command: path }), script: { path, text: first.content } }
   }
-  const text = [command.command, ...heredocs.map((heredoc) => `${heredoc.content}${heredoc.name}`)].join('\n')
+  const text = [command.command, ...heredocs.map((heredoc) => `${heredoc.raw}${heredoc.name}`)].join('\n')
   return { args: commandArgs(state, { form: 'shell', command: text }) }
 }
 
@@ -101,8 +102,12 @@ async function lowerMounts(
   const expand = context.expander(state.env)
   const mounts: ExecOpMount[] = []
   for (const word of instruction.mounts) {
-    const mount = parseMount(word.text, (text) => expand.word(text))
-    mounts.push(await lowerMount(mount, state, context, inputs))
+    try {
+      const mount = parseMount(word.text, (text) => expand.word(text))
+      mounts.push(await lowerMount(mount, state, context, inputs))
+    } catch (error) {
+      throw withSpan(error, word.span)
+    }
   }
   return mounts
 }
@@ -112,11 +117,16 @@ async function lowerMount(mount: RunMount, state: StageState, context: StageCont
   if (target === '/') throw new TbuildError('MOUNT_TARGET', `invalid mount target "/"`)
   const placed = target === undefined ? mount : ({ ...mount, target } as RunMount)
   if (placed.type !== 'bind' && placed.type !== 'cache') return placed
-  const namespace = context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS')
-  const cache = placed.type === 'cache' ? { cacheId: [namespace, placed.id ?? placed.target].filter(Boolean).join('/') } : {}
+  const cache = placed.type === 'cache' ? { cacheId: cacheId(placed.id ?? cleanPath(mount.target ?? ''), context) } : {}
   const source = await mountSource(placed, state, context)
   if (source === undefined) return { ...placed, ...cache }
   return { ...placed, ...cache, input: inputs.push(source) - 1 }
+}
+
+/** The target as written stands for the id when there is none (M4). */
+function cacheId(id: string, context: StageContext): string {
+  const namespace = context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS')
+  return namespace ? `${namespace}/${id}` : id
 }
 
 /** A bind without `from` shows the build context, a cache without one starts empty (M1). */

@@ -1,5 +1,6 @@
 import type { Json } from '../base/canonical-json.ts'
 import { TbuildError } from '../base/errors.ts'
+import { goQuote } from '../base/go-quote.ts'
 import { formatPlatform } from '../base/platform.ts'
 import type { ExecOp } from '../graph/op.ts'
 import type { ExecMount, ExecSpec } from '../sandbox/types.ts'
@@ -87,7 +88,7 @@ function logTo(tail: OutputTail, tools: Tools) {
 /** The failing command's own code is the build's. */
 function failure(op: ExecOp, code: number, oomKilled: boolean, tail: OutputTail): TbuildError {
   const reason = oomKilled ? ' (it ran out of memory)' : ''
-  return new TbuildError('RUN_FAILED', `process "${op.args.join(' ')}" did not complete successfully: exit code: ${code}${reason}`, {
+  return new TbuildError('RUN_FAILED', `process ${goQuote(op.args.join(' '))} did not complete successfully: exit code: ${code}${reason}`, {
     exitCode: code,
     output: tail.lines(),
   })
