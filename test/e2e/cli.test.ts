@@ -14,7 +14,7 @@ beforeAll(async () => {
   if (layout.status !== 0) throw new Error(layout.stderr)
   base = ['--root', join(work, 'store'), '--build-context', `busybox=oci-layout://${layout.stdout.trim()}`]
 }, 300_000)
-afterAll(() => rm(work, { recursive: true, force: true }))
+afterAll(() => rm(work, { recursive: true, force: true }), 120_000)
 
 async function context(dockerfile: string): Promise<string> {
   const folder = await mkdtemp(join(work, 'context-'))

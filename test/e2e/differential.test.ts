@@ -25,7 +25,7 @@ beforeAll(async () => {
   store = await mkdtemp(join(tmpdir(), 'tbuild-e2e-'))
 }, 300_000)
 
-afterAll(() => rm(store, { recursive: true, force: true }))
+afterAll(() => rm(store, { recursive: true, force: true }), 120_000)
 
 test.each(cases.map((one) => [`${one.rule} ${one.name}: ${one.about ?? ''}`, one] as const))(
   '%s',

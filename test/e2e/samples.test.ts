@@ -13,7 +13,7 @@ let work = ''
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'tbuild-samples-'))
 })
-afterAll(() => rm(work, { recursive: true, force: true }))
+afterAll(() => rm(work, { recursive: true, force: true }), 120_000)
 
 interface Built {
   readonly tree: Tree
