@@ -48,3 +48,7 @@ export function cleanKey(path: Key, strict = false): Key | undefined {
   }
   return kept.join('/')
 }
+
+export function isBelow(key: Key, directory: Key): boolean {
+  return directory === '' || key.startsWith(`${directory}/`)
+}

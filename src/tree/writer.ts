@@ -4,7 +4,7 @@ import { AT_EMPTY_PATH, AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_I
 import { DirectoryFds } from './directory-fds.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
 import { byKey, isWhiteout, KeyedNode, keyOf, type NodeType, typeOfMode } from './node.ts'
-import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
+import { bytes, isBelow, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { isOpaque, OPAQUE_XATTRS, openFile, readXattrs } from './view.ts'
@@ -395,8 +395,4 @@ export class LayerWriter implements TreeView {
     this.flushTimes()
     this.#fds.close()
   }
-}
-
-function isBelow(key: Key, directory: Key): boolean {
-  return directory === '' || key.startsWith(`${directory}/`)
 }
