@@ -16,16 +16,16 @@ const REASONS: Record<string, string> = {
   ENETUNREACH: 'the network is unreachable',
 }
 
-/** No answer: REGISTRY_UNREACHABLE, with TLS trouble told apart. Errors of ours and aborts pass as they are. */
-export function unreachable(what: string, url: URL, error: unknown): unknown {
+/** No answer: REGISTRY_UNREACHABLE (or the code given), with TLS trouble told apart. Errors of ours and aborts pass as they are. */
+export function unreachable(what: string, url: URL, error: unknown, ours = 'REGISTRY_UNREACHABLE'): unknown {
   if (isTbuildError(error) || (error as { name?: string }).name === 'AbortError') return error
   const code = errorCode(error) ?? ''
   const reason = REASONS[code] ?? printable((error as Error).message)
   const tls = /CERT|SIGNATURE|SSL|TLS|EPROTO/.test(code)
-  return new TbuildError('REGISTRY_UNREACHABLE', `${what}: cannot reach ${url.host}: ${reason}`, {
+  return new TbuildError(ours, `${what}: cannot reach ${url.host}: ${reason}`, {
     hint: tls
       ? `put the registry's authority into /etc/docker/certs.d/${url.host}/ca.crt, or mark the registry insecure in registries.conf`
-      : 'check the registry name, the network and HTTPS_PROXY',
+      : 'check the name, the network and HTTPS_PROXY',
     cause: error,
   })
 }

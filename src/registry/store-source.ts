@@ -21,7 +21,7 @@ export interface StoreLayers {
 export function storeSource(
   images: ImageIndex,
   blobs: BlobStore,
-  layers: StoreLayers,
+  layers?: StoreLayers,
 ): ImageSource & { has(reference: string): Promise<boolean> } {
   const find = (text: string) => images.get(formatImageReference(parseImageReference(text)))
   return {
@@ -47,7 +47,7 @@ export function storeSource(
   }
 }
 
-function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers: StoreLayers): RemoteImage {
+function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers?: StoreLayers): RemoteImage {
   const descriptors: Descriptor[] = record.layers.map(({ diffId }) => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 }))
   const digest = sha256(canonicalJson({ config: record.config, layers: record.layers.map(({ diffId }) => diffId) }))
   return {
@@ -58,9 +58,10 @@ function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageCon
     config,
     configFile,
     layers: descriptors,
+    layerIds: record.layers.map(({ id }) => id),
     fetch: async (layer, signal) => {
       const found = record.layers.find(({ diffId }) => diffId === layer.digest)
-      if (found !== undefined) return layers.open(found, signal)
+      if (found !== undefined && layers !== undefined) return layers.open(found, signal)
       throw new TbuildError('IMAGE_NOT_FOUND', `${record.name} has no layer ${layer.digest}`, { hint: 'resolve the image again' })
     },
   }
