@@ -6,21 +6,16 @@ import { decodeFlags, Flags, type FlagTypes } from './flags.ts'
 import type { CommandLine, Heredoc, InstructionBase, Word } from './instruction.ts'
 import type { LogicalLine } from './lines.ts'
 
-/** A heredoc and its body as it stands in the file. */
-export interface AttachedHeredoc extends Heredoc {
-  readonly raw: string
-}
-
 /** An instruction whose syntax is right and whose meaning is not yet checked: what every function in instructions/ makes its instruction of. */
 export class Draft {
   readonly statement: Statement
   readonly line: LogicalLine
-  readonly heredocs: readonly AttachedHeredoc[]
+  readonly heredocs: readonly Heredoc[]
   readonly base: InstructionBase
   /** Begins the messages: BuildKit's for a Dockerfile, nothing for a trigger (P12). */
   private readonly prefix: string
 
-  constructor(statement: Statement, line: LogicalLine, heredocs: readonly AttachedHeredoc[], base: InstructionBase, prefix: string) {
+  constructor(statement: Statement, line: LogicalLine, heredocs: readonly Heredoc[], base: InstructionBase, prefix: string) {
     this.statement = statement
     this.line = line
     this.heredocs = heredocs

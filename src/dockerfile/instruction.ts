@@ -52,6 +52,8 @@ export interface Heredoc {
   readonly chomp: boolean
   /** The body, every line ending in \n. */
   readonly content: string
+  /** The same as it stands in the file, tabs and all: what a shell gets that reads the heredoc itself (H10). */
+  readonly raw: string
   /** The digits before `<<`, or ''. */
   readonly fd: string
   readonly span: Span

@@ -4,9 +4,9 @@ import { TbuildError } from '../base/errors.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { DirectiveReader, type EscapeChar } from './directives.ts'
-import { type AttachedHeredoc, Draft } from './draft.ts'
+import { Draft } from './draft.ts'
 import { chompTabs, findHeredocs } from './heredoc.ts'
-import type { Dockerfile, Instruction } from './instruction.ts'
+import type { Dockerfile, Heredoc, Instruction } from './instruction.ts'
 import { BUILDERS } from './instructions/table.ts'
 import { LineReader, type LogicalLine, readLogicalLine } from './lines.ts'
 
@@ -108,7 +108,7 @@ class FileReader {
   }
 
   /** Bodies follow in the order in which the line announces them (H5); nothing in them has a meaning but the terminator (H2, H3). */
-  private heredocs(line: LogicalLine): AttachedHeredoc[] {
+  private heredocs(line: LogicalLine): Heredoc[] {
     return findHeredocs(line.text).map(({ text, offset, ...heredoc }) => {
       const span = line.span(offset, offset + text.length)
       const raw = this.body(heredoc.name, heredoc.chomp, span)

@@ -43,7 +43,7 @@ function sortSources(draft: Draft, words: readonly Word[]): { sources: Word[]; h
       continue
     }
     const body = draft.heredocs.findLast(({ name }) => name === found.name)
-    heredocs.push({ ...found, content: body?.content ?? '', span: body?.span ?? word.span })
+    heredocs.push({ ...found, content: body?.content ?? '', raw: body?.raw ?? '', span: body?.span ?? word.span })
   }
   return { sources, heredocs }
 }

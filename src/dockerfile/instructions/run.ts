@@ -17,7 +17,7 @@ export function buildRun(draft: Draft): RunInstruction {
     ...draft.base,
     kind: 'run',
     command: draft.command(),
-    heredocs: draft.heredocs.map(({ raw: _, ...heredoc }) => heredoc),
+    heredocs: draft.heredocs,
     mounts,
     ...(network === undefined ? {} : { network }),
     ...(security === undefined ? {} : { security }),
