@@ -41,7 +41,8 @@ export async function pushImage(client: RegistryClient, request: PushRequest): P
   const from = request.blobs.find((blob) => blob.from !== undefined)?.from
   const repository = client.repository(reference.domain, reference.path, 'pull,push', from)
   await inParallel(PARALLEL, uniqueBlobs(request.blobs), async (blob) => {
-    request.onBlob?.(blob.descriptor, await pushBlob(repository, blob, signal))
+    const outcome = await pushBlob(repository, blob, signal)
+    request.onBlob?.(blob.descriptor, outcome)
   })
   for (const document of documents.slice(0, -1)) await putDocument(repository, document, document.descriptor.digest, signal)
   await putDocument(repository, top, reference.tag ?? top.descriptor.digest, signal)
