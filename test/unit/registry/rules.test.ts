@@ -1,0 +1,117 @@
+import fc from 'fast-check'
+import { sha256 } from '../../../src/base/digest.ts'
+import { formatPlatform, parsePlatform } from '../../../src/base/platform.ts'
+import { parseChallenges } from '../../../src/registry/challenge.ts'
+import { parseImageDocument } from '../../../src/registry/document.ts'
+import { parseLayoutReference } from '../../../src/registry/oci-layout.ts'
+import { rankByPlatform, runnablePlatforms } from '../../../src/registry/platform-choice.ts'
+import { proxyFor } from '../../../src/registry/proxy.ts'
+import { endpointOf, parseRegistriesConf } from '../../../src/registry/registries-conf.ts'
+
+describe('platform choice follows containerd', () => {
+  test.each([
+    ['linux/amd64', 'linux/amd64 linux/386'],
+    ['linux/amd64/v3', 'linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386'],
+    ['linux/arm/v7', 'linux/arm/v7 linux/arm/v6 linux/arm/v5'],
+    ['linux/arm64', 'linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5'],
+    ['linux/arm64/v8.2', 'linux/arm64/v8.2 linux/arm64/v8.1 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5'],
+    ['linux/s390x', 'linux/s390x'],
+  ])('%s runs %s', (wanted, list) => {
+    expect(runnablePlatforms(parsePlatform(wanted)).map(formatPlatform).join(' ')).toBe(list)
+  })
+
+  test('the best entry wins over the first; attestations never match', () => {
+    const entry = (architecture: string, os = 'linux', variant?: string) => ({
+      mediaType: '',
+      digest: sha256(`${os}${architecture}${variant}`),
+      size: 1,
+      platform: { os, architecture, ...(variant ? { variant } : {}) },
+    })
+    const [x386, unknown, amd64] = [entry('386'), entry('unknown', 'unknown'), entry('amd64')]
+    expect(rankByPlatform([x386, unknown, amd64], parsePlatform('linux/amd64'))).toEqual([amd64, x386])
+    expect(rankByPlatform([entry('arm64', 'linux', 'v8')], parsePlatform('linux/arm64'))).toHaveLength(1)
+  })
+})
+
+describe('proxyFor', () => {
+  const ask = (url: string, no = '') => proxyFor(new URL(url), { HTTPS_PROXY: 'http://p:1', http_proxy: 'q:2', NO_PROXY: no })?.host
+  test.each([
+    ['https://a.example/', '', 'p:1'],
+    ['http://a.example/', '', 'q:2'],
+    ['http://127.0.0.1:5000/', '', undefined],
+    ['https://a.example/', 'example', undefined],
+    ['https://notexample/', 'example', 'p:1'],
+    ['https://example/', '.example', 'p:1'],
+    ['https://a.example/', '*.example', undefined],
+    ['https://a.example:444/', 'a.example:443', 'p:1'],
+    ['https://10.1.2.3/', '10.0.0.0/8', undefined],
+    ['https://11.1.2.3/', '10.0.0.0/8', 'p:1'],
+    ['https://a.example/', '*', undefined],
+  ])('%s without %j → %s', (url, no, host) => expect(ask(url, no)).toBe(host))
+
+  test('a proxy that cannot be used is refused without its password', () => {
+    const error = () => proxyFor(new URL('http://a.example/'), { HTTP_PROXY: 'socks5://ann:hunter2@p' })
+    expect(error).toThrow(expect.objectContaining({ code: 'PROXY_INVALID', message: expect.not.stringContaining('hunter2') }))
+  })
+})
+
+describe('registries.conf', () => {
+  const text = `unqualified-search-registries = ["docker.io"]
+[[registry]]
+prefix = "corp.example/team" # ours
+location = "store.example:5000/t"
+insecure = true
+[[registry]]
+location = "bad.example"
+blocked = true
+`
+  const entries = parseRegistriesConf(text, 'f')
+  test('the longest prefix is rewritten; loopback is plain, the rest TLS', () => {
+    expect(endpointOf('corp.example', 'team/app', entries)).toEqual({ host: 'store.example:5000', path: 't/app', security: 'either' })
+    expect(endpointOf('corp.example', 'teams/app', entries)).toEqual({ host: 'corp.example', path: 'teams/app', security: 'tls' })
+    expect(endpointOf('localhost:5000', 'a', entries).security).toBe('plain')
+    expect(endpointOf('docker.io', 'library/debian', entries).host).toBe('registry-1.docker.io')
+  })
+  test('blocked is carried out, mirrors and unknown syntax are refused by line', () => {
+    expect(() => endpointOf('bad.example', 'x', entries)).toThrow(expect.objectContaining({ code: 'REGISTRY_DENIED' }))
+    expect(() => parseRegistriesConf('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f')).toThrow('f:3: mirrors')
+    expect(() => parseRegistriesConf('[[registry]]\nlocation = {', 'f')).toThrow('f:2')
+  })
+})
+
+test('challenges: several in one header, quoted commas, escapes', () => {
+  const parsed = parseChallenges('Basic realm="a, b", Bearer realm="https://t/?a=\\"b\\"",scope=x')
+  expect(parsed.map(({ scheme, parameters }) => [scheme, ...parameters.values()])).toEqual([
+    ['basic', 'a, b'],
+    ['bearer', 'https://t/?a="b"', 'x'],
+  ])
+})
+
+test('challenges end for any text', () => {
+  fc.assert(fc.property(fc.string(), (text) => parseChallenges(text).length <= text.length))
+})
+
+test('a document of any bytes is parsed or MANIFEST_INVALID', () => {
+  const member = fc.constantFrom('schemaVersion', 'mediaType', 'manifests', 'layers', 'config', 'digest', 'size', 'urls', '__proto__')
+  fc.assert(
+    fc.property(fc.dictionary(member, fc.oneof(fc.jsonValue(), fc.constant(2), fc.constant([]))), (value) => {
+      try {
+        parseImageDocument(Buffer.from(JSON.stringify(value)), 'x')
+      } catch (error) {
+        expect((error as { code?: string }).code).toBe('MANIFEST_INVALID')
+      }
+    }),
+  )
+})
+
+test.each([
+  ['oci-layout:///a/b', { directory: '/a/b' }],
+  ['oci-layout://a:b', { directory: 'a', tag: 'b' }],
+  ['oci-layout:///a:x/b', { directory: '/a:x/b' }],
+  [`oci-layout:///a:t@${sha256('x')}`, { directory: '/a', tag: 't', digest: sha256('x') }],
+  ['docker.io/a', undefined],
+])('layout reference %s', (text, expected) => expect(parseLayoutReference(text)).toEqual(expected))
+
+test.each(['oci-layout://', 'oci-layout://a@sha256:x', 'oci-layout://a\0b'])('layout reference %j is refused', (text) => {
+  expect(() => parseLayoutReference(text)).toThrow(expect.objectContaining({ code: 'IMAGE_REFERENCE_INVALID' }))
+})
