@@ -1,0 +1,99 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parsePlatform } from '../../src/base/platform.ts'
+import { RegistryClient } from '../../src/registry/client.ts'
+import { registrySource } from '../../src/registry/pull.ts'
+import { Transport } from '../../src/registry/transport.ts'
+import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
+import { makeImage } from '../support/oci-image.ts'
+import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
+
+/** TLS in front of the test registry. `registry.test` is reached only through the proxy: nothing resolves that name. */
+const folder = mkdtempSync(join(tmpdir(), 'tbuild-tls-'))
+const certificate = join(folder, 'ca.crt')
+const image = makeImage()
+let registry: TestRegistry
+let tls: Server
+let proxy: Server
+let tunnels: string[]
+
+beforeAll(async () => {
+  mkdirSync(join(folder, 'home'))
+  const subject = ['-subj', '/CN=registry.test', '-addext', 'subjectAltName=DNS:registry.test,IP:127.0.0.1']
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', join(folder, 'key.pem')]
+  execFileSync('openssl', ['req', '-x509', '-days', '2', ...key, '-out', certificate, ...subject], { stdio: 'ignore' })
+  registry = await startTestRegistry()
+  registry.addImage('team/app', image, 'v1')
+  tls = createTlsServer({ key: readFileSync(join(folder, 'key.pem')), cert: readFileSync(certificate) }, (incoming, outgoing) => {
+    const inner = request(registry.url + incoming.url, { method: incoming.method ?? 'GET', headers: incoming.headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(outgoing)
+    })
+    incoming.pipe(inner)
+  })
+  await new Promise<void>((resolve) => tls.listen(0, '127.0.0.1', resolve))
+  tunnels = []
+  proxy = createServer((socket) => {
+    socket.once('data', (head) => {
+      tunnels.push(head.toString().split('\r\n')[0] as string)
+      const target = connect(portOf(tls), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        socket.pipe(target).pipe(socket)
+      })
+      for (const end of [socket, target]) end.on('error', () => {})
+    })
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+})
+
+afterAll(async () => {
+  for (const server of [tls, proxy]) server.close()
+  await registry.close()
+  rmSync(folder, { recursive: true })
+})
+
+const portOf = (server: Server) => (server.address() as AddressInfo).port
+const retry = { attempts: 1, delay: 1, maxDelay: 1 }
+
+async function pull(environment: Record<string, string>, insecure = false) {
+  const registries = [{ prefix: 'registry.test', location: 'registry.test', insecure, blocked: false }]
+  const proxied = { HOME: join(folder, 'home'), HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`, ...environment }
+  const client = new RegistryClient({ environment: proxied, registries, retry })
+  const resolved = registrySource({ blobs: createMemoryBlobStore(), client }).resolve(
+    'registry.test/team/app:v1',
+    parsePlatform('linux/amd64'),
+  )
+  return resolved.finally(() => client.close())
+}
+
+test('https through a proxy, trusted by SSL_CERT_FILE', async () => {
+  expect((await pull({ SSL_CERT_FILE: certificate })).manifestDigest).toBe(image.manifest.digest)
+  expect(tunnels[0]).toBe('CONNECT registry.test:443 HTTP/1.1')
+})
+
+test('https trusted by certs.d', async () => {
+  const certs = join(folder, 'home/.config/containers/certs.d/registry.test')
+  mkdirSync(certs, { recursive: true })
+  execFileSync('cp', [certificate, join(certs, 'ca.crt')])
+  expect((await pull({})).manifestDigest).toBe(image.manifest.digest)
+  rmSync(certs, { recursive: true })
+})
+
+test('CVE-2019-10214 an unknown authority is refused, with the way out, unless the registry is marked insecure', async () => {
+  const error = pull({})
+  await expect(error).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE', hint: expect.stringContaining('certs.d/registry.test') })
+  expect((await pull({}, true)).manifestDigest).toBe(image.manifest.digest)
+})
+
+test('https without a proxy', async () => {
+  const transport = new Transport({ environment: { SSL_CERT_FILE: certificate } })
+  const response = await transport.request({ method: 'GET', url: new URL(`https://127.0.0.1:${portOf(tls)}/v2/`) })
+  response.body.resume()
+  expect(response.status).toBe(200)
+  await transport.close()
+})
