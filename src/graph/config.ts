@@ -67,7 +67,8 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
     case 'onbuild':
       return configured(state, { OnBuild: [...(state.config.OnBuild ?? []), instruction.expression] })
     case 'maintainer': {
-      const author = expand.word(instruction.name.text)
+      // The one instruction with text that is never expanded.
+      const author = instruction.name.text
       return withHistory({ ...state, author }, `MAINTAINER ${author}`, 'empty')
     }
   }

@@ -7,7 +7,9 @@ import type { LowerOptions } from './lower-types.ts'
 
 /** The ARGs before the first FROM: visible in FROM lines, and through `ARG NAME` inside a stage (A1). */
 export function globalArgs(file: StagedDockerfile, options: LowerOptions): Env {
-  let env = platformArgs(options.targetPlatform, options.buildPlatform, options.target?.toLowerCase() || 'default', options.buildArgs)
+  // Measured: without --target it is the last stage's name, `default` when that has none.
+  const targetStage = options.target || file.stages.at(-1)?.name || 'default'
+  let env = platformArgs(options.targetPlatform, options.buildPlatform, targetStage, options.buildArgs)
   for (const instruction of file.globals) {
     for (const { name, value } of instruction.args) {
       try {
