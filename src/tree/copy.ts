@@ -37,14 +37,14 @@ interface Job {
   readonly writer: LayerWriter
   readonly spec: CopySpec
   readonly chmod: ModeChange | undefined
-  /** F1, F15: created parents are 0755, or as an octal --chmod says, and of --chown's owner. */
+  /** F1, F15: created parents are 0755, or as an octal --chmod says without its special bits, and of --chown's owner. */
   readonly made: NewDirectories
   readonly pace: Pace
   readonly signal: AbortSignal | undefined
 }
 
 function parentsOf({ owner, createdTime }: CopySpec, chmod: ModeChange | undefined): NewDirectories {
-  return { ...owner, mode: chmod?.fixed ?? 0o755, ...(createdTime === undefined ? {} : { createdTime }) }
+  return { ...owner, mode: (chmod?.fixed ?? 0o755) & 0o777, ...(createdTime === undefined ? {} : { createdTime }) }
 }
 
 /** F1: a trailing `/` or `/.` says directory: it is made. Where the destination is, resolved, whether or not it exists. */

@@ -1,10 +1,10 @@
-import { readSync } from 'node:fs'
 import { sys } from '../base/sys.ts'
 import type { TarEntry } from '../tar/types.ts'
 import { keyOf } from './node.ts'
 import { Pace } from './pace.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
+import { sameBytes, sameContent } from './same-content.ts'
 import type { TreeNode, TreeView } from './types.ts'
 
 /** One member of a layer's tar. `open` gives an fd with the content of a non-empty file; the caller closes it. */
@@ -33,6 +33,7 @@ export async function* layerChanges(
       if (pace.due()) await pace.rest()
       if (kind === 'delete') yield* writer.whiteout(key)
       else if (kind === 'change' && node !== undefined) yield* writer.change(node)
+      else if (node !== undefined) yield* writer.unchanged(node)
     }
   } finally {
     layer.close()
@@ -109,29 +110,13 @@ function isSame(layer: TreeView, node: TreeNode, lower: TreeView, before: TreeNo
   return node.type !== 'file' || a.size === 0 || sameContent(layer.open(node), lower.open(before))
 }
 
-function sameBytes(a: Buffer | undefined, b: Buffer | undefined): boolean {
-  return a === undefined || b === undefined ? a === b : a.equals(b)
-}
-
-function sameContent(a: number, b: number): boolean {
-  const [left, right] = [Buffer.allocUnsafe(65536), Buffer.allocUnsafe(65536)]
-  try {
-    for (;;) {
-      const count = readSync(a, left)
-      if (count !== readSync(b, right) || !left.subarray(0, count).equals(right.subarray(0, count))) return false
-      if (count === 0) return true
-    }
-  } finally {
-    sys().close(a)
-    sys().close(b)
-  }
-}
-
 /** Makes tar members of changes, each preceded by the parents that the tar does not have yet (L1). */
 class ChangeWriter {
   readonly #layer: RawLayer
   readonly #written = new Set<Key>([''])
   readonly #links = new Map<string, Key>()
+  /** Unchanged names of inodes that no changed name has been seen of yet. */
+  readonly #siblings = new Map<string, TreeNode[]>()
 
   constructor(layer: RawLayer) {
     this.#layer = layer
@@ -148,6 +133,27 @@ class ChangeWriter {
     if (node.type === 'socket' || this.#written.has(keyOf(node))) return
     yield* this.#parents(keyOf(node))
     yield this.#member(node)
+    if (this.#siblings.size > 0) yield* this.#earlierNames(node)
+  }
+
+  /**
+   * L6: linking to a file of a lower layer brings it up, unchanged, with the new name beside it. Without the old name in this layer's tar the two
+   * would be different files.
+   */
+  *unchanged(node: TreeNode): Generator<LayerChange> {
+    if (node.type === 'directory' || node.type === 'socket' || node.stat.nlink < 2) return
+    const inode = this.#layer.inode(node)
+    if (this.#links.has(inode)) yield* this.change(node)
+    else this.#siblings.set(inode, [...(this.#siblings.get(inode) ?? []), node])
+  }
+
+  /** The unchanged names that came before the first changed one. */
+  *#earlierNames(node: TreeNode): Generator<LayerChange> {
+    if (node.type === 'directory' || node.stat.nlink < 2) return
+    const inode = this.#layer.inode(node)
+    const siblings = this.#siblings.get(inode) ?? []
+    this.#siblings.delete(inode)
+    for (const sibling of siblings) yield* this.change(sibling)
   }
 
   *#parents(key: Key): Generator<LayerChange> {

@@ -71,6 +71,18 @@ test('F15 F21 an octal --chmod applies to directories and created parents', asyn
   ])
 })
 
+test('F15 created parents and a new top directory get no special bits of an octal --chmod, what is copied does', async () => {
+  expect(await made('home.txt', '/c08/a/', { chmod: '4750' })).toEqual([
+    'c08 directory 750 0:0',
+    'c08/a directory 750 0:0',
+    'c08/a/home.txt file 4750 0:0 4',
+  ])
+  expect((await made('dir', '/c09', { chmod: '2711' })).filter((line) => line.includes('directory'))).toEqual([
+    'c09 directory 711 0:0',
+    'c09/sub directory 2711 0:0',
+  ])
+})
+
 test('F21 a symbolic --chmod is evaluated a file, not for created parents', async () => {
   expect(await made('dir', '/c05/', { chmod: 'u+x,go=' })).toEqual([
     'c05 directory 755 0:0',
