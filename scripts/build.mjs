@@ -1,13 +1,13 @@
 // Compiles the grammars and bundles src/ into dist/. Native parts: scripts/native.mjs.
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts' }
-/** Written last, so that its time is later than that of everything it was made of. */
+/** Written last: what is older than it is in the bundle. */
 const stamp = join(root, 'dist/stamp')
 
 /** nearleyc's output is data that grammar/ wraps with types. */
@@ -16,23 +16,22 @@ export function compileGrammars() {
   mkdirSync(join(root, 'grammar/generated'), { recursive: true })
   for (const name of ['dockerfile', 'word']) {
     const source = join(root, `grammar/${name}.ne`)
-    if (!existsSync(source)) continue
     const text = execFileSync(process.execPath, [compiler, source], { encoding: 'utf8' })
     const target = join(root, `grammar/generated/${name}.js`)
-    if (!existsSync(target) || readFileSync(target, 'utf8') !== text) writeFileSync(target, text)
+    if (!existsSync(target) || readFileSync(target, 'utf8') !== text) writeAtomically(target, text)
   }
 }
 
 export async function bundle() {
   const { build } = await import('esbuild')
-  const { metafile } = await build({
+  const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
+    entryPoints: entries,
     outdir: 'dist',
     bundle: true,
+    write: false,
     // A command loads only the chunks that it needs.
     splitting: true,
-    metafile: true,
     minifySyntax: true,
     minifyWhitespace: true,
     platform: 'node',
@@ -42,17 +41,39 @@ export async function bundle() {
     // CommonJS dependencies that are bundled into ESM still call require() for Node's own modules.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   })
-  removeOldChunks(Object.keys(metafile.outputs))
-  writeFileSync(stamp, '')
+  install(outputFiles)
 }
 
-/** Chunks of earlier bundles go when they are an hour old: a tbuild that is running may still load one. */
-function removeOldChunks(outputs) {
-  const current = new Set(['dist/stamp', ...outputs])
+/**
+ * Whoever starts meanwhile gets all of the old bundle or all of the new: chunks, named by their content, come first; then each entry replaces its old
+ * one in one rename. Chunks of earlier bundles stay for an hour: a tbuild that is running may still load one.
+ */
+function install(files) {
+  mkdirSync(join(root, 'dist'), { recursive: true })
+  const isEntry = ({ path }) => Object.keys(entries).includes(basename(path, '.js'))
+  const now = new Date()
+  for (const file of [...files.filter((one) => !isEntry(one)), ...files.filter(isEntry)]) {
+    if (!isEntry(file) && existsSync(file.path)) utimesSync(file.path, now, now)
+    else writeAtomically(file.path, file.contents)
+  }
+  const current = new Set(files.map(({ path }) => path))
   for (const name of readdirSync(join(root, 'dist'))) {
     const path = join(root, 'dist', name)
-    if (!current.has(`dist/${name}`) && Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path, { recursive: true })
+    if (/-[A-Z0-9]{8}\.js$|\.tmp$/.test(name) && !current.has(path) && Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path)
   }
+}
+
+function writeAtomically(path, data) {
+  const temporary = `${path}.${process.pid}.tmp`
+  writeFileSync(temporary, data)
+  renameSync(temporary, path)
+}
+
+/** Declarations for users of the library, in dist/types. What is wrong with types, `npm run typecheck` says. */
+function declareTypes() {
+  const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
+  const child = spawn(process.execPath, [compiler, '-p', join(root, 'scripts/types.json')], { stdio: 'ignore' })
+  return new Promise((resolve) => child.on('close', resolve))
 }
 
 /** True when nothing that the bundle is made of is newer than it. */
@@ -69,11 +90,13 @@ function isFresh() {
 
 export async function buildIfNeeded() {
   if (isFresh()) return
-  compileGrammars()
-  await bundle()
+  await buildAll()
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+async function buildAll() {
   compileGrammars()
-  await bundle()
+  await Promise.all([declareTypes(), bundle()])
+  writeAtomically(stamp, '')
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await buildAll()

@@ -12,7 +12,16 @@ export function printStages({ directives, globals, stages }: StagedDockerfile): 
 }
 
 /** What is the same for most is left out. */
-const USUAL: Record<string, string> = { comments: '[]', emptyContinuations: '[]', heredocs: '[]', mounts: '[]', devices: '[]', exclude: '[]', link: 'false', parents: 'false' }
+const USUAL: Record<string, string> = {
+  comments: '[]',
+  emptyContinuations: '[]',
+  heredocs: '[]',
+  mounts: '[]',
+  devices: '[]',
+  exclude: '[]',
+  link: 'false',
+  parents: 'false',
+}
 
 function printInstruction({ kind, span, ...members }: Instruction, indent: string): string[] {
   const shown = Object.entries(members).filter(([name, value]) => JSON.stringify(value, compact) !== USUAL[name])

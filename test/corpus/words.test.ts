@@ -19,11 +19,11 @@ function readTable(file: string): Row[] {
   const rows: Row[] = []
   for (const [index, line] of readFileSync(join(folder, file), 'utf8').split('\n').entries()) {
     const variable = /^env ([^=]+)=(.*)$/.exec(line)
-    const escape = /^escape ([\\`])$/.exec(line)
+    const escaping = /^escape ([\\`])$/.exec(line)
     const raw = /^raw (on|off)$/.exec(line)
     const row = /^(.*?) =>(?: (.*))?$/.exec(line)
     if (variable) env.set(variable[1] as string, variable[2] as string)
-    else if (escape) options = { ...options, escape: escape[1] as '\\' }
+    else if (escaping) options = { ...options, escape: escaping[1] as '\\' }
     else if (raw) options = { ...options, raw: raw[1] === 'on' }
     else if (row) rows.push({ line: index + 1, word: row[1] as string, expected: row[2] ?? '', env: new Map(env), options })
     else if (line !== '' && !line.startsWith('#')) throw new Error(`${file}:${index + 1}: not a row`)
