@@ -3,9 +3,9 @@ import { formatPlatform, type Platform, parsePlatform } from '../base/platform.t
 import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
-import type { StageLowering } from './lower-stage.ts'
 import type { BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
 import type { Vertex } from './op.ts'
+import type { Lowering } from './stage-context.ts'
 import { childState, imageState, type StageState, scratchState } from './stage-state.ts'
 
 /** What a FROM names, decided from the text alone. */
@@ -70,7 +70,7 @@ export interface ResolvedBase {
 }
 
 /** The state that a stage begins with. */
-export async function resolveBase(stage: Stage, base: BaseChoice, lowering: StageLowering): Promise<ResolvedBase> {
+export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowering): Promise<ResolvedBase> {
   switch (base.kind) {
     case 'scratch':
       return { state: scratchState(base.platform), triggers: [] }
@@ -93,12 +93,12 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Stag
   }
 }
 
-function imageVertex(image: BaseImage, lowering: StageLowering, stage: Stage): Vertex | undefined {
+function imageVertex(image: BaseImage, lowering: Lowering, stage: Stage): Vertex | undefined {
   // An image without layers is scratch with a config (G14).
   if (image.configFile.rootfs.diff_ids.length === 0) return undefined
   return lowering.imageVertex(image, stage.from.span)
 }
 
-function parseTriggers(expressions: readonly string[] | undefined, lowering: StageLowering, image: string): Instruction[] {
+function parseTriggers(expressions: readonly string[] | undefined, lowering: Lowering, image: string): Instruction[] {
   return (expressions ?? []).map((expression) => lowering.options.parseTrigger(expression, image))
 }

@@ -5,7 +5,7 @@ import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruc
 import { expandWord, expandWords } from '../dockerfile/word.ts'
 import { type BaseChoice, baseOf, resolveBase } from './base.ts'
 import { GraphBuilder } from './builder.ts'
-import { applyArg, applyMetadata, type Expander } from './config.ts'
+import { applyArg, applyMetadata } from './config.ts'
 import type { Env } from './env.ts'
 import { globalArgs } from './global-args.ts'
 import { lowerCopy } from './lower-copy.ts'
@@ -15,24 +15,12 @@ import { lowerWorkdir } from './lower-workdir.ts'
 import type { Vertex } from './op.ts'
 import { neededImages } from './reach.ts'
 import { SourceFinder } from './sources.ts'
+import type { Lowering, StageContext } from './stage-context.ts'
 import type { StageState } from './stage-state.ts'
 import { StepCounter } from './step-name.ts'
 
-/** What the lowering of one instruction may use. */
-export interface StageContext {
-  readonly stage: Stage
-  readonly stageName: string
-  readonly options: LowerOptions
-  readonly builder: GraphBuilder
-  readonly sources: SourceFinder
-  readonly steps: StepCounter
-  readonly noCache: boolean
-  /** `raw` keeps quotes and always escapes with a backslash: heredoc bodies (H7). */
-  expander(env: Env, raw?: boolean): Expander
-}
-
 /** Lowers stages on demand, each once. */
-export class StageLowering {
+export class StageLowering implements Lowering {
   readonly file: StagedDockerfile
   readonly options: LowerOptions
   readonly builder = new GraphBuilder()

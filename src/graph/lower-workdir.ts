@@ -1,7 +1,7 @@
 import { cleanPath } from '../base/go-path.ts'
 import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
-import type { StageContext } from './lower-stage.ts'
 import { joinWorkdir } from './paths.ts'
+import type { StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
 import { instructionText } from './step-name.ts'
 

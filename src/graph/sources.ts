@@ -2,27 +2,21 @@ import { TbuildError } from '../base/errors.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Stage } from '../dockerfile/instruction.ts'
 import { findContext } from './base.ts'
-import type { StageLowering } from './lower-stage.ts'
 import type { Vertex } from './op.ts'
 import { findStage } from './reach.ts'
+import type { FromUse, Lowering, Sources } from './stage-context.ts'
 
-/** Where a `--from` is used, for its messages (G5). */
-export type FromUse = { readonly kind: 'copy' } | { readonly kind: 'mount'; readonly target: string }
+export class SourceFinder implements Sources {
+  readonly #lowering: Lowering
 
-/** What `COPY --from` and `--mount=from=` name: a stage, a named context or an image. */
-export class SourceFinder {
-  readonly #lowering: StageLowering
-
-  constructor(lowering: StageLowering) {
+  constructor(lowering: Lowering) {
     this.#lowering = lowering
   }
 
-  /** The build context. */
   context(): Vertex {
     return this.#lowering.contextVertex('context')
   }
 
-  /** Undefined is a stage without files. */
   async from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined> {
     const { file, options } = this.#lowering
     const index = findStage(file, name, use.kind === 'copy')

@@ -1,0 +1,47 @@
+import type { Platform } from '../base/platform.ts'
+import type { Span } from '../base/span.ts'
+import type { Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { GraphBuilder } from './builder.ts'
+import type { Expander } from './config.ts'
+import type { Env } from './env.ts'
+import type { BaseImage, LowerOptions } from './lower-types.ts'
+import type { Vertex } from './op.ts'
+import type { StageState } from './stage-state.ts'
+import type { StepCounter } from './step-name.ts'
+
+/** The lowering of a whole Dockerfile, as its parts see it. */
+export interface Lowering {
+  readonly file: StagedDockerfile
+  readonly options: LowerOptions
+  readonly builder: GraphBuilder
+  /** '' for the only stage without a name. */
+  stageName(index: number): string
+  stage(index: number): Promise<StageState>
+  contextVertex(name: string): Vertex
+  imageVertex(image: BaseImage, span: Span): Vertex
+  filesAsRoot(name: string, stage: Stage): Vertex
+}
+
+/** Where a `--from` is used, for its messages (G5). */
+export type FromUse = { readonly kind: 'copy' } | { readonly kind: 'mount'; readonly target: string }
+
+/** What `COPY --from` and `--mount=from=` name: a stage, a named context or an image. */
+export interface Sources {
+  /** The build context. */
+  context(): Vertex
+  /** Undefined is a stage without files. */
+  from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined>
+}
+
+/** What the lowering of one instruction may use. */
+export interface StageContext {
+  readonly stage: Stage
+  readonly stageName: string
+  readonly options: LowerOptions
+  readonly builder: GraphBuilder
+  readonly sources: Sources
+  readonly steps: StepCounter
+  readonly noCache: boolean
+  /** `raw` keeps quotes and always escapes with a backslash: heredoc bodies (H7). */
+  expander(env: Env, raw?: boolean): Expander
+}
