@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 
 await import('./setup.mjs')
-const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js')
+const jest = createRequire(import.meta.url).resolve('jest/bin/jest')
 const child = spawnSync(process.execPath, ['--experimental-vm-modules', '--no-warnings', jest, ...process.argv.slice(2)], {
   stdio: 'inherit',
 })
