@@ -8,6 +8,8 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -71,10 +73,12 @@ static int set_user(const struct plan *plan) {
   for (size_t i = 0; i < count; i++) groups[i] = (gid_t)field_number(&plan->groups->fields[i]);
   if (!plan->skip_setgroups && setgroups(count, groups) < 0) return fail("set %zu groups", count);
   if (setresgid(plan->gid, plan->gid, plan->gid) < 0) return fail("set gid %u", plan->gid);
+  // As runc: the capabilities outlast the change of the user until the exec, which so may reach what the user could not.
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return fail("keep the capabilities");
   return setresuid(plan->uid, plan->uid, plan->uid) < 0 ? fail("set uid %u", plan->uid) : 0;
 }
 
-// Inheritable is always empty (CVE-2022-24769). Leaving uid 0 has cleared the others already; root keeps what is in the mask and was there.
+// Inheritable is always empty (CVE-2022-24769), so the exec leaves nothing to anybody but root, who keeps what is in the mask and was there.
 static int set_capabilities(uint64_t keep) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
@@ -87,11 +91,20 @@ static int set_capabilities(uint64_t keep) {
   return syscall(SYS_capset, &header, data) < 0 ? fail("set the capabilities") : 0;
 }
 
+// The builder's ignored and blocked signals are not the command's.
+static int reset_signals(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? fail("reset the signals") : 0;
+}
+
 // Seccomp without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go; the filter allows what follows.
 static int confine(const struct plan *plan) {
-  if (set_limits(plan) < 0 || enter_cwd(plan->process->fields[2].data) < 0 || load_seccomp(plan) < 0) return -1;
-  if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0) return -1;
-  return set_capabilities(plan->capabilities);
+  if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0 || load_seccomp(plan) < 0) return -1;
+  if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0 || set_capabilities(plan->capabilities) < 0) return -1;
+  // A change of the user takes the death signal away.
+  return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail("ask for the death signal") : 0;
 }
 
 static char **strings(const struct record *record) {
@@ -101,44 +114,55 @@ static char **strings(const struct record *record) {
   return list;
 }
 
-static _Noreturn void give_up(const char *name, const char *reason, int code) {
-  dprintf(STDERR_FILENO, "exec: \"%s\": %s\n", name, reason);
-  _exit(code);
+static int is_missing(int error) { return error == ENOENT || error == ENOTDIR; }
+
+static _Noreturn void give_up(int error, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vdprintf(STDERR_FILENO, format, arguments);
+  _exit(is_missing(error) ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
-static _Noreturn void exec_failed(const char *name) {
-  if (errno == ENOENT || errno == ENOTDIR) give_up(name, "no such file or directory", EXIT_NOT_FOUND);
-  if (errno == EACCES) give_up(name, "permission denied", EXIT_NOT_EXECUTABLE);
-  if (errno == ENOEXEC) give_up(name, "exec format error", EXIT_NOT_EXECUTABLE);
-  give_up(name, strerror(errno), EXIT_NOT_EXECUTABLE);
+static char *reason(int error) {
+  static char text[128];
+  snprintf(text, sizeof text, "%s", strerror(error));
+  // Go's words for errors begin in lower case.
+  if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z')) text[0] += 'a' - 'A';
+  return text;
 }
 
-static void exec_in_path(const struct plan *plan, char **args, char **env) {
-  char file[PATH_MAX];
-  int denied = 0;
+// 0 when `file` is a program, else the reason. The effective ids and capabilities count, as for the exec.
+static int look_at(const char *file) {
+  struct stat status;
+  if (stat(file, &status) < 0) return errno;
+  if (S_ISDIR(status.st_mode)) return EISDIR;
+  return faccessat(AT_FDCWD, file, X_OK, AT_EACCESS) < 0 ? errno : 0;
+}
+
+static void find_in_path(const struct plan *plan, const char *name, char file[PATH_MAX]) {
   for (size_t i = 0; i < plan->path->count; i++) {
     const char *folder = plan->path->fields[i].data;
-    struct stat status;
-    if (snprintf(file, sizeof file, "%s/%s", *folder ? folder : ".", args[0]) >= (int)sizeof file) continue;
-    if (stat(file, &status) < 0 || S_ISDIR(status.st_mode)) continue;
-    if (access(file, X_OK) < 0) {
-      denied = 1;
-      continue;
-    }
-    execve(file, args, env);
-    exec_failed(args[0]);
+    int length = snprintf(file, PATH_MAX, "%s/%s", *folder ? folder : ".", name);
+    if (length < PATH_MAX && look_at(file) == 0) return;
   }
-  if (denied) give_up(args[0], "permission denied", EXIT_NOT_EXECUTABLE);
-  give_up(args[0], "executable file not found in $PATH", EXIT_NOT_FOUND);
+  give_up(ENOENT, "exec: \"%s\": executable file not found in $PATH\n", name);
+}
+
+static void find_program(const struct plan *plan, const char *name, char file[PATH_MAX]) {
+  if (!strchr(name, '/')) return find_in_path(plan, name, file);
+  int error = snprintf(file, PATH_MAX, "%s", name) < PATH_MAX ? look_at(name) : ENAMETOOLONG;
+  if (is_missing(error)) give_up(error, "exec: \"%s\": stat %s: %s\n", name, name, reason(error));
+  if (error) give_up(error, "exec: \"%s\": %s\n", name, reason(error));
 }
 
 void command_exec(const struct plan *plan, int status_fd) {
+  char file[PATH_MAX];
   if (confine(plan) < 0) {
     fail_report(status_fd);
     _exit(EXIT_NOT_EXECUTABLE);
   }
   char **args = strings(plan->args), **env = strings(plan->env);
-  if (!strchr(args[0], '/')) exec_in_path(plan, args, env);
-  execve(args[0], args, env);
-  exec_failed(args[0]);
+  find_program(plan, args[0], file);
+  execve(file, args, env);
+  give_up(errno, "exec %s: %s\n", file, reason(errno));
 }

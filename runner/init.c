@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "command.h"
 #include "fail.h"
@@ -65,41 +64,11 @@ static int set_up(const struct init_context *context) {
   return close_others(context->status);
 }
 
-static void note(struct outcome *outcome, int status) {
-  outcome->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  outcome->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  outcome->complete = 1;
-}
-
-// Waits for everything; whatever outlives the command is killed with it (R9).
-static void reap(pid_t command, struct outcome *outcome) {
-  int status;
-  for (;;) {
-    pid_t pid = waitpid(-1, &status, 0);
-    if (pid < 0 && errno == EINTR) continue;
-    if (pid < 0) return;
-    if (pid != command) continue;
-    note(outcome, status);
-    kill(-1, SIGKILL);
-  }
-}
-
-void init_main(struct init_context *context) {
+void init_main(const struct init_context *context) {
   wait_for_go(context->go);
   if (set_up(context) < 0) {
     fail_report(context->status);
     _exit(125);
   }
-  pid_t command = fork();
-  if (command == 0) command_exec(context->plan, STATUS_FD);
-  if (command < 0) {
-    fail("start the command");
-    fail_report(STATUS_FD);
-    _exit(125);
-  }
-  close(STATUS_FD);
-  close(1);
-  close(2);
-  reap(command, &context->shared->outcome);
-  _exit(0);
+  command_exec(context->plan, STATUS_FD);
 }

@@ -1,24 +1,13 @@
-// Process 1 of a run: makes the root ready, starts the command, reaps, ends what the command left behind.
+// Process 1 of a run: makes the root ready and becomes the command. Nothing of ours stays inside (as with runc): the kernel shields process 1 from signals that
+// it does not handle, and ends everything that it leaves behind.
 #pragma once
 #include "mounts.h"
 #include "plan.h"
 
-// How the command ended, in memory shared with the supervisor.
-struct outcome {
-  int complete;
-  int code, signal;
-};
-
-struct shared {
-  struct outcome outcome;
-  struct stub_list stubs;
-};
-
 struct init_context {
   const struct plan *plan;
   struct rootfs *rootfs;
-  struct shared *shared;
   int go, out, err, status; // pipes
 };
 
-_Noreturn void init_main(struct init_context *context);
+_Noreturn void init_main(const struct init_context *context);

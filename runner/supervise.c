@@ -22,7 +22,6 @@ enum { LIFELINE = 0, STATUS_FD = 3 };
 struct run {
   struct plan plan;
   struct rootfs rootfs;
-  struct shared *shared;
   pid_t init;
   int init_fd; // pidfd
   int go[2], out[2], err[2];
@@ -58,16 +57,16 @@ static void leave_cgroups(const struct run *run) {
 }
 
 static void become_init(struct run *run) {
-  struct init_context context = {.plan = &run->plan, .rootfs = &run->rootfs, .shared = run->shared, .go = run->go[0],
+  struct init_context context = {.plan = &run->plan, .rootfs = &run->rootfs, .go = run->go[0],
                                  .out = run->out[1], .err = run->err[1], .status = STATUS_FD};
   close(run->go[1]);
   init_main(&context);
 }
 
 static int start(struct run *run) {
-  run->shared = mmap(NULL, sizeof *run->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (run->shared == MAP_FAILED) return fail("shared memory");
-  run->rootfs.stubs = &run->shared->stubs;
+  // Init notes in it what it made; its exec ends its access.
+  run->rootfs.stubs = mmap(NULL, sizeof *run->rootfs.stubs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (run->rootfs.stubs == MAP_FAILED) return fail("shared memory");
   if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC) < 0 || pipe2(run->err, O_CLOEXEC) < 0) return fail("pipes");
   run->oom_before = oom_kills(&run->plan);
   run->init = (pid_t)syscall(SYS_clone, run->plan.namespaces | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
@@ -108,7 +107,7 @@ static void finish_stream(int from, int to) {
   while (pass_on(from, to) > 0) continue;
 }
 
-// Until init is gone. When the builder is (or nobody reads the output any more), init is killed, and with it all of its namespace.
+// Until init is gone, and with it, killed by the kernel, all of its namespace. When the builder is (or nobody reads the output any more), init is killed.
 static void relay(struct run *run) {
   struct pollfd polls[] = {
       {.fd = run->init_fd, .events = POLLIN}, {.fd = LIFELINE, .events = POLLIN}, {.fd = run->out[0], .events = POLLIN}, {.fd = run->err[0], .events = POLLIN}};
@@ -126,12 +125,13 @@ static void relay(struct run *run) {
   finish_stream(run->err[0], 2);
 }
 
-static void report(const struct run *run) {
-  const struct outcome *outcome = &run->shared->outcome;
+// The status of process 1 is the command's: its own exit, or the kill of the kernel, of somebody outside, or ours.
+static void report(const struct run *run, int status) {
   char line[64];
-  int oom = outcome->code == 128 + SIGKILL && oom_kills(&run->plan) > run->oom_before;
-  int length = snprintf(line, sizeof line, "exit %d %d %d\n", outcome->code, outcome->signal, oom);
-  if (outcome->complete && write(STATUS_FD, line, (size_t)length) < 0) _exit(125);
+  int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0, code = signal ? 128 + signal : WEXITSTATUS(status);
+  int oom = code == 128 + SIGKILL && oom_kills(&run->plan) > run->oom_before;
+  int length = snprintf(line, sizeof line, "exit %d %d %d\n", code, signal, oom);
+  if (write(STATUS_FD, line, (size_t)length) < 0) _exit(125);
 }
 
 static int set_up(struct run *run) {
@@ -149,10 +149,11 @@ int supervise(void) {
     leave_cgroups(&run);
     return 125;
   }
+  int status = 0;
   relay(&run);
-  waitpid(run.init, NULL, 0);
+  waitpid(run.init, &status, 0);
   stubs_remove(&run.rootfs, &run.plan);
-  report(&run);
+  report(&run, status);
   leave_cgroups(&run);
   return 0;
 }

@@ -5,6 +5,21 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { canRun, SandboxFixture } from './sandbox-fixture.ts'
 
+/** The command line of a process; '' when it has just ended. */
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+/** Kills the process whose arguments these are. */
+function killCommand(args: readonly string[]): void {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && commandLine(name) === `${args.join('\0')}\0`)
+  for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
+}
+
 const suite = canRun ? describe : describe.skip
 let fixture: SandboxFixture
 beforeAll(() => {
@@ -21,8 +36,51 @@ suite('a run', () => {
 
   test('R8 an exit status is a value, a signal is 128 + n', async () => {
     expect(await fixture.run('exit 3')).toMatchObject({ code: 3, oomKilled: false })
-    expect(await fixture.run('kill -TERM $$')).toMatchObject({ code: 143, signal: 'SIGTERM' })
+    expect(await fixture.run('sh -c "kill -TERM \\$\\$"; exit $?')).toMatchObject({ code: 143 })
     expect((await fixture.run('exit 0')).signal).toBeUndefined()
+  })
+
+  test('R8 the command is process 1: the kernel keeps signals that it does not handle from it', async () => {
+    const run = await fixture.run('echo $$; for s in KILL TERM SEGV STOP PIPE; do kill -$s $$; done; sh -c "kill -9 1"; echo alive')
+    expect(run).toMatchObject({ code: 0, out: '1\nalive\n' })
+    expect(await fixture.run('trap "echo caught; exit 4" TERM; kill $$; sleep 1')).toMatchObject({ code: 4, out: 'caught\n' })
+  })
+
+  test('the command can be killed from outside, which is reported as the signal', async () => {
+    const spec = fixture.spec('echo up; while :; do sleep 0.05; done')
+    const report = await fixture.sandbox.exec(spec, {
+      stdout: () => killCommand(spec.args),
+      stderr: () => {},
+    })
+    expect(report).toEqual({ code: 137, signal: 'SIGKILL', oomKilled: false })
+  })
+
+  test('no signal is ignored or blocked at the start', async () => {
+    expect((await fixture.run('grep -E "^Sig(Blk|Ign)" /proc/self/status | cut -f2')).out).toBe('0000000000000000\n0000000000000000\n')
+    expect(await fixture.run('yes | head -n 1')).toMatchObject({ out: 'y\n', err: '' })
+  })
+
+  test('E1 what cannot be started says why in runc’s words', async () => {
+    const layer = fixture.makeLayer(
+      'printf x > format; printf "#!/nope" > script; mkdir d; printf x > plain; chmod 755 format script; chmod 644 plain',
+    )
+    const failure = async (program: string) => {
+      const { code, err } = await fixture.run('', { layers: [layer], args: [program] })
+      return [code, err]
+    }
+    expect(await failure('nope')).toEqual([127, 'exec: "nope": executable file not found in $PATH\n'])
+    expect(await failure('/nope')).toEqual([127, 'exec: "/nope": stat /nope: no such file or directory\n'])
+    expect(await failure('/plain/x')).toEqual([127, 'exec: "/plain/x": stat /plain/x: not a directory\n'])
+    expect(await failure('/plain')).toEqual([126, 'exec: "/plain": permission denied\n'])
+    expect(await failure('/d')).toEqual([126, 'exec: "/d": is a directory\n'])
+    expect(await failure('/format')).toEqual([126, 'exec /format: exec format error\n'])
+    expect(await failure('/script')).toEqual([127, 'exec /script: no such file or directory\n'])
+  })
+
+  test('a user’s command is found and started with the capabilities of the container, as by runc, and keeps none', async () => {
+    const layer = fixture.makeLayer('mkdir -m 0700 closed; cp /bin/busybox closed/grep; chmod 700 closed/grep')
+    const run = await fixture.run('', { layers: [layer], user: 'bob', args: ['/closed/grep', 'CapEff', '/proc/self/status'] })
+    expect(run).toMatchObject({ code: 0, out: 'CapEff:\t0000000000000000\n' })
   })
 
   test('R1 stdin is empty, stdout can be reopened by an unprivileged user', async () => {

@@ -109,10 +109,8 @@ suite('mount sources', () => {
   test('CVE-2024-11218 the sub-path of a cache is swapped for a symlink while runs mount it', async () => {
     const directory = fixture.makeLayer('mkdir d; echo cache > d/hostname')
     writeFileSync(join(victim, 'hostname'), 'HOST')
-    const swapper = fixture.run(`while :; do mv /c/d /c/e; ln -s ${victim} /c/d; rm /c/d; mv /c/e /c/d; done`, {
-      mounts: [{ type: 'cache', target: '/c', directory, path: '', writable: true }],
-      args: ['/bin/timeout', '2', '/bin/sh', '-c', `while :; do mv /c/d /c/e; ln -s ${victim} /c/d; rm /c/d; mv /c/e /c/d; done`],
-    })
+    const script = `while [ ! -e /c/stop ]; do mv /c/d /c/e; ln -s ${victim} /c/d; rm /c/d; mv /c/e /c/d; done`
+    const swapper = fixture.run(script, { mounts: [{ type: 'cache', target: '/c', directory, path: '', writable: true }] })
     const seen = new Set<string>()
     for (let i = 0; i < 40; i++) {
       try {
@@ -122,6 +120,7 @@ suite('mount sources', () => {
         expect(error).toMatchObject({ code: 'SANDBOX_SETUP' })
       }
     }
+    writeFileSync(join(directory, 'stop'), '')
     await swapper
     expect(seen).not.toContain('HOST')
     expect(readdirSync(victim)).toEqual(['hostname'])
@@ -178,15 +177,14 @@ suite('what a run inherits', () => {
     for (const fd of [...files.slice(0, 3), ...files.slice(20)]) closeSync(fd)
     // 3 is the directory that ls reads.
     expect(out).toBe('0\n1\n2\n3\n')
-    expect((await fixture.run('ls /proc/1/fd')).out).toBe('0\n')
   })
 
-  test('CVE-2021-3602 the environment of the helpers is empty and closed', async () => {
+  test('CVE-2021-3602 nothing of the builder’s environment, and no helper, is inside', async () => {
     process.env.CI_SECRET = 'hunter2'
-    const { out, err } = await fixture.run('cat /proc/1/environ; cat /proc/*/environ | tr "\\0" "\\n"; env')
+    const { out, err } = await fixture.run('cat /proc/*/environ | tr "\\0" "\\n"; env; echo pids /proc/[0-9]*')
     delete process.env.CI_SECRET
     expect(out + err).not.toContain('hunter2')
-    expect(err).toContain("/proc/1/environ': Permission denied")
+    expect(out).toContain('pids /proc/1\n')
   })
 
   test('TIOCSTI: no terminal, a session of its own', async () => {
@@ -253,9 +251,8 @@ suite('the kernel', () => {
     expect([after.mode, after.uid, after.ino]).toEqual([before.mode, before.uid, before.ino])
   })
 
-  test('processes of the host are not visible, init cannot be traced', async () => {
-    const { out } = await fixture.run('ls -d /proc/[0-9]* | wc -l; readlink /proc/1/exe || echo closed')
-    expect(out).toMatch(/^[1-5]\nclosed\n$/)
+  test('processes of the host are not visible, and none of them is the parent', async () => {
+    expect((await fixture.run('echo $$ $PPID; readlink /proc/1/exe; echo /proc/[0-9]*')).out).toBe('1 0\n/bin/busybox\n/proc/1\n')
   })
 
   test('a fork bomb of orphans ends with the run', async () => {
