@@ -51,7 +51,7 @@ try {
     const lines = {}
     for (const builder of [tbuildBuilder(root, join(work, 'store'), bases), peerBuilder(process.env.TBUILD_PEER, bases)]) {
       const archive = join(work, `${builder.name}.tar`)
-      const problem = builder.build(join(root, 'samples', name), ['--network', 'host', '--allow', 'network.host'], archive)
+      const problem = await builder.build(join(root, 'samples', name), ['--network', 'host', '--allow', 'network.host'], archive)
       if (problem !== undefined) throw new Error(`${builder.name}: ${problem}`)
       const image = readImage(archive)
       const { tree, ...rest } = outcomeOf(image, applyLayers(image.layers), before, { ignore: IGNORE })

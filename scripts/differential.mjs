@@ -4,44 +4,9 @@
 //   node scripts/differential.mjs peer [CASE...]      builds with docker and prints what differs from expected.json
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build } from 'esbuild'
+import { join } from 'node:path'
 import { busyboxLayout } from './busybox-layout.mjs'
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-
-async function load(name, folder) {
-  const outfile = join(folder, `${name}.mjs`)
-  await build({
-    entryPoints: [join(root, `test/support/${name}.ts`)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-  })
-  return import(pathToFileURL(outfile).href)
-}
-
-/** The lines of two outcomes that are not in both. */
-function difference(expected, got) {
-  const lines = (outcome) => {
-    const { message, ...rest } = outcome
-    return new Set(
-      Object.entries(rest).flatMap(([part, value]) =>
-        value !== null && typeof value === 'object'
-          ? Object.entries(value).map(([key, member]) => `${part} ${key}: ${JSON.stringify(member)}`)
-          : [`${part}: ${JSON.stringify(value)}`],
-      ),
-    )
-  }
-  const [a, b] = [lines(expected), lines(got)]
-  return [
-    ...[...a].filter((line) => !b.has(line)).map((line) => `  - ${line}`),
-    ...[...b].filter((line) => !a.has(line)).map((line) => `  + ${line}`),
-  ]
-}
+import { difference, load, root } from './differential-support.mjs'
 
 const [action, ...names] = process.argv.slice(2)
 if (!['record', 'compare', 'peer'].includes(action)) {
@@ -64,7 +29,7 @@ try {
     if (names.length > 0 && !names.includes(one.name)) continue
     const file = join(one.folder, 'expected.json')
     if (action !== 'compare' && one.corrected !== undefined) continue
-    const got = outcome(one, builder, base)
+    const got = await outcome(one, builder, base)
     if (action === 'record') {
       writeFileSync(file, `${JSON.stringify(got, null, 2)}\n`)
       console.log(`${one.name}: ${got.refused ? `refused: ${got.message}` : `${Object.keys(got.tree).length} paths`}`)

@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  lutimesSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ReadImage } from './image-archive.ts'
@@ -56,7 +67,8 @@ export function materialize(one: DifferentialCase): string {
   if (existsSync(join(one.folder, 'context'))) cpSync(join(one.folder, 'context'), target, { recursive: true, verbatimSymlinks: true })
   writeFileSync(join(target, 'Dockerfile'), readFileSync(join(one.folder, 'Dockerfile')))
   normalize(target)
-  const script = `umask 022\n${one.setup ?? ''}\n`
+  if (one.setup === undefined) return target
+  const script = `umask 022\n${one.setup}\n`
   execFileSync('/bin/sh', ['-e', '-c', script], { cwd: target, stdio: ['ignore', 'ignore', 'inherit'] })
   return target
 }
@@ -68,7 +80,7 @@ function normalize(path: string): void {
     for (const name of readdirSync(path)) normalize(join(path, name))
     chmodSync(path, 0o755)
   } else chmodSync(path, stat.mode & 0o100 ? 0o755 : 0o644)
-  execFileSync('touch', ['-h', '-d', '@1700000000', path])
+  lutimesSync(path, 1_700_000_000, 1_700_000_000)
 }
 
 export function removeContext(folder: string): void {

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { readTar } from './tar-reader.ts'
 export interface Builder {
   readonly name: string
   /** Builds the context folder into an archive; returns the error text when it refuses. */
-  build(context: string, args: readonly string[], archive: string): string | undefined
+  build(context: string, args: readonly string[], archive: string): Promise<string | undefined>
 }
 
 /** The tree of the base image, from its OCI layout. */
@@ -27,12 +27,12 @@ export function baseTree(layout: string): Tree {
 export type Bases = Readonly<Record<string, string>>
 
 /** Builds one case and reduces the result to what is compared. */
-export function outcome(one: DifferentialCase, builder: Builder, base: Tree): Outcome {
+export async function outcome(one: DifferentialCase, builder: Builder, base: Tree): Promise<Outcome> {
   const context = materialize(one)
   const archive = join(mkdtempSync(join(tmpdir(), 'tbuild-image-')), 'image.tar')
   try {
     const args = (one.args ?? []).map((arg) => arg.replaceAll('{case}', context))
-    const message = builder.build(context, args, archive)
+    const message = await builder.build(context, args, archive)
     if (message !== undefined) return { refused: true, message }
     const image = readImage(archive)
     return outcomeOf(image, applyLayers(image.layers), base, one)
@@ -46,19 +46,27 @@ export function outcome(one: DifferentialCase, builder: Builder, base: Tree): Ou
 export function tbuildBuilder(root: string, store: string, bases: Bases): Builder {
   return {
     name: 'tbuild',
-    build(context, args, archive) {
-      const base = Object.entries(bases).flatMap(([from, layout]) => ['--build-context', `${from}=oci-layout://${layout}`])
-      const output = ['-o', `type=oci,dest=${archive}`]
-      const result = spawnSync(
-        process.execPath,
-        [join(root, 'bin/tbuild.js'), 'build', '--root', store, '--progress', 'plain', ...base, ...output, ...args, context],
-        { encoding: 'utf8', maxBuffer: 1 << 26, timeout: 120_000 },
-      )
-      if (result.status === 0) return undefined
-      if (/^code: BUG$/m.test(result.stderr)) throw new Error(result.stderr)
-      return errorLine(result.stderr)
+    async build(context, args, archive) {
+      const command = [join(root, 'bin/tbuild.js'), ...buildArguments(store, bases, context, args, archive)]
+      const child = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 })
+      const chunks: Buffer[] = []
+      child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk))
+      const status = await new Promise<number | null>((resolve) => child.on('close', resolve))
+      return status === 0 ? undefined : refusal(Buffer.concat(chunks).toString('utf8'))
     },
   }
+}
+
+/** The command line that builds one context into an OCI archive. */
+export function buildArguments(store: string, bases: Bases, context: string, args: readonly string[], archive: string): string[] {
+  const base = Object.entries(bases).flatMap(([from, layout]) => ['--build-context', `${from}=oci-layout://${layout}`])
+  return ['build', '--root', store, '--progress', 'plain', ...base, '-o', `type=oci,dest=${archive}`, ...args, context]
+}
+
+/** What a failed build says; a bug is no refusal. */
+export function refusal(stderr: string): string {
+  if (/^code: BUG$/m.test(stderr)) throw new Error(stderr)
+  return errorLine(stderr)
 }
 
 /**
@@ -77,7 +85,7 @@ export function peerBuilder(command: string, bases: Bases): Builder {
   })
   return {
     name: 'peer',
-    build(context, args, archive) {
+    async build(context, args, archive) {
       const network = args.includes('--network') ? [] : ['--network', 'none']
       const flags = ['--progress', 'plain', '--provenance=false', ...network, ...contexts, '-t', tag]
       const built = run(['buildx', 'build', ...flags, ...args, context])
