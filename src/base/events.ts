@@ -1,3 +1,4 @@
+import type { Verdict } from './explanation.ts'
 import type { Span } from './span.ts'
 
 /**
@@ -5,6 +6,7 @@ import type { Span } from './span.ts'
  * `--progress rawjson` writes them one a line. Times are milliseconds since the epoch.
  *
  * A vertex is announced by `vertex`, then runs through `started` → (`log` | `progress`)* → `done` | `failed`. `id` is unique in one build.
+ * `explain` comes once a step, when it was asked for.
  */
 export type BuildEvent =
   | { type: 'vertex'; id: string; name: string; stage?: string; span?: Span }
@@ -15,5 +17,6 @@ export type BuildEvent =
   | { type: 'failed'; id: string; time: number; canceled: boolean; message: string }
   | { type: 'warning'; rule: string; message: string; detail?: string; url?: string; span?: Span }
   | { type: 'notice'; message: string }
+  | { type: 'explain'; id: string; verdict: Verdict }
 
 export type OnEvent = (event: BuildEvent) => void

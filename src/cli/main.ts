@@ -10,6 +10,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     const normalized = normalizeSwitches(args)
     const handlers: Handlers = {
       build: async (context, flags) => (await import('./commands/build.ts')).buildCommand(context, flags, { io, args: normalized }),
+      explain: async (context, flags) => (await import('./commands/explain.ts')).explainCommand(context, flags, { io, args: normalized }),
       images: async (flags) => (await import('./commands/images.ts')).imagesCommand(flags, io),
       inspect: async (image, flags) => (await import('./commands/inspect.ts')).inspectCommand(image, flags, io),
       history: async (image, flags) => (await import('./commands/history.ts')).historyCommand(image, flags, io),

@@ -3,7 +3,8 @@ import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
-import { hashSources, type StatCache } from '../tree/hash.ts'
+import type { Listings } from '../store/listings.ts'
+import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
 import { viewOf } from './copy.ts'
 import type { Ref } from './types.ts'
@@ -17,29 +18,50 @@ export interface HasherParts {
   readonly baseLayers: BaseLayers
   /** Digests of files by identity and stat, for files that are not in the store. */
   readonly statCache: (identity: string) => StatCache
+  readonly listings: Listings
 }
+
+/** What was hashed in this build, by its digest. */
+type Hashed = Map<Digest, readonly string[]>
 
 export function contentHasher(parts: HasherParts): ContentHasher {
   const known = new Map<string, Promise<Digest>>()
+  const hashed: Hashed = new Map()
+  const { listings } = parts
   return {
     digest(ref, selector, signal) {
       const key = sha256(canonicalJson([HASH_VERSION, identityOf(ref), { ...selector }]))
       let digest = known.get(key)
       if (digest === undefined) {
-        digest = ref.kind === 'snapshot' ? remembered(parts, key, ref, selector, signal) : hash(parts, ref, selector, signal)
+        digest =
+          ref.kind === 'snapshot'
+            ? remembered({ ...parts, hashed }, key, ref, selector, signal)
+            : hash({ ...parts, hashed }, ref, selector, signal)
         known.set(key, digest)
       }
       return digest
     },
+    files(digest) {
+      const listing = hashed.get(digest)?.join('') ?? listings.load(digest)
+      return listing === undefined ? undefined : parseListing(listing)
+    },
+    keep(digests) {
+      for (const digest of digests) {
+        const listing = hashed.get(digest)
+        if (listing !== undefined) listings.save(digest, () => listing.join(''))
+      }
+    },
   }
 }
+
+type Parts = HasherParts & { readonly hashed: Hashed }
 
 function identityOf(ref: Ref): readonly string[] {
   return ref.kind === 'snapshot' ? ['layers', ...ref.layers] : ['files', ref.identity]
 }
 
 /** Layers never change, so neither does the digest: no file is read when an earlier build knew it. */
-async function remembered(parts: HasherParts, key: string, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+async function remembered(parts: Parts, key: string, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
   const earlier = parts.memo.get(key)
   if (isDigest(earlier)) return earlier
   const digest = await hash(parts, ref, selector, signal)
@@ -47,11 +69,14 @@ async function remembered(parts: HasherParts, key: string, ref: Ref, selector: C
   return digest
 }
 
-async function hash(parts: HasherParts, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+async function hash(parts: Parts, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
   const view = await viewOf(ref, { ...parts, signal })
   const files = ref.kind === 'files' ? { statCache: parts.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
   try {
-    return await hashSources(view, selector, { ...files, signal })
+    const listing: string[] = []
+    const digest = await hashSources(view, selector, { ...files, listing, signal })
+    parts.hashed.set(digest, listing)
+    return digest
   } catch (error) {
     throw missing(error, ref, selector.path)
   }

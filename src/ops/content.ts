@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts'
+import type { HashedFile } from '../tree/hash.ts'
 import type { Ref } from './types.ts'
 
 /** Which files of a ref a COPY, ADD or bind mount reads: what its key is made of (K7). */
@@ -13,6 +14,10 @@ export interface ContentSelector {
 /** Content digests; those of immutable snapshots are remembered across builds, so that a cached COPY --from reads no file. */
 export interface ContentHasher {
   digest(ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest>
+  /** The files that were hashed to a digest, in this build or in one that kept them. */
+  files(digest: Digest): readonly HashedFile[] | undefined
+  /** Keeps what the digests of this build stand for, so that a later one can say what changed. */
+  keep(digests: readonly Digest[]): void
 }
 
 /** Persistent memory of digests by an opaque key. */

@@ -1,7 +1,9 @@
-import type { Json } from '../base/canonical-json.ts'
+import { canonicalJson, type Json } from '../base/canonical-json.ts'
+import { sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { goQuote } from '../base/go-quote.ts'
 import { formatPlatform } from '../base/platform.ts'
+import { looksSecret } from '../base/secret-name.ts'
 import type { ExecOp } from '../graph/op.ts'
 import type { ExecMount, ExecSpec } from '../sandbox/types.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
@@ -50,9 +52,11 @@ export const execHandler: OpHandler<ExecOp> = {
   },
 }
 
+/** The store keeps no value of a variable that is named like a secret, only what tells it from another. */
 function envPart(item: string): KeyPart {
   const at = item.indexOf('=')
-  return { name: `env ${item.slice(0, at)}`, value: item.slice(at + 1) }
+  const [name, value] = [item.slice(0, at), item.slice(at + 1)]
+  return { name: `env ${name}`, value: looksSecret(name) ? { hidden: sha256(canonicalJson(['env', name, value])) } : value }
 }
 
 function optional(name: string, value: Json | undefined): KeyPart[] {

@@ -14,6 +14,7 @@ export interface StoreLayout {
   readonly layers: string
   readonly records: string
   readonly steps: string
+  readonly listings: string
   readonly images: string
   readonly mounts: string
   readonly stat: string
@@ -37,6 +38,7 @@ export function layoutOf(root: string): StoreLayout {
     layers: join(v1, 'layers'),
     records: join(v1, 'cache', 'records'),
     steps: join(v1, 'cache', 'steps'),
+    listings: join(v1, 'cache', 'listings'),
     images: join(v1, 'images'),
     mounts: join(v1, 'mounts'),
     stat: join(v1, 'stat'),

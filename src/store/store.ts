@@ -6,6 +6,7 @@ import { blobName, createImageIndex } from './image-index.ts'
 import { type CanFetch, createLayers, type Layers } from './layers.ts'
 import { openLayout, type StoreLayout } from './layout.ts'
 import { createLeases, type Leases } from './leases.ts'
+import { createListings, type Listings } from './listings.ts'
 import { createLocks, type Locks } from './locks.ts'
 import { createStatCaches, type StatCaches } from './stat-cache.ts'
 import type { BlobStore, CacheIndex, ImageIndex, LayerInfo } from './types.ts'
@@ -24,6 +25,7 @@ export interface Store {
   readonly layout: StoreLayout
   readonly blobs: BlobStore
   readonly cache: CacheIndex
+  readonly listings: Listings
   readonly images: ImageIndex
   readonly layers: Layers
   readonly statCache: StatCaches
@@ -55,6 +57,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
       use: (digest, check) => leases.use([blobName(digest)], check),
     }),
     cache: createCacheIndex(layout, leases, layers),
+    listings: createListings(layout, leases),
     images: createImageIndex(layout, leases, layers),
     layers,
     statCache: createStatCaches(layout, leases),

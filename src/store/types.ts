@@ -8,7 +8,7 @@ import type { Descriptor } from '../base/oci.ts'
  *   ROOT/v1/oci/            an OCI image layout: oci-layout, index.json, blobs/sha256/<hex>
  *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format) and boot (until when it is safe: durability.ts)
  *   ROOT/v1/layers/<id>.json  what is known of the layer, which need not be there
- *   ROOT/v1/cache/…         cache records by key, and a list of keys by step for "nearest"
+ *   ROOT/v1/cache/…         cache records by key, a list of keys by step for "nearest", and what content digests stand for (listings.ts)
  *   ROOT/v1/images/…        image records by name
  *   ROOT/v1/mounts/<hash>/  RUN --mount=type=cache directories
  *   ROOT/v1/stat/<hash>     digests of context files by their stat
@@ -51,8 +51,6 @@ export interface LayerInfo {
   tarSize?: number
   /** Forms of the tar that are (or can be fetched) as blobs. */
   blobs?: readonly Descriptor[]
-  /** Digest of the tree's content without mtimes, for early cutoff. */
-  content?: Digest
   /** Bytes on disk, approximately. */
   size?: number
   /** ISO time. */

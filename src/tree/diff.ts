@@ -1,4 +1,3 @@
-import { sys } from '../base/sys.ts'
 import type { TarEntry } from '../tar/types.ts'
 import { keyOf } from './node.ts'
 import { Pace } from './pace.ts'

@@ -21,6 +21,8 @@ export interface HashOptions {
   readonly statCache?: StatCache
   /** Owners do not count, for the copy makes them 0:0 (F14). */
   readonly resetOwner?: boolean
+  /** Gets what is hashed, piece by piece: together the text whose digest is the result (`parseListing`). */
+  readonly listing?: string[] | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -32,26 +34,46 @@ export interface HashedFile {
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  readonly size: number
+  /** Of a symlink. Latin1 bytes. */
+  readonly target: string
+  /** `major:minor` of a device. */
+  readonly device: string
   /** Hex sha256 of content and extended attributes; '' when there are none (a directory, a symlink). */
   readonly content: string
 }
+
+/** Fields of a file in the hashed text. */
+const FIELDS = 9
 
 const READ = 256 * 1024
 
 /** The content digest of what a COPY, ADD or bind mount reads (K7–K11): names, modes, owners, sizes, link targets, attributes and bytes; no times. */
 export async function hashSources(view: TreeView, selector: Selector, options: HashOptions = {}): Promise<Digest> {
-  return (await hashSourcesInDetail(view, selector, options)).digest
-}
-
-/** The digest and the files it was made of. */
-export async function hashSourcesInDetail(
-  view: TreeView,
-  selector: Selector,
-  options: HashOptions = {},
-): Promise<{ digest: Digest; files: readonly HashedFile[] }> {
   const hasher = new SourceHasher(view, options)
   for (const selected of selectSources(view, selector)) await hasher.add(selected)
   return hasher.finish()
+}
+
+/** The files of a listing: what `hashSources` hashed, whole, as latin1. */
+export function parseListing(listing: string): HashedFile[] {
+  const fields = listing.split('\0')
+  const files: HashedFile[] = []
+  for (let at = 0; at + FIELDS < fields.length; at += FIELDS) {
+    const field = (index: number) => fields[at + index] as string
+    files.push({
+      path: field(0),
+      type: field(1) as TreeNode['type'],
+      mode: Number(field(2)),
+      uid: Number(field(3)),
+      gid: Number(field(4)),
+      size: Number(field(5)),
+      target: field(6),
+      device: field(7),
+      content: field(8),
+    })
+  }
+  return files
 }
 
 class SourceHasher {
@@ -59,7 +81,6 @@ class SourceHasher {
   readonly #options: HashOptions
   readonly #pace: Pace
   readonly #all: Hash = createHash('sha256')
-  readonly #files: HashedFile[] = []
   readonly #buffer = Buffer.allocUnsafe(READ)
   /** Contents of inodes with several names (K10). */
   readonly #inodes = new Map<string, string>()
@@ -71,8 +92,8 @@ class SourceHasher {
     this.#pace = new Pace(options.signal)
   }
 
-  finish(): { digest: Digest; files: readonly HashedFile[] } {
-    return { digest: finishSha256(this.#all), files: this.#files }
+  finish(): Digest {
+    return finishSha256(this.#all)
   }
 
   /** K7: of the path to a source only its last name counts, and that of a directory only with wildcards, where it is `name`. */
@@ -117,8 +138,9 @@ class SourceHasher {
     const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
     const pending = type === 'file' ? this.#content(node) : attributesDigest(this.#view.xattrs(node))
     const content = typeof pending === 'string' ? pending : await pending
-    this.#all.update(`${[path, type, mode, uid, gid, size, target, device, content].join('\0')}\0`, 'latin1')
-    this.#files.push({ path, type, mode, uid, gid, content })
+    const record = `${[path, type, mode, uid, gid, size, target, device, content].join('\0')}\0`
+    this.#all.update(record, 'latin1')
+    this.#options.listing?.push(record)
   }
 
   /** Remembered, or read: a promise only in that case, since twenty thousand of them cost more than the look-ups. */

@@ -17,13 +17,16 @@ export interface PathFilter {
   readonly hasExclusions: boolean
 }
 
+/** What a view shows in place of a node's mode, with its S_IF bits. */
+export type ShownMode = (mode: number) => number
+
 /** Layer directories in overlayfs's format, bottom first, as one tree. None gives an empty root directory. */
 export function layeredView(directories: readonly string[]): TreeView {
   return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true })
 }
 
 /** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist, nor do sockets. */
-export function directoryView(directory: string, options: { ignore?: PathFilter } = {}): TreeView {
+export function directoryView(directory: string, options: { ignore?: PathFilter; mode?: ShownMode } = {}): TreeView {
   return new LayeredView([directory], { overlay: false, ...options })
 }
 
@@ -40,8 +43,8 @@ class LayerNode extends KeyedNode {
 
   protected override readStat(): SysStat {
     const fds = this.view.fds[this.layers[0] as number] as DirectoryFds
-    if (this.key === '') return sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
-    return sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key)))
+    if (this.key === '') return this.view.shown(sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+    return this.view.shown(sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key))))
   }
 }
 
@@ -60,14 +63,20 @@ export class LayeredView implements TreeView {
   readonly #overlay: boolean
   readonly #sockets: boolean
   readonly #ignore: PathFilter | undefined
+  readonly #mode: ShownMode | undefined
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; sockets?: boolean }) {
+  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; mode?: ShownMode; sockets?: boolean }) {
     this.fds = topFirst.map(DirectoryFds.at)
     this.#overlay = options.overlay
     this.#sockets = options.sockets ?? options.overlay
     this.#ignore = options.ignore
+    this.#mode = options.mode
     this.root = new LayerNode(this, this.#rootLayers(), '', 'directory')
+  }
+
+  shown(stat: SysStat): SysStat {
+    return this.#mode === undefined ? stat : { ...stat, mode: this.#mode(stat.mode) }
   }
 
   /** An opaque root hides all below it. */
@@ -151,7 +160,7 @@ export class LayeredView implements TreeView {
   #visible(found: Merging, key: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
     if (!this.#sockets && found.type === 'socket') return undefined
-    const node = new LayerNode(this, found.layers, key, found.type, found.stat)
+    const node = new LayerNode(this, found.layers, key, found.type, found.stat && this.shown(found.stat))
     if (this.#ignore?.matches(bytes(key))) {
       if (found.type !== 'directory' || !this.#ignore.hasExclusions) return undefined
       if (!this.#hasVisibleChild(node)) return undefined

@@ -1,5 +1,7 @@
 import type { BuildEvent } from '../../base/events.ts'
+import type { Verdict } from '../../base/explanation.ts'
 import { oneLine, plainLine, seconds } from '../text.ts'
+import { verdictLines } from '../verdict.ts'
 import type { Display, Screen } from './display.ts'
 import { LineSplitter } from './lines.ts'
 import { warningLines } from './warnings.ts'
@@ -46,6 +48,9 @@ class Plain implements Display {
       case 'notice':
         this.print([oneLine(event.message)])
         return
+      case 'explain':
+        this.explain(event.id, event.verdict)
+        return
       default: {
         const step = this.steps.get(event.id)
         if (step !== undefined) this.print(this.stepLines(step, event), step)
@@ -59,7 +64,15 @@ class Plain implements Display {
     if (lines.length > 0) this.screen.write(`\n${lines.join('\n')}\n`)
   }
 
-  private stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' }>): string[] {
+  /** A hit says CACHED soon. */
+  private explain(id: string, verdict: Verdict): void {
+    const step = this.steps.get(id)
+    if (step === undefined || (verdict.state === 'hit' && !verdict.sameFiles)) return
+    const lines = verdictLines(verdict, (other) => this.steps.get(other)?.name ?? other)
+    this.print(verdict.state === 'miss' ? lines.map((line) => `cache miss: ${line}`) : lines, step)
+  }
+
+  private stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): string[] {
     switch (event.type) {
       case 'started':
         step.started = event.time

@@ -31,7 +31,7 @@ export class StepBook {
       return undefined
     }
     if (event.type === 'warning') this.warnings.push(event)
-    if (event.type === 'warning' || event.type === 'notice') return undefined
+    if (event.type === 'warning' || event.type === 'notice' || event.type === 'explain') return undefined
     const step = this.steps.get(event.id)
     return step && this.applyTo(step, event)
   }
@@ -46,7 +46,7 @@ export class StepBook {
     return count
   }
 
-  private applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' }>): StepView | undefined {
+  private applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): StepView | undefined {
     switch (event.type) {
       case 'started':
         step.state = 'running'

@@ -1,6 +1,8 @@
 import type { Ora } from 'ora'
 import type { BuildEvent } from '../../base/events.ts'
-import { oneLine } from '../text.ts'
+import type { Verdict } from '../../base/explanation.ts'
+import { cut, oneLine } from '../text.ts'
+import { verdictLines } from '../verdict.ts'
 import type { Display, Screen } from './display.ts'
 import { finished, frame, painter, summary } from './frame.ts'
 import { StepBook } from './steps.ts'
@@ -33,6 +35,14 @@ class Terminal implements Display {
     const ended = this.book.apply(event)
     if (ended) this.above(finished(ended, this.columns(), painter(this.env)))
     if (event.type === 'notice') this.above(oneLine(event.message))
+    if (event.type === 'explain') this.explain(event.id, event.verdict)
+  }
+
+  private explain(id: string, verdict: Verdict): void {
+    if (verdict.state === 'hit' && !verdict.sameFiles) return
+    const nameOf = (step: string) => this.book.steps.get(step)?.name ?? step
+    this.above(cut(nameOf(id), this.columns()))
+    for (const line of verdictLines(verdict, nameOf)) this.above(cut(`  ${line}`, this.columns()))
   }
 
   close(failed: boolean): void {

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, readFileSync as readFd, writeFileSync } from 'node:fs'
 import fc from 'fast-check'
+import { sha256 } from '../../../src/base/digest.ts'
 import type { TarItem } from '../../../src/tar/types.ts'
 import { copyInto } from '../../../src/tree/copy.ts'
 import { layerChanges } from '../../../src/tree/diff.ts'
 import { makeDirectories } from '../../../src/tree/directories.ts'
-import { hashSources, hashSourcesInDetail } from '../../../src/tree/hash.ts'
+import { hashSources, parseListing } from '../../../src/tree/hash.ts'
 import { lookupOwner } from '../../../src/tree/owner.ts'
 import type { TreeView } from '../../../src/tree/types.ts'
 import { unpackLayer } from '../../../src/tree/unpack.ts'
@@ -120,6 +121,32 @@ test('L1 L2 L3 L6 the members of a layer: parents, whiteouts, opaque directories
       'swap/.wh.k file',
       'swap/m file',
     ],
+  ])
+})
+
+test('L6 a new link to a file of a lower layer brings its other names along, the first changed name has the content', async () => {
+  const [base, upper, again] = [folder('base'), folder('upper'), folder('again')]
+  shell('umask 022; mkdir d z; echo 1 > d/a; echo 2 > z/y; echo 3 > alone', base)
+  inOverlay([base], upper, 'ln d/a b; ln d/a d/c; ln z/y a; chmod 644 alone')
+  const lower = layeredView([base])
+  const items = await collect(upper, lower)
+  expect(items.map(({ entry }) => `${entry.name} ${entry.type} ${entry.linkname ?? ''}`.trim())).toEqual([
+    ...['a file', 'b file', 'd directory', 'd/a link b', 'd/c link b', 'z directory', 'z/y link a'],
+  ])
+  await unpackLayer(stream(items), layerWriter(again, lower))
+  const inode = (path: string) => layeredView([base, again]).resolve(path)?.stat.ino
+  expect(inode('b')).toBe(inode('d/a'))
+  expect(inode('d/c')).toBe(inode('d/a'))
+  expect(inode('a')).toBe(inode('z/y'))
+})
+
+test('L6 the unchanged names that come before the first changed one are links to it', async () => {
+  const [base, upper] = [folder('base'), folder('upper')]
+  shell('umask 022; mkdir a; echo 1 > a/f', base)
+  inOverlay([base], upper, 'ln a/f a/g; ln a/f z')
+  const items = await collect(upper, layeredView([base]))
+  expect(items.map(({ entry }) => `${entry.name} ${entry.type} ${entry.linkname ?? ''}`.trim())).toEqual([
+    ...['a directory', 'a/g file', 'a/f link a/g', 'z link a/g'],
   ])
 })
 
@@ -270,8 +297,10 @@ describe('content digests', () => {
     expect(await digest('d', { exclude: ['f'] })).toBe(before)
   })
   test('the files tell which one changed', async () => {
-    const { files } = await hashSourcesInDetail(directoryView(context), { path: 'd', parents: false, exclude: [] })
-    expect(files.map(({ path }) => path)).toEqual(['', 'f', 's', 's/g'])
+    const listing: string[] = []
+    const result = await hashSources(directoryView(context), { path: 'd', parents: false, exclude: [] }, { listing })
+    expect(parseListing(listing.join('')).map(({ path }) => path)).toEqual(['', 'f', 's', 's/g'])
+    expect(sha256(Buffer.from(listing.join(''), 'latin1'))).toBe(result)
   })
 })
 

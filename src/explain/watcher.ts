@@ -1,0 +1,86 @@
+import type { Digest } from '../base/digest.ts'
+import type { OnEvent } from '../base/events.ts'
+import type { Change, MissCause, Verdict } from '../base/explanation.ts'
+import type { Vertex } from '../graph/op.ts'
+import type { CacheIndex, CacheRecord, KeyPart } from '../store/types.ts'
+import type { HashedFile } from '../tree/hash.ts'
+import { changedParts, explainParts } from './compare.ts'
+
+/** Earlier records of a step that are looked at. */
+const RECORDS = 16
+
+export interface ExplainSources {
+  readonly cache: Pick<CacheIndex, 'nearest'>
+  readonly files: (digest: Digest) => readonly HashedFile[] | undefined
+  readonly onEvent: OnEvent
+}
+
+/** Tells by `explain` events why the solver takes a step from the cache, or does not. It is told of a step after those below it. */
+export class ExplainingWatcher {
+  readonly #sources: ExplainSources
+  readonly #verdicts = new Map<Vertex, Verdict>()
+
+  constructor(sources: ExplainSources) {
+    this.#sources = sources
+  }
+
+  hit(vertex: Vertex, sameFiles: boolean): void {
+    this.#tell(vertex, { state: 'hit', sameFiles })
+  }
+
+  async miss(vertex: Vertex, key: { readonly digest: Digest; readonly parts: readonly KeyPart[] }): Promise<void> {
+    this.#tell(vertex, { state: 'miss', cause: await this.#cause(vertex, key) })
+  }
+
+  unknown(vertex: Vertex, waitsFor: readonly Vertex[]): void {
+    this.#tell(vertex, { state: 'unknown', waitsFor: [...new Set(waitsFor.map(({ id }) => id))] })
+  }
+
+  #tell(vertex: Vertex, verdict: Verdict): void {
+    this.#verdicts.set(vertex, verdict)
+    this.#sources.onEvent({ type: 'explain', id: vertex.id, verdict })
+  }
+
+  async #cause(vertex: Vertex, key: { readonly digest: Digest; readonly parts: readonly KeyPart[] }): Promise<MissCause> {
+    if (vertex.noCache) return { reason: 'no-cache' }
+    const records = await this.#sources.cache.nearest(vertex.step, RECORDS)
+    if (records.some((record) => record.key === key.digest)) return { reason: 'lost' }
+    const nearest = nearestOf(records, key.parts)
+    if (nearest === undefined) return { reason: 'first' }
+    const changes = explainParts(vertex, nearest.parts, { files: this.#sources.files, origin: (root) => this.#origin(root) })
+    return { reason: 'changed', since: nearest.record.created, changes: this.#telling(vertex, changes) }
+  }
+
+  /** That a step below was another one once is no reason when it is a hit and something else changed. */
+  #telling(vertex: Vertex, changes: readonly Change[]): readonly Change[] {
+    const own = changes.filter(({ type }) => type !== 'step')
+    const rootIsHit = vertex.root !== undefined && this.#verdicts.get(vertex.root)?.state === 'hit'
+    return own.length > 0 && rootIsHit ? own : changes
+  }
+
+  /** Down from a step that changed to the one that changed by itself. */
+  #origin(root: Vertex): Vertex {
+    for (let vertex: Vertex | undefined = root; vertex !== undefined; vertex = vertex.root) {
+      const verdict = this.#verdicts.get(vertex)
+      if (verdict === undefined) break
+      if (verdict.state === 'unknown') return vertex
+      // A --link layer is found whatever it stands on.
+      if (verdict.state === 'miss' && !isFollowing(verdict.cause)) return vertex
+    }
+    return root
+  }
+}
+
+function isFollowing(cause: MissCause): boolean {
+  return cause.reason === 'changed' && cause.changes.every(({ type }) => type === 'step')
+}
+
+/** The record with the fewest differences; of equal ones the newest. */
+function nearestOf(records: readonly CacheRecord[], now: readonly KeyPart[]) {
+  let best: { record: CacheRecord; parts: ReturnType<typeof changedParts> } | undefined
+  for (const record of records) {
+    const parts = changedParts(record.parts, now)
+    if (best === undefined || parts.length < best.parts.length) best = { record, parts }
+  }
+  return best
+}

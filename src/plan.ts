@@ -1,0 +1,33 @@
+import { isTbuildError, TbuildError } from './base/errors.ts'
+import { hostPlatform } from './base/platform.ts'
+import type { BuildHooks, BuildOptions } from './build-options.ts'
+import { parseStages } from './dockerfile/stages.ts'
+import { ExplainingWatcher } from './explain/watcher.ts'
+import { announce } from './solve/announce.ts'
+import { lowerFor } from './solve/lowering.ts'
+import { openSession } from './solve/session.ts'
+
+/**
+ * A dry run of `build`: tells by `explain` events what would be taken from the cache, what would run and why. Nothing runs and nothing is made; what
+ * the keys need is read as for a build (context files, manifests of bases, URLs, and the files of an image that a COPY takes from it).
+ */
+export async function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
+  const onEvent = hooks.onEvent ?? (() => {})
+  const signal = hooks.signal ?? new AbortController().signal
+  const session = await openSession(options, onEvent, signal)
+  try {
+    const file = parseStages(session.inputs.dockerfile)
+    for (const platform of options.platforms ?? [hostPlatform()]) {
+      const graph = await lowerFor(platform, file, session, { options, onEvent })
+      announce(graph, onEvent)
+      const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
+      if (graph.target.root !== undefined) await session.solver(watcher).plan(graph.target.root)
+    }
+  } catch (error) {
+    throw signal.aborted && !isTbuildError(error)
+      ? new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause: error })
+      : error
+  } finally {
+    await session.close()
+  }
+}

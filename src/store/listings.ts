@@ -1,0 +1,71 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { type Digest, hexOf, isDigest, parseDigest, sha256 } from '../base/digest.ts'
+import { writeAtomicSync } from './atomic-file.ts'
+import type { StoreLayout } from './layout.ts'
+import type { Leases } from './leases.ts'
+import { ifPresent } from './store-error.ts'
+import type { CacheRecord } from './types.ts'
+
+/**
+ * The texts whose digests stand in cache records as the content of a COPY, ADD or bind mount (tree/hash.ts): the files one by one, so that a later build can
+ * tell which of them changed. Compressed files by digest, checked by it when they are read. Losing one loses an explanation.
+ */
+export interface Listings {
+  /** `text` in latin1. An error is thrown away: the record is kept, and that is what counts. */
+  save(digest: Digest, text: () => string): void
+  load(digest: Digest): string | undefined
+}
+
+/** About a million files. Bytes. */
+const LIMIT = 256 * 1024 * 1024
+
+export function createListings(layout: StoreLayout, leases: Leases): Listings {
+  const file = (digest: Digest) => join(layout.listings, hexOf(parseDigest(digest)))
+  return {
+    save(digest, text) {
+      const path = file(digest)
+      try {
+        if (existsSync(path)) return
+        const bytes = Buffer.from(text(), 'latin1')
+        if (bytes.length > LIMIT) return
+        mkdirSync(layout.listings, { recursive: true, mode: 0o700 })
+        writeAtomicSync(leases.temporary(), path, gzipSync(bytes, { level: 1 }), { durable: false })
+      } catch {
+        // See the interface.
+      }
+    },
+    load: (digest) => read(file(digest), digest)?.toString('latin1'),
+  }
+}
+
+/** For verification. */
+export function isListing(path: string): boolean {
+  const digest = `sha256:${basename(path)}`
+  return isDigest(digest) && read(path, digest) !== undefined
+}
+
+function read(path: string, digest: Digest): Buffer | undefined {
+  try {
+    const packed = ifPresent(() => readFileSync(path))
+    const bytes = packed && gunzipSync(packed, { maxOutputLength: LIMIT })
+    return bytes !== undefined && sha256(bytes) === digest ? bytes : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The digests that a record's parts name. */
+export function digestsIn(parts: CacheRecord['parts']): Digest[] {
+  return [...new Set(JSON.stringify(parts).match(/sha256:[0-9a-f]{64}/g))].filter(isDigest)
+}
+
+/** For gc: removes the listings that none of these records needs. */
+export function collectListings(layout: StoreLayout, records: Iterable<Pick<CacheRecord, 'parts'>>): void {
+  const needed = new Set<string>()
+  for (const { parts } of records) for (const digest of digestsIn(parts)) needed.add(hexOf(digest))
+  for (const name of ifPresent(() => readdirSync(layout.listings)) ?? []) {
+    if (!needed.has(name)) ifPresent(() => unlinkSync(join(layout.listings, name)))
+  }
+}
