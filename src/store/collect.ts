@@ -4,6 +4,7 @@ import type { Digest } from '../base/digest.ts'
 import { rawRecords } from './cache-index.ts'
 import { blobName, rawImages } from './image-index.ts'
 import { layerName } from './layers.ts'
+import { collectListings } from './listings.ts'
 import { imageBlobs, storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
 import { layerSize } from './sizes.ts'
@@ -102,6 +103,7 @@ class Collection {
 
   run(): Collectable[] {
     const kept = this.#collectRecords()
+    if (!this.#policy.dryRun) collectListings(this.#store.layout, kept)
     const needed = this.#neededLayers(kept)
     this.#collectLayers(needed)
     this.#collectBlobs(needed)

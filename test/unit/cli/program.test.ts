@@ -17,6 +17,7 @@ async function parse(args: string[]): Promise<Call> {
   }
   const handlers: Handlers = {
     build: remember('build'),
+    explain: remember('explain'),
     images: async (flags) => {
       calls.push({ command: 'images', flags })
       return 0
@@ -86,7 +87,7 @@ test('every option reaches BuildOptions', async () => {
     secrets: [{ id: 's', source: { file: 'f' } }],
     ssh: [{ id: 'default', paths: [] }],
     buildContexts: { c: 'd' },
-    annotations: { n: 'v' },
+    annotations: [{ level: 'manifest', key: 'n', value: 'v' }],
     outputs: [{ type: 'local', dest: 'out' }],
     jobs: 3,
     root: '/r',
