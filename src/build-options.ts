@@ -20,6 +20,10 @@ export interface BuildOptions {
   readonly platforms?: readonly Platform[]
   readonly noCache?: boolean
   readonly noCacheFilter?: readonly string[]
+  /** Tells of each step by an `explain` event whether and why it runs. */
+  readonly explain?: boolean
+  /** Context files count and are copied as git keeps them: 0644 or 0755. Default: `normalizeModes` of the context's .tbuild.json, else false. */
+  readonly normalizeModes?: boolean
   /** Ask the registry even when the store has the tag. */
   readonly pull?: boolean
   /** Network of RUN steps without their own flag. */
@@ -33,7 +37,8 @@ export interface BuildOptions {
   readonly ssh?: readonly { readonly id: string; readonly paths: readonly string[] }[]
   /** `--build-context name=value`. */
   readonly buildContexts?: Readonly<Record<string, string>>
-  readonly annotations?: Readonly<Record<string, string>>
+  /** Of every output that holds an image; they win over the output's own. */
+  readonly annotations?: readonly Annotation[]
   readonly outputs?: readonly OutputSpec[]
   /** RUN steps at once; default: the number of processors. */
   readonly jobs?: number
@@ -45,17 +50,53 @@ export interface BuildOptions {
 
 /** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */
 export type OutputSpec =
-  | {
-      readonly type: 'oci' | 'docker'
+  | (ImageOutput & { readonly type: 'oci' | 'docker'; readonly dest: string; readonly tar: boolean })
+  | (ImageOutput & {
+      readonly type: 'image'
+      readonly push: boolean
+      /** Push without a tag: `name` is a repository. */
+      readonly pushByDigest?: boolean
+      /** The registry is asked with TLS that is not verified, then without TLS. */
+      readonly insecure?: boolean
+    })
+  | (Timed & {
+      readonly type: 'local' | 'tar'
       readonly dest: string
-      readonly tar: boolean
-      readonly name?: string
-      readonly compression?: 'gzip' | 'uncompressed'
-      readonly compressionLevel?: number
-    }
-  | { readonly type: 'local' | 'tar'; readonly dest: string }
-  | { readonly type: 'image'; readonly push: boolean; readonly name?: string }
+      /** A folder a platform (`linux_amd64/`); default: when there are several. */
+      readonly platformSplit?: boolean
+    })
   | { readonly type: 'cacheonly' }
+
+export interface Timed {
+  /** `source-date-epoch`, seconds: instead of SOURCE_DATE_EPOCH of the build; null is none. */
+  readonly epoch?: number | null
+}
+
+/** What outputs that hold an image have in common. */
+export interface ImageOutput extends Timed {
+  /** Comma-separated, instead of the tags. */
+  readonly name?: string
+  /** False: Docker's media types. */
+  readonly ociMediaTypes?: boolean
+  readonly compression?: 'gzip' | 'uncompressed' | 'zstd'
+  /** 0 to 9 for gzip, 0 to 22 for zstd. */
+  readonly compressionLevel?: number
+  /** Layers of the base image are compressed anew, too, where they have another form. */
+  readonly forceCompression?: boolean
+  readonly annotations?: readonly Annotation[]
+  /** Files of new layers that are later than the epoch get its time (L9). */
+  readonly rewriteTimestamp?: boolean
+}
+
+export type AnnotationLevel = 'manifest' | 'manifest-descriptor' | 'index' | 'index-descriptor'
+
+/** An annotation of OCI documents; without `platform` for all of them. */
+export interface Annotation {
+  readonly level: AnnotationLevel
+  readonly platform?: Platform
+  readonly key: string
+  readonly value: string
+}
 
 export interface BuildHooks {
   readonly onEvent?: OnEvent
@@ -74,6 +115,8 @@ export interface BuildResult {
     readonly manifestDigest?: Digest
   }[]
   readonly tags: readonly string[]
+  /** Contents of `--iidfile`: the image's id, or the index's digest when an output made one. */
+  readonly iid: string
   /** Contents of `--metadata-file`. */
   readonly metadata: Readonly<Record<string, unknown>>
   readonly steps: { readonly total: number; readonly cached: number }

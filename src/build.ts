@@ -4,14 +4,16 @@ import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import { parseStages } from './dockerfile/stages.ts'
-import { buildMetadata } from './export/metadata.ts'
-import { blobForm, checkOutputs, writeOutputs } from './export/outputs.ts'
+import { checkOutputs } from './export/check.ts'
+import { buildMetadata, imageId } from './export/metadata.ts'
+import { type BuiltPlatform, storeNames, wantedForm, writeOutputs } from './export/outputs.ts'
 import { parseTags, tagImages } from './export/tag.ts'
-import { type Graph, lower } from './graph/lower.ts'
 import { assembleTarget } from './image/target.ts'
-import type { Image } from './image/types.ts'
-import { lowerOptions } from './solve/lowering.ts'
+import { viewOf } from './ops/copy.ts'
+import { announce } from './solve/announce.ts'
+import { lowerFor } from './solve/lowering.ts'
 import { openSession, type Session } from './solve/session.ts'
+import type { Watcher } from './solve/solver.ts'
 
 /**
  * Builds an image: text → stages → graph of ops → snapshots → image → outputs. Rejects with a TbuildError for everything that a user can cause;
@@ -21,27 +23,29 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   const onEvent = hooks.onEvent ?? (() => {})
   const signal = hooks.signal ?? new AbortController().signal
   const outputs = options.outputs ?? []
-  checkOutputs(outputs)
   const names = parseTags(options.tags ?? [])
+  const platforms = options.platforms ?? [hostPlatform()]
+  checkOutputs(options, platforms, names)
   const session = await openSession(options, onEvent, signal)
   try {
     const file = parseStages(session.inputs.dockerfile)
     const built: Built[] = []
-    for (const platform of options.platforms ?? [hostPlatform()]) {
-      built.push(await buildPlatform(file, platform, session, { options, onEvent }))
+    for (const platform of platforms) {
+      built.push(await buildPlatform(file, platform, session, { options, onEvent, signal }))
     }
     const images = built.map(({ image }) => image)
     await session.flush()
-    await tagImages(session.store, images, names)
-    const exported = await writeOutputs(outputs, images, { names, annotations: options.annotations ?? {}, stdout: hooks.stdout, onEvent })
+    await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
+    const written = await writeOutputs(built, { options, names, stdout: hooks.stdout, onEvent, signal })
     return {
       images: images.map(({ platform, configDigest }) => ({
         platform,
         configDigest,
-        ...(exported && { manifestDigest: exported.manifestDigest }),
+        ...(written && { manifestDigest: written.manifestDigest }),
       })),
       tags: names,
-      metadata: buildMetadata(images, names, exported),
+      iid: imageId(images, written),
+      metadata: buildMetadata(images, names, written),
       steps: { total: sum(built, ({ steps }) => steps), cached: sum(built, ({ steps, executed }) => steps - executed) },
     }
   } catch (error) {
@@ -51,8 +55,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   }
 }
 
-interface Built {
-  readonly image: Image
+interface Built extends BuiltPlatform {
   readonly steps: number
   readonly executed: number
 }
@@ -61,31 +64,33 @@ async function buildPlatform(
   file: StagedDockerfile,
   platform: Platform,
   session: Session,
-  { options, onEvent }: { options: BuildOptions; onEvent: OnEvent },
+  { options, onEvent, signal }: { options: BuildOptions; onEvent: OnEvent; signal: AbortSignal },
 ): Promise<Built> {
-  const graph = await lower(file, lowerOptions(options, platform, session, onEvent))
+  const graph = await lowerFor(platform, file, session, { options, onEvent })
   announce(graph, onEvent)
-  const solver = session.solver()
+  const solver = session.solver(options.explain ? await explainer(session, onEvent) : undefined)
   const snapshot = graph.target.root === undefined ? [] : await solver.solve(graph.target.root)
-  const archive = options.outputs?.find(({ type }) => type === 'oci' || type === 'docker')
-  const image = await assembleTarget(graph.target, snapshot, {
-    blobs: session.store.blobs,
-    snapshots: session.snapshots,
-    baseLayers: session.baseLayers,
-    form: archive && blobForm(archive),
-    warn: (message) => onEvent({ type: 'notice', message }),
-  })
+  const { snapshots, baseLayers } = session
+  const assemble: BuiltPlatform['assemble'] = (how) =>
+    assembleTarget(graph.target, snapshot, {
+      ...how,
+      blobs: session.store.blobs,
+      ...{ snapshots, baseLayers },
+      warn: (message) => onEvent({ type: 'notice', message }),
+    })
+  const { epoch } = graph
   return {
-    image,
+    ...{ platform, epoch, assemble },
+    image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
+    files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers, signal }),
     steps: graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy').length,
     executed: solver.executed,
   }
 }
 
-function announce(graph: Graph, onEvent: OnEvent): void {
-  for (const { id, name, stage, span } of graph.vertices) {
-    onEvent({ type: 'vertex', id, name, ...(stage === undefined ? {} : { stage }), ...(span === undefined ? {} : { span }) })
-  }
+async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {
+  const { ExplainingWatcher } = await import('./explain/watcher.ts')
+  return new ExplainingWatcher({ cache: store.cache, files: (digest) => content.files(digest), onEvent })
 }
 
 function canceled(cause: unknown): TbuildError {

@@ -2,9 +2,11 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
-import { type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
+import type { Annotation } from '../build-options.ts'
+import { type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { Bytes } from '../store/types.ts'
+import { annotationsMember, annotationsOf } from './annotations.ts'
 
 export interface ExportOptions {
   /** Full references: docker.io/library/app:1. */
@@ -14,11 +16,10 @@ export interface ExportOptions {
   readonly form?: BlobForm
   /** `org.opencontainers.image.created` of the index entries, RFC 3339. */
   readonly created?: string
-  /** Annotations of the manifest. */
-  readonly annotations?: Readonly<Record<string, string>>
+  readonly annotations?: readonly Annotation[]
 }
 
-/** What an export made. `descriptor` is of the manifest, or of the index when there are several platforms. */
+/** What an export made. `descriptor` is of the manifest, or of the index when there are several platforms, with the annotations that belong to it. */
 export interface Exported {
   readonly manifestDigest: Digest
   /** Of the only, or the first, image. */
@@ -31,6 +32,8 @@ export interface Exported {
 export interface ContentBlob {
   readonly digest: Digest
   readonly size: number
+  /** The image that it is the original layer of (LayerBlob.origin). */
+  readonly origin?: string
   open(): Bytes | Uint8Array
 }
 
@@ -39,6 +42,8 @@ export interface Content {
   readonly blobs: readonly ContentBlob[]
   /** The entries of index.json: one a name, or one without a name. */
   readonly entries: readonly Descriptor[]
+  /** Manifests, then the index that names them, if there is one. They are among the blobs, too. */
+  readonly documents: readonly Document[]
   /** Layer blobs of each image, bottom first. */
   readonly layers: readonly (readonly Descriptor[])[]
   readonly exported: Exported
@@ -49,50 +54,68 @@ export async function collectContent(images: readonly Image[], options: ExportOp
   const [first] = images
   if (first === undefined) throw new TbuildError('EXPORT_EMPTY', 'there is no image to export')
   const blobs = new Map<Digest, ContentBlob>()
-  const add = (digest: Digest, size: number, open: () => Bytes | Uint8Array) => blobs.set(digest, { digest, size, open })
-  const manifests: Descriptor[] = []
+  const documents: Document[] = []
   const layers: Descriptor[][] = []
   for (const image of images) {
     const own = await Promise.all(image.layers.map((layer) => layer.blob(options.form)))
-    for (const { descriptor, open } of own) add(descriptor.digest, descriptor.size, open)
-    const { bytes, descriptor } = makeManifest(
-      image,
-      own.map((blob) => blob.descriptor),
-      options,
-    )
-    add(image.configDigest, image.config.length, () => image.config)
-    add(descriptor.digest, bytes.length, () => bytes)
-    manifests.push(descriptor)
-    layers.push(own.map((blob) => blob.descriptor))
+    for (const { descriptor, origin, open } of own) {
+      const { digest, size } = descriptor
+      blobs.set(digest, { digest, size, open, ...(origin === undefined ? {} : { origin }) })
+    }
+    blobs.set(image.configDigest, { digest: image.configDigest, size: image.config.length, open: () => image.config })
+    const descriptors = own.map((blob) => blob.descriptor)
+    documents.push(manifestOf(image, descriptors, options))
+    layers.push(descriptors)
   }
-  let descriptor = manifests[0] as Descriptor
-  if (images.length > 1) {
-    const index = makeIndex(manifests, options)
-    descriptor = index.descriptor
-    add(descriptor.digest, index.bytes.length, () => index.bytes)
+  if (images.length > 1) documents.push(indexOf(documents, options))
+  for (const { bytes, descriptor } of documents) {
+    blobs.set(descriptor.digest, { digest: descriptor.digest, size: bytes.length, open: () => bytes })
   }
+  const { descriptor } = documents.at(-1) as Document
   const sorted = [...blobs.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
-  const size = sorted.reduce((sum, blob) => sum + blob.size, 0)
   return {
     blobs: sorted,
+    documents,
     entries: indexEntries(descriptor, options),
     layers,
-    exported: { manifestDigest: descriptor.digest, configDigest: first.configDigest, descriptor, size },
+    exported: {
+      ...{ manifestDigest: descriptor.digest, configDigest: first.configDigest },
+      descriptor: annotated(descriptor, createdAnnotation(options)),
+      size: sorted.reduce((sum, blob) => sum + blob.size, 0),
+    },
   }
 }
 
-/** As BuildKit's OCI exporter annotates them; keys sorted as in a Go map, members in the order of OCI's struct. */
-function indexEntries({ platform, ...descriptor }: Descriptor, options: ExportOptions): Descriptor[] {
-  const created = options.created === undefined ? {} : { 'org.opencontainers.image.created': options.created }
-  const entry = (annotations: Record<string, string>): Descriptor => ({
-    ...descriptor,
-    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-    ...(platform === undefined ? {} : { platform }),
-  })
-  if (options.names === undefined || options.names.length === 0) return [entry(created)]
+function manifestOf(image: Image, layers: readonly Descriptor[], options: ExportOptions): Document {
+  const annotations = annotationsOf(options.annotations, 'manifest', image.platform)
+  const { bytes, descriptor } = makeManifest(image, layers, { ...options, annotations })
+  return { bytes, descriptor: annotated(descriptor, annotationsOf(options.annotations, 'manifest-descriptor', image.platform)) }
+}
+
+function indexOf(manifests: readonly Document[], options: ExportOptions): Document {
+  const { bytes, descriptor } = makeIndex(
+    manifests.map((manifest) => manifest.descriptor),
+    { ...options, annotations: annotationsOf(options.annotations, 'index') },
+  )
+  return { bytes, descriptor: annotated(descriptor, annotationsOf(options.annotations, 'index-descriptor')) }
+}
+
+/** With more annotations; members in the order of OCI's struct. */
+function annotated({ platform, annotations, ...descriptor }: Descriptor, more: Readonly<Record<string, string>>): Descriptor {
+  return { ...descriptor, ...annotationsMember({ ...annotations, ...more }), ...(platform === undefined ? {} : { platform }) }
+}
+
+function createdAnnotation({ created }: ExportOptions): Record<string, string> {
+  return created === undefined ? {} : { 'org.opencontainers.image.created': created }
+}
+
+/** As BuildKit's OCI exporter annotates them. */
+function indexEntries(descriptor: Descriptor, options: ExportOptions): Descriptor[] {
+  const created = createdAnnotation(options)
+  if (options.names === undefined || options.names.length === 0) return [annotated(descriptor, created)]
   return options.names.map((name) => {
     const tag = tagOf(name)
-    return entry({
+    return annotated(descriptor, {
       'io.containerd.image.name': name,
       ...created,
       ...(tag === undefined ? {} : { 'org.opencontainers.image.ref.name': tag }),

@@ -1,76 +1,196 @@
 import { resolve } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import type { BuildHooks, OutputSpec } from '../build-options.ts'
-import type { Image } from '../image/types.ts'
+import { formatPlatform, type Platform } from '../base/platform.ts'
+import type { BuildHooks, BuildOptions, OutputSpec } from '../build-options.ts'
+import type { BlobForm, Image } from '../image/types.ts'
+import type { TreeView } from '../tree/types.ts'
 import type { Exported, ExportOptions } from './content.ts'
-import { exportDockerArchive } from './docker-archive.ts'
-import { exportOciDirectory, exportOciTar } from './oci.ts'
 import type { Sink } from './sink.ts'
+import { parseTags } from './tag.ts'
+import type { ExportedTree } from './walk.ts'
+
+/** What was built for one platform, as outputs take it. */
+export interface BuiltPlatform {
+  readonly platform: Platform
+  /** As the store has it. */
+  readonly image: Image
+  /** SOURCE_DATE_EPOCH of the build, seconds. */
+  readonly epoch: number | undefined
+  /** The same build as another image. */
+  assemble(how: {
+    readonly epoch: number | undefined
+    readonly rewriteTimestamps: boolean
+    readonly form: BlobForm | undefined
+  }): Promise<Image>
+  /** The merged root file system. */
+  files(): Promise<TreeView>
+}
 
 export interface OutputTools {
+  readonly options: BuildOptions
   /** Full references of `-t`. */
   readonly names: readonly string[]
-  readonly annotations: Readonly<Record<string, string>>
   readonly stdout: BuildHooks['stdout']
   readonly onEvent: OnEvent
+  readonly signal: AbortSignal
 }
 
-/** Writes every output; what an archive holds is answered, of the last one. */
-export async function writeOutputs(
-  outputs: readonly OutputSpec[],
-  images: readonly Image[],
-  tools: OutputTools,
-): Promise<Exported | undefined> {
-  let exported: Exported | undefined
-  for (const [index, output] of outputs.entries()) {
-    if (output.type === 'cacheonly') continue
-    exported = (await told(`export-${index + 1}`, title(output), tools.onEvent, () => writeOutput(output, images, tools))) ?? exported
+/** What an output made, and the names that it has there. */
+export interface Written extends Exported {
+  readonly names: readonly string[]
+}
+
+type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
+type TreeSpec = Extract<OutputSpec, { readonly type: 'local' | 'tar' }>
+
+/** Writes every output; what the last one that made an image made is answered. */
+export async function writeOutputs(built: readonly BuiltPlatform[], tools: OutputTools): Promise<Written | undefined> {
+  let written: Written | undefined
+  for (const [index, output] of (tools.options.outputs ?? []).entries()) {
+    if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
+    const id = `export-${index + 1}`
+    written = (await told(id, title(output), tools.onEvent, () => writeOutput(output, built, { ...tools, id }))) ?? written
   }
-  return exported
+  return written
 }
 
-/** Refuses what no exporter does before anything is built. */
-export function checkOutputs(outputs: readonly OutputSpec[]): void {
-  for (const output of outputs) {
-    if (output.type === 'image' && output.push) throw unsupported('pushing to a registry')
-    if (output.type === 'local' || output.type === 'tar') throw unsupported(`-o type=${output.type}`)
-  }
+/** Names that outputs give to the image in the store, besides the tags. */
+export function storeNames(outputs: readonly OutputSpec[]): string[] {
+  return outputs.flatMap((output) =>
+    output.type === 'image' && output.pushByDigest !== true && output.name ? parseNames(output.name) : [],
+  )
 }
 
-function unsupported(what: string): TbuildError {
-  return new TbuildError('OUTPUT_UNSUPPORTED', `${what} is not supported yet`, {
-    hint: 'use -o type=oci,dest=FILE or -o type=docker,dest=FILE',
-  })
+/** How the first output that holds an image wants the layers: diffID and blob are then made in one pass. */
+export function wantedForm(outputs: readonly OutputSpec[]): BlobForm | undefined {
+  const first = outputs.find((output): output is ImageSpec => output.type === 'oci' || output.type === 'docker' || isPush(output))
+  return first?.rewriteTimestamp === true ? undefined : first && blobForm(first)
+}
+
+function isPush(output: OutputSpec): boolean {
+  return output.type === 'image' && output.push
 }
 
 function title(output: OutputSpec): string {
-  return output.type === 'image' ? 'exporting to the store' : `exporting to ${output.type}`
+  const titles: Partial<Record<OutputSpec['type'], string>> = {
+    image: 'pushing to the registry',
+    local: 'exporting to client directory',
+    tar: 'exporting to client tarball',
+  }
+  return titles[output.type] ?? `exporting to ${output.type} image format`
 }
 
-async function writeOutput(output: OutputSpec, images: readonly Image[], tools: OutputTools): Promise<Exported | undefined> {
-  if (output.type !== 'oci' && output.type !== 'docker') return undefined
-  const names = output.name === undefined ? tools.names : output.name.split(',')
+function writeOutput(
+  output: ImageSpec | TreeSpec,
+  built: readonly BuiltPlatform[],
+  tools: OutputTools & { readonly id: string },
+): Promise<Written | undefined> {
+  return isTree(output) ? writeTrees(output, built, tools) : writeImages(output, built, tools)
+}
+
+function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {
+  return output.type === 'local' || output.type === 'tar'
+}
+
+async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], tools: OutputTools): Promise<undefined> {
+  const split = output.platformSplit ?? built.length > 1
+  const trees: ExportedTree[] = []
+  for (const one of built) {
+    const folder = split ? formatPlatform(one.platform).replaceAll('/', '_') : undefined
+    trees.push({ view: await one.files(), folder, epoch: epochOf(output, one) })
+  }
+  if (output.type === 'local') {
+    const { exportLocal } = await import('./local.ts')
+    await exportLocal(trees, resolve(output.dest), tools.signal)
+  } else {
+    const { exportTar } = await import('./tar.ts')
+    await exportTar(trees, sinkOf(output.dest, tools))
+  }
+  return undefined
+}
+
+async function writeImages(
+  output: ImageSpec,
+  built: readonly BuiltPlatform[],
+  tools: OutputTools & { readonly id: string },
+): Promise<Written> {
+  const names = output.name === undefined ? tools.names : parseNames(output.name)
+  const images = await Promise.all(built.map((one) => imageFor(output, one)))
   const options: ExportOptions = {
     names,
-    annotations: tools.annotations,
+    annotations: [...(output.annotations ?? []), ...(tools.options.annotations ?? [])],
     form: blobForm(output),
-    ...(images[0]?.configFile.created === undefined ? {} : { created: images[0].configFile.created }),
+    format: output.ociMediaTypes === false ? 'docker' : 'oci',
   }
-  if (!output.tar) return exportOciDirectory(images, resolve(output.dest), options)
-  const sink: Sink = output.dest === '-' ? standardOutput(tools) : resolve(output.dest)
-  return output.type === 'oci' ? exportOciTar(images, sink, options) : exportDockerArchive(images, sink, options)
+  return { ...(await writeContent(output, images, options, { ...tools, created: created(output, built, images) })), names }
 }
 
-/** How an output wants the layers: a docker archive holds them uncompressed, since `docker load` would only unpack them again. */
-export function blobForm(output: OutputSpec): NonNullable<ExportOptions['form']> {
-  if (output.type !== 'oci' && output.type !== 'docker') return {}
-  const compression = output.compression ?? (output.type === 'docker' ? 'uncompressed' : 'gzip')
-  return { compression, ...(output.compressionLevel === undefined ? {} : { level: output.compressionLevel }) }
+async function writeContent(
+  output: ImageSpec,
+  images: readonly Image[],
+  options: ExportOptions,
+  tools: OutputTools & { readonly id: string; readonly created: string | undefined },
+): Promise<Exported> {
+  if (output.type === 'image') return push(output, images, options, tools)
+  const dated = { ...options, ...(tools.created === undefined ? {} : { created: tools.created }) }
+  if (output.type === 'docker') {
+    const { exportDockerArchive } = await import('./docker-archive.ts')
+    return exportDockerArchive(images, sinkOf(output.dest, tools), dated)
+  }
+  const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
+  return output.tar ? exportOciTar(images, sinkOf(output.dest, tools), dated) : exportOciDirectory(images, resolve(output.dest), dated)
 }
 
-function standardOutput(tools: OutputTools): Sink {
-  if (tools.stdout !== undefined) return tools.stdout
+async function push(
+  output: Extract<OutputSpec, { type: 'image' }>,
+  images: readonly Image[],
+  options: ExportOptions,
+  { id, onEvent, signal, options: build }: OutputTools & { readonly id: string },
+): Promise<Exported> {
+  const { exportToRegistry } = await import('./registry.ts')
+  return exportToRegistry(images, {
+    ...{ ...options, names: options.names ?? [], signal, environment: build.environment ?? process.env },
+    byDigest: output.pushByDigest === true,
+    insecure: output.insecure === true,
+    onProgress: (item, current, total, done) => onEvent({ type: 'progress', id, item, current, total, done, time: Date.now() }),
+  })
+}
+
+/** The image as the store has it, unless the output wants other times in it. */
+async function imageFor(output: ImageSpec, built: BuiltPlatform): Promise<Image> {
+  const epoch = epochOf(output, built)
+  const rewriteTimestamps = output.rewriteTimestamp === true
+  if (epoch === built.epoch && !rewriteTimestamps) return built.image
+  return built.assemble({ epoch, rewriteTimestamps, form: blobForm(output) })
+}
+
+function epochOf(output: ImageSpec | TreeSpec, built: BuiltPlatform): number | undefined {
+  return output.epoch === undefined ? built.epoch : (output.epoch ?? undefined)
+}
+
+/** When the image is said to have been exported: the epoch, otherwise when its last step was made, so that equal images give equal archives. */
+function created(output: ImageSpec, built: readonly BuiltPlatform[], images: readonly Image[]): string | undefined {
+  const epoch = built[0] && epochOf(output, built[0])
+  return epoch === undefined ? images[0]?.configFile.created : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z')
+}
+
+/** A docker archive holds layers uncompressed unless it is told otherwise, since `docker load` would only unpack them again. */
+function blobForm(output: ImageSpec): BlobForm {
+  return {
+    compression: output.compression ?? (output.type === 'docker' ? 'uncompressed' : 'gzip'),
+    ...(output.compressionLevel === undefined ? {} : { level: output.compressionLevel }),
+    ...(output.forceCompression === true ? { force: true } : {}),
+  }
+}
+
+function parseNames(name: string): string[] {
+  return parseTags(name.split(',').filter((part) => part !== ''))
+}
+
+function sinkOf(dest: string, { stdout }: OutputTools): Sink {
+  if (dest !== '-') return resolve(dest)
+  if (stdout !== undefined) return stdout
   throw new TbuildError('OUTPUT_STDOUT', 'an output goes to standard output, but the caller takes none')
 }
 

@@ -5,43 +5,47 @@ import type { TarEntry, TarItem } from '../tar/types.ts'
 import { writeTar } from '../tar/write.ts'
 import type { TreeNode, TreeView } from '../tree/types.ts'
 import { type Sink, writeSink } from './sink.ts'
+import { type ExportedTree, type WalkedNode, walkTree } from './walk.ts'
 
 const read = promisify(readCallback)
 
-/** `-o type=tar`: the root file system as one flat tar, entries sorted by their bytes, without the root itself. */
-export async function exportTar(view: TreeView, sink: Sink): Promise<void> {
-  await writeSink(sink, writeTar(treeItems(view)))
+/** `-o type=tar`: root file systems as one flat tar, entries sorted by their bytes, without the roots themselves. */
+export async function exportTar(trees: readonly ExportedTree[], sink: Sink): Promise<void> {
+  await writeSink(sink, writeTar(treeItems(trees)))
 }
 
-/** All entries below the root, parents first; the second name of an inode is a hard link to the first (L6). Sockets have no form in a tar (F24). */
-export function* treeItems(view: TreeView): Generator<TarItem> {
-  const root = view.resolve('/')
-  const linked = new Map<string, Buffer>()
-  // A stack and not recursion: the depth of a tree is the image's to choose.
-  const stack = root === undefined ? [] : view.children(root).reverse()
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (node.type === 'directory') stack.push(...view.children(node).reverse())
-    if (node.type !== 'socket') yield toItem(view, node, linked)
+/** The second name of an inode is a hard link to the first (L6). */
+export function* treeItems(trees: readonly ExportedTree[]): Generator<TarItem> {
+  for (const tree of trees) {
+    if (tree.folder !== undefined) yield folderItem(tree)
+    for (const walked of walkTree(tree.view)) yield toItem(tree, walked)
   }
 }
 
-function toItem(view: TreeView, node: TreeNode, linked: Map<string, Buffer>): TarItem {
-  const { stat } = node
-  const shared = node.type !== 'directory' && stat.nlink > 1 ? view.inode(node) : undefined
-  const first = shared === undefined ? undefined : linked.get(shared)
-  if (shared !== undefined && first === undefined) linked.set(shared, node.path)
-  const type = first !== undefined ? 'link' : (node.type as TarEntry['type'])
-  const linkname = first ?? (type === 'symlink' ? view.readlink(node) : undefined)
-  const xattrs = first === undefined ? view.xattrs(node) : new Map<string, Buffer>()
+function folderItem({ folder, epoch }: ExportedTree): TarItem {
   const entry: TarEntry = {
-    ...{ name: node.path, type, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeSeconds },
+    ...{ name: Buffer.from(folder as string), type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: epoch ?? 0 },
+  }
+  return { entry, content: nothing() }
+}
+
+function toItem({ view, folder, epoch }: ExportedTree, { node, linkTo }: WalkedNode): TarItem {
+  const { stat } = node
+  const below = (path: Buffer) => (folder === undefined ? path : Buffer.concat([Buffer.from(`${folder}/`), path]))
+  const type = linkTo !== undefined ? 'link' : (node.type as TarEntry['type'])
+  const linkname = linkTo !== undefined ? below(linkTo) : type === 'symlink' ? view.readlink(node) : undefined
+  const xattrs = linkTo === undefined ? view.xattrs(node) : new Map<string, Buffer>()
+  const entry: TarEntry = {
+    ...{ name: below(node.path), type, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: epoch ?? stat.mtimeSeconds },
     size: type === 'file' ? stat.size : 0,
     ...(linkname === undefined ? {} : { linkname }),
     ...(type === 'character' || type === 'block' ? { major: stat.rdevMajor, minor: stat.rdevMinor } : {}),
     ...(xattrs.size === 0 ? {} : { xattrs }),
   }
-  return { entry, content: content(view, node) }
+  return { entry, content: type === 'file' ? content(view, node) : nothing() }
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function* content(view: TreeView, node: TreeNode): AsyncGenerator<Uint8Array> {
   const fd = view.open(node)

@@ -2,12 +2,15 @@ import { withSpan } from '../base/errors.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
-import { expandWord, expandWords } from '../dockerfile/word.ts'
+import { checkDefaultBases, checkFrom } from '../dockerfile/lint/from-checks.ts'
+import { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import { type BaseChoice, baseOf, resolveBase } from './base.ts'
 import { GraphBuilder } from './builder.ts'
-import { applyArg, applyMetadata } from './config.ts'
+import { applyArg, applyMetadata, type MetadataInstruction } from './config.ts'
 import type { Env } from './env.ts'
-import { globalArgs } from './global-args.ts'
+import { sourceDateEpoch } from './epoch.ts'
+import { expanderAt } from './expander.ts'
+import { declaredGlobals, globalArgs, globalDefaults } from './global-args.ts'
 import { lowerCopy } from './lower-copy.ts'
 import { lowerRun } from './lower-run.ts'
 import type { BaseImage, LowerOptions, ResolveImage } from './lower-types.ts'
@@ -19,21 +22,34 @@ import type { Lowering, StageContext } from './stage-context.ts'
 import type { StageState } from './stage-state.ts'
 import { StepCounter } from './step-name.ts'
 
+/** What all instructions of a stage have in common. */
+type Scope = Omit<StageContext, 'expander' | 'instruction'>
+
 /** Lowers stages on demand, each once. */
 export class StageLowering implements Lowering {
   readonly file: StagedDockerfile
   readonly options: LowerOptions
   readonly builder = new GraphBuilder()
+  /** SOURCE_DATE_EPOCH, seconds. */
+  readonly epoch: number | undefined
   readonly #globals: Env
   readonly #bases: readonly BaseChoice[]
   readonly #sources = new SourceFinder(this)
   readonly #states = new Map<number, Promise<StageState>>()
+  readonly #checks = new Map<number, StageChecks>()
 
   constructor(file: StagedDockerfile, options: LowerOptions) {
     this.file = file
-    this.options = { ...options, resolveImage: once(options.resolveImage) }
-    this.#globals = globalArgs(file, options)
-    this.#bases = file.stages.map((stage) => baseOf(stage, file, this.#globals, options))
+    const epoch = sourceDateEpoch(globalArgs(file, options), options)
+    this.options = { ...options, buildArgs: epoch.buildArgs, resolveImage: once(options.resolveImage) }
+    this.#globals = epoch.globals
+    this.epoch = epoch.seconds
+    this.#checkDefaults()
+    const scope = { globals: this.#globals, declared: declaredGlobals(file, this.#globals), directives: file.directives }
+    this.#bases = file.stages.map((stage) => {
+      checkFrom(stage.from, scope, options.linter.text)
+      return baseOf(stage, file, this.#globals, options)
+    })
   }
 
   /** '' for the only stage without a name. */
@@ -87,8 +103,16 @@ export class StageLowering implements Lowering {
     })
   }
 
+  /** What the bases are without build arguments, when there are some. */
+  #checkDefaults(): void {
+    const { file, options } = this
+    const given = file.globals.some(({ args }) => args.some(({ name }) => options.buildArgs.has(name)))
+    const defaults = given ? globalDefaults(file, options) : this.#globals
+    if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.linter.text)
+  }
+
   async #lower(stage: Stage, base: BaseChoice): Promise<StageState> {
-    const replaced = base.kind !== 'stage' && base.kind !== 'scratch' && base.replacesStage
+    const replaced = base.kind !== 'stage' && base.replacesStage === true
     const { context, state: initial, instructions } = await this.#begin(stage, base, replaced)
     let state = initial
     for (const instruction of instructions) {
@@ -103,37 +127,42 @@ export class StageLowering implements Lowering {
 
   async #begin(stage: Stage, base: BaseChoice, replaced: boolean) {
     try {
-      const { state, triggers } = await resolveBase(stage, base, this)
-      const instructions: readonly Instruction[] = replaced ? [] : [...triggers, ...stage.instructions]
-      return { state, instructions, context: this.#context(stage, instructions) }
+      const { state, triggers, image } = await resolveBase(stage, base, this)
+      // Triggers stand where the FROM is that runs them.
+      const placed = triggers.map((trigger): Instruction => ({ ...trigger, span: stage.from.span }))
+      const instructions: readonly Instruction[] = replaced ? [] : [...placed, ...stage.instructions]
+      const context = this.#context(stage, base, instructions)
+      const { name } = context.steps.next(`FROM ${image?.name ?? stage.from.image.text}`, 'from')
+      const root = image === undefined ? state.root : this.imageVertex(image, stage.from.span, name)
+      return { state: { ...state, root }, instructions, context }
     } catch (error) {
       throw withSpan(error, stage.from.span)
     }
   }
 
-  #context(stage: Stage, instructions: readonly Instruction[]): StageContext {
-    const { directives } = this.file
+  #context(stage: Stage, base: BaseChoice, instructions: readonly Instruction[]): Scope {
     const { options, builder } = this
+    const checks = new StageChecks(options.linter.stage(stage.index), base.kind === 'stage' ? this.#checks.get(base.index) : undefined)
+    this.#checks.set(stage.index, checks)
     const stageName = this.stageName(stage.index)
     const filter = options.noCacheFilter.map((item) => item.toLowerCase())
-    const steps = new StepCounter(stage, stageName, instructions, options)
-    steps.next(`FROM ${stage.from.image.text}`, 'from')
     return {
       stage,
       stageName,
       options,
       builder,
       sources: this.#sources,
-      steps,
+      steps: new StepCounter(stage, stageName, instructions, options),
+      epoch: this.epoch,
       noCache: options.noCache || filter.includes(stage.name ?? String(stage.index)),
-      expander: (env, raw = false) => ({
-        word: (text) => expandWord(text, env, raw ? { escape: '\\', raw } : directives).result,
-        words: (text) => expandWords(text, env, directives),
-      }),
+      checks,
     }
   }
 
-  #instruction(state: StageState, instruction: Instruction, context: StageContext): StageState | Promise<StageState> {
+  #instruction(state: StageState, instruction: Instruction, scope: Scope): StageState | Promise<StageState> {
+    const { checks } = scope
+    const place = { instruction, args: state.args, directives: this.file.directives, checks }
+    const context: StageContext = { ...scope, instruction, expander: (env, raw = false) => expanderAt(place, env, raw) }
     switch (instruction.kind) {
       case 'run':
         return lowerRun(state, instruction, context)
@@ -143,12 +172,28 @@ export class StageLowering implements Lowering {
       case 'workdir':
         return lowerWorkdir(state, instruction, context)
       case 'arg':
-        return applyArg(state, instruction, this.options.buildArgs, this.#globals, (env) => context.expander(env))
+        checks.instruction(instruction, false)
+        return applyArg(state, instruction, this.options.buildArgs, this.#globals, (env, args) =>
+          expanderAt({ ...place, args }, env, false),
+        )
       case 'from':
         throw new Error('a stage holds no FROM')
       default:
-        return applyMetadata(state, instruction, context.expander(state.env))
+        return this.#metadata(state, instruction, context)
     }
+  }
+
+  #metadata(state: StageState, instruction: MetadataInstruction, { checks, expander }: StageContext): StageState {
+    const expand = expander(state.env)
+    if (instruction.kind === 'expose') {
+      checks.expose(
+        instruction,
+        instruction.ports.flatMap((port) => expand.words(port.text)),
+      )
+    }
+    const next = applyMetadata(state, instruction, expand)
+    checks.instruction(instruction, state.shell !== undefined)
+    return next
   }
 }
 

@@ -2,6 +2,8 @@ import type { Digest } from '../base/digest.ts'
 import type { ImageConfigFile } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Instruction } from '../dockerfile/instruction.ts'
+import type { Linter } from '../dockerfile/lint/linter.ts'
+import type { Ignored } from '../dockerfile/lint/stage-checks.ts'
 import type { BuildArgValues } from './build-args.ts'
 
 /** What lowering needs of an image: its config decides ENV, ONBUILD and so on of the stage. */
@@ -16,14 +18,19 @@ export interface BaseImage {
 /** Finds an image for a FROM or COPY --from; the reference is as written, or a named context's. */
 export type ResolveImage = (reference: string, platform: Platform) => Promise<BaseImage>
 
-/** `--build-context name=…` (G13): an image in place of a stage or base, or files. */
-export type NamedContext = { readonly kind: 'image'; readonly reference: string } | { readonly kind: 'files'; readonly name: string }
+/** `--build-context name=…` (G13): an image in place of a stage or base, files, or nothing (docker-image://scratch). */
+export type NamedContext =
+  | { readonly kind: 'image'; readonly reference: string }
+  | { readonly kind: 'files'; readonly name: string }
+  | { readonly kind: 'scratch' }
 
 export interface LowerOptions {
   readonly targetPlatform: Platform
   readonly buildPlatform: Platform
   readonly target?: string | undefined
   readonly buildArgs: BuildArgValues
+  /** Of a remote build context, seconds: `SOURCE_DATE_EPOCH=context`. */
+  readonly contextTime?: number | undefined
   readonly labels: Readonly<Record<string, string>>
   readonly noCache: boolean
   readonly noCacheFilter: readonly string[]
@@ -38,5 +45,8 @@ export interface LowerOptions {
   readonly namedContext: (name: string) => NamedContext | undefined
   /** Parses an image's ONBUILD trigger. */
   readonly parseTrigger: (expression: string, image: string) => Instruction
-  readonly warn: (rule: string, message: string, place?: Instruction) => void
+  /** Finds what is allowed and probably wrong. */
+  readonly linter: Linter
+  /** What the ignore file of the build context leaves out, for checks. */
+  readonly ignored?: Ignored | undefined
 }

@@ -7,12 +7,19 @@ import { instructionText } from './step-name.ts'
 
 /** WORKDIR makes a layer whenever it is not `/`, even when the directory is there (W3); its history entry has no `# buildkit`. */
 export function lowerWorkdir(state: StageState, instruction: WorkdirInstruction, context: StageContext): StageState {
-  const workdir = joinWorkdir(state.config.WorkingDir || '/', context.expander(state.env).word(instruction.path.text))
+  const path = context.expander(state.env).word(instruction.path.text)
+  context.checks.workdir(instruction, path)
+  const workdir = joinWorkdir(state.config.WorkingDir || '/', path)
   const next: StageState = { ...state, workdir, config: { ...state.config, WorkingDir: workdir } }
   const { name, step } = context.steps.next(instructionText(instruction), 'workdir')
   if (workdir === '/') return withHistory(next, `WORKDIR ${workdir}`, 'empty')
   const root = context.builder.add({
-    op: { kind: 'workdir', path: cleanPath(workdir), user: state.user },
+    op: {
+      kind: 'workdir',
+      path: cleanPath(workdir),
+      user: state.user,
+      ...(context.epoch === undefined ? {} : { createdTime: context.epoch }),
+    },
     root: state.root,
     name,
     step,

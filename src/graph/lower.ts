@@ -1,6 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { checkText } from '../dockerfile/lint/text-checks.ts'
 import { StageLowering } from './lower-stage.ts'
 import type { LowerOptions } from './lower-types.ts'
 import type { Vertex } from './op.ts'
@@ -12,6 +13,8 @@ export interface Graph {
   readonly target: StageState
   /** Of the target stage. */
   readonly stage: string
+  /** SOURCE_DATE_EPOCH, seconds. */
+  readonly epoch: number | undefined
 }
 
 /**
@@ -20,11 +23,29 @@ export interface Graph {
  */
 export async function lower(file: StagedDockerfile, options: LowerOptions): Promise<Graph> {
   if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
-  const target = findTarget(file, options.target)
+  checkText(file, options.linter.text)
   const lowering = new StageLowering(file, options)
+  const target = findTarget(file, options.target)
   lowering.prefetch(target)
   const state = await lowering.stage(target)
-  return { vertices: lowering.builder.vertices, target: withLabels(state, options.labels), stage: lowering.stageName(target) }
+  return {
+    vertices: lowering.builder.vertices,
+    target: withLabels(state, options.labels),
+    stage: lowering.stageName(target),
+    epoch: lowering.epoch,
+  }
+}
+
+/** Lowers for its findings alone: the target, or every stage, in the order of the file. */
+export async function checkStages(file: StagedDockerfile, options: LowerOptions): Promise<void> {
+  if (options.target) {
+    await lower(file, options)
+    return
+  }
+  checkText(file, options.linter.text)
+  const lowering = new StageLowering(file, options)
+  for (const { index } of file.stages) lowering.prefetch(index)
+  for (const { index } of file.stages) await lowering.stage(index)
 }
 
 /** By name, case-insensitively, the last of that name (G3, G10); the last stage without. */

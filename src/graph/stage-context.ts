@@ -1,6 +1,7 @@
 import type { Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
-import type { Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import type { GraphBuilder } from './builder.ts'
 import type { Expander } from './config.ts'
 import type { Env } from './env.ts'
@@ -23,7 +24,7 @@ export interface Lowering {
 }
 
 /** Where a `--from` is used, for its messages (G5). */
-export type FromUse = { readonly kind: 'copy' } | { readonly kind: 'mount'; readonly target: string }
+export type FromUse = { readonly at: Instruction } & ({ readonly kind: 'copy' } | { readonly kind: 'mount'; readonly target: string })
 
 /** What `COPY --from` and `--mount=from=` name: a stage, a named context or an image. */
 export interface Sources {
@@ -42,6 +43,11 @@ export interface StageContext {
   readonly sources: Sources
   readonly steps: StepCounter
   readonly noCache: boolean
+  readonly checks: StageChecks
+  /** The one that is lowered. */
+  readonly instruction: Instruction
+  /** SOURCE_DATE_EPOCH, seconds: the time of directories that WORKDIR and COPY make. */
+  readonly epoch: number | undefined
   /** `raw` keeps quotes and always escapes with a backslash: heredoc bodies (H7). */
   expander(env: Env, raw?: boolean): Expander
 }

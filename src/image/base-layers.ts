@@ -78,6 +78,11 @@ export class BaseLayers {
     return this.#known.get(id)?.layer
   }
 
+  /** Name of the image that a registered layer belongs to. */
+  origin(id: LayerId): string | undefined {
+    return this.#known.get(id)?.owner.image.name
+  }
+
   /** Makes the directories of all registered layers in the snapshot be there. */
   async ensure(snapshot: Snapshot, signal?: AbortSignal): Promise<void> {
     const owners = new Set(snapshot.flatMap((id) => this.#known.get(id)?.owner ?? []))
@@ -142,14 +147,15 @@ export class BaseLayers {
       const hash = createHash('sha256')
       const tar = hashed(decompressLayer(this.#blobs.get(descriptor.digest), descriptor.mediaType), hash)
       const writer = layerWriter(active.upper, layeredView(active.lower))
-      await unpackLayer(readTar(tar), writer, signal === undefined ? {} : { signal })
+      // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
+      await unpackLayer(readTar(tar), writer, { signal, onSkipped: () => {} })
       const found = finishSha256(hash)
       if (found !== diffId) {
         throw new TbuildError('DIGEST_MISMATCH', `layer ${descriptor.digest} unpacks to ${found}, but the image's config says ${diffId}`, {
           hint: 'the image is broken or was tampered with',
         })
       }
-      await this.#snapshots.commit(active, { id, info: { diffId, blobs: [descriptor] } })
+      await this.#snapshots.commit(active, { id, info: { diffId, blobs: [descriptor], parent } })
       return true
     } catch (error) {
       await this.#snapshots.discard(active)

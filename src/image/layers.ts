@@ -5,13 +5,23 @@ import { type Descriptor, MediaType } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
 import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
-import { decompressLayer } from '../tar/layer-bytes.ts'
+import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import type { TarItem } from '../tar/types.ts'
 import { writeTar } from '../tar/write.ts'
+import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
 import type { BlobForm, Layer, LayerBlob } from './types.ts'
 
-/** Marks, in `LayerInfo.blobs` only, a blob that was made here: everything without it is the original of a base layer and is kept as it is. */
-const LEVEL_ANNOTATION = 'tbuild.gzip.level'
+type Packed = 'gzip' | 'zstd'
+
+/** Mark, in `LayerInfo.blobs` only, a blob that was made here: everything without one is the original of a base layer. */
+const LEVEL_ANNOTATION: Readonly<Record<Packed, string>> = { gzip: 'tbuild.gzip.level', zstd: 'tbuild.zstd.level' }
+
+const MEDIA_TYPE: Readonly<Record<Packed, string>> = { gzip: MediaType.ociLayerGzip, zstd: MediaType.ociLayerZstd }
+
+/** A blob that was made from the layer's directory, and not the one that the directory was made from. */
+export function isOwnBlob(blob: Descriptor): boolean {
+  return blob.annotations?.[LEVEL_ANNOTATION] !== undefined
+}
 
 export interface LayerTools {
   readonly blobs: BlobStore
@@ -20,6 +30,8 @@ export interface LayerTools {
   changes(id: LayerId): AsyncIterable<TarItem>
   /** Brings the original blob of a base layer into the blob store, when it is not there. */
   fetch?(id: LayerId, blob: Descriptor): Promise<void>
+  /** Name of the image that a base layer came with. */
+  origin?(id: LayerId): string | undefined
 }
 
 interface TarFacts {
@@ -47,7 +59,7 @@ export class StoreLayers {
   async open(id: LayerId, options: { readonly form?: BlobForm } = {}): Promise<Layer> {
     const info = await this.#info(id)
     if (info.diffId === undefined && options.form !== undefined && options.form.compression !== 'uncompressed') {
-      await this.#gzipBlob(id, options.form.level ?? DEFAULT_LEVEL)
+      await this.#packedBlob(id, options.form)
     }
     const diffId = info.diffId ?? (await this.#tarFacts(id)).diffId
     return { id, diffId, tar: () => this.#tar(id, diffId), blob: (form = {}) => this.#blob(id, diffId, form) }
@@ -65,11 +77,24 @@ export class StoreLayers {
   }
 
   async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {
-    const original = (await this.#info(id)).blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION] === undefined)
-    if (original !== undefined && (await this.#fetched(id, original))) return this.#stored(original)
-    if (form.compression !== 'uncompressed') return this.#stored(await this.#gzipBlob(id, form.level ?? DEFAULT_LEVEL))
+    const original = (await this.#info(id)).blobs?.find(isOriginal)
+    if (original !== undefined && suits(original, form)) {
+      if (form.lazy === true && this.#tools.fetch !== undefined) return this.#original(id, original)
+      if (await this.#fetched(id, original)) return this.#original(id, original)
+    }
+    if (form.compression !== 'uncompressed') return this.#stored(await this.#packedBlob(id, form))
     const { tarSize } = await this.#tarFacts(id)
     return { descriptor: { mediaType: MediaType.ociLayer, digest: diffId, size: tarSize }, open: () => this.#tar(id, diffId) }
+  }
+
+  #original(id: LayerId, blob: Descriptor): LayerBlob {
+    const origin = this.#tools.origin?.(id)
+    return { ...this.#stored(blob), open: () => this.#opened(id, blob), ...(origin === undefined ? {} : { origin }) }
+  }
+
+  async *#opened(id: LayerId, blob: Descriptor): Bytes {
+    await this.#fetched(id, blob)
+    yield* this.#tools.blobs.get(blob.digest)
   }
 
   #stored({ mediaType, digest, size }: Descriptor): LayerBlob {
@@ -80,8 +105,7 @@ export class StoreLayers {
   async #fetched(id: LayerId, blob: Descriptor): Promise<boolean> {
     const { blobs, fetch } = this.#tools
     if ((await blobs.stat(blob.digest)) !== undefined) return true
-    const own = blob.annotations?.[LEVEL_ANNOTATION] !== undefined
-    if (own || fetch === undefined) return false
+    if (!isOriginal(blob) || fetch === undefined) return false
     await fetch(id, blob)
     return true
   }
@@ -97,15 +121,18 @@ export class StoreLayers {
     })
   }
 
-  #gzipBlob(id: LayerId, level: number): Promise<Descriptor> {
-    return shared(this.#blobs, `${id} ${level}`, async () => {
+  #packedBlob(id: LayerId, form: BlobForm): Promise<Descriptor> {
+    const kind: Packed = form.compression === 'zstd' ? 'zstd' : 'gzip'
+    const level = form.level ?? (kind === 'zstd' ? DEFAULT_ZSTD_LEVEL : DEFAULT_LEVEL)
+    const mark = { [LEVEL_ANNOTATION[kind]]: String(level) }
+    return shared(this.#blobs, `${id} ${kind} ${level}`, async () => {
       const info = await this.#info(id)
-      const known = info.blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION] === String(level))
+      const known = info.blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION[kind]] === String(level))
       if (known !== undefined && (await this.#fetched(id, known))) return known
       const meter = new Meter()
-      const tar = info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId)
-      const { digest, size } = await this.#tools.blobs.put(gzip(meter.pass(tar), { level }))
-      const blob: Descriptor = { mediaType: MediaType.ociLayerGzip, digest, size, annotations: { [LEVEL_ANNOTATION]: String(level) } }
+      const tar = meter.pass(info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId))
+      const { digest, size } = await this.#tools.blobs.put(kind === 'zstd' ? zstd(tar, { level }) : gzip(tar, { level }))
+      const blob: Descriptor = { mediaType: MEDIA_TYPE[kind], digest, size, annotations: mark }
       const others = (info.blobs ?? []).filter((other) => other.digest !== digest)
       await this.#record(id, meter.finish(), { blobs: [...others, blob] })
       return blob
@@ -116,6 +143,17 @@ export class StoreLayers {
     await this.#tools.snapshots.update(id, { ...facts, ...more })
     return facts
   }
+}
+
+function isOriginal(blob: Descriptor): boolean {
+  return Object.values(LEVEL_ANNOTATION).every((mark) => blob.annotations?.[mark] === undefined)
+}
+
+/** Whether the original blob of a base layer may leave as it is. */
+function suits(original: Descriptor, form: BlobForm): boolean {
+  if (form.force !== true) return true
+  const wanted = form.compression === 'uncompressed' ? 'none' : (form.compression ?? 'gzip')
+  return layerCompression(original.mediaType) === wanted
 }
 
 /** Digest and length of what passes. */

@@ -42,9 +42,16 @@ export function makeManifest(
 }
 
 /** An image index over manifests of several platforms. */
-export function makeIndex(manifests: readonly Descriptor[], options: { readonly format?: ManifestFormat } = {}): Document {
+export function makeIndex(
+  manifests: readonly Descriptor[],
+  options: { readonly format?: ManifestFormat; readonly annotations?: Readonly<Record<string, string>> } = {},
+): Document {
   const mediaType = options.format === 'docker' ? MediaType.dockerIndex : MediaType.ociIndex
-  const index: Index = { schemaVersion: 2, mediaType, manifests }
+  const { annotations } = options
+  const index: Index = {
+    ...{ schemaVersion: 2, mediaType, manifests },
+    ...(annotations && Object.keys(annotations).length > 0 ? { annotations: sorted(annotations) } : {}),
+  }
   return document(index, mediaType)
 }
 

@@ -8,6 +8,7 @@ import { assembleConfig, type HistoryLayer, toImage } from './assemble.ts'
 import type { BaseLayers } from './base-layers.ts'
 import { layerItems } from './layer-items.ts'
 import { StoreLayers } from './layers.ts'
+import { rewriteTimestamps } from './rewrite-timestamps.ts'
 import type { BlobForm, Image, Layer } from './types.ts'
 
 export interface TargetTools {
@@ -16,6 +17,10 @@ export interface TargetTools {
   readonly baseLayers: BaseLayers
   /** Of the blobs that an output will want, if one does: diffID and blob are then made in one pass. */
   readonly form?: BlobForm | undefined
+  /** SOURCE_DATE_EPOCH, seconds: what the config says was made later is said to be of then (I6). */
+  readonly epoch?: number | undefined
+  /** Files of new layers, too (L9). */
+  readonly rewriteTimestamps?: boolean
   readonly warn: (message: string) => void
 }
 
@@ -28,15 +33,21 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     fetch: async (id) => {
       await tools.baseLayers.fetchBlob(id)
     },
+    origin: (id) => tools.baseLayers.origin(id),
   })
-  const layers: Layer[] = []
-  const history: HistoryLayer[] = []
+  const made: Layer[] = []
+  const times: (string | undefined)[] = []
+  // A rewritten layer has blobs of its own: those of the layer as it is are not wanted.
+  const form = tools.rewriteTimestamps === true ? undefined : tools.form
   for (const id of snapshot) {
-    const info = await layerInfo(id, tools)
-    const layer = await store.open(id, tools.form === undefined ? {} : { form: tools.form })
-    layers.push(layer)
-    history.push({ diffId: layer.diffId, ...(info.created === undefined ? {} : { created: info.created }) })
+    times.push((await layerInfo(id, tools)).created)
+    made.push(await store.open(id, form === undefined ? {} : { form }))
   }
+  const layers = await rewritten(made, target, tools)
+  const history = layers.map(({ diffId }, index): HistoryLayer => {
+    const created = times[index]
+    return { diffId, ...(created === undefined ? {} : { created }) }
+  })
   const { file, warnings } = assembleConfig({
     ...(target.base === undefined ? {} : { base: target.base }),
     config: target.config,
@@ -44,9 +55,18 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     platform: target.platform,
     history: target.history,
     layers: history,
+    ...(tools.epoch === undefined ? {} : { epoch: tools.epoch }),
   })
   for (const warning of warnings) tools.warn(warning)
   return toImage(file, target.platform, layers)
+}
+
+async function rewritten(layers: readonly Layer[], target: StageState, tools: TargetTools): Promise<readonly Layer[]> {
+  if (tools.rewriteTimestamps !== true) return layers
+  const { epoch, blobs, form } = tools
+  if (epoch !== undefined) return rewriteTimestamps(layers, { epoch, blobs, form, base: target.base?.rootfs.diff_ids ?? [] })
+  tools.warn('rewrite-timestamp changes nothing: there is no SOURCE_DATE_EPOCH')
+  return layers
 }
 
 /** A base layer that was never unpacked is known from its image; that is written down, so that later builds know it too. */

@@ -1,18 +1,22 @@
 import { TbuildError } from '../base/errors.ts'
-import type { OnEvent } from '../base/events.ts'
+import type { BuildEvent, OnEvent } from '../base/events.ts'
 import { hostPlatform, type Platform } from '../base/platform.ts'
 import type { BuildOptions } from '../build-options.ts'
+import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
 import { parseTrigger } from '../dockerfile/parse.ts'
+import { type Graph, lower } from '../graph/lower.ts'
 import type { LowerOptions } from '../graph/lower-types.ts'
 import type { Session } from './session.ts'
 
 /** What lowering needs, from the caller's options and the session. */
-export function lowerOptions(options: BuildOptions, platform: Platform, session: Session, onEvent: OnEvent): LowerOptions {
+export function lowerOptions(options: BuildOptions, platform: Platform, session: Session, linter = Linter.off): LowerOptions {
   return {
     targetPlatform: platform,
     buildPlatform: hostPlatform(),
     target: options.target,
     buildArgs: buildArgValues(options),
+    contextTime: session.inputs.time,
     labels: options.labels ?? {},
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
@@ -25,8 +29,35 @@ export function lowerOptions(options: BuildOptions, platform: Platform, session:
     resolveImage: session.images.resolve,
     namedContext: (name) => session.contexts.find(name),
     parseTrigger,
-    warn: (rule, message, place) => onEvent({ type: 'warning', rule, message, ...(place === undefined ? {} : { span: place.span }) }),
+    linter,
+    ignored: session.inputs.ignore,
   }
+}
+
+/** Lowers for one platform and tells what is probably wrong; of several platforms the first tells it. Throws CHECK_FAILED when the file wants that. */
+export async function lowerFor(
+  platform: Platform,
+  file: StagedDockerfile,
+  session: Session,
+  { options, onEvent }: { readonly options: BuildOptions; readonly onEvent: OnEvent },
+): Promise<Graph> {
+  const linter = platform === (options.platforms?.[0] ?? platform) ? linterFor(file, options) : Linter.off
+  try {
+    const graph = await lower(file, lowerOptions(options, platform, session, linter))
+    if (linter.violation !== undefined) throw linter.violation
+    return graph
+  } finally {
+    for (const finding of linter.findings()) onEvent(warning(finding))
+  }
+}
+
+/** As the file, or the build argument in its stead, sets the checks. */
+export function linterFor(file: StagedDockerfile, options: BuildOptions): Linter {
+  return Linter.of(file.directives, buildArgValues(options).get('BUILDKIT_DOCKERFILE_CHECK'))
+}
+
+function warning({ rule, message, description, url, span }: Finding): BuildEvent {
+  return { type: 'warning', rule, message, detail: description, span, ...(url === undefined ? {} : { url }) }
 }
 
 /** `--build-arg NAME` without a value takes the caller's variable, or is not set (A10). */
@@ -38,5 +69,8 @@ function buildArgValues(options: BuildOptions): Map<string, string> {
     const given = value ?? environment[name]
     if (given !== undefined) values.set(name, given)
   }
+  // As buildx hands it on.
+  const epoch = environment.SOURCE_DATE_EPOCH
+  if (epoch && !values.has('SOURCE_DATE_EPOCH')) values.set('SOURCE_DATE_EPOCH', epoch)
   return values
 }

@@ -10,7 +10,8 @@ test('a tree goes to a flat tar and comes back the same: links, modes, times, na
   try {
     const script = `mkdir -p a/sub b && printf one > a/sub/f && ln a/sub/f b/hard && ln -s ../a b/link && chmod 4711 a/sub/f && mkfifo b/fifo && printf x > "$(printf 'n\\377')" && touch -d 2001-02-03T04:05:06Z a b a/sub a/sub/f`
     execFileSync('sh', ['-c', `mkdir in out && cd in && ${script}`], { cwd: folder })
-    await exportTar(layeredView([join(folder, 'in')]), join(folder, 'x.tar'))
+    const trees = [{ view: layeredView([join(folder, 'in')]), folder: undefined, epoch: undefined }]
+    await exportTar(trees, join(folder, 'x.tar'))
     execFileSync('tar', ['-xpf', '../x.tar'], { cwd: join(folder, 'out') })
     const list = (name: string) =>
       execFileSync('sh', ['-c', 'find . -mindepth 1 -printf "%P %y %m %n %T@ %l\\n" | sed "s/\\.[0-9]* / /" | LC_ALL=C sort'], {

@@ -14,7 +14,10 @@ export async function buildCommand(
   flags: BuildCommandFlags,
   { io, args }: { io: Io; args: readonly string[] },
 ): Promise<number> {
-  const options = buildOptions(context, flags, io.env)
+  const options = { ...buildOptions(context, flags, io.env), ...(flags.explain ? { explain: true } : {}) }
+  if (flags.iidfile !== undefined && options.outputs?.some(({ type }) => type === 'local' || type === 'tar')) {
+    throw usage('local and tar exporters are incompatible with image ID file')
+  }
   const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
   if (toStdout && io.stdout.isTTY)
     throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
@@ -54,7 +57,7 @@ export async function buildCommand(
 }
 
 async function writeResults(result: BuildResult, flags: BuildCommandFlags): Promise<void> {
-  if (flags.iidfile !== undefined) await writeAtomically(flags.iidfile, result.images.map((image) => image.configDigest).join('\n'))
+  if (flags.iidfile !== undefined) await writeAtomically(flags.iidfile, result.iid)
   if (flags.metadataFile !== undefined) await writeAtomically(flags.metadataFile, `${JSON.stringify(result.metadata, null, 2)}\n`)
 }
 

@@ -1,7 +1,8 @@
 import { parsePlatform } from '../../base/platform.ts'
 import type { BuildOptions } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
-import { annotations, buildArgs, buildContexts, labels } from './key-value.ts'
+import { annotations } from './annotation.ts'
+import { buildArgs, buildContexts, labels } from './key-value.ts'
 import { byteSize, jobs, ulimit } from './limits.ts'
 import { entitlements, extraHost, network } from './network.ts'
 import { output } from './output.ts'
@@ -19,6 +20,7 @@ export interface BuildFlags {
   /** What commander makes of --no-cache-filter. */
   cacheFilter: string[]
   pull?: boolean
+  normalizeModes?: boolean
   push?: boolean
   network?: string
   allow: string[]
@@ -58,6 +60,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
       flags.cacheFilter.flatMap((value) => value.split(',')).filter((name) => name !== ''),
     ),
     ...(flags.pull ? { pull: true } : {}),
+    ...optional('normalizeModes', flags.normalizeModes),
     ...optional('network', flags.network === undefined ? undefined : network(flags.network)),
     ...list('allow', entitlements(flags.allow)),
     ...list('extraHosts', flags.addHost.map(extraHost)),
@@ -70,7 +73,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ),
     ...list('ssh', flags.ssh.map(ssh)),
     ...record('buildContexts', buildContexts(flags.buildContext)),
-    ...record('annotations', annotations(flags.annotation)),
+    ...list('annotations', annotations(flags.annotation)),
     ...list('outputs', outputs),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
     ...optional('root', flags.root),

@@ -1,4 +1,4 @@
-import { unsupported, usage } from '../usage.ts'
+import { usage } from '../usage.ts'
 
 /** `--build-arg K=V` and `--build-arg K`, whose value comes from the environment later (A10). The last of a name wins. */
 export function buildArgs(values: readonly string[]): Record<string, string | undefined> {
@@ -33,22 +33,6 @@ export function buildContexts(values: readonly string[]): Record<string, string>
         'VALUE is a directory, docker-image://REF, oci-layout://DIR[:TAG] or a URL',
       )
     }
-    result[key] = value
-  }
-  return result
-}
-
-const LEVEL = /^([a-z-]+(?:,[a-z-]+)*)(?:\[[A-Za-z0-9_/-]+\])?:(.+)$/
-
-/** `--annotation [manifest:]KEY=VALUE`. Annotations of an index or of a descriptor are refused: only manifests carry them. */
-export function annotations(values: readonly string[]): Record<string, string> {
-  const result: Record<string, string> = Object.create(null)
-  for (const text of values) {
-    const [written, value] = split(text)
-    const match = LEVEL.exec(written)
-    const key = match ? match[2] : written
-    if (!key || value === undefined) throw usage(`invalid --annotation ${JSON.stringify(text)}: expected KEY=VALUE`)
-    if (match && match[1] !== 'manifest') throw unsupported(`--annotation for ${match[1]}`, 'only annotations of the manifest are written')
     result[key] = value
   }
   return result

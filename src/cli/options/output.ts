@@ -1,8 +1,41 @@
-import type { OutputSpec } from '../../build-options.ts'
+import { withSuggestion } from '../../base/suggest.ts'
+import type { ImageOutput, OutputSpec, Timed } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
+import { outputAnnotation } from './annotation.ts'
 import { csvFields, csvPairs } from './csv.ts'
 
 type Pairs = Map<string, string | undefined>
+
+/** Keys by type, besides `annotation…`; for suggestions, since each reader takes what it knows. */
+const IMAGE_KEYS = [
+  ...['name', 'oci-mediatypes', 'compression', 'compression-level', 'force-compression', 'rewrite-timestamp', 'source-date-epoch'],
+]
+const KEYS: Readonly<Record<OutputSpec['type'] | 'registry', readonly string[]>> = {
+  oci: ['dest', 'tar', ...IMAGE_KEYS],
+  docker: ['dest', 'tar', ...IMAGE_KEYS],
+  local: ['dest', 'mode', 'platform-split', 'source-date-epoch'],
+  tar: ['dest', 'platform-split', 'source-date-epoch'],
+  image: ['push', 'push-by-digest', 'registry.insecure', ...IMAGE_KEYS],
+  registry: ['push', 'push-by-digest', 'registry.insecure', ...IMAGE_KEYS],
+  cacheonly: [],
+}
+
+/** Keys that buildx has and that are not carried out, with the value (if any) that asks for nothing else than what is done. */
+const REFUSED: Readonly<Record<string, string | undefined>> = {
+  'attestation-inline': 'false',
+  'attestation-prefix': undefined,
+  buildinfo: 'false',
+  'compatibility-version': '30',
+  context: undefined,
+  'danging-name-empty-only': undefined,
+  'dangling-name-prefix': undefined,
+  mode: 'copy',
+  'name-canonical': 'false',
+  'oci-artifact': 'false',
+  'prefer-nondist-layers': 'false',
+  store: 'true',
+  unpack: 'false',
+}
 
 /**
  * `-o`: `DIR` is type=local, `-` is type=tar on stdout, otherwise CSV with `type=`. Keys and meanings are buildx's; a key that is not carried out is
@@ -17,8 +50,14 @@ export function output(text: string): OutputSpec {
   const type = take(pairs, 'type')
   if (type === undefined) throw usage(`invalid --output ${JSON.stringify(text)}: type is required`)
   const spec = specOf(type, pairs)
-  for (const key of pairs.keys()) throw unsupported(`key ${key} of --output type=${type}`)
+  for (const [key, value] of pairs) refuseKey(type as keyof typeof KEYS, key, value)
   return spec
+}
+
+function refuseKey(type: keyof typeof KEYS, key: string, value: string | undefined): void {
+  if (key in REFUSED && REFUSED[key] !== undefined && REFUSED[key] === value) return
+  if (key in REFUSED) throw unsupported(`key ${key} of --output type=${type}`)
+  throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of --output type=${type}`, key, KEYS[type]))
 }
 
 function specOf(type: string, pairs: Pairs): OutputSpec {
@@ -27,50 +66,98 @@ function specOf(type: string, pairs: Pairs): OutputSpec {
     case 'docker':
       return archive(type, pairs)
     case 'local':
-      return { type, dest: destination(type, pairs) }
+      return { type, dest: destination(type, pairs), ...split(pairs), ...timed(pairs) }
     case 'tar':
-      return { type, dest: take(pairs, 'dest') ?? '-' }
+      return { type, dest: take(pairs, 'dest') ?? '-', ...split(pairs), ...timed(pairs) }
     case 'image':
     case 'registry':
       return image(type, pairs)
     case 'cacheonly':
       return { type }
     default:
-      throw usage(`unknown --output type ${JSON.stringify(type)}`, 'types are oci, docker, local, tar, image, registry and cacheonly')
+      throw usage(
+        withSuggestion(`unknown --output type ${JSON.stringify(type)}`, type, Object.keys(KEYS)),
+        'types are oci, docker, local, tar, image, registry and cacheonly',
+      )
   }
 }
 
 function archive(type: 'oci' | 'docker', pairs: Pairs): OutputSpec {
-  const tar = flag(pairs, 'tar', true)
+  const tar = flag(pairs, 'tar') ?? true
   const dest = destination(type, pairs)
   if (!tar && dest === '-') throw usage(`--output type=${type},tar=false writes a directory: dest cannot be -`)
-  const name = take(pairs, 'name')
-  const compression = take(pairs, 'compression')
-  if (compression !== undefined && compression !== 'gzip' && compression !== 'uncompressed') {
-    throw unsupported(`compression ${JSON.stringify(compression)}`, 'use compression=gzip or compression=uncompressed')
-  }
-  const level = take(pairs, 'compression-level')
-  if (level !== undefined && !/^[0-9]$/.test(level)) throw usage(`invalid compression-level ${JSON.stringify(level)}: expected 0 to 9`)
-  return {
-    type,
-    dest,
-    tar,
-    ...(name === undefined ? {} : { name }),
-    ...(compression === undefined ? {} : { compression }),
-    ...(level === undefined ? {} : { compressionLevel: Number(level) }),
-  }
+  if (!tar && type === 'docker') throw unsupported('tar=false of --output type=docker', 'use type=oci,tar=false for a directory')
+  return { type, dest, tar, ...imageOutput(pairs) }
 }
 
 function image(type: 'image' | 'registry', pairs: Pairs): OutputSpec {
-  const push = flag(pairs, 'push', type === 'registry')
+  const byDigest = flag(pairs, 'push-by-digest')
+  const insecure = flag(pairs, 'registry.insecure')
+  return {
+    type: 'image',
+    push: flag(pairs, 'push') ?? type === 'registry',
+    ...(byDigest === undefined ? {} : { pushByDigest: byDigest }),
+    ...(insecure === undefined ? {} : { insecure }),
+    ...imageOutput(pairs),
+  }
+}
+
+function imageOutput(pairs: Pairs): ImageOutput {
   const name = take(pairs, 'name')
-  return { type: 'image', push, ...(name === undefined ? {} : { name }) }
+  const ociMediaTypes = flag(pairs, 'oci-mediatypes')
+  const forceCompression = flag(pairs, 'force-compression')
+  const rewriteTimestamp = flag(pairs, 'rewrite-timestamp')
+  const annotations = [...pairs].flatMap(([key, value]) => {
+    const annotation = outputAnnotation(key, value)
+    if (annotation !== undefined) pairs.delete(key)
+    return annotation ?? []
+  })
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(ociMediaTypes === undefined ? {} : { ociMediaTypes }),
+    ...compression(pairs),
+    ...(forceCompression === undefined ? {} : { forceCompression }),
+    ...(annotations.length === 0 ? {} : { annotations }),
+    ...(rewriteTimestamp === undefined ? {} : { rewriteTimestamp }),
+    ...timed(pairs),
+  }
+}
+
+function compression(pairs: Pairs): Pick<ImageOutput, 'compression' | 'compressionLevel'> {
+  const kind = take(pairs, 'compression')
+  if (kind !== undefined && kind !== 'gzip' && kind !== 'uncompressed' && kind !== 'zstd') {
+    throw unsupported(`compression ${JSON.stringify(kind)}`, 'use compression=gzip, compression=zstd or compression=uncompressed')
+  }
+  const level = take(pairs, 'compression-level')
+  const highest = kind === 'zstd' ? 22 : 9
+  if (level !== undefined && !(/^[0-9]{1,2}$/.test(level) && Number(level) <= highest)) {
+    throw usage(`invalid compression-level ${JSON.stringify(level)}: expected 0 to ${highest}`)
+  }
+  return { ...(kind === undefined ? {} : { compression: kind }), ...(level === undefined ? {} : { compressionLevel: Number(level) }) }
+}
+
+function split(pairs: Pairs): { platformSplit?: boolean } {
+  const platformSplit = flag(pairs, 'platform-split')
+  return platformSplit === undefined ? {} : { platformSplit }
+}
+
+/** An empty value turns SOURCE_DATE_EPOCH of the build off. */
+function timed(pairs: Pairs): Timed {
+  const text = take(pairs, 'source-date-epoch')
+  if (text === undefined) return {}
+  if (text === '') return { epoch: null }
+  if (/^-?[0-9]{1,12}$/.test(text)) return { epoch: Number(text) }
+  throw usage(`invalid source-date-epoch ${JSON.stringify(text)}: expected seconds since 1970`)
 }
 
 function destination(type: string, pairs: Pairs): string {
   const dest = take(pairs, 'dest')
   if (dest) return dest
-  throw usage(`--output type=${type} needs dest=PATH`, type === 'local' ? 'dest is a directory' : 'dest=- writes to standard output')
+  const hints: Readonly<Record<string, string>> = {
+    local: 'dest is a directory',
+    docker: 'there is no Docker to load it into by itself: use dest=FILE, or dest=- and pipe it to `docker load`',
+  }
+  throw usage(`--output type=${type} needs dest=PATH`, hints[type] ?? 'dest=- writes to standard output')
 }
 
 function take(pairs: Pairs, key: string): string | undefined {
@@ -80,12 +167,12 @@ function take(pairs: Pairs, key: string): string | undefined {
   return value
 }
 
-function flag(pairs: Pairs, key: string, otherwise: boolean): boolean {
+/** `key` alone means true, as in buildx; undefined when it is not there. */
+function flag(pairs: Pairs, key: string): boolean | undefined {
   const bare = pairs.has(key) && pairs.get(key) === undefined
   if (bare) pairs.set(key, 'true')
   const value = take(pairs, key)
-  if (value === undefined) return otherwise
-  if (value === 'true' || value === '1') return true
+  if (value === undefined || value === 'true' || value === '1') return value === undefined ? undefined : true
   if (value === 'false' || value === '0') return false
   throw usage(`--output: ${key} must be true or false, not ${JSON.stringify(value)}`)
 }

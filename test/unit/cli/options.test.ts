@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { errorCode } from '../../../src/base/errors.ts'
+import { annotations } from '../../../src/cli/options/annotation.ts'
 import { normalizeSwitches } from '../../../src/cli/options/arguments.ts'
-import { annotations, buildArgs, buildContexts, labels } from '../../../src/cli/options/key-value.ts'
+import { buildArgs, buildContexts, labels } from '../../../src/cli/options/key-value.ts'
 import { byteSize, jobs, ulimit } from '../../../src/cli/options/limits.ts'
 import { entitlements, extraHost, network } from '../../../src/cli/options/network.ts'
 import { output } from '../../../src/cli/options/output.ts'
@@ -37,6 +38,28 @@ describe('--output', () => {
     ['type=image,name=r/a,push=true', { type: 'image', push: true, name: 'r/a' }],
     ['type=registry,name=r/a', { type: 'image', push: true, name: 'r/a' }],
     ['type=cacheonly', { type: 'cacheonly' }],
+    ['type=image,push-by-digest=true,registry.insecure=true,push', { type: 'image', push: true, pushByDigest: true, insecure: true }],
+    ['type=image,unpack=false,store=true', { type: 'image', push: false }],
+    ['type=local,dest=x,platform-split=false,mode=copy', { type: 'local', dest: 'x', platformSplit: false }],
+    ['type=tar,source-date-epoch=7', { type: 'tar', dest: '-', epoch: 7 }],
+    [
+      'type=oci,dest=x,compression=zstd,compression-level=19,force-compression=true,oci-mediatypes=true,rewrite-timestamp=true,source-date-epoch=',
+      {
+        ...{ type: 'oci', dest: 'x', tar: true, compression: 'zstd', compressionLevel: 19, forceCompression: true },
+        ...{ ociMediaTypes: true, rewriteTimestamp: true, epoch: null },
+      },
+    ],
+    [
+      'type=oci,dest=x,annotation.a=1,annotation-index.b=2,annotation-manifest-descriptor[linux/arm64].c=3',
+      {
+        ...{ type: 'oci', dest: 'x', tar: true },
+        annotations: [
+          { level: 'manifest', key: 'a', value: '1' },
+          { level: 'index', key: 'b', value: '2' },
+          { level: 'manifest-descriptor', platform: { os: 'linux', architecture: 'arm64' }, key: 'c', value: '3' },
+        ],
+      },
+    ],
   ])('%s', (text, expected) => {
     expect(output(text)).toEqual(expected)
   })
@@ -46,9 +69,18 @@ describe('--output', () => {
     ['dest=x,tar=true', 'invalid --output "dest=x,tar=true": type is required'],
     ['type=oci', '--output type=oci needs dest=PATH'],
     ['type=oci,dest=-,tar=false', '--output type=oci,tar=false writes a directory: dest cannot be -'],
-    ['type=oci,dest=x,compression=zstd', 'compression "zstd" is not supported'],
+    ['type=oci,dest=x,compression=estargz', 'compression "estargz" is not supported'],
     ['type=oci,dest=x,compression-level=12', 'invalid compression-level "12": expected 0 to 9'],
-    ['type=oci,dest=x,rewrite-timestamp=true', 'key rewrite-timestamp of --output type=oci is not supported'],
+    ['type=oci,dest=x,compression=zstd,compression-level=23', 'invalid compression-level "23": expected 0 to 22'],
+    ['type=oci,dest=x,push=true', 'unknown key "push" of --output type=oci'],
+    ['type=oci,dest=x,compresion=gzip', 'unknown key "compresion" of --output type=oci (did you mean compression?)'],
+    ['type=local,dest=x,platfrm-split=true', 'unknown key "platfrm-split" of --output type=local (did you mean platform-split?)'],
+    ['type=local,dest=x,mode=delete', 'key mode of --output type=local is not supported'],
+    ['type=image,unpack=true', 'key unpack of --output type=image is not supported'],
+    ['type=oci,dest=x,source-date-epoch=now', 'invalid source-date-epoch "now": expected seconds since 1970'],
+    ['type=oci,dest=x,annotation-idx.a=1', 'unknown annotation type "idx"'],
+    ['type=docker', '--output type=docker needs dest=PATH'],
+    ['type=docker,dest=x,tar=false', 'tar=false of --output type=docker is not supported'],
     ['type=oci,dest=x,tar=perhaps', '--output: tar must be true or false, not "perhaps"'],
     ['type=oci,dest=x,dest=y', 'invalid --output "type=oci,dest=x,dest=y": dest is given twice'],
     ['type=floppy', 'unknown --output type "floppy"'],
@@ -92,10 +124,15 @@ describe('names and values', () => {
     expect(refusal(() => buildContexts(['a']))).toBe('invalid --build-context "a": expected NAME=VALUE')
   })
 
-  test('--annotation for the manifest only', () => {
-    expect({ ...annotations(['a.b=1', 'manifest:c=x:y=z']) }).toEqual({ 'a.b': '1', c: 'x:y=z' })
-    expect(refusal(() => annotations(['index:a=1']))).toBe('--annotation for index is not supported')
-    expect(refusal(() => annotations(['a']))).toBe('invalid --annotation "a": expected KEY=VALUE')
+  test('--annotation: of the manifest unless a level is said, several levels at once, of one platform', () => {
+    expect(annotations(['a.b=1', 'index,manifest[linux/arm64]:c=x:y=z'])).toEqual([
+      { level: 'manifest', key: 'a.b', value: '1' },
+      { level: 'index', key: 'c', value: 'x:y=z' },
+      { level: 'manifest', platform: { os: 'linux', architecture: 'arm64' }, key: 'c', value: 'x:y=z' },
+    ])
+    expect(refusal(() => annotations(['indx:a=1']))).toBe('unknown annotation type "indx"')
+    expect(refusal(() => annotations(['a']))).toBe('invalid annotation "a": expected KEY=VALUE')
+    expect(refusal(() => annotations(['index:=x']))).toBe('invalid annotation "index:=x": the key is empty')
   })
 })
 

@@ -1,0 +1,21 @@
+import { formatPlatform, type Platform } from '../base/platform.ts'
+import type { Annotation, AnnotationLevel } from '../build-options.ts'
+
+/** The annotations of one document or descriptor: those of all platforms, then those of its own. */
+export function annotationsOf(
+  annotations: readonly Annotation[] = [],
+  level: AnnotationLevel,
+  platform?: Platform,
+): Record<string, string> {
+  const wanted = platform === undefined ? undefined : formatPlatform(platform)
+  const own = annotations.filter((annotation) => annotation.level === level)
+  const general = own.filter((annotation) => annotation.platform === undefined)
+  const special = own.filter((annotation) => annotation.platform !== undefined && formatPlatform(annotation.platform) === wanted)
+  return Object.fromEntries([...general, ...special].map(({ key, value }) => [key, value]))
+}
+
+/** As a member of an OCI struct: sorted as a Go map, left out when empty. */
+export function annotationsMember(annotations: Readonly<Record<string, string>>): { annotations?: Record<string, string> } {
+  const entries = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))
+  return entries.length === 0 ? {} : { annotations: Object.fromEntries(entries) }
+}

@@ -1,0 +1,63 @@
+import { TbuildError } from '../base/errors.ts'
+import { formatPlatform, type Platform } from '../base/platform.ts'
+import type { Annotation, BuildOptions, OutputSpec } from '../build-options.ts'
+import { assertZstd } from '../tar/zstd-compress.ts'
+
+type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
+
+/** Refuses what no exporter does, before anything is built. `names` are the references of `-t`. */
+export function checkOutputs(options: BuildOptions, platforms: readonly Platform[], names: readonly string[]): void {
+  for (const output of options.outputs ?? []) {
+    if (output.type !== 'oci' && output.type !== 'docker' && output.type !== 'image') continue
+    checkForm(output)
+    checkAnnotations([...(output.annotations ?? []), ...(options.annotations ?? [])], output, platforms)
+    if (output.type === 'docker' && platforms.length > 1) {
+      throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
+        hint: 'use -o type=oci for an image of several platforms',
+      })
+    }
+    if (output.type === 'image') checkImage(output, names)
+  }
+}
+
+function checkForm({ compression, compressionLevel, ociMediaTypes }: ImageSpec): void {
+  if (compression === 'zstd') assertZstd()
+  if (compression === 'zstd' && ociMediaTypes === false) throw conflict('compression=zstd', 'oci-mediatypes=false')
+  if (compression === 'uncompressed' && compressionLevel !== undefined) throw conflict('compression=uncompressed', 'compression-level')
+}
+
+function checkImage(output: Extract<OutputSpec, { type: 'image' }>, names: readonly string[]): void {
+  if (output.push && output.name === undefined && names.length === 0) {
+    throw new TbuildError('PUSH_NAME_MISSING', 'tag is needed when pushing to registry', { hint: 'add -t REGISTRY/NAME:TAG', exitCode: 2 })
+  }
+  if (output.push) return
+  if (output.pushByDigest === true) throw conflict('push-by-digest=true', 'push=false')
+  if (output.rewriteTimestamp === true) {
+    throw new TbuildError('OUTPUT_CONFLICT', 'rewrite-timestamp changes what leaves the store, and this output keeps the image there', {
+      hint: 'add push=true, or use -o type=oci or type=docker',
+    })
+  }
+}
+
+/** The messages are BuildKit's. */
+function checkAnnotations(annotations: readonly Annotation[], output: ImageSpec, platforms: readonly Platform[]): void {
+  const built = platforms.map(formatPlatform)
+  for (const { level, platform } of annotations) {
+    if (platform !== undefined && !built.includes(formatPlatform(platform))) {
+      throw new TbuildError('ANNOTATION_PLATFORM', `invalid annotation: no platform ${formatPlatform(platform)} found in source`, {
+        exitCode: 2,
+      })
+    }
+    if (level.startsWith('index') && platforms.length === 1) {
+      throw new TbuildError('ANNOTATION_INDEX', 'index annotations not supported for single platform export', {
+        hint: 'annotate the manifest',
+        exitCode: 2,
+      })
+    }
+    if (output.ociMediaTypes === false) throw conflict(`an annotation of the ${level}`, 'oci-mediatypes=false')
+  }
+}
+
+function conflict(one: string, other: string): TbuildError {
+  return new TbuildError('OUTPUT_CONFLICT', `--output: ${one} conflicts with ${other}`, { exitCode: 2 })
+}

@@ -1,0 +1,86 @@
+import { parseImageReference } from '../base/image-reference.ts'
+import type { Descriptor } from '../base/oci.ts'
+import type { Image } from '../image/types.ts'
+import type { RegistryClient } from '../registry/client.ts'
+import type { PushBlob } from '../registry/push.ts'
+import type { Bytes } from '../store/types.ts'
+import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions } from './content.ts'
+
+export interface PushOptions extends ExportOptions {
+  /** Full references; each is pushed. */
+  readonly names: readonly string[]
+  /** The top document gets no tag. */
+  readonly byDigest?: boolean
+  /** TLS unverified, then none. */
+  readonly insecure?: boolean
+  /** For logins, proxies and registries.conf. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal
+  readonly onProgress?: (item: string, current: number, total: number, done: boolean) => void
+}
+
+/** `push=true`: an image, or several as an index, to the registry of each name. What the registry has is not sent, nor even fetched for it. */
+export async function exportToRegistry(images: readonly Image[], options: PushOptions): Promise<Exported> {
+  const [content, { pushImage }] = await Promise.all([
+    collectContent(images, { ...options, form: { ...options.form, lazy: true } }),
+    import('../registry/push.ts'),
+  ])
+  const client = await registryClient(options)
+  try {
+    for (const name of options.names) {
+      const reference = parseImageReference(name)
+      const { tag: _tag, ...untagged } = reference
+      await pushImage(client, {
+        reference: options.byDigest === true ? untagged : reference,
+        blobs: pushBlobs(content, reference.domain, options),
+        documents: content.documents,
+        signal: options.signal,
+        onBlob: ({ digest, size }) => options.onProgress?.(digest, size, size, true),
+      })
+    }
+  } finally {
+    await client.close()
+  }
+  return content.exported
+}
+
+async function registryClient({ insecure, names, environment }: PushOptions): Promise<RegistryClient> {
+  const [{ RegistryClient: Client }, { loadRegistriesConf }] = await Promise.all([
+    import('../registry/client.ts'),
+    import('../registry/registries-conf.ts'),
+  ])
+  if (insecure !== true) return new Client({ environment })
+  const domains = new Set(names.map((name) => parseImageReference(name).domain))
+  const entries = [...domains].map((domain) => ({ prefix: domain, location: domain, insecure: true, blocked: false }))
+  const configured = loadRegistriesConf(environment).map((entry) => ({ ...entry, insecure: true }))
+  return new Client({ environment, registries: [...configured, ...entries] })
+}
+
+/** Without the documents, which follow when all blobs are there. */
+function pushBlobs(content: Content, domain: string, options: PushOptions): PushBlob[] {
+  const documents = new Set(content.documents.map(({ descriptor }) => descriptor.digest))
+  return content.blobs
+    .filter(({ digest }) => !documents.has(digest))
+    .map((blob) => {
+      const descriptor: Descriptor = { mediaType: 'application/octet-stream', digest: blob.digest, size: blob.size }
+      const from = repositoryIn(domain, blob.origin)
+      return { descriptor, open: () => counted(blob, options), ...(from === undefined ? {} : { from }) }
+    })
+}
+
+/** The repository of the same registry that a layer came from: it is mounted there instead of sent. */
+function repositoryIn(domain: string, origin: string | undefined): string | undefined {
+  if (origin === undefined || origin.includes('://')) return undefined
+  const reference = parseImageReference(origin)
+  return reference.domain === domain ? reference.path : undefined
+}
+
+async function* counted(blob: ContentBlob, { onProgress }: PushOptions): Bytes {
+  const content = blob.open()
+  let current = 0
+  for await (const chunk of content instanceof Uint8Array ? [content] : content) {
+    current += chunk.length
+    onProgress?.(blob.digest, current, blob.size, false)
+    yield chunk
+  }
+}

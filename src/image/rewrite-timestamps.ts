@@ -1,0 +1,44 @@
+import type { Digest } from '../base/digest.ts'
+import type { BlobStore, LayerId, LayerInfo } from '../store/types.ts'
+import { readTar } from '../tar/read.ts'
+import type { TarItem } from '../tar/types.ts'
+import { StoreLayers } from './layers.ts'
+import type { BlobForm, Layer } from './types.ts'
+
+export interface RewriteOptions {
+  /** Seconds. */
+  readonly epoch: number
+  /** diffIDs of the base image: its layers stay what they are. */
+  readonly base: readonly Digest[]
+  readonly blobs: BlobStore
+  readonly form?: BlobForm | undefined
+}
+
+/**
+ * L9: the layers with every time that is later than the epoch clamped to it, those of the base image excepted. They are made from the tars and not from
+ * the directories, so that a layer that was altered in the store is noticed. What is learnt of them is not kept: another epoch gives other layers.
+ */
+export async function rewriteTimestamps(layers: readonly Layer[], options: RewriteOptions): Promise<Layer[]> {
+  const { epoch, base, blobs, form } = options
+  const known = new Map<LayerId, LayerInfo>()
+  const byId = new Map(layers.map((layer) => [layer.id, layer]))
+  const rewritten = new StoreLayers({
+    blobs,
+    snapshots: {
+      info: async (id) => known.get(id),
+      update: async (id, info) => void known.set(id, { ...known.get(id), ...info }),
+    },
+    changes: (id) => clamped((byId.get(id) as Layer).tar(), epoch),
+  })
+  const first = layers.findIndex((layer, index) => layer.diffId !== base[index])
+  const kept = first === -1 ? layers : layers.slice(0, first)
+  const changed: Layer[] = []
+  for (const { id } of layers.slice(kept.length)) changed.push(await rewritten.open(id, form === undefined ? {} : { form }))
+  return [...kept, ...changed]
+}
+
+async function* clamped(tar: AsyncIterable<Uint8Array>, epoch: number): AsyncGenerator<TarItem> {
+  for await (const { entry, content } of readTar(tar)) {
+    yield entry.mtime < epoch ? { entry, content } : { entry: { ...entry, mtime: epoch, mtimeNanoseconds: 0 }, content }
+  }
+}
