@@ -18,11 +18,6 @@ const LEVEL_ANNOTATION: Readonly<Record<Packed, string>> = { gzip: 'tbuild.gzip.
 
 const MEDIA_TYPE: Readonly<Record<Packed, string>> = { gzip: MediaType.ociLayerGzip, zstd: MediaType.ociLayerZstd }
 
-/** A blob that was made from the layer's directory, and not the one that the directory was made from. */
-export function isOwnBlob(blob: Descriptor): boolean {
-  return blob.annotations?.[LEVEL_ANNOTATION] !== undefined
-}
-
 export interface LayerTools {
   readonly blobs: BlobStore
   readonly snapshots: Pick<Snapshotter, 'info' | 'update'>
@@ -77,7 +72,7 @@ export class StoreLayers {
   }
 
   async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {
-    const original = (await this.#info(id)).blobs?.find(isOriginal)
+    const original = (await this.#info(id)).blobs?.find((blob) => !isOwnBlob(blob))
     if (original !== undefined && suits(original, form)) {
       if (form.lazy === true && this.#tools.fetch !== undefined) return this.#original(id, original)
       if (await this.#fetched(id, original)) return this.#original(id, original)
@@ -105,7 +100,7 @@ export class StoreLayers {
   async #fetched(id: LayerId, blob: Descriptor): Promise<boolean> {
     const { blobs, fetch } = this.#tools
     if ((await blobs.stat(blob.digest)) !== undefined) return true
-    if (!isOriginal(blob) || fetch === undefined) return false
+    if (isOwnBlob(blob) || fetch === undefined) return false
     await fetch(id, blob)
     return true
   }
@@ -143,10 +138,6 @@ export class StoreLayers {
     await this.#tools.snapshots.update(id, { ...facts, ...more })
     return facts
   }
-}
-
-function isOriginal(blob: Descriptor): boolean {
-  return Object.values(LEVEL_ANNOTATION).every((mark) => blob.annotations?.[mark] === undefined)
 }
 
 /** Whether the original blob of a base layer may leave as it is. */
