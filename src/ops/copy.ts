@@ -58,7 +58,11 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], too
       ...(op.chmod === undefined ? {} : { chmod: op.chmod }),
       ...(op.createdTime === undefined ? {} : { createdTime: op.createdTime }),
     },
-    { signal: tools.signal },
+    {
+      signal: tools.signal,
+      onSkipped: (message) =>
+        tools.emit({ type: 'log', id: tools.vertex, stream: 'stderr', data: Buffer.from(`${message}\n`), time: Date.now() }),
+    },
   )
 }
 

@@ -4,7 +4,7 @@ import type { TreeNode, TreeView } from './types.ts'
 import { type ArchiveOptions, unpackArchive } from './unpack.ts'
 import type { LayerWriter } from './writer.ts'
 
-export interface ArchiveTarget extends Pick<ArchiveOptions, 'owner' | 'signal'> {
+export interface ArchiveTarget extends Pick<ArchiveOptions, 'owner' | 'signal' | 'onSkipped'> {
   readonly writer: LayerWriter
   /** Makes the destination directory (F27) and says where it is. */
   readonly directory: () => Key
@@ -17,12 +17,13 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
   const { decompressAny, isTarArchive } = await import('../tar/compression.ts')
   if (!(await isTarArchive(contentOf(view, node)))) return false
   const { readTar } = await import('../tar/read.ts')
-  const { writer, directory, owner, signal } = target
+  const { writer, directory, owner, signal, onSkipped } = target
   const limits = signal === undefined ? {} : { signal }
   await unpackArchive(readTar(decompressAny(contentOf(view, node), limits)), writer, {
     target: directory(),
     signal,
     ...(owner === undefined ? {} : { owner }),
+    ...(onSkipped === undefined ? {} : { onSkipped }),
   })
   return true
 }

@@ -13,6 +13,7 @@ import { bytes, joinKey, type Key, latin1, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
+import type { UnpackOptions } from './unpack.ts'
 import { emptyView, readXattrs } from './view.ts'
 import type { LayerWriter } from './writer.ts'
 
@@ -22,10 +23,10 @@ type PathSource = Extract<CopySource, { kind: 'path' }>
  * COPY and ADD: rules F1–F29, which are those of BuildKit's copier (fsutil/copy): each source is copied on its own, one after the other, and decides
  * again whether the destination is a directory.
  */
-export async function copyInto(writer: LayerWriter, spec: CopySpec, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+export async function copyInto(writer: LayerWriter, spec: CopySpec, options: UnpackOptions = {}): Promise<void> {
   const target = spec.link ? writer.detached(emptyView()) : writer
   const chmod = spec.chmod === undefined ? undefined : parseChmod(spec.chmod)
-  const job: Job = { writer: target, spec, chmod, made: parentsOf(spec, chmod), pace: new Pace(options.signal), signal: options.signal }
+  const job: Job = { ...options, writer: target, spec, chmod, made: parentsOf(spec, chmod), pace: new Pace(options.signal) }
   for (const source of spec.sources) {
     if (source.kind === 'content') copyText(job, source)
     else await copyPath(job, source)
@@ -33,14 +34,13 @@ export async function copyInto(writer: LayerWriter, spec: CopySpec, options: { s
   target.finish()
 }
 
-interface Job {
+interface Job extends UnpackOptions {
   readonly writer: LayerWriter
   readonly spec: CopySpec
   readonly chmod: ModeChange | undefined
   /** F1, F15: created parents are 0755, or as an octal --chmod says without its special bits, and of --chown's owner. */
   readonly made: NewDirectories
   readonly pace: Pace
-  readonly signal: AbortSignal | undefined
 }
 
 function parentsOf({ owner, createdTime }: CopySpec, chmod: ModeChange | undefined): NewDirectories {
@@ -98,6 +98,7 @@ async function unpacked(job: Job, { view, unpack }: PathSource, { node }: Select
   return unpackArchiveFile(view, node, {
     writer: job.writer,
     signal: job.signal,
+    ...(job.onSkipped === undefined ? {} : { onSkipped: job.onSkipped }),
     ...(owner === undefined ? {} : { owner }),
     // Only once it is known to be an archive: otherwise the destination may be a file's name.
     directory: () => {

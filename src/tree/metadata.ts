@@ -40,10 +40,14 @@ function chown(dirfd: number, name: Name, uid: number, gid: number): void {
     sys().chownat(dirfd, name, uid, gid)
   } catch (cause) {
     if (errorCode(cause) !== 'EINVAL' && errorCode(cause) !== 'EPERM') throw cause
-    throw new TbuildError('OWNER_UNMAPPED', `cannot give ${Buffer.from(name)} to ${uid}:${gid}: ${(cause as Error).message}`, {
-      hint: 'give the user a range of ids in /etc/subuid and /etc/subgid that is large enough, or build as root',
-      cause,
-    })
+    throw new TbuildError(
+      'OWNER_UNMAPPED',
+      `cannot give ${Buffer.from(name).toString() || 'a new file'} to ${uid}:${gid}: ${(cause as Error).message}`,
+      {
+        hint: 'give the user a range of ids in /etc/subuid and /etc/subgid that is large enough, or build as root',
+        cause,
+      },
+    )
   }
 }
 
