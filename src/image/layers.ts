@@ -18,6 +18,11 @@ const LEVEL_ANNOTATION: Readonly<Record<Packed, string>> = { gzip: 'tbuild.gzip.
 
 const MEDIA_TYPE: Readonly<Record<Packed, string>> = { gzip: MediaType.ociLayerGzip, zstd: MediaType.ociLayerZstd }
 
+/** A blob that was made from the layer's directory, and not the one that the directory was made from. */
+export function isOwnBlob(blob: Descriptor): boolean {
+  return Object.values(LEVEL_ANNOTATION).some((mark) => blob.annotations?.[mark] !== undefined)
+}
+
 export interface LayerTools {
   readonly blobs: BlobStore
   readonly snapshots: Pick<Snapshotter, 'info' | 'update'>
