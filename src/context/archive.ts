@@ -33,6 +33,6 @@ async function peek(bytes: AsyncIterable<Uint8Array>, size: number): Promise<{ h
   return { head: Buffer.concat(chunks), rest: rest() }
 }
 
-async function* only(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
+export async function* only(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
   yield chunk
 }

@@ -1,13 +1,16 @@
+import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import type { GitReference } from '../base/git-reference.ts'
 import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView, layeredView } from '../tree/view.ts'
-import { readAll, readDockerfile, readInContext } from './dockerfile.ts'
-import { type ContextName, parseContextName } from './parse-context.ts'
+import { type ContextPlace, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
+import { parseContextName, parseNamedContext } from './parse-context.ts'
+import type { ContextSources } from './sources.ts'
 
 /** Files of the caller, as COPY, ADD and bind mounts see them: without what the ignore file hides. */
 export interface ContextFiles {
@@ -15,7 +18,7 @@ export interface ContextFiles {
   /** For hash caches: the directory. */
   readonly identity: string
   readonly view: TreeView
-  /** Owners of the caller's files mean nothing in an image (F14). */
+  /** Owners of the caller's files mean nothing in an image (F14); those of an archive do. */
   readonly resetOwner: boolean
   /** Why a path is not there although the directory has it. */
   readonly hiddenBy: (path: string) => string | undefined
@@ -29,59 +32,90 @@ export interface BuildInputs {
   /** Tells this Dockerfile from others when earlier records are compared. */
   readonly identity: string
   readonly context: ContextFiles
+  /** Of a remote context, seconds: its commit's, or Last-Modified. For `SOURCE_DATE_EPOCH=context`. */
+  readonly time?: number
 }
 
-/** Reads the Dockerfile and opens the build context. `makeFolder` gives a place for a context that arrives as an archive. */
-export async function loadInputs(options: BuildOptions, makeFolder: () => string): Promise<BuildInputs> {
-  const name = parseContextName(options.context)
-  if (name.kind === 'directory') return fromDirectory(resolve(name.path), options)
-  if (name.kind === 'stdin') return fromStdin(options, makeFolder)
-  throw unsupportedContext(name, options.context)
+/** Reads the Dockerfile and opens the build context. */
+export async function loadInputs(options: BuildOptions, sources: ContextSources): Promise<BuildInputs> {
+  const place = await openPlace(options, sources)
+  const { file, ownIgnore } = await findDockerfile(place, options, sources)
+  const { context, ignore } = openContext(place, ownIgnore)
+  const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
+  return { dockerfile: file, ignore, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
 }
 
-async function fromDirectory(directory: string, options: BuildOptions): Promise<BuildInputs> {
-  await requireDirectory(directory, options.context)
-  if (options.file === '-') {
-    const dockerfile = { name: 'Dockerfile', text: (await readAll(stdinOf(options))).toString('utf8') }
-    return { dockerfile, identity: `${directory}|-`, ...openContext(directory, undefined) }
+async function openPlace(options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+  const name = parseContextName(options.context, isDirectory)
+  switch (name.kind) {
+    case 'stdin':
+      return openStdin(options, sources)
+    case 'git':
+      return openRepository(name.git, options, sources)
+    case 'http':
+      return openHttp(name.url, sources)
+    default:
+      return localPlace(options.context, options.context)
   }
-  const { file, ownIgnore } = await readDockerfile(directory, options.file)
-  return { dockerfile: file, identity: `${directory}|${file.name}`, ...openContext(directory, ownIgnore) }
+}
+
+export function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+async function openRepository(git: GitReference, options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+  const { openGit } = await import('./remote.ts')
+  const keep = options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR
+  const keepGitDir = keep !== undefined && /^(1|t|true)$/i.test(keep)
+  const remote = await openGit(git, keepGitDir, `[internal] load git source ${options.context}`, sources)
+  return { kind: 'inside', identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, ...remote }
+}
+
+/** D8: an archive is the context, anything else the Dockerfile. */
+async function openHttp(url: string, sources: ContextSources): Promise<ContextPlace> {
+  const { openUrl, CONTEXT_FILE } = await import('./remote.ts')
+  const remote = await openUrl(url, '[internal] load remote build context', sources)
+  if (remote.unpacked) return { kind: 'inside', identity: url, ignores: false, ...remote }
+  const dockerfile = readInContext(directoryView(remote.directory), CONTEXT_FILE)
+  return { kind: 'dockerfile', identity: url, ignores: false, dockerfile: { name: url, text: dockerfile?.text ?? '' }, ...remote }
 }
 
 /** D8: an archive is the context, anything else the Dockerfile of a build without one. */
-async function fromStdin(options: BuildOptions, makeFolder: () => string): Promise<BuildInputs> {
+async function openStdin(options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
   const { unpackIfArchive } = await import('./archive.ts')
-  const folder = makeFolder()
+  const folder = sources.temporary()
   const rest = await unpackIfArchive(stdinOf(options), folder)
-  if (rest === undefined) {
-    const { file, ownIgnore } = await readDockerfile(folder, options.file === undefined ? undefined : resolve(folder, options.file))
-    return { dockerfile: file, identity: `-|${file.name}`, ...openContext(folder, ownIgnore) }
-  }
+  if (rest === undefined) return { kind: 'inside', directory: folder, identity: '-', ignores: false }
   if (options.file !== undefined) {
-    throw new TbuildError('CONTEXT_NOT_ARCHIVE', 'standard input is not an archive, so it cannot be a context for -f', {
+    throw new TbuildError('CONTEXT_NOT_ARCHIVE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
       hint: 'pipe a tar archive, or leave out -f to build the Dockerfile on standard input',
     })
   }
-  const view = layeredView([])
-  const context: ContextFiles = { kind: 'files', identity: '-', view, resetOwner: true, hiddenBy: () => undefined }
-  return { dockerfile: { name: 'Dockerfile', text: rest.toString('utf8') }, ignore: undefined, identity: '-|Dockerfile', context }
+  const dockerfile = { name: 'Dockerfile', text: rest.toString('utf8') }
+  return { kind: 'dockerfile', directory: undefined, identity: '-', ignores: false, dockerfile }
 }
 
-function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
-  if (options.stdin !== undefined) return options.stdin
-  throw new TbuildError('STDIN_MISSING', 'the build reads standard input, but none was given')
+/** The files of `--build-context name=value`, with their own root ignore file (D7; issue 3.5 wants it for repositories too). */
+export async function openNamedContext(name: string, value: string, sources: ContextSources): Promise<ContextFiles> {
+  const parsed = parseNamedContext(value)
+  const shown = `[context ${name}] ${value}`
+  if (parsed.kind === 'git') {
+    const { openGit } = await import('./remote.ts')
+    const place = await openGit(parsed.git, false, shown, sources)
+    return openContext({ kind: 'inside', identity: value, ignores: true, ...place }, undefined).context
+  }
+  if (parsed.kind === 'http') {
+    const { openUrl } = await import('./remote.ts')
+    const place = await openUrl(value, shown, sources)
+    return openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined).context
+  }
+  return openContext(await localPlace(value, `${name}=${value}`), undefined).context
 }
 
-/** A named context of files, with its own root ignore file (D7). */
-export async function openNamedContext(name: string, value: string): Promise<ContextFiles> {
-  const directory = resolve(value)
-  await requireDirectory(directory, `${name}=${value}`)
-  return openContext(directory, undefined).context
-}
-
-function openContext(directory: string, ownIgnore: SourceFile | undefined): { context: ContextFiles; ignore: IgnoreMatcher | undefined } {
-  const file = ownIgnore ?? readInContext(directoryView(directory), '.dockerignore')
+function openContext(place: ContextPlace, ownIgnore: SourceFile | undefined): { context: ContextFiles; ignore: IgnoreMatcher | undefined } {
+  const { directory } = place
+  if (directory === undefined) return { context: NO_FILES, ignore: undefined }
+  const file = place.ignores ? (ownIgnore ?? readInContext(directoryView(directory), '.dockerignore')) : undefined
   const ignore = file === undefined ? undefined : IgnoreMatcher.parse(file.name, file.text)
   const view = directoryView(directory, ignore === undefined ? {} : { ignore })
   const hiddenBy = (path: string) => {
@@ -89,7 +123,15 @@ function openContext(directory: string, ownIgnore: SourceFile | undefined): { co
     const rule = ignore?.matches(relative) ? ignore.explain(relative) : undefined
     return rule && `${file?.name}:${rule.line}: ${rule.text}`
   }
-  return { context: { kind: 'files', identity: directory, view, resetOwner: true, hiddenBy }, ignore }
+  return { context: { kind: 'files', identity: directory, view, resetOwner: place.kind === 'local', hiddenBy }, ignore }
+}
+
+const NO_FILES: ContextFiles = { kind: 'files', identity: '-', view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }
+
+async function localPlace(path: string, shown: string): Promise<ContextPlace> {
+  const directory = resolve(path)
+  await requireDirectory(directory, shown)
+  return { kind: 'local', directory, identity: directory, ignores: true }
 }
 
 async function requireDirectory(path: string, shown: string): Promise<void> {
@@ -100,11 +142,4 @@ async function requireDirectory(path: string, shown: string): Promise<void> {
     throw new TbuildError('CONTEXT_NOT_FOUND', `unable to prepare context: path "${shown}" not found`)
   }
   throw new TbuildError('CONTEXT_NOT_DIRECTORY', `unable to prepare context: "${shown}" is not a directory`)
-}
-
-function unsupportedContext(name: ContextName, text: string): TbuildError {
-  const what = { git: 'a git repository', http: 'a URL', image: 'an image', stdin: '', directory: '' }[name.kind]
-  return new TbuildError('CONTEXT_UNSUPPORTED', `${what} as the build context is not supported yet: ${text}`, {
-    hint: 'fetch it first and name the directory',
-  })
 }

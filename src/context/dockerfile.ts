@@ -2,8 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { SourceFile } from '../base/span.ts'
+import type { BuildOptions } from '../build-options.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
+import { directoryView } from '../tree/view.ts'
+import { isHttpUrl } from './parse-context.ts'
+import type { ContextSources } from './sources.ts'
 
 /** More than any Dockerfile or ignore file needs. */
 const LIMIT = 16 * 1024 * 1024
@@ -12,6 +16,56 @@ const LIMIT = 16 * 1024 * 1024
 export interface DockerfileText {
   readonly file: SourceFile
   readonly ownIgnore: SourceFile | undefined
+}
+
+/** Where a build's files are, before its Dockerfile is known. */
+export type ContextPlace = {
+  /** Undefined: there are none. */
+  readonly directory: string | undefined
+  readonly identity: string
+  /**
+   * Whether ignore files count. BuildKit reads them in local contexts only (D5); here repositories have theirs too, and archives do not: they hold what
+   * their maker put into them.
+   */
+  readonly ignores: boolean
+  /** Seconds, of a remote context. */
+  readonly time?: number
+} & (
+  | { readonly kind: 'local'; readonly directory: string }
+  /** Files of others: a Dockerfile is looked for inside, and never outside of, the directory. */
+  | { readonly kind: 'inside'; readonly directory: string }
+  /** The context argument was the Dockerfile itself. */
+  | { readonly kind: 'dockerfile'; readonly dockerfile: SourceFile }
+)
+
+/** As buildx: `-f -` and `-f URL` with any context; an absolute path is the caller's, but for an archive on standard input; else it lies in the context. */
+export async function findDockerfile(place: ContextPlace, options: BuildOptions, sources: ContextSources): Promise<DockerfileText> {
+  const { file } = options
+  if (file === '-') return { file: { name: 'Dockerfile', text: (await readAll(stdinOf(options))).toString('utf8') }, ownIgnore: undefined }
+  if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
+  if (place.kind === 'local') return readDockerfile(place.directory, file)
+  if (file?.startsWith('/') && options.context !== '-') return readDockerfile('/', file)
+  return place.kind === 'dockerfile' ? { file: place.dockerfile, ownIgnore: undefined } : readDockerfileInside(place.directory, file)
+}
+
+async function fetchDockerfile(url: string, sources: ContextSources): Promise<DockerfileText> {
+  const folder = await sources.fetch({ kind: 'http', url, filename: 'Dockerfile' }, `[internal] load build definition from ${url}`)
+  const file = readInContext(directoryView(folder), 'Dockerfile')
+  return { file: { name: url, text: file?.text ?? '' }, ownIgnore: undefined }
+}
+
+function readDockerfileInside(directory: string, path: string | undefined): DockerfileText {
+  const view = directoryView(directory)
+  for (const name of path === undefined ? ['Dockerfile', 'dockerfile'] : [path]) {
+    const file = readInContext(view, name)
+    if (file !== undefined) return { file, ownIgnore: readInContext(view, `${name}.dockerignore`) }
+  }
+  throw notFound(path, 'the path of -f is relative to the context')
+}
+
+export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
+  if (options.stdin !== undefined) return options.stdin
+  throw new TbuildError('STDIN_MISSING', 'the build reads standard input, but none was given')
 }
 
 /** `-f PATH`, else Dockerfile, else dockerfile in the context (D10). */
@@ -27,10 +81,12 @@ export async function readDockerfile(context: string, path: string | undefined):
       ownIgnore: own === undefined ? undefined : { name: basename(ignore), text: own },
     }
   }
-  const wanted = path ?? 'Dockerfile'
-  throw new TbuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: open ${wanted}: no such file or directory`, {
-    hint:
-      path === undefined ? 'name it with -f, or make a Dockerfile in the context' : 'the path of -f is relative to the working directory',
+  throw notFound(path, 'the path of -f is relative to the working directory')
+}
+
+function notFound(path: string | undefined, hint: string): TbuildError {
+  return new TbuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: open ${path ?? 'Dockerfile'}: no such file or directory`, {
+    hint: path === undefined ? 'name it with -f, or make a Dockerfile in the context' : hint,
   })
 }
 

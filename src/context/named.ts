@@ -1,36 +1,44 @@
 import { TbuildError } from '../base/errors.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
-import { type ContextFiles, openNamedContext } from './contexts.ts'
-import { parseContextName } from './parse-context.ts'
+import { type ContextFiles, isDirectory, openNamedContext } from './contexts.ts'
+import { parseNamedContext } from './parse-context.ts'
+import type { ContextSources } from './sources.ts'
 
 /** `--build-context name=value`, and the build context itself under the name `context`. */
 export class NamedContexts {
   readonly #values: Readonly<Record<string, string>>
   readonly #main: ContextFiles
+  readonly #sources: ContextSources
   readonly #open = new Map<string, Promise<ContextFiles>>()
 
-  constructor(values: Readonly<Record<string, string>>, main: ContextFiles) {
+  /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not. */
+  constructor(values: Readonly<Record<string, string>>, main: ContextFiles, sources: ContextSources) {
     this.#values = values
     this.#main = main
+    this.#sources = sources
+    for (const [name, value] of Object.entries(values)) {
+      const context = parseNamedContext(value)
+      if (context.kind !== 'directory' || isDirectory(context.path)) continue
+      throw new TbuildError('CONTEXT_NOT_FOUND', `failed to get build context ${name}: ${value} is not a directory`, {
+        hint: 'give a directory, docker-image://, oci-layout://, or the URL of an archive or a git repository',
+      })
+    }
   }
 
   /** What stands in place of a stage or a base of that name (G13). */
   find(name: string): NamedContext | undefined {
     const value = Object.hasOwn(this.#values, name) ? this.#values[name] : undefined
     if (value === undefined) return undefined
-    const context = parseContextName(value)
-    if (context.kind === 'image') return context
-    if (context.kind === 'directory') return { kind: 'files', name }
-    throw new TbuildError('CONTEXT_UNSUPPORTED', `--build-context ${name}=${value}: only directories and images are supported yet`, {
-      hint: 'fetch it first and name the directory',
-    })
+    const context = parseNamedContext(value)
+    if (context.kind !== 'image') return { kind: 'files', name }
+    return context.reference === 'scratch' ? { kind: 'scratch' } : context
   }
 
   files(name: string): Promise<ContextFiles> {
     if (name === 'context') return Promise.resolve(this.#main)
     let files = this.#open.get(name)
     if (files === undefined) {
-      files = openNamedContext(name, this.#values[name] as string)
+      files = openNamedContext(name, this.#values[name] as string, this.#sources)
       this.#open.set(name, files)
     }
     return files

@@ -1,21 +1,32 @@
+import { type GitReference, parseGitReference } from '../base/git-reference.ts'
+
 /** What a context argument names, by its text. */
 export type ContextName =
   | { readonly kind: 'stdin' }
-  | { readonly kind: 'git'; readonly url: string }
+  | { readonly kind: 'git'; readonly git: GitReference }
   | { readonly kind: 'http'; readonly url: string }
   | { readonly kind: 'image'; readonly reference: string }
   | { readonly kind: 'directory'; readonly path: string }
 
-/** The build context and `--build-context name=`: `-`, a git or http URL, docker-image://, oci-layout://, otherwise a directory. */
-export function parseContextName(text: string): ContextName {
-  if (text === '-') return { kind: 'stdin' }
+/** `--build-context name=`: docker-image://, oci-layout://, a git or http URL, otherwise a directory. */
+export function parseNamedContext(text: string): ContextName {
   if (text.startsWith('docker-image://')) return { kind: 'image', reference: text.slice('docker-image://'.length) }
   if (text.startsWith('oci-layout://')) return { kind: 'image', reference: text }
-  if (/^https?:\/\//.test(text)) return isGitUrl(text) ? { kind: 'git', url: text } : { kind: 'http', url: text }
-  if (/^(git|ssh):\/\//.test(text) || /^git@[^/]+:/.test(text)) return { kind: 'git', url: text }
-  return { kind: 'directory', path: text }
+  const git = parseGitReference(text)
+  // github.com/x/y is a repository only as the build context itself.
+  if (git !== undefined && !git.shortForm) return { kind: 'git', git }
+  return isHttpUrl(text) ? { kind: 'http', url: text } : { kind: 'directory', path: text }
 }
 
-function isGitUrl(text: string): boolean {
-  return /\.git$/.test(text.split(/[?#]/, 1)[0] as string)
+/** The build context: `-`, a git or http URL, github.com/x/y unless there is such a directory, otherwise a directory. */
+export function parseContextName(text: string, isDirectory: (path: string) => boolean): ContextName {
+  if (text === '-') return { kind: 'stdin' }
+  if (isDirectory(text)) return { kind: 'directory', path: text }
+  const git = parseGitReference(text)
+  if (git !== undefined) return { kind: 'git', git }
+  return isHttpUrl(text) ? { kind: 'http', url: text } : { kind: 'directory', path: text }
+}
+
+export function isHttpUrl(text: string): boolean {
+  return /^https?:\/\//.test(text)
 }

@@ -10,7 +10,7 @@ import { childState, imageState, type StageState, scratchState } from './stage-s
 
 /** What a FROM names, decided from the text alone. */
 export type BaseChoice =
-  | { readonly kind: 'scratch'; readonly platform: Platform }
+  | { readonly kind: 'scratch'; readonly platform: Platform; readonly replacesStage?: boolean }
   | { readonly kind: 'stage'; readonly index: number; readonly platform: Platform | undefined }
   | { readonly kind: 'image'; readonly reference: string; readonly platform: Platform; readonly replacesStage: boolean }
   | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
@@ -58,6 +58,7 @@ export function findContext(name: string, platform: Platform, options: LowerOpti
 }
 
 function fromContext(context: NamedContext, platform: Platform, replacesStage: boolean): BaseChoice {
+  if (context.kind === 'scratch') return { kind: 'scratch', platform, replacesStage }
   return context.kind === 'image'
     ? { kind: 'image', reference: context.reference, platform, replacesStage }
     : { kind: 'files', name: context.name, platform, replacesStage }

@@ -1,11 +1,10 @@
-import { parseDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { CopyInstruction } from '../dockerfile/instruction.ts'
 import type { Expander } from './config.ts'
 import { copyHistory } from './history.ts'
-import type { CopyOp, CopyOpSource, Vertex } from './op.ts'
+import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'
 import { destinationPath, sourcePath } from './paths.ts'
-import { gitRemote, remoteFileName, remoteKind } from './remote.ts'
+import { remoteKind, remoteOp, remotePath } from './remote.ts'
 import type { StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
 import { instructionText } from './step-name.ts'
@@ -84,9 +83,9 @@ async function copySources(
   const raw = context.expander(state.env, true)
   const paths = words.sources.map((source): CopyOpSource => {
     const remote = remoteSource(source, instruction, words, context)
-    const vertex = remote ?? (instruction.from === undefined ? context.sources.context() : origin)
-    const unpack = instruction.kind === 'copy' ? false : unpackMode(instruction, remote)
-    const path = remote === undefined ? sourcePath(source, instruction.parents) : remotePath(remote)
+    const vertex = remote?.vertex ?? (instruction.from === undefined ? context.sources.context() : origin)
+    const unpack = instruction.kind === 'copy' ? false : unpackMode(instruction, remote !== undefined)
+    const path = remote === undefined ? sourcePath(source, instruction.parents) : remotePath(remote.op)
     return { kind: 'path', input: vertex === undefined ? -1 : inputOf(vertex, inputs), path, unpack }
   })
   const contents = instruction.heredocs.map(
@@ -116,8 +115,13 @@ async function fromSource(state: StageState, instruction: CopyInstruction, conte
   return context.sources.from(from.text, context.stage, state.platform, { kind: 'copy' })
 }
 
+interface RemoteVertex {
+  readonly vertex: Vertex
+  readonly op: GitOp | HttpOp
+}
+
 /** A URL or repository (F25, F30–F33); undefined for a path. */
-function remoteSource(source: string, instruction: CopyInstruction, words: CopyWords, context: StageContext): Vertex | undefined {
+function remoteSource(source: string, instruction: CopyInstruction, words: CopyWords, context: StageContext): RemoteVertex | undefined {
   const kind = remoteKind(source)
   if (instruction.kind === 'copy') {
     if (kind !== 'path' && instruction.from === undefined) {
@@ -129,37 +133,15 @@ function remoteSource(source: string, instruction: CopyInstruction, words: CopyW
     if (words.checksum) throw new TbuildError('CHECKSUM_KIND', 'checksum requires HTTP(S) or Git sources')
     return undefined
   }
-  if (kind === 'git') {
-    const remote = gitRemote(source)
-    const op = {
-      kind: 'git',
-      remote,
-      keepGitDir: instruction.keepGitDir === true,
-      ...(words.checksum ? { checksum: words.checksum } : {}),
-    } as const
-    return context.builder.shared(JSON.stringify(op), {
-      op,
-      name: `[internal] git ${remote}`,
-      step: `git ${remote}`,
-      span: instruction.span,
-    })
-  }
-  const checksum = words.checksum ? { checksum: parseDigest(words.checksum) } : {}
-  const op = { kind: 'http', url: source, filename: remoteFileName(source, words.destination), ...checksum } as const
-  return context.builder.shared(JSON.stringify(op), {
-    op,
-    name: `[internal] load ${source}`,
-    step: `http ${source}`,
-    span: instruction.span,
-  })
+  const op = remoteOp(source, { checksum: words.checksum, keepGitDir: instruction.keepGitDir })
+  if (op === undefined) return undefined
+  const name = op.kind === 'git' ? `[internal] load git source ${source}` : `[internal] load ${source}`
+  const vertex = context.builder.shared(JSON.stringify(op), { op, name, step: `${op.kind} ${source}`, span: instruction.span })
+  return { vertex, op }
 }
 
 /** Local archives unpack unless --unpack=false, URLs only with --unpack=true (F26, F30). */
-function unpackMode(instruction: CopyInstruction, remote: Vertex | undefined): 'auto' | boolean {
+function unpackMode(instruction: CopyInstruction, isRemote: boolean): 'auto' | boolean {
   if (instruction.unpack !== undefined) return instruction.unpack
-  return remote === undefined ? 'auto' : false
-}
-
-function remotePath(vertex: Vertex): string {
-  return vertex.op.kind === 'http' ? `/${vertex.op.filename}` : '/'
+  return isRemote ? false : 'auto'
 }

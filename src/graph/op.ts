@@ -33,16 +33,22 @@ export interface HttpOp {
   readonly kind: 'http'
   readonly url: string
   readonly checksum?: Digest
-  /** The file's name in the tree. */
-  readonly filename: string
+  /** The file's name in the tree; without, the server names it. */
+  readonly filename?: string
 }
 
-/** ADD of a git repository: a tree with its checkout. */
+/** A git repository: a tree with its checkout. */
 export interface GitOp {
   readonly kind: 'git'
   readonly remote: string
-  readonly keepGitDir: boolean
+  /** The remote's default branch without. */
+  readonly ref?: string
+  readonly subdir?: string
+  /** The commit, or its first digits. */
   readonly checksum?: string
+  readonly keepGitDir: boolean
+  readonly submodules: boolean
+  readonly mtime?: 'checkout' | 'commit'
 }
 
 export interface ExecOp {
@@ -50,6 +56,8 @@ export interface ExecOp {
   readonly args: readonly string[]
   /** NAME=value in order, without proxy variables. */
   readonly env: readonly string[]
+  /** Those of `env` that ARGs set: only for explaining. */
+  readonly argNames?: readonly string[]
   /** Given to the command, never part of the key or history (A8). */
   readonly proxyEnv: readonly string[]
   readonly cwd: string

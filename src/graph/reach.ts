@@ -24,7 +24,7 @@ export function neededImages(file: StagedDockerfile, bases: readonly BaseChoice[
     seen.add(index)
     if (base.kind === 'stage') visit(base.index)
     if (base.kind === 'image') images.push({ reference: base.reference, platform: base.platform })
-    if (base.kind !== 'stage' && base.kind !== 'scratch' && base.replacesStage) return
+    if (base.kind !== 'stage' && base.replacesStage === true) return
     for (const from of stage.instructions.flatMap(fromNames)) {
       const found = findStage(file, from.name, from.allowIndex)
       if (found !== undefined) visit(found)

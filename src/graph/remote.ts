@@ -1,22 +1,81 @@
+import { parseDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { checkCommit, type GitReference, parseGitReference } from '../base/git-reference.ts'
+import { baseName } from '../base/go-path.ts'
+import type { GitOp, HttpOp } from './op.ts'
 
-/** What an ADD source is by its text (F33): http(s) is git only when the path ends in .git; `./` and `../` never are. */
+/** What an ADD source is by its text (F33): http(s) is git only when the path ends in .git; `./`, `../` and `github.com/x/y` are paths. */
 export function remoteKind(source: string): 'path' | 'http' | 'git' {
-  if (/^\.{0,2}\//.test(source)) return 'path'
-  if (/^(git|ssh):\/\//.test(source) || /^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:/.test(source)) return 'git'
-  if (!/^https?:\/\//.test(source)) return 'path'
-  return /\.git$/.test(source.split(/[?#]/, 1)[0] as string) ? 'git' : 'http'
+  const git = parseGitReference(source)
+  if (git !== undefined && !git.shortForm) return 'git'
+  return /^https?:\/\//.test(source) ? 'http' : 'path'
 }
 
-export function gitRemote(source: string): string {
-  return source
+/** Flags of ADD that belong to its remote sources. */
+export interface RemoteFlags {
+  readonly checksum?: string | undefined
+  readonly keepGitDir?: boolean | undefined
 }
 
-/** The last segment of the URL's path; needed when the destination is a directory (F30). */
-export function remoteFileName(url: string, destination: string): string {
-  const segment = decodeURIComponent(new URL(url).pathname.split('/').pop() ?? '')
-  const name = segment.includes('/') || segment === '..' || segment === '.' ? '' : segment
-  if (name !== '') return name
-  if (!/(^|\/)\.?$/.test(destination)) return 'download'
-  throw new TbuildError('ADD_FILENAME', `cannot determine filename for source ${url}`, { hint: 'end the destination with a file name' })
+/** Undefined for a path. */
+export function remoteOp(source: string, flags: RemoteFlags): GitOp | HttpOp | undefined {
+  const git = parseGitReference(source)
+  if (git !== undefined && !git.shortForm) return gitOp(git, flags)
+  return /^https?:\/\//.test(source) ? httpOp(source, flags.checksum) : undefined
+}
+
+/** What the reference says and what the flags say must agree. */
+export function gitOp(git: GitReference, flags: RemoteFlags = {}): GitOp {
+  const { shortForm: _, keepGitDir, submodules = true, checksum, ...rest } = git
+  if (flags.keepGitDir !== undefined && keepGitDir !== undefined && flags.keepGitDir !== keepGitDir) {
+    throw new TbuildError('GIT_REFERENCE', 'inconsistent keep-git-dir configuration', { hint: 'say it in the flag or in the URL' })
+  }
+  const wanted = flags.checksum ? checkCommit(flags.checksum) : undefined
+  if (wanted !== undefined && checksum !== undefined && wanted !== checksum) {
+    throw new TbuildError('GIT_REFERENCE', `checksum mismatch "${wanted}" != "${checksum}"`, { hint: 'say it in the flag or in the URL' })
+  }
+  const commit = wanted ?? checksum
+  return {
+    kind: 'git',
+    ...rest,
+    keepGitDir: keepGitDir ?? flags.keepGitDir ?? false,
+    submodules,
+    ...(commit === undefined ? {} : { checksum: commit }),
+  }
+}
+
+export function httpOp(url: string, checksum?: string): HttpOp {
+  const filename = urlFileName(url)
+  return {
+    kind: 'http',
+    url,
+    ...(checksum ? { checksum: parseDigest(checksum) } : {}),
+    ...(filename === undefined ? {} : { filename }),
+  }
+}
+
+/** The last segment of the URL's path (F30); without one the server is asked. */
+function urlFileName(text: string): string | undefined {
+  let path: string
+  try {
+    path = new URL(text).pathname
+  } catch {
+    throw new TbuildError('URL_INVALID', `not a URL: ${text}`, { hint: 'write http(s)://host/path' })
+  }
+  const name = baseName(decode(path))
+  return name === '' || name === '.' || name === '..' || name === '/' || name.includes('\0') ? undefined : name
+}
+
+function decode(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+/** Where in its tree a remote source is copied from. A name that the server gives is the only one there, and one with wildcards would match others. */
+export function remotePath(op: GitOp | HttpOp): string {
+  if (op.kind === 'git') return '/'
+  return op.filename === undefined || /[*?[\\]/.test(op.filename) ? '/*' : `/${op.filename}`
 }

@@ -23,7 +23,7 @@ export class SourceFinder implements Sources {
     if (index !== undefined) return this.#fromStage(name, index, stage, use)
     const context = findContext(name, platform, options)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
-    if (context === undefined && name === 'scratch') return undefined
+    if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
     const image = await options.resolveImage(context?.reference ?? name, platform)
     return image.configFile.rootfs.diff_ids.length === 0 ? undefined : this.#lowering.imageVertex(image, stage.from.span)
   }

@@ -1,38 +1,141 @@
 import { constants } from 'node:fs'
-import { chmod, copyFile, mkdir, utimes } from 'node:fs/promises'
+import { chmod, copyFile, utimes } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { TbuildError } from '../base/errors.ts'
-import type { HttpOp } from '../graph/op.ts'
-import type { Remotes } from '../ops/remotes.ts'
-import type { FilesRef } from '../ops/types.ts'
+import { isDigest } from '../base/digest.ts'
+import type { GitOp, HttpOp } from '../graph/op.ts'
+import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
+import type { SecretProvider } from '../ops/types.ts'
+import type { GitCommit } from '../registry/git.ts'
+import type { GitAccess } from '../registry/git-command.ts'
+import type { FetchCache, FetchedFile } from '../registry/http-fetch.ts'
+import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Store } from '../store/store.ts'
-import { directoryView } from '../tree/view.ts'
 import type { Images } from './images.ts'
 
-/** What ops fetch from elsewhere. */
-export function remotes(images: Images, store: Store): Remotes {
+export interface RemoteParts {
+  readonly images: Images
+  readonly store: Store
+  readonly secrets: SecretProvider
+  /** What earlier builds fetched of URLs. */
+  readonly known: StatCacheFile
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
+  readonly agent?: string | undefined
+}
+
+/** What ops fetch from elsewhere; the code that does it is loaded at its first use. */
+export function remotes(parts: RemoteParts): Remotes {
+  const files = new Map<string, Promise<RemoteFile>>()
+  const commits = new Map<string, Promise<GitCommit>>()
   return {
-    image: (digest, vertex) => images.layers(digest, vertex),
-    http: (op, signal) => fetchFile(op, store, signal),
-    async git(op) {
-      throw new TbuildError('ADD_GIT_UNSUPPORTED', `ADD of a git repository is not supported yet: ${op.remote}`, {
-        hint: 'clone it in a RUN step, or into the build context',
-      })
+    image: (digest, vertex) => parts.images.layers(digest, vertex),
+    file: (op, signal) => once(files, op, () => fetchFile(op, parts, signal)),
+    placeFile: (file, folder) => placeFile(file, folder, parts.store),
+    commit: (op, step) => once(commits, op, async () => (await git()).resolveGitCommit(op, await gitAccess(op, parts, step))),
+    async checkout(op, commit, folder, step) {
+      const scratch = parts.store.temporary()
+      await (await git()).checkoutGit(op, commit, folder, scratch, await gitAccess(op, parts, step))
     },
   }
 }
 
-/** A tree with the one file of a URL: 0600, with the time of Last-Modified, else the epoch (F30). */
-async function fetchFile(op: HttpOp, store: Store, signal: AbortSignal): Promise<FilesRef> {
+const git = () => import('../registry/git.ts')
+
+/** One build sees one state of the outside. */
+function once<T>(known: Map<string, Promise<T>>, op: HttpOp | GitOp, ask: () => Promise<T>): Promise<T> {
+  const key = JSON.stringify(op)
+  let answer = known.get(key)
+  if (answer === undefined) {
+    answer = ask()
+    known.set(key, answer)
+  }
+  return answer
+}
+
+async function fetchFile(op: HttpOp, { store, secrets, known, environment }: RemoteParts, signal: AbortSignal): Promise<RemoteFile> {
   const { fetchUrl } = await import('../registry/http-fetch.ts')
-  const { blobs } = store
-  const file = await fetchUrl(op.url, { blobs, signal, ...(op.checksum === undefined ? {} : { checksum: op.checksum }) })
-  const folder = store.temporary()
-  await mkdir(folder, { mode: 0o700 })
-  const path = join(folder, op.filename)
-  await copyFile(blobs.path(file.digest), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  const authorization = await httpAuthorization(op.url, secrets)
+  const file = await fetchUrl(op.url, {
+    blobs: store.blobs,
+    environment,
+    signal,
+    // What a login shows is nobody else's.
+    ...(authorization === undefined ? { cache: fetchCache(known) } : { authorization }),
+    ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
+  })
+  return { name: op.filename ?? file.fileName, digest: file.digest, mtime: file.lastModified ?? 0 }
+}
+
+/** Mode 0600, with the time of Last-Modified, else the epoch (F30). */
+async function placeFile(file: RemoteFile, folder: string, store: Store): Promise<void> {
+  const path = join(folder, file.name)
+  await copyFile(store.blobs.path(file.digest), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
   await chmod(path, 0o600)
-  const time = file.lastModified ?? 0
-  await utimes(path, time, time)
-  return { kind: 'files', identity: folder, view: directoryView(folder), resetOwner: true }
+  await utimes(path, file.mtime, file.mtime)
+}
+
+/** Losing it costs time only, so it lies with the other caches of digests: one JSON a URL, ASCII. */
+function fetchCache(known: StatCacheFile): FetchCache {
+  return {
+    async get(url) {
+      const text = known.get(url)
+      return text === undefined ? undefined : parseFetched(text)
+    },
+    async set(url, file) {
+      known.set(
+        url,
+        JSON.stringify(file).replace(/[\u007f-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`),
+      )
+    },
+  }
+}
+
+function parseFetched(text: string): FetchedFile | undefined {
+  try {
+    const value = JSON.parse(text) as FetchedFile
+    return isDigest(value.digest) && typeof value.fileName === 'string' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Secrets HTTP_AUTH_HEADER_<host> (a whole value) and HTTP_AUTH_TOKEN_<host> (a bearer's). */
+async function httpAuthorization(url: string, secrets: SecretProvider): Promise<string | undefined> {
+  const { host } = new URL(url)
+  const header = await secretText(`HTTP_AUTH_HEADER_${host}`, secrets)
+  if (header !== undefined) return header
+  const token = await secretText(`HTTP_AUTH_TOKEN_${host}`, secrets)
+  return token === undefined ? undefined : `Bearer ${token}`
+}
+
+/** Secrets GIT_AUTH_HEADER and GIT_AUTH_TOKEN, for one host with `.<host>` after the name. */
+async function gitAuthorization(remote: string, secrets: SecretProvider): Promise<string | undefined> {
+  if (!/^https?:/i.test(remote)) return undefined
+  const { host } = new URL(remote)
+  for (const suffix of [`.${host}`, '']) {
+    const header = await secretText(`GIT_AUTH_HEADER${suffix}`, secrets)
+    if (header !== undefined) return header
+    const token = await secretText(`GIT_AUTH_TOKEN${suffix}`, secrets)
+    if (token !== undefined) return `Basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`
+  }
+  return undefined
+}
+
+/** A file of a secret often ends in a newline, which no header may hold. */
+async function secretText(id: string, secrets: SecretProvider): Promise<string | undefined> {
+  const data = await secrets.secret(id)
+  return data === undefined ? undefined : Buffer.from(data).toString('utf8').trim()
+}
+
+async function gitAccess(op: GitOp, { store, secrets, environment, agent }: RemoteParts, step: GitStep): Promise<GitAccess> {
+  const authorization = await gitAuthorization(op.remote, secrets)
+  const ssh = /^https?:|^git:/i.test(op.remote)
+    ? {}
+    : { sshSocket: (await secrets.ssh('default')) ?? agent, knownHosts: knownHosts(store, environment) }
+  return { environment, authorization, ...ssh, ...step }
+}
+
+function knownHosts(store: Store, environment: RemoteParts['environment']): string[] {
+  return [store.temporary(), join(environment.HOME || homedir(), '.ssh', 'known_hosts')]
 }

@@ -10,6 +10,7 @@ import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
+import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
@@ -40,24 +41,35 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     canFetch: (id) => known?.canFetch(id) ?? false,
   })
   try {
-    const inputs = await loadInputs(options, () => store.temporary())
     const snapshots = createSnapshotter(store)
     const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks)
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
-    const contexts = new NamedContexts(options.buildContexts ?? {}, inputs.context)
     const caches = new StatCaches(store)
-    const tools: Omit<Tools, 'vertex' | 'signal' | 'emit'> = {
+    const secrets = secretProvider(options, environment)
+    const withoutContexts: Omit<StepTools, 'contexts'> = {
       snapshots,
       baseLayers,
-      contexts,
       content: contentHasher({ memo: caches.open('content of snapshots'), snapshots, baseLayers, statCache: (root) => caches.open(root) }),
       sandbox: lazySandbox(),
       cacheMounts: store.cacheMounts,
-      remotes: remotes(images, store),
-      secrets: secretProvider(options, environment),
+      remotes: remotes({
+        images,
+        store,
+        secrets,
+        known: caches.open('files of URLs'),
+        environment,
+        agent: contextAgent(options, environment),
+      }),
+      secrets,
       allow: options.allow ?? [],
     }
+    const makeSolver = (tools: StepTools) =>
+      new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal })
+    const sources = contextSources({ store, snapshots, onEvent, solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }) })
+    const inputs = await loadInputs(options, sources)
+    const contexts = new NamedContexts(options.buildContexts ?? {}, inputs.context, sources)
+    const tools: StepTools = { ...withoutContexts, contexts }
     return {
       store,
       snapshots,
@@ -65,8 +77,7 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       images,
       inputs,
       contexts,
-      solver: () =>
-        new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal }),
+      solver: () => makeSolver(tools),
       async flush() {
         caches.save()
         await store.flush()
@@ -77,6 +88,18 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     await store.close()
     throw error
   }
+}
+
+type StepTools = Omit<Tools, 'vertex' | 'signal' | 'emit'>
+
+/** What a context is made of is no context. */
+const NO_CONTEXTS: StepTools['contexts'] = {
+  files: () => Promise.reject(new Error('a context is loaded from another')),
+}
+
+/** buildx hands the caller's agent on by itself when the context is a repository over ssh. */
+function contextAgent({ context }: BuildOptions, environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  return /^ssh:\/\//i.test(context) || /^[\w-]+@[^/]*:/.test(context) ? environment.SSH_AUTH_SOCK : undefined
 }
 
 /** The digest caches that this build opened, to be written once at its end. */

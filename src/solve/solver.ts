@@ -108,6 +108,7 @@ export class Solver {
       const root = vertex.root === undefined || isIndependent(vertex) ? undefined : await this.#chain(vertex.root)
       const handler = handlerOf(vertex.op)
       const inputs = await Promise.all(vertex.inputs.map((input) => this.#ref(input)))
+      if (isRemote(vertex)) this.#options.onEvent({ type: 'started', id: vertex.id, time: Date.now() })
       try {
         const parts = (await handler.key?.(vertex.op, inputs, this.#tools(vertex))) ?? []
         return stepKey(vertex.op.kind, root, parts)
@@ -161,9 +162,9 @@ export class Solver {
     const { onEvent } = this.#options
     // An image is only named here: it tells of itself when its layers are needed.
     const tells = vertex.op.kind !== 'image'
-    if (tells) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
+    if (tells && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
     if (tells) this.#told.add(vertex)
-    if (!isSource(vertex)) this.#executed += 1
+    if (!isSource(vertex) && !isRemote(vertex)) this.#executed += 1
     try {
       const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
       if (tells) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
@@ -220,9 +221,14 @@ export class Solver {
   }
 }
 
-/** Images, contexts, URLs and repositories have no record: they are what they name. */
+/** Images and contexts have no record: they are what they name. */
 function isSource(vertex: Vertex): boolean {
-  return vertex.op.kind === 'image' || vertex.op.kind === 'context' || vertex.op.kind === 'http' || vertex.op.kind === 'git'
+  return vertex.op.kind === 'image' || vertex.op.kind === 'context'
+}
+
+/** Their key is known when the server has been asked: that is work to be shown, but no step of the Dockerfile. */
+function isRemote(vertex: Vertex): boolean {
+  return vertex.op.kind === 'http' || vertex.op.kind === 'git'
 }
 
 /** A --link layer does not depend on what it is put on: its record holds that one layer. */

@@ -1,0 +1,197 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Environment } from './proxy.ts'
+import { printable } from './redact.ts'
+
+/** How a repository is reached. */
+export interface GitAccess {
+  /** The caller's; git gets PATH and the proxies of it, nothing else. */
+  readonly environment: Environment
+  /** A whole Authorization header for http(s). Never in an argument or a file. */
+  readonly authorization?: string | undefined
+  /** Socket of an ssh agent. */
+  readonly sshSocket?: string | undefined
+  /** Files of host keys; new hosts are added to the first. */
+  readonly knownHosts?: readonly string[] | undefined
+  readonly signal?: AbortSignal | undefined
+  /** What git prints. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined
+}
+
+/** git failed: the code of a caller's next try lies in what it said. */
+export interface GitFailure {
+  readonly status: number | null
+  readonly stderr: string
+}
+
+const OUTPUT_LIMIT = 64 * 1024 * 1024
+const STDERR_LIMIT = 64 * 1024
+
+/** Every repository is hostile: no hooks, no helpers, no file protocol, nothing of the caller's configuration (security.md 1.G). */
+const CONFIG: Readonly<Record<string, string>> = {
+  'advice.detachedHead': 'false',
+  'core.autocrlf': 'false',
+  'core.fsmonitor': 'false',
+  'core.hooksPath': '/dev/null',
+  'core.logAllRefUpdates': 'false',
+  'credential.helper': '',
+  'fetch.recurseSubmodules': 'false',
+  'gc.auto': '0',
+  'http.lowSpeedLimit': '1',
+  'http.lowSpeedTime': '60',
+  'init.defaultBranch': 'master',
+  'maintenance.auto': 'false',
+  'protocol.file.allow': 'user',
+  // The folders are ours, whoever we are in a user namespace.
+  'safe.directory': '*',
+  'submodule.recurse': 'false',
+}
+
+/** One remote, and git run on it in a closed environment. */
+export class GitCommand {
+  readonly #environment: Record<string, string>
+  readonly #access: GitAccess
+
+  constructor(remote: string, access: GitAccess) {
+    this.#access = access
+    const { url, authorization } = withoutLogin(remote)
+    const header = access.authorization ?? authorization
+    const config = {
+      ...CONFIG,
+      'remote.origin.url': url,
+      ...(header === undefined ? {} : { [headerScope(url)]: `Authorization: ${header}` }),
+    }
+    this.#environment = { ...closedEnvironment(access), ...configEnvironment(config) }
+  }
+
+  /** What git printed; GIT_FAILED otherwise. `options` stand before the command. */
+  async run(args: readonly string[], folder: string, options: readonly string[] = []): Promise<string> {
+    const result = await this.attempt(args, folder, options)
+    if (typeof result === 'string') return result
+    throw gitFailed(args[0] as string, result)
+  }
+
+  /** Like run, but a failure of git is a value. */
+  attempt(args: readonly string[], folder: string, options: readonly string[] = []): Promise<string | GitFailure> {
+    // A umask of the caller's must not show in the files: modes are 644 and 755 (F33).
+    const child = spawn('/bin/sh', ['-c', 'umask 022; exec git "$@"', 'git', ...options, ...args], {
+      cwd: folder,
+      env: this.#environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Its helpers do not die with it: they are killed as a group.
+      detached: true,
+    })
+    return collect(child, this.#access)
+  }
+}
+
+function collect(child: ChildProcess, { signal, onOutput }: GitAccess): Promise<string | GitFailure> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      if (child.pid !== undefined) killGroup(child.pid)
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    if (signal?.aborted) stop()
+    const out = gather(child, 'stdout', OUTPUT_LIMIT, stop, onOutput)
+    const err = gather(child, 'stderr', STDERR_LIMIT, undefined, onOutput)
+    const settle = (run: () => void) => {
+      signal?.removeEventListener('abort', stop)
+      run()
+    }
+    child.on('error', (error) => settle(() => reject(error)))
+    child.on('close', (status) =>
+      settle(() => {
+        if (signal?.aborted) return reject(signal.reason)
+        resolve(status === 0 && !out.over() ? out.text() : { status, stderr: err.text() })
+      }),
+    )
+  })
+}
+
+function gather(
+  child: ChildProcess,
+  stream: 'stdout' | 'stderr',
+  limit: number,
+  stop: (() => void) | undefined,
+  onOutput: GitAccess['onOutput'],
+) {
+  const chunks: Buffer[] = []
+  let size = 0
+  child[stream]?.on('data', (chunk: Buffer) => {
+    onOutput?.(stream, chunk)
+    size += chunk.length
+    if (size <= limit) chunks.push(chunk)
+    else stop?.()
+  })
+  return { text: () => Buffer.concat(chunks).toString('utf8'), over: () => size > limit }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error
+  }
+}
+
+export function gitFailed(what: string, { status, stderr }: GitFailure): TbuildError {
+  if (status === 127)
+    return new TbuildError('GIT_MISSING', 'git is not installed', { hint: 'install git, or give the repository as a directory' })
+  return new TbuildError('GIT_FAILED', `git ${what}: ${printable(stderr, 1000) || `exit status ${status}`}`, {
+    hint: 'check the URL, the ref and your access; a private repository needs a secret GIT_AUTH_TOKEN, or --ssh',
+  })
+}
+
+function closedEnvironment({ environment, sshSocket, knownHosts = [] }: GitAccess): Record<string, string> {
+  const closed: Record<string, string> = {
+    PATH: environment.PATH ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: '/dev/null',
+    LC_ALL: 'C',
+    GIT_ALLOW_PROTOCOL: 'http:https:git:ssh',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_ASKPASS: '/bin/false',
+    GIT_SSH_COMMAND: sshCommand(knownHosts),
+  }
+  for (const name of ['http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'].flatMap((proxy) => [proxy, proxy.toUpperCase()])) {
+    const value = environment[name]
+    if (value !== undefined) closed[name] = value
+  }
+  if (sshSocket !== undefined) closed.SSH_AUTH_SOCK = sshSocket
+  return closed
+}
+
+/** A host that is known must have its key; one that is not is trusted at first sight, as BuildKit does. */
+function sshCommand(knownHosts: readonly string[]): string {
+  const files = knownHosts.map((file) => `"${file.replace(/[\\"]/g, '\\$&')}"`).join(' ')
+  const known = files === '' ? '' : ` -o 'UserKnownHostsFile=${files.replaceAll("'", `'\\''`)}'`
+  return `ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=${files === '' ? 'no -o UserKnownHostsFile=/dev/null' : 'accept-new'}${known}`
+}
+
+function configEnvironment(config: Readonly<Record<string, string>>): Record<string, string> {
+  const entries = Object.entries(config)
+  const environment: Record<string, string> = { GIT_CONFIG_COUNT: String(entries.length) }
+  entries.forEach(([key, value], index) => {
+    environment[`GIT_CONFIG_KEY_${index}`] = key
+    environment[`GIT_CONFIG_VALUE_${index}`] = value
+  })
+  return environment
+}
+
+/** A login in the URL becomes a header, so that no file of the checkout holds it. */
+function withoutLogin(remote: string): { url: string; authorization?: string } {
+  if (!/^https?:/i.test(remote)) return { url: remote }
+  const url = new URL(remote)
+  if (url.username === '' && url.password === '') return { url: remote }
+  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  url.username = ''
+  url.password = ''
+  return { url: url.href, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
+}
+
+/** GitHub's is one login for all its repositories, so submodules work; elsewhere the header goes to the repository only (BuildKit's tokenScope). */
+function headerScope(url: string): string {
+  const shared = ['https://github.com/', 'https://www.github.com/'].find((prefix) => url.startsWith(prefix))
+  return `http.${shared ?? url}.extraHeader`
+}

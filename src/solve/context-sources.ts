@@ -1,0 +1,53 @@
+import type { OnEvent } from '../base/events.ts'
+import type { ContextSources } from '../context/sources.ts'
+import type { CopyOp, GitOp, HttpOp, Op, Vertex } from '../graph/op.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { Store } from '../store/store.ts'
+import type { Solver } from './solver.ts'
+
+export interface ContextSourceParts {
+  readonly store: Pick<Store, 'temporary'>
+  readonly snapshots: Snapshotter
+  readonly onEvent: OnEvent
+  readonly solver: () => Solver
+}
+
+/** Contexts from elsewhere are steps like those of a Dockerfile: shown, cancelled, made once by all builds on the store, and found again when nothing changed. */
+export function contextSources(parts: ContextSourceParts): ContextSources {
+  let count = 0
+  const vertex = (op: Op, inputs: readonly Vertex[], name: string): Vertex => {
+    count += 1
+    return { id: `context-${count}`, op, root: undefined, inputs, name, step: name, noCache: false }
+  }
+  const fetched = new Map<string, Vertex>()
+  const fetchVertex = (op: HttpOp, name: string) => {
+    const known = fetched.get(op.url) ?? vertex(op, [], name)
+    fetched.set(op.url, known)
+    return known
+  }
+  const solve = async (target: Vertex): Promise<string> => {
+    parts.onEvent({ type: 'vertex', id: target.id, name: target.name })
+    const layers = await parts.solver().solve(target)
+    const [directory] = await parts.snapshots.directories(layers)
+    if (directory === undefined) throw new Error('a context is one layer')
+    return directory
+  }
+  return {
+    temporary: () => parts.store.temporary(),
+    checkout: (op: GitOp, name) => solve(vertex(op, [], name)),
+    fetch: (op, name) => solve(fetchVertex(op, name)),
+    unpack: (op, name) => solve(vertex(unpackOp(op), [fetchVertex(op, name)], `copy /${op.filename} /`)),
+  }
+}
+
+/** ADD --unpack of the one file. */
+function unpackOp({ filename }: HttpOp): CopyOp {
+  return {
+    kind: 'copy',
+    sources: [{ kind: 'path', input: 0, path: `/${filename}`, unpack: true }],
+    destination: '/',
+    link: false,
+    parents: false,
+    exclude: [],
+  }
+}
