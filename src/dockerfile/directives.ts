@@ -41,24 +41,37 @@ export class DirectiveReader {
   }
 
   result(): Directives {
-    const { check } = this.found
     const syntax = detectSyntax(this.file.text)
+    const check = detectDirective(this.file.text, 'check')
     return { escape: this.escape, ...(syntax === undefined ? {} : { syntax }), ...(check === undefined ? {} : { check }) }
   }
 }
 
 /** The frontend image that a file asks for: `# syntax=`, `// syntax=` or a JSON object with that member, behind a `#!` line or not (P4). */
 export function detectSyntax(text: string): string | undefined {
-  let body = text.startsWith('\ufeff') ? text.slice(1) : text
-  if (body.startsWith('#!')) body = body.includes('\n') ? body.slice(body.indexOf('\n') + 1) : ''
+  const body = withoutShebang(text)
+  const written = detectDirective(text, 'syntax')
+  if (written !== undefined) return written.split(' ')[0]
+  return body.trimStart().startsWith('{') ? syntaxMember(body) : undefined
+}
+
+/** `syntax` and `check` are looked for where the parser itself reads none: behind a `#!` line, and in `//` comments. */
+function detectDirective(text: string, name: 'syntax' | 'check'): string | undefined {
+  const body = withoutShebang(text)
   for (const mark of ['#', '//'] as const) {
     for (const line of leadingLines(body, mark)) {
       const directive = parseDirective(line, mark)
       if (directive === undefined) break
-      if (directive[0] === 'syntax') return directive[1].split(' ')[0]
+      if (directive[0] === name) return directive[1]
     }
   }
-  return body.trimStart().startsWith('{') ? syntaxMember(body) : undefined
+  return undefined
+}
+
+function withoutShebang(text: string): string {
+  const body = text.startsWith('\ufeff') ? text.slice(1) : text
+  if (!body.startsWith('#!')) return body
+  return body.includes('\n') ? body.slice(body.indexOf('\n') + 1) : ''
 }
 
 function* leadingLines(text: string, mark: string): Generator<string> {
@@ -80,7 +93,8 @@ function syntaxMember(text: string): string | undefined {
   }
 }
 
-function parseDirective(line: string, mark: string): [Name, string] | undefined {
+/** `name=value` behind a comment's mark. */
+export function parseDirective(line: string, mark: string): [Name, string] | undefined {
   if (!line.startsWith(mark)) return undefined
   const match = /^([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=(.+)$/.exec(trimEnd(trimStart(line.slice(mark.length))))
   const name = match?.[1]?.toLowerCase()

@@ -1,10 +1,13 @@
-import { TbuildError, withSpan } from '../base/errors.ts'
-import { formatPlatform, type Platform, parsePlatform } from '../base/platform.ts'
+import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
+import { parseImageReference } from '../base/image-reference.ts'
+import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../base/platform.ts'
+import type { Span } from '../base/span.ts'
+import { withSuggestion } from '../base/suggest.ts'
 import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Place } from '../dockerfile/lint/linter.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
 import type { BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
-import type { Vertex } from './op.ts'
 import type { Lowering } from './stage-context.ts'
 import { childState, imageState, type StageState, scratchState } from './stage-state.ts'
 
@@ -12,7 +15,13 @@ import { childState, imageState, type StageState, scratchState } from './stage-s
 export type BaseChoice =
   | { readonly kind: 'scratch'; readonly platform: Platform; readonly replacesStage?: boolean }
   | { readonly kind: 'stage'; readonly index: number; readonly platform: Platform | undefined }
-  | { readonly kind: 'image'; readonly reference: string; readonly platform: Platform; readonly replacesStage: boolean }
+  | {
+      readonly kind: 'image'
+      readonly reference: string
+      readonly platform: Platform
+      readonly replacesStage: boolean
+      readonly named?: boolean
+    }
   | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
 
 export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
@@ -47,9 +56,26 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
 }
 
 function explicitPlatform(text: string, globals: Env, directives: Directives): Platform {
-  const value = expandWord(text, globals, directives).result
-  if (value === '') throw new TbuildError('PLATFORM_EMPTY', `empty platform value from expression ${text}`)
+  const { result: value, unmatched } = expandWord(text, globals, directives)
+  if (value === '') {
+    const [name = ''] = unmatched
+    throw new TbuildError('PLATFORM_EMPTY', withSuggestion(`empty platform value from expression ${text}`, name, globals.keys()))
+  }
   return parsePlatform(value)
+}
+
+/** Throws IMAGE_REFERENCE_INVALID. A named context has a name of its own kind. */
+export function assertImageName(base: BaseChoice, span: Span): void {
+  if (base.kind !== 'image' || base.named === true) return
+  try {
+    parseImageReference(base.reference)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    throw new TbuildError(error.code, error.message.replace('failed to parse image name', 'failed to parse stage name'), {
+      span,
+      cause: error,
+    })
+  }
 }
 
 /** `name::platform` wins over `name` (G13). */
@@ -60,7 +86,7 @@ export function findContext(name: string, platform: Platform, options: LowerOpti
 function fromContext(context: NamedContext, platform: Platform, replacesStage: boolean): BaseChoice {
   if (context.kind === 'scratch') return { kind: 'scratch', platform, replacesStage }
   return context.kind === 'image'
-    ? { kind: 'image', reference: context.reference, platform, replacesStage }
+    ? { kind: 'image', reference: context.reference, platform, replacesStage, named: true }
     : { kind: 'files', name: context.name, platform, replacesStage }
 }
 
@@ -68,6 +94,8 @@ export interface ResolvedBase {
   readonly state: StageState
   /** Parsed ONBUILD instructions of the base, to run first (O3). */
   readonly triggers: readonly Instruction[]
+  /** The image whose vertex is the root, still to be made. */
+  readonly image?: BaseImage
 }
 
 /** The state that a stage begins with. */
@@ -87,17 +115,22 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
     }
     case 'image': {
       const image = await lowering.options.resolveImage(base.reference, base.platform)
-      const root = imageVertex(image, lowering, stage)
-      const state = imageState(root, base.platform, image.configFile)
-      return { state, triggers: parseTriggers(image.configFile.config?.OnBuild, lowering, image.name) }
+      checkImagePlatform(base.reference, image, base.platform, stage.from, lowering.options)
+      const state = imageState(undefined, base.platform, image.configFile)
+      const triggers = parseTriggers(image.configFile.config?.OnBuild, lowering, image.name)
+      // An image without layers is scratch with a config (G14).
+      return image.configFile.rootfs.diff_ids.length === 0 ? { state, triggers } : { state, triggers, image }
     }
   }
 }
 
-function imageVertex(image: BaseImage, lowering: Lowering, stage: Stage): Vertex | undefined {
-  // An image without layers is scratch with a config (G14).
-  if (image.configFile.rootfs.diff_ids.length === 0) return undefined
-  return lowering.imageVertex(image, stage.from.span)
+/** An image that exists for one platform only is taken for any. */
+export function checkImagePlatform(reference: string, image: BaseImage, wanted: Platform, place: Place, { linter }: LowerOptions): void {
+  const { rootfs, os, architecture } = image.configFile
+  if (rootfs.diff_ids.length === 0 || (os === wanted.os && architecture === wanted.architecture)) return
+  const [actual, expected] = [image.platform, normalizePlatform(wanted)].map(formatPlatform)
+  const message = `Base image ${reference} was pulled with platform "${actual}", expected "${expected}" for current build`
+  linter.images('InvalidBaseImagePlatform', place, message)
 }
 
 function parseTriggers(expressions: readonly string[] | undefined, lowering: Lowering, image: string): Instruction[] {

@@ -109,10 +109,14 @@ function applyLabel(state: StageState, instruction: LabelInstruction, expand: Ex
   return withHistory(configured(state, { Labels: labels }), `LABEL${pairs.map(([key, value]) => ` ${key}=${value}`).join('')}`, 'empty')
 }
 
-function applyExpose(state: StageState, instruction: ExposeInstruction, expand: Expander): StageState {
-  // BuildKit sorts the words as written, before anything is expanded (W11).
+/** BuildKit sorts the words as written, before anything is expanded (W11). */
+export function exposedWords(instruction: ExposeInstruction, expand: Expander): string[] {
   const words = instruction.ports.map((port) => port.text).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-  const ports = parseExposedPorts(words.flatMap((word) => expand.words(word)))
+  return words.flatMap((word) => expand.words(word))
+}
+
+function applyExpose(state: StageState, instruction: ExposeInstruction, expand: Expander): StageState {
+  const ports = parseExposedPorts(exposedWords(instruction, expand))
   const exposed = { ...state.config.ExposedPorts }
   for (const port of ports) exposed[port] = {}
   return withHistory(configured(state, { ExposedPorts: exposed }), `EXPOSE [${ports.join(' ')}]`, 'empty')
@@ -192,14 +196,14 @@ export function applyArg(
   instruction: ArgInstruction,
   values: BuildArgValues,
   globals: Env,
-  expandWith: (env: Env) => Expander,
+  expandWith: (env: Env, args: readonly BuildArg[]) => Expander,
 ): StageState {
   let env = state.env
   const args: BuildArg[] = [...state.args]
   const shown: string[] = []
   for (const { name, value: fallback } of instruction.args) {
-    const own = fallback === undefined ? globals.get(name) : expandWith(env).word(fallback)
-    const value = values.get(name) ?? own
+    // A default that is not used is not expanded either.
+    const value = values.get(name) ?? (fallback === undefined ? globals.get(name) : expandWith(env, args).word(fallback))
     if (value !== undefined && !NON_ENV_ARGS.has(name)) env = env.with(name, value)
     args.push(value === undefined ? { name } : { name, value })
     shown.push(value === undefined ? name : `${name}=${value}`)

@@ -25,6 +25,10 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
   if (link && words.chown) checkLinkOwner(words.chown)
   const inputs: Vertex[] = []
   const sources = await copySources(state, instruction, words, context, inputs)
+  if (instruction.from === undefined) {
+    const paths = words.sources.filter((source) => remoteKind(source) === 'path')
+    context.checks.copy(instruction, paths, context.options.ignored)
+  }
   const op: CopyOp = {
     kind: 'copy',
     sources,
@@ -35,6 +39,7 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
     exclude: words.exclude,
     ...(words.chown ? { chown: words.chown } : {}),
     ...(words.chmod ? { chmod: words.chmod } : {}),
+    ...(context.epoch === undefined ? {} : { createdTime: context.epoch }),
   }
   const { name, step } = context.steps.next(instructionText(instruction), instruction.kind)
   const root = context.builder.add({
@@ -53,12 +58,12 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
 function expandCopy(instruction: CopyInstruction, expand: Expander): CopyWords {
   const optional = (word: { text: string } | undefined) => (word === undefined ? undefined : expand.word(word.text))
   return {
-    sources: instruction.sources.map((source) => expand.word(source.text)),
-    destination: expand.word(instruction.destination.text),
     chown: optional(instruction.chown),
     chmod: optional(instruction.chmod),
-    exclude: instruction.exclude.map((word) => expand.word(word.text)),
     checksum: optional(instruction.checksum),
+    exclude: instruction.exclude.map((word) => expand.word(word.text)),
+    sources: instruction.sources.map((source) => expand.word(source.text)),
+    destination: expand.word(instruction.destination.text),
   }
 }
 
@@ -112,7 +117,7 @@ async function fromSource(state: StageState, instruction: CopyInstruction, conte
       { span: from.span },
     )
   }
-  return context.sources.from(from.text, context.stage, state.platform, { kind: 'copy' })
+  return context.sources.from(from.text, context.stage, state.platform, { kind: 'copy', at: instruction })
 }
 
 interface RemoteVertex {

@@ -27,6 +27,7 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
     kind: 'exec',
     args,
     env: state.env.list(),
+    ...argNames(state),
     proxyEnv: proxyEnv(context.options.buildArgs),
     cwd: state.workdir,
     user: state.user,
@@ -53,6 +54,11 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
     noCache: context.noCache,
   })
   return withHistory({ ...state, root }, runHistory(args, state.args, state.env), 'layer')
+}
+
+function argNames({ args, config }: StageState): { argNames?: readonly string[] } {
+  const names = args.map(({ name }) => name).filter((name) => !config.Env?.some((item) => item.startsWith(`${name}=`)))
+  return names.length === 0 ? {} : { argNames: [...new Set(names)] }
 }
 
 /** H8–H10: a lone heredoc is the command itself, or a script that the shell starts; otherwise the shell gets the heredocs as written. */
@@ -132,7 +138,7 @@ function cacheId(id: string, context: StageContext): string {
 /** A bind without `from` shows the build context, a cache without one starts empty (M1). */
 async function mountSource(mount: SourceMount, state: StageState, context: StageContext): Promise<Vertex | undefined> {
   if (mount.from === undefined && mount.type === 'cache') return undefined
-  const use = { kind: 'mount', target: mount.target } as const
+  const use = { kind: 'mount', target: mount.target, at: context.instruction } as const
   const source =
     mount.from === undefined ? context.sources.context() : await context.sources.from(mount.from, context.stage, state.platform, use)
   return source?.op.kind === 'context' ? contextAsRoot(source, source.op.name, mount.source ?? '/', context) : source
@@ -154,6 +160,6 @@ function contextAsRoot(source: Vertex, name: string, path: string, context: Stag
     },
     inputs: [source],
     name: `[internal] mount ${clean} of ${name === 'context' ? 'build context' : `context ${name}`}`,
-    step: `mount ${name} ${clean}`,
+    step: `${context.options.identity}|mount ${name} ${clean}`,
   })
 }

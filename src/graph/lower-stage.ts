@@ -4,9 +4,9 @@ import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { checkDefaultBases, checkFrom } from '../dockerfile/lint/from-checks.ts'
 import { StageChecks } from '../dockerfile/lint/stage-checks.ts'
-import { type BaseChoice, baseOf, resolveBase } from './base.ts'
+import { assertImageName, type BaseChoice, baseOf, resolveBase } from './base.ts'
 import { GraphBuilder } from './builder.ts'
-import { applyArg, applyMetadata, type MetadataInstruction } from './config.ts'
+import { applyArg, applyMetadata, exposedWords, type MetadataInstruction } from './config.ts'
 import type { Env } from './env.ts'
 import { sourceDateEpoch } from './epoch.ts'
 import { expanderAt } from './expander.ts'
@@ -55,6 +55,11 @@ export class StageLowering implements Lowering {
   /** '' for the only stage without a name. */
   stageName(index: number): string {
     return this.file.stages[index]?.name ?? (this.file.stages.length === 1 ? '' : `stage-${index}`)
+  }
+
+  /** Throws for a base that is no image's name, in a stage that nothing needs too. */
+  assertNames(): void {
+    for (const [index, base] of this.#bases.entries()) assertImageName(base, (this.file.stages[index] as Stage).from.span)
   }
 
   /** Starts the look-up of every base that the text says is needed, so that they run at once. */
@@ -185,12 +190,7 @@ export class StageLowering implements Lowering {
 
   #metadata(state: StageState, instruction: MetadataInstruction, { checks, expander }: StageContext): StageState {
     const expand = expander(state.env)
-    if (instruction.kind === 'expose') {
-      checks.expose(
-        instruction,
-        instruction.ports.flatMap((port) => expand.words(port.text)),
-      )
-    }
+    if (instruction.kind === 'expose') checks.expose(instruction, exposedWords(instruction, expand))
     const next = applyMetadata(state, instruction, expand)
     checks.instruction(instruction, state.shell !== undefined)
     return next

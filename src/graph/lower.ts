@@ -26,6 +26,7 @@ export async function lower(file: StagedDockerfile, options: LowerOptions): Prom
   checkText(file, options.linter.text)
   const lowering = new StageLowering(file, options)
   const target = findTarget(file, options.target)
+  lowering.assertNames()
   lowering.prefetch(target)
   const state = await lowering.stage(target)
   return {
@@ -44,6 +45,7 @@ export async function checkStages(file: StagedDockerfile, options: LowerOptions)
   }
   checkText(file, options.linter.text)
   const lowering = new StageLowering(file, options)
+  lowering.assertNames()
   for (const { index } of file.stages) lowering.prefetch(index)
   for (const { index } of file.stages) await lowering.stage(index)
 }

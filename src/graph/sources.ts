@@ -1,7 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Stage } from '../dockerfile/instruction.ts'
-import { findContext } from './base.ts'
+import { checkImagePlatform, findContext } from './base.ts'
 import type { Vertex } from './op.ts'
 import { findStage } from './reach.ts'
 import type { FromUse, Lowering, Sources } from './stage-context.ts'
@@ -25,7 +25,9 @@ export class SourceFinder implements Sources {
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
     if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
     const image = await options.resolveImage(context?.reference ?? name, platform)
-    return image.configFile.rootfs.diff_ids.length === 0 ? undefined : this.#lowering.imageVertex(image, stage.from.span)
+    checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
+    if (image.configFile.rootfs.diff_ids.length === 0) return undefined
+    return this.#lowering.imageVertex(image, stage.from.span)
   }
 
   async #fromStage(name: string, index: number, stage: Stage, use: FromUse): Promise<Vertex | undefined> {

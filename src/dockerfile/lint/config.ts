@@ -1,5 +1,6 @@
 import { TbuildError } from '../../base/errors.ts'
 import { goQuote } from '../../base/go-quote.ts'
+import { parseDirective } from '../directives.ts'
 import { EXPERIMENTAL, type RuleName } from './rules.ts'
 
 /** What `# check=` sets: `skip=Rule,Rule` or `skip=all`, `error=true`, `experimental=Rule` or `experimental=all`, parted by semicolons. */
@@ -10,23 +11,32 @@ export interface CheckConfig {
   readonly error: boolean
 }
 
-/** Throws CHECK_INVALID. */
+const NONE: CheckConfig = { skip: new Set(), experimental: new Set(), error: false }
+/** What strconv.ParseBool takes. */
+const BOOL = /^(?:1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$/
+
+/** Throws CHECK_INVALID with BuildKit's text. */
 export function parseCheckConfig(text = ''): CheckConfig {
-  const options = {
-    skip: new Set<string>() as CheckConfig['skip'],
-    experimental: new Set<string>() as CheckConfig['experimental'],
-    error: false,
-  }
-  for (const part of text.trim() === '' ? [] : text.split(';')) {
-    const [, key = '', value = ''] = /^([^=]*)=([\s\S]*)$/.exec(part)?.map((piece) => piece.trim()) ?? ['', part]
-    if (key === 'skip' || key === 'experimental')
+  const options: { -readonly [K in keyof CheckConfig]: CheckConfig[K] } = { ...NONE }
+  for (const part of parts(text.trim())) {
+    const at = part.indexOf('=')
+    if (at < 0) throw invalid(`invalid check option ${goQuote(part)}`)
+    const key = part.slice(0, at).trim()
+    const value = part.slice(at + 1).trim()
+    if (key === 'skip' || key === 'experimental') {
       options[key] = value === 'all' ? 'all' : new Set(value.split(',').map((name) => name.trim()))
-    else if (key === 'error' && /^(1|0|t|f|true|false|TRUE|FALSE|True|False|T|F)$/.test(value)) options.error = /^[1tT]/.test(value)
-    else if (key === 'error')
-      throw invalid(`failed to parse check option ${goQuote(part)}: strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`)
-    else throw invalid(`invalid check option ${goQuote(key)}`)
+    } else if (key !== 'error') throw invalid(`invalid check option ${goQuote(key)}`)
+    else if (BOOL.test(value)) options.error = /^[1tT]/.test(value)
+    else throw invalid(`failed to parse check option ${goQuote(part)}: strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`)
   }
   return options
+}
+
+/** There are three options, so the third part keeps any further semicolon. */
+function parts(text: string): string[] {
+  if (text === '') return []
+  const [first = '', second, ...rest] = text.split(';')
+  return [first, ...(second === undefined ? [] : [second]), ...(rest.length === 0 ? [] : [rest.join(';')])]
 }
 
 function invalid(problem: string): TbuildError {
@@ -35,15 +45,35 @@ function invalid(problem: string): TbuildError {
   })
 }
 
+/** Experimental rules are asked for by name or `all`, the others skipped so; neither list means anything to the other kind. */
 export function isEnabled({ skip, experimental }: CheckConfig, rule: RuleName): boolean {
-  if (skip === 'all' || skip.has(rule)) return false
-  return !EXPERIMENTAL.has(rule) || experimental === 'all' || experimental.has(rule)
+  return EXPERIMENTAL.has(rule) ? names(experimental, rule) : !names(skip, rule)
 }
 
-/** The rules that the comments above one instruction skip (`# check=skip=Rule`). */
-export function skippedByComments(comments: readonly string[], rule: RuleName): boolean {
-  return comments.some((comment) => {
-    const value = /^check\s*=\s*(skip\s*=.*)$/i.exec(comment)?.[1]
-    return value !== undefined && !isEnabled({ ...parseCheckConfig(value), experimental: 'all' }, rule)
-  })
+function names(list: ReadonlySet<string> | 'all', rule: RuleName): boolean {
+  return list === 'all' || list.has(rule)
+}
+
+/** The file's configuration with that of the comments above one instruction: the first `check=` among them; one that is malformed says nothing. */
+export function withComments(config: CheckConfig, comments: readonly string[]): CheckConfig {
+  for (const comment of comments) {
+    const directive = parseDirective(comment, '')
+    if (directive?.[0] !== 'check') continue
+    try {
+      const own = parseCheckConfig(directiveValue(directive[1]))
+      return { ...config, skip: merge(config.skip, own.skip), experimental: merge(config.experimental, own.experimental) }
+    } catch {
+      return config
+    }
+  }
+  return config
+}
+
+function merge(a: ReadonlySet<string> | 'all', b: ReadonlySet<string> | 'all'): ReadonlySet<string> | 'all' {
+  return a === 'all' || b === 'all' ? 'all' : new Set([...a, ...b])
+}
+
+/** A directive's value ends at its first space; what follows is a remark. */
+export function directiveValue(text: string): string {
+  return text.split(' ', 1)[0] as string
 }

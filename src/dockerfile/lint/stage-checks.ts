@@ -1,60 +1,139 @@
-import { errorCode } from '../../base/errors.ts'
+import { cleanPath } from '../../base/go-path.ts'
 import { goQuote } from '../../base/go-quote.ts'
-import { parsePlatform } from '../../base/platform.ts'
-import type { FromInstruction, StagedDockerfile } from '../instruction.ts'
-import type { Report } from './lint.ts'
+import { looksSecret } from '../../base/secret-name.ts'
+import { suggestion } from '../../base/suggest.ts'
+import type { ArgInstruction, CopyInstruction, EnvInstruction, Instruction, WorkdirInstruction } from '../instruction.ts'
+import type { Place, Report } from './linter.ts'
 
-const RESERVED = new Set(['context', 'scratch'])
+/** What the context's ignore file leaves out. */
+export interface Ignored {
+  readonly hasExclusions: boolean
+  matches(path: string): boolean
+}
 
-/** Checks of FROM lines. */
-export function checkStageNames({ stages }: StagedDockerfile, report: Report): void {
-  const names = new Set<string>()
-  for (const { from } of stages) {
-    checkName(from, names, report)
-    checkAs(from, report)
-    checkPlatform(from, report)
+type Once = 'cmd' | 'entrypoint' | 'healthcheck'
+
+/** Variables that no instruction sees, so that using them says nothing. */
+const SILENT = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE'])
+
+/** Checks of one stage's instructions, called while they are lowered: what stands in them is expanded then. */
+export class StageChecks {
+  readonly #report: Report
+  readonly #latest: Partial<Record<Once, Place>> = {}
+  #hasWorkdir: boolean
+
+  /** `parent` is the stage that this one is FROM. */
+  constructor(report: Report, parent?: StageChecks) {
+    this.#report = report
+    this.#hasWorkdir = parent ? parent.#hasWorkdir : false
   }
-}
 
-function checkName(from: FromInstruction, names: Set<string>, report: Report): void {
-  const { alias, aliasWritten } = from
-  if (alias === undefined) return
-  if (aliasWritten !== alias) report('StageNameCasing', from, `Stage name '${aliasWritten}' should be lowercase`)
-  if (RESERVED.has(alias)) {
-    report('ReservedStageName', from, `Stage name should not use the same name as reserved stage ${goQuote(alias)}`)
+  /** A word of an instruction used `unmatched`, which neither an ENV nor an ARG before it names. */
+  undefinedVariables(place: Place, unmatched: Iterable<string>, declared: (name: string) => boolean, known: () => Iterable<string>): void {
+    for (const name of unmatched) {
+      if (declared(name) || SILENT.has(name)) continue
+      const near = suggestion(name, known(), { caseSensitive: true })
+      const message = `Usage of undefined variable '$${name}'${near === undefined ? '' : ` (did you mean $${near}?)`}`
+      this.#report('UndefinedVar', place, message)
+    }
   }
-  if (names.has(alias)) report('DuplicateStageName', from, `Duplicate stage name ${goQuote(alias)}, stage names should be unique`)
-  names.add(alias)
-}
 
-/** A FROM in mixed case is another rule's matter. */
-function checkAs(from: FromInstruction, report: Report): void {
-  const { keyword, asKeyword } = from
-  if (asKeyword === undefined) return
-  const lower = keyword === keyword.toLowerCase()
-  if (!lower && keyword !== keyword.toUpperCase()) return
-  if (asKeyword === (lower ? asKeyword.toLowerCase() : asKeyword.toUpperCase())) return
-  report('FromAsCasing', from, `'${asKeyword}' and '${keyword}' keywords' casing do not match`)
-}
-
-function checkPlatform(from: FromInstruction, report: Report): void {
-  const text = from.platform?.text
-  if (text === undefined) return
-  if (/^\$(TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(text)) {
-    const message = `Setting platform to predefined ${text} in FROM is redundant as this is the default behavior`
-    report('RedundantTargetPlatform', from, message)
-  } else if (!text.includes('$') && !isNamedAfter(from, text)) {
-    report('FromPlatformFlagConstDisallowed', from, `FROM --platform flag should not use constant value ${goQuote(text)}`)
+  /** What needs nothing but the instruction, and whether the stage has a SHELL. */
+  instruction(instruction: Instruction, hasShell: boolean): void {
+    switch (instruction.kind) {
+      case 'env':
+        this.#env(instruction)
+        break
+      case 'label':
+        // Each of them is `LABEL key value` alone.
+        if (instruction.legacy) this.#legacy(instruction)
+        break
+      case 'arg':
+        this.#secrets(
+          instruction,
+          'ARG',
+          instruction.args.map(({ name }) => name),
+        )
+        break
+      case 'healthcheck':
+        this.#once(instruction, 'healthcheck')
+        break
+      case 'cmd':
+      case 'entrypoint':
+        this.#once(instruction, instruction.kind)
+        if (instruction.command.form === 'shell' && !hasShell) this.#shellForm(instruction)
+    }
   }
-}
 
-/** A stage that says its platform in its name is meant for that platform. */
-function isNamedAfter({ alias = '' }: FromInstruction, platform: string): boolean {
-  try {
-    const { os, architecture } = parsePlatform(platform)
-    return alias.includes(os) || alias.includes(architecture)
-  } catch (error) {
-    if (errorCode(error) !== 'PLATFORM_INVALID') throw error
-    return false
+  /** An absolute directory of the base image does not count: it may change. */
+  workdir(instruction: WorkdirInstruction, path: string): void {
+    if (!this.#hasWorkdir && !path.startsWith('/')) {
+      const message = `Relative workdir ${goQuote(path)} can have unexpected results if the base image changes`
+      this.#report('WorkdirRelativePath', instruction, message)
+    }
+    this.#hasWorkdir = true
+  }
+
+  /** Expanded words of an EXPOSE. */
+  expose(instruction: Instruction, words: readonly string[]): void {
+    for (const word of words) {
+      const [address = '', protocol = ''] = word.split('/')
+      if (protocol !== protocol.toLowerCase()) {
+        this.#report('ExposeProtoCasing', instruction, `Defined protocol '${word}' in EXPOSE instruction should be lowercase`)
+      }
+      if (address.includes(':')) {
+        const message = `EXPOSE instruction should not define an IP address or host-port mapping, found '${word}'`
+        this.#report('ExposeInvalidFormat', instruction, message)
+      }
+    }
+  }
+
+  /** Paths of the build context. With exceptions in the ignore file nobody can tell. */
+  copy(instruction: CopyInstruction, paths: readonly string[], ignored: Ignored | undefined): void {
+    if (ignored === undefined || ignored.hasExclusions) return
+    const verb = instruction.kind === 'copy' ? 'Copy' : 'Add'
+    for (const path of paths.map(cleanPath)) {
+      if (!ignored.matches(path)) continue
+      this.#report('CopyIgnoredFile', instruction, `Attempting to ${verb} file ${goQuote(path)} that is excluded by .dockerignore`)
+    }
+  }
+
+  #env(instruction: EnvInstruction): void {
+    if (instruction.legacy) this.#legacy(instruction)
+    this.#secrets(
+      instruction,
+      'ENV',
+      instruction.pairs.map(({ key }) => key),
+    )
+  }
+
+  /** Named as written, `Label key=value`. */
+  #legacy(instruction: Instruction): void {
+    const { keyword } = instruction
+    const message = `"${keyword} key=value" should be used instead of legacy "${keyword} key value" format`
+    this.#report('LegacyKeyValueFormat', instruction, message)
+  }
+
+  #secrets(instruction: ArgInstruction | EnvInstruction, kind: string, names: readonly string[]): void {
+    for (const name of names.filter(looksSecret)) {
+      const message = `Do not use ARG or ENV instructions for sensitive data (${kind} ${goQuote(name)})`
+      this.#report('SecretsUsedInArgOrEnv', instruction, message)
+    }
+  }
+
+  /** The one before is what has no effect. */
+  #once(instruction: Instruction, kind: Once): void {
+    const before = this.#latest[kind]
+    if (before !== undefined) {
+      const message = `Multiple ${instruction.keyword} instructions should not be used in the same stage because only the last one will be used`
+      const comments = [...before.comments, ...instruction.comments]
+      this.#report('MultipleInstructionsDisallowed', { span: before.span, comments }, message)
+    }
+    this.#latest[kind] = instruction
+  }
+
+  #shellForm(instruction: Instruction): void {
+    const message = `JSON arguments recommended for ${instruction.keyword} to prevent unintended behavior related to OS signals`
+    this.#report('JSONArgsRecommended', instruction, message)
   }
 }

@@ -1,91 +1,73 @@
-import { lint, violation } from '../../../src/dockerfile/lint/lint.ts'
-import { ruleUrl } from '../../../src/dockerfile/lint/rules.ts'
-import { parseStages } from '../../../src/dockerfile/stages.ts'
+import { isEnabled, parseCheckConfig, withComments } from '../../../src/dockerfile/lint/config.ts'
+import { Linter, linesOf } from '../../../src/dockerfile/lint/linter.ts'
+import { EXPERIMENTAL, RULES, type RuleName, ruleUrl } from '../../../src/dockerfile/lint/rules.ts'
+import { loadLintFiles } from '../../support/lint-cases.ts'
 
-const findings = (text: string) =>
-  lint(parseStages({ name: 'Dockerfile', text })).map(({ rule, message, span }) => `${span.start.line} ${rule}: ${message}`)
+const file = { name: 'Dockerfile', text: 'FROM scratch\n' }
+const span = { file, start: { line: 1, column: 1 }, end: { line: 1, column: 13 } }
+const place = (...comments: string[]) => ({ span, comments })
 
-const json = (kind: string) => `JSON arguments recommended for ${kind} to prevent unintended behavior related to OS signals`
+test('there are 22 rules, and each has a case in the corpus', () => {
+  const named = new Set<string>()
+  for (const { cases } of loadLintFiles('test/corpus/lint')) {
+    for (const { expected } of cases) for (const line of expected) named.add(/^[\d-]+ (\w+):/.exec(line)?.[1] ?? '')
+  }
+  const rules = Object.keys(RULES)
+  expect(rules).toHaveLength(22)
+  expect(rules.filter((rule) => !named.has(rule))).toEqual([])
+})
 
-// Texts as `docker buildx build --check` of Docker 28.5 prints them; TOKEN_FILE and comments above instructions follow BuildKit 0.32.
-describe('checks', () => {
+describe('configuration', () => {
+  test('nothing is skipped without one', () => expect(isEnabled(parseCheckConfig(), 'UndefinedVar')).toBe(true))
+  test('an experimental rule is off until it is asked for', () => {
+    const [rule] = EXPERIMENTAL as ReadonlySet<RuleName> & Iterable<RuleName>
+    expect(isEnabled(parseCheckConfig('skip=x'), rule as RuleName)).toBe(false)
+    expect(isEnabled(parseCheckConfig(`experimental=${rule}`), rule as RuleName)).toBe(true)
+    expect(isEnabled(parseCheckConfig('skip=all;experimental=all'), rule as RuleName)).toBe(true)
+  })
   test.each([
-    ['FROM scratch AS Base', "1 StageNameCasing: Stage name 'Base' should be lowercase"],
-    ['FROM scratch as b', "1 FromAsCasing: 'as' and 'FROM' keywords' casing do not match"],
-    ['from scratch AS b', "1 FromAsCasing: 'AS' and 'from' keywords' casing do not match"],
-    ['From scratch As b', "1 ConsistentInstructionCasing: Command 'From' should match the case of the command majority (uppercase)"],
-    ['FROM scratch\nRUN a \\\n\n b', '4 NoEmptyContinuation: Empty continuation line'],
-    [
-      'FROM scratch\nrun a\nRUN b',
-      "2 ConsistentInstructionCasing: Command 'run' should match the case of the command majority (uppercase)",
-    ],
-    [
-      'from scratch\nrun a\nRUN b',
-      "3 ConsistentInstructionCasing: Command 'RUN' should match the case of the command majority (lowercase)",
-    ],
-    ['FROM scratch AS a\nFROM scratch AS a', '2 DuplicateStageName: Duplicate stage name "a", stage names should be unique'],
-    ['FROM scratch AS context', '1 ReservedStageName: Stage name should not use the same name as reserved stage "context"'],
-    ['FROM scratch\nCMD a', `2 JSONArgsRecommended: ${json('CMD')}`],
-    ['FROM scratch\nENTRYPOINT a', `2 JSONArgsRecommended: ${json('ENTRYPOINT')}`],
-    ['FROM scratch\nSHELL ["/bin/sh"]\nCMD a', ''],
-    ['FROM scratch AS a\nSHELL ["/bin/sh"]\nFROM a\nCMD a', ''],
-    ['FROM scratch\nMAINTAINER a', '2 MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label'],
-    ['FROM scratch\nWORKDIR a', '2 WorkdirRelativePath: Relative workdir "a" can have unexpected results if the base image changes'],
-    ['FROM scratch\nWORKDIR /a\nWORKDIR b', ''],
-    [
-      'FROM scratch\nCMD ["a"]\nCMD ["b"]',
-      '2 MultipleInstructionsDisallowed: Multiple CMD instructions should not be used in the same stage because only the last one will be used',
-    ],
-    ['FROM scratch\nENV a b', '2 LegacyKeyValueFormat: "ENV key=value" should be used instead of legacy "ENV key value" format'],
-    [
-      'FROM --platform=$TARGETPLATFORM scratch',
-      '1 RedundantTargetPlatform: Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior',
-    ],
-    [
-      'FROM --platform=linux/amd64 scratch',
-      '1 FromPlatformFlagConstDisallowed: FROM --platform flag should not use constant value "linux/amd64"',
-    ],
-    ['FROM --platform=linux/amd64 scratch AS x-amd64', ''],
-    ['FROM --platform=$BUILDPLATFORM scratch', ''],
-    ['ARG PASSWORD=x\nFROM scratch', '1 SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG "PASSWORD")'],
-    [
-      'FROM scratch\nENV API_KEY=y TOKEN_FILE=z MY_PUBLIC_KEY=a SecretThing=1',
-      '2 SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ENV "API_KEY")',
-    ],
-    ['FROM scratch\nEXPOSE 80/TCP', "2 ExposeProtoCasing: Defined protocol '80/TCP' in EXPOSE instruction should be lowercase"],
-    [
-      'FROM scratch\nEXPOSE 80:80',
-      "2 ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found '80:80'",
-    ],
-    [
-      '# check=experimental=all\n# hello\nARG a=b\nFROM scratch',
-      '3 InvalidDefinitionDescription: Comment for ARG should follow the format: `# a <description>`',
-    ],
-    ['# check=experimental=all\n# x a stage\nFROM scratch AS x', ''],
-    ['# hello\nFROM scratch AS x', ''],
-  ])('%j', (text, expected) => {
-    expect(findings(text).join('\n')).toBe(expected)
+    [['check=skip=StageNameCasing'], false],
+    [['text', 'check = skip=all // why'], false],
+    [['CHECK=skip=StageNameCasing'], false],
+    [['check=skip=Other'], true],
+    // Only the first counts.
+    [['check=skip=Other', 'check=skip=StageNameCasing'], true],
+    [['check=skip=all;nonsense'], true],
+    [['unchecked=skip=all'], true],
+  ])('comments %j', (comments, expected) => {
+    expect(isEnabled(withComments(parseCheckConfig(), comments), 'StageNameCasing')).toBe(expected)
   })
 })
 
-describe('what is switched off', () => {
-  test('skip=all', () => expect(findings('# check=skip=all\nFROM scratch AS A\nCMD x')).toEqual([]))
-  test('by name', () => {
-    expect(findings('# check=skip=StageNameCasing, JSONArgsRecommended;error=true\nFROM scratch AS A\nCMD x\nMAINTAINER x')).toHaveLength(1)
+describe('findings', () => {
+  test('are in order of phase, then of the stages, however they came', () => {
+    const linter = new Linter()
+    const second = linter.stage(1)
+    const first = linter.stage(0)
+    second('UndefinedVar', place(), 'd')
+    first('UndefinedVar', place(), 'c')
+    linter.images('InvalidBaseImagePlatform', place(), 'b')
+    linter.text('FromAsCasing', place(), 'a')
+    expect(linter.findings().map(({ message }) => message)).toEqual(['a', 'b', 'c', 'd'])
   })
-  test('for one instruction', () => {
-    expect(findings('FROM scratch\n# check=skip=MultipleInstructionsDisallowed\nCMD ["x"]\nCMD x')).toEqual([
-      `4 JSONArgsRecommended: ${json('CMD')}`,
-    ])
+  test('E4 the error names each rule once', () => {
+    const linter = new Linter('error=true')
+    expect(linter.violation).toBeUndefined()
+    linter.text('FromAsCasing', place(), 'a')
+    linter.text('UndefinedVar', place(), 'b')
+    linter.text('FromAsCasing', place(), 'c')
+    expect(linter.violation).toMatchObject({
+      code: 'CHECK_FAILED',
+      message: 'lint violation found for rules: FromAsCasing, UndefinedVar',
+    })
   })
-  test('an option that is none', () => {
-    expect(() => findings('# check=foo=x\nFROM scratch')).toThrow('failed to parse check options: invalid check option "foo"')
+  test('are none of the linter that is off', () => {
+    for (const rule of Object.keys(RULES) as RuleName[]) Linter.off.text(rule, place('check=experimental=x'), 'a')
+    expect(Linter.off.findings()).toEqual([])
   })
-})
-
-test('E4 the error names each rule once', () => {
-  const found = lint(parseStages({ name: 'Dockerfile', text: 'FROM scratch AS A\nCMD a\nFROM scratch AS B' }))
-  expect(violation(found)).toBe('lint violation found for rules: StageNameCasing, JSONArgsRecommended')
+  test('a span that ends at the beginning of a line does not touch it', () => {
+    expect(linesOf({ file, start: { line: 2, column: 1 }, end: { line: 4, column: 1 } })).toEqual({ first: 2, last: 3 })
+  })
 })
 
 test.each([
@@ -97,3 +79,4 @@ test.each([
 ] as const)('the page of %s', (rule, slug) => {
   expect(ruleUrl(rule)).toBe(`https://docs.docker.com/go/dockerfile/rule/${slug}/`)
 })
+test('the rule without a page', () => expect(ruleUrl('InvalidBaseImagePlatform')).toBeUndefined())

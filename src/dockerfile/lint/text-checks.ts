@@ -1,0 +1,90 @@
+import { goQuote } from '../../base/go-quote.ts'
+import type { FromInstruction, Instruction, StagedDockerfile } from '../instruction.ts'
+import type { Report } from './linter.ts'
+
+const RESERVED = new Set(['context', 'scratch'])
+
+/** Checks of how the file is written, in BuildKit's order: continuations, each instruction by itself, names of stages, casing. */
+export function checkText({ globals, stages }: StagedDockerfile, report: Report): void {
+  const staged = stages.flatMap(({ from, instructions }): Instruction[] => [from, ...instructions])
+  const all = [...globals, ...staged]
+  for (const instruction of all) checkContinuations(instruction, report)
+  for (const instruction of all) checkInstruction(instruction, report)
+  checkStageNames(
+    stages.map(({ from }) => from),
+    report,
+  )
+  checkCasing(staged, report)
+}
+
+/** Reported once, at the last line. */
+function checkContinuations({ emptyContinuations, span, comments }: Instruction, report: Report): void {
+  if (emptyContinuations.length === 0) return
+  const start = { line: span.end.line, column: 1 }
+  report('NoEmptyContinuation', { span: { ...span, start }, comments }, 'Empty continuation line')
+}
+
+function checkInstruction(instruction: Instruction, report: Report): void {
+  switch (instruction.kind) {
+    case 'from':
+      checkAlias(instruction, report)
+      if (instruction.alias !== undefined) checkDescription(instruction, [instruction.alias], report)
+      break
+    case 'arg': {
+      const names = instruction.args.map(({ name }) => name)
+      checkDescription(instruction, names, report)
+      break
+    }
+    case 'maintainer':
+      report('MaintainerDeprecated', instruction, 'Maintainer instruction is deprecated in favor of using label')
+  }
+}
+
+function checkAlias(from: FromInstruction, report: Report): void {
+  const { keyword, alias, aliasWritten, asKeyword } = from
+  if (aliasWritten !== alias) report('StageNameCasing', from, `Stage name '${aliasWritten}' should be lowercase`)
+  if (asKeyword === undefined || isMixed(keyword)) return
+  if (asKeyword === (isLower(keyword) ? asKeyword.toLowerCase() : asKeyword.toUpperCase())) return
+  report('FromAsCasing', from, `'${asKeyword}' and '${keyword}' keywords' casing do not match`)
+}
+
+function checkDescription(instruction: Instruction, names: readonly string[], report: Report): void {
+  const comment = instruction.comments.at(-1)
+  if (comment === undefined || names.length === 0 || names.includes(comment.split(' ')[0] as string)) return
+  const example = names.length > 1 ? '<arg_key>' : names[0]
+  const kind = instruction.kind.toUpperCase()
+  report('InvalidDefinitionDescription', instruction, `Comment for ${kind} should follow the format: \`# ${example} <description>\``)
+}
+
+function checkStageNames(froms: readonly FromInstruction[], report: Report): void {
+  const names = new Set<string>()
+  for (const from of froms) {
+    const { alias } = from
+    if (alias === undefined) continue
+    if (RESERVED.has(alias)) {
+      report('ReservedStageName', from, `Stage name should not use the same name as reserved stage ${goQuote(alias)}`)
+    }
+    if (names.has(alias)) report('DuplicateStageName', from, `Duplicate stage name ${goQuote(alias)}, stage names should be unique`)
+    names.add(alias)
+  }
+}
+
+/** Mixed case counts for neither side; a tie is upper case. ARGs before the first FROM are not looked at, as in BuildKit. */
+function checkCasing(instructions: readonly Instruction[], report: Report): void {
+  const lower = instructions.filter(({ keyword }) => isLower(keyword)).length
+  const upper = instructions.filter(({ keyword }) => keyword === keyword.toUpperCase()).length
+  const majority = lower > upper ? 'lowercase' : 'uppercase'
+  for (const instruction of instructions) {
+    const { keyword } = instruction
+    if (keyword === (majority === 'lowercase' ? keyword.toLowerCase() : keyword.toUpperCase())) continue
+    report('ConsistentInstructionCasing', instruction, `Command '${keyword}' should match the case of the command majority (${majority})`)
+  }
+}
+
+function isLower(keyword: string): boolean {
+  return keyword === keyword.toLowerCase()
+}
+
+function isMixed(keyword: string): boolean {
+  return !isLower(keyword) && keyword !== keyword.toUpperCase()
+}

@@ -1,0 +1,28 @@
+import type { Directives, Instruction } from '../dockerfile/instruction.ts'
+import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
+import { expandWord, expandWords } from '../dockerfile/word.ts'
+import type { BuildArg } from './build-args.ts'
+import type { Expander } from './config.ts'
+import type { Env } from './env.ts'
+
+export interface ExpansionPlace {
+  readonly instruction: Instruction
+  /** Declared before; those without a value are known and empty. */
+  readonly args: readonly BuildArg[]
+  readonly directives: Directives
+  readonly checks: StageChecks
+}
+
+/** Expands the words of one instruction and tells the checks of variables that nothing defines. `raw`: heredoc bodies (H7). */
+export function expanderAt(place: ExpansionPlace, env: Env, raw: boolean): Expander {
+  const { instruction, args, directives, checks } = place
+  const declared = (name: string) => args.some((arg) => arg.name === name)
+  return {
+    word(text) {
+      const { result, unmatched } = expandWord(text, env, raw ? { escape: '\\', raw } : directives)
+      if (unmatched.size > 0) checks.undefinedVariables(instruction, unmatched, declared, () => env.keys())
+      return result
+    },
+    words: (text) => expandWords(text, env, directives),
+  }
+}

@@ -1,0 +1,72 @@
+import { join } from 'node:path'
+import { isTbuildError } from '../../src/base/errors.ts'
+import { parsePlatform } from '../../src/base/platform.ts'
+import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
+import { Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
+import { parseTrigger } from '../../src/dockerfile/parse.ts'
+import { parseStages } from '../../src/dockerfile/stages.ts'
+import { checkStages } from '../../src/graph/lower.ts'
+import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
+import { buildArgsOf, type LintCase, loadLintFiles, optionValue } from '../support/lint-cases.ts'
+
+const AMD64 = parsePlatform('linux/amd64')
+
+/** The image `busybox` of the corpus exists for linux/amd64 alone, as the recorder's does. */
+function busybox(onBuild: readonly string[] = []): BaseImage {
+  const config = { Env: ['PATH=/bin'], ...(onBuild.length === 0 ? {} : { OnBuild: [...onBuild] }) }
+  const digest = `sha256:${'1'.repeat(64)}` as const
+  return {
+    name: 'docker.io/library/busybox',
+    digest,
+    platform: AMD64,
+    configFile: { os: 'linux', architecture: 'amd64', config, rootfs: { type: 'layers', diff_ids: [digest] } },
+  }
+}
+
+function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
+  const ignored = one.ignore === undefined ? undefined : IgnoreMatcher.parse('.dockerignore', one.ignore)
+  return {
+    // --platform does not reach BuildKit's checks.
+    targetPlatform: AMD64,
+    buildPlatform: AMD64,
+    target: optionValue(one, '--target'),
+    buildArgs: buildArgsOf(one),
+    labels: {},
+    noCache: false,
+    noCacheFilter: [],
+    network: 'default',
+    extraHosts: [],
+    ulimits: [],
+    identity: 'lint',
+    resolveImage: async () => busybox(),
+    namedContext: () => undefined,
+    parseTrigger,
+    linter,
+    ignored,
+  }
+}
+
+async function check(one: LintCase): Promise<string[]> {
+  let linter = Linter.off
+  const errors: string[] = []
+  try {
+    const file = parseStages({ name: 'Dockerfile', text: one.dockerfile })
+    linter = Linter.of(file.directives, buildArgsOf(one).get('BUILDKIT_DOCKERFILE_CHECK'))
+    await checkStages(file, lowerOptions(one, linter))
+    if (linter.violation) errors.push(`error: ${linter.violation.message}`)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    errors.push(`error: ${error.message}`)
+  }
+  const findings = linter.findings().map(({ rule, message, span }) => {
+    const { first, last } = linesOf(span)
+    return `${first === last ? first : `${first}-${last}`} ${rule}: ${message}`
+  })
+  return [...findings, ...errors]
+}
+
+describe.each(loadLintFiles(join(import.meta.dirname, 'lint')))('$path', ({ cases }) => {
+  test.each(cases)('$name', async (one) => {
+    expect(await check(one)).toEqual(one.expected)
+  })
+})
