@@ -1,9 +1,4 @@
 #!/usr/bin/env node
-import module from 'node:module'
+import { loadCommand } from './load.cjs'
 
-// Node 22 and later keep compiled code between runs.
-module.enableCompileCache?.()
-const { main } = await import('../dist/cli.js')
-
-const { stdin, stdout, stderr, env } = process
-process.exitCode = await main(process.argv.slice(2), { stdin, stdout, stderr, env })
+process.exitCode = await loadCommand().main(process.argv.slice(2), process)

@@ -1,12 +1,11 @@
-// Compiles the grammars and bundles src/ into dist/. Native parts: scripts/native.mjs.
+// Compiles the grammars and bundles src/ into dist/: cli.cjs with its code cache, index.js, types. Native parts: scripts/native.mjs.
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts' }
 /** Written last: what is older than it is in the bundle. */
 const stamp = join(root, 'dist/stamp')
 
@@ -22,46 +21,63 @@ export function compileGrammars() {
   }
 }
 
+/** Each is one file: nothing is loaded later that a rebuild could have replaced. */
 export async function bundle() {
+  mkdirSync(join(root, 'dist'), { recursive: true })
+  await Promise.all([bundleCommand(), bundleLibrary()])
+  await makeCodeCache()
+}
+
+const COMMON = {
+  absWorkingDir: root,
+  bundle: true,
+  write: false,
+  minifySyntax: true,
+  minifyWhitespace: true,
+  platform: 'node',
+  target: 'node20',
+  legalComments: 'none',
+  logLevel: 'silent',
+}
+
+/** CommonJS, in which an import() is evaluated when it is reached, and so is a module of Node. */
+async function bundleCommand() {
   const { build } = await import('esbuild')
   const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: entries,
-    outdir: 'dist',
-    bundle: true,
-    write: false,
-    // A command loads only the chunks that it needs.
-    splitting: true,
-    minifySyntax: true,
-    minifyWhitespace: true,
-    platform: 'node',
+    ...COMMON,
+    entryPoints: ['src/cli/main.ts'],
+    format: 'cjs',
+    define: { 'import.meta.url': '__fileUrl' },
+    banner: {
+      js: `const __fileUrl=require('node:url').pathToFileURL(__filename).href;
+const __late=(name)=>new Proxy({},{get:(_,key)=>require(name)[key]});`,
+    },
+  })
+  writeAtomically(join(root, 'dist/cli.cjs'), loadLate(outputFiles[0].text))
+}
+
+/** Modules of Node that a cached build does not need are loaded at their first use: it saves a tenth of the time of such a build. */
+function loadLate(code) {
+  return code.replace(/=require\(("node:(?:child_process|http|https|net|tls|worker_threads|zlib)")\)(?=[,;])/g, '=__late($1)')
+}
+
+async function bundleLibrary() {
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({
+    ...COMMON,
+    entryPoints: ['src/index.ts'],
     format: 'esm',
-    target: 'node20',
-    legalComments: 'none',
     // CommonJS dependencies that are bundled into ESM still call require() for Node's own modules.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   })
-  install(outputFiles)
+  writeAtomically(join(root, 'dist/index.js'), outputFiles[0].text)
 }
 
-/**
- * Whoever starts meanwhile gets all of the old bundle or all of the new: chunks, named by their content, come first; then each entry replaces its old
- * one in one rename. Chunks of earlier bundles stay for an hour: a tbuild that is running may still load one.
- */
-function install(files) {
-  mkdirSync(join(root, 'dist'), { recursive: true })
-  const isEntry = ({ path }) => Object.keys(entries).includes(basename(path, '.js'))
-  const now = new Date()
-  for (const file of [...files.filter((one) => !isEntry(one)), ...files.filter(isEntry)]) {
-    if (!isEntry(file) && existsSync(file.path)) utimesSync(file.path, now, now)
-    else writeAtomically(file.path, file.contents)
-  }
-  const current = new Set(files.map(({ path }) => path))
-  for (const name of readdirSync(join(root, 'dist'))) {
-    const path = join(root, 'dist', name)
-    if (/-[A-Z0-9]{8}\.js$|\.tmp$/.test(name) && !current.has(path) && Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path)
-  }
+function makeCodeCache() {
+  return finish(spawn(process.execPath, [join(root, 'scripts/code-cache.mjs')], { stdio: 'ignore' }))
 }
+
+const finish = (child) => new Promise((resolve) => child.on('close', resolve))
 
 function writeAtomically(path, data) {
   const temporary = `${path}.${process.pid}.tmp`
@@ -72,8 +88,7 @@ function writeAtomically(path, data) {
 /** Declarations for users of the library, in dist/types. What is wrong with types, `npm run typecheck` says. */
 function declareTypes() {
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
-  const child = spawn(process.execPath, [compiler, '-p', join(root, 'scripts/types.json')], { stdio: 'ignore' })
-  return new Promise((resolve) => child.on('close', resolve))
+  return finish(spawn(process.execPath, [compiler, '-p', join(root, 'scripts/types.json')], { stdio: 'ignore' }))
 }
 
 /** True when nothing that the bundle is made of is newer than it. */
@@ -85,7 +100,7 @@ function isFresh() {
     if (!stat.isDirectory()) return stat.mtimeMs <= made
     return stat.mtimeMs <= made && readdirSync(path).every((name) => name === 'generated' || older(join(path, name)))
   }
-  return ['src', 'grammar', 'package.json', 'scripts/build.mjs'].every((name) => older(join(root, name)))
+  return ['src', 'grammar', 'package.json', 'scripts/build.mjs', 'bin/load.cjs'].every((name) => older(join(root, name)))
 }
 
 export async function buildIfNeeded() {
