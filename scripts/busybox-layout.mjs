@@ -1,5 +1,5 @@
 // Makes the base image of samples/hello and of the differential cases: an OCI layout with one layer, from Debian's busybox-static.
-// The same binary gives the same bytes, so that the image's digest is stable on a machine.  node scripts/busybox-layout.mjs [DIR]
+// The same binary gives the same bytes, so that the image's digest is stable on a machine.  node scripts/busybox-layout.mjs [DIR [APPLET,…]]
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -61,11 +61,11 @@ function isStatic(binary) {
   return !binary.subarray(0, 4096).includes('/ld-linux')
 }
 
-/** Makes the layout unless it is there; returns its folder. */
-export async function busyboxLayout(folder = join(root, 'build/bases/busybox')) {
+/** Makes the layout unless it is there; returns its folder. `only`: not all applets. */
+export async function busyboxLayout(folder = join(root, 'build/bases/busybox'), only = undefined) {
   if (existsSync(join(folder, 'index.json'))) return folder
   needPackages(['busybox-static'], () => existsSync('/bin/busybox') && isStatic(readFileSync('/bin/busybox')))
-  const applets = execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
+  const applets = only ?? execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
   const layer = join(mkdtempSync(join(tmpdir(), 'tbuild-busybox-')), 'layer.tar')
   mkdirSync(dirname(folder), { recursive: true })
   writeFileSync(layer, tar(readFileSync('/bin/busybox'), applets))
@@ -75,5 +75,6 @@ export async function busyboxLayout(folder = join(root, 'build/bases/busybox')) 
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  console.log(await busyboxLayout(process.argv[2] === undefined ? undefined : resolve(process.argv[2])))
+  const [folder, only] = process.argv.slice(2)
+  console.log(await busyboxLayout(folder === undefined ? undefined : resolve(folder), only?.split(',')))
 }

@@ -15,6 +15,7 @@ import { unpackLayer } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { layerItems } from './layer-items.ts'
+import { isOwnBlob } from './layers.ts'
 
 /**
  * Whether a layer's directory is what it was. One that was made here is packed again and its diffID compared. One of a base image came from a tar
@@ -25,7 +26,7 @@ export function layerChecker(store: Store, snapshots: Snapshotter): (id: LayerId
     const { diffId, parent = [] } = info
     if (diffId === undefined || !(await store.layers.claim(parent, 'present'))) return { state: 'unknown' }
     try {
-      const original = info.blobs?.find(isOriginal)
+      const original = info.blobs?.find((blob) => !isOwnBlob(blob))
       if (original === undefined) return await compareTar(snapshots, id, parent, diffId)
       if ((await store.blobs.stat(original.digest)) === undefined) return { state: 'unknown' }
       return await compareFiles(store, snapshots, id, parent, original)
@@ -62,9 +63,4 @@ async function compareFiles(
   } finally {
     await snapshots.discard(active)
   }
-}
-
-/** Blobs that were made from the directory carry an annotation of ours (layers.ts). */
-function isOriginal(blob: Descriptor): boolean {
-  return !Object.keys(blob.annotations ?? {}).some((name) => name.startsWith('tbuild.'))
 }

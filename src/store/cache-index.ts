@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Digest, hexOf, isDigest, parseDigest } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import type { Layers } from './layers.ts'
@@ -88,10 +88,15 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
 /** All whole records, with or without their layers. */
 export function* rawRecords(layout: StoreLayout): Generator<CacheRecord> {
   for (const name of readdirSync(layout.records)) {
-    const digest = `sha256:${name.slice(0, -'.json'.length)}`
-    const record = isDigest(digest) ? loadRecord(join(layout.records, name), digest) : undefined
+    const record = readRecord(join(layout.records, name))
     if (record !== undefined) yield record
   }
+}
+
+/** The record in a file of the records' folder, whole or undefined. */
+export function readRecord(path: string): CacheRecord | undefined {
+  const digest = `sha256:${basename(path, '.json')}`
+  return isDigest(digest) ? loadRecord(path, digest) : undefined
 }
 
 function loadRecord(path: string, key: Digest): CacheRecord | undefined {

@@ -18,6 +18,8 @@ import { ifPresent, storeError } from './store-error.ts'
 export interface CacheMounts {
   acquire(request: CacheMountRequest, options?: WaitOptions): Promise<CacheMountUse>
   list(): CacheMountEntry[]
+  /** What is wrong with its folder, for verification. */
+  problem(key: Digest): string | undefined
   /** False when a running build uses one of its directories: nothing was removed. */
   remove(key: Digest): Promise<boolean>
 }
@@ -96,7 +98,7 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
     if (request.seed === undefined || request.mode !== undefined) chmodSync(half, request.mode ?? 0o755)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const about = { id: request.id, scope: request.scope ?? '', created: new Date().toISOString() }
-    if (number === 0) writeAtomicSync(leases.temporary(), join(folder, 'info.json'), sealJson(about), { durable: false })
+    if (number === 0) writeAtomicSync(leases.temporary(), join(folder, 'info.json'), sealJson(about), { durable: true })
     renameSync(half, join(folder, String(number)))
   }
 
@@ -114,12 +116,25 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
     }
   }
 
+  function problem(key: Digest): string | undefined {
+    const folder = folderOf(key)
+    // Killed while it was made: the next RUN goes on.
+    if (instancesOf(folder).length === 0) return undefined
+    const about = readSealed(join(folder, 'info.json')) as { id?: unknown; scope?: string } | undefined
+    if (typeof about?.id !== 'string') return 'what is known of it is torn'
+    if (cacheMountKey({ id: about.id, scope: about.scope }) !== key) return 'it lies where another cache mount belongs'
+    const foreign = readdirSync(folder).find((name) => !/^(?:info\.json|\d{1,6}(?:\.lock)?)$/.test(name))
+    return foreign === undefined ? undefined : `it holds ${JSON.stringify(foreign)}, which is no directory of it`
+  }
+
   return {
     acquire,
+    problem,
     list: () =>
       readdirSync(layout.mounts)
         .filter((name) => /^[0-9a-f]{64}$/.test(name))
-        .map((hex) => entry(`sha256:${hex}` as Digest)),
+        .map((hex) => entry(`sha256:${hex}` as Digest))
+        .filter(({ directories }) => directories.length > 0),
     async remove(key) {
       const away = await locks.withLock(`mount:${key}`, { mode: 'exclusive' }, async () => {
         if (entry(key).inUse) return undefined

@@ -99,13 +99,20 @@ function openFile(path: string, temporary: () => string): StatCacheFile {
   }
 }
 
+/** For verification. */
+export function isStatCache(path: string): boolean {
+  return bodyOf(readOrEmpty(path)) !== undefined
+}
+
+function bodyOf(text: string): string | undefined {
+  const bodyAt = HEAD.length + 64 + 1
+  const body = text.slice(bodyAt)
+  return text.startsWith(HEAD) && checksum(body) === text.slice(HEAD.length, bodyAt - 1) ? body : undefined
+}
+
 function parse(path: string): Map<string, string> {
   const entries = new Map<string, string>()
-  const text = readOrEmpty(path)
-  const bodyAt = HEAD.length + 64 + 1
-  if (!text.startsWith(HEAD)) return entries
-  const body = text.slice(bodyAt)
-  if (checksum(body) !== text.slice(HEAD.length, bodyAt - 1)) return entries
+  const body = bodyOf(readOrEmpty(path)) ?? ''
   for (let at = 0; at < body.length; ) {
     const tab = body.indexOf('\t', at)
     const end = body.indexOf('\n', tab)

@@ -1,41 +1,65 @@
-import { existsSync, readdirSync, renameSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
+import { readRecord } from './cache-index.ts'
 import { rawImages } from './image-index.ts'
+import { isListing } from './listings.ts'
+import { storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
+import { isStatCache } from './stat-cache.ts'
 import type { Store } from './store.ts'
 import { ifPresent } from './store-error.ts'
 import type { LayerId, LayerInfo } from './types.ts'
 
 /** Something that was wrong, and was forgotten when `repair` was asked for. */
 export interface Finding {
-  readonly type: 'blob' | 'layer' | 'record' | 'image' | 'foreign'
+  readonly type: 'blob' | 'layer' | 'record' | 'image' | 'mount' | 'listing' | 'stat' | 'foreign'
   readonly id: string
   readonly problem: string
   readonly forgotten: boolean
 }
 
+/** A layer's tree is as it was, differs, or nothing is known to compare it with. */
+export type LayerVerdict = { readonly state: 'same' | 'unknown' } | { readonly state: 'changed'; readonly problem: string }
+
 export interface VerifyOptions {
   readonly repair?: boolean
-  /** Compares a layer's tree with what is known of it; says what is wrong. From a higher room, which can read trees. */
-  readonly checkLayer?: (id: LayerId, fs: string, info: LayerInfo) => Promise<string | undefined>
+  /** Compares a layer's tree with what is known of it. From a higher room, which can read trees. */
+  readonly checkLayer?: (id: LayerId, info: LayerInfo) => Promise<LayerVerdict>
   readonly onProgress?: (done: { type: Finding['type']; id: string }) => void
 }
 
-/** Reads everything: each blob against its digest, each layer, each record. Repairs by forgetting: what is missing is made or fetched again. */
-export async function verifyStore(store: Store, options: VerifyOptions = {}): Promise<Finding[]> {
+export interface Verified {
+  readonly findings: readonly Finding[]
+  /** How many of each type were looked at. */
+  readonly checked: Readonly<Record<Finding['type'], number>>
+  /** Layers whose files have nothing that they could be compared with: steps that no image of an earlier build has. */
+  readonly unknownLayers: number
+}
+
+/**
+ * Reads everything: each blob against its digest, each layer, each record. Repairs by forgetting: what is missing is made or fetched again. Builds may run
+ * meanwhile: what vanishes while it is looked at is no finding.
+ */
+export async function verifyStore(store: Store, options: VerifyOptions = {}): Promise<Verified> {
   const check = new Verification(store, options)
+  await store.leases.sweep()
   // In this order: a record is only as good as its layers, an image as its blobs.
   await check.blobs()
   await check.layers()
   await check.records()
   await check.images()
-  return check.findings
+  await check.caches()
+  return { findings: check.findings, checked: check.checked, unknownLayers: check.unknownLayers }
 }
+
+type NewFinding = Omit<Finding, 'forgotten'>
 
 class Verification {
   readonly findings: Finding[] = []
+  readonly checked: Record<Finding['type'], number> = { blob: 0, layer: 0, record: 0, image: 0, mount: 0, listing: 0, stat: 0, foreign: 0 }
+  unknownLayers = 0
   readonly #store: Store
   readonly #options: VerifyOptions
 
@@ -49,12 +73,18 @@ class Verification {
     for (const name of readdirSync(layout.blobs)) {
       const digest = `sha256:${name}`
       if (!isDigest(digest)) {
-        this.#found({ type: 'foreign', id: join(layout.blobs, name), problem: 'is no blob' })
+        await this.#forgetFile({ type: 'foreign', id: join(layout.blobs, name), problem: 'it is no blob' }, join(layout.blobs, name))
         continue
       }
       const problem = await this.#problemOfBlob(digest)
       if (problem !== undefined) await this.#forget({ type: 'blob', id: digest, problem }, () => blobs.delete(digest))
-      this.#options.onProgress?.({ type: 'blob', id: digest })
+      this.#done('blob', digest)
+    }
+    for (const digest of storedImages(layout)) {
+      // The index belongs to other tools: it is theirs to mend.
+      if (!existsSync(blobs.path(digest))) {
+        this.findings.push({ type: 'image', id: digest, problem: 'index.json names it, and it is not there', forgotten: false })
+      }
     }
   }
 
@@ -75,10 +105,10 @@ class Verification {
     for (const id of layers.directories()) {
       const problem = await this.#problemOfLayer(id)
       if (problem !== undefined) await this.#forget({ type: 'layer', id, problem }, () => this.#forgetLayer(id))
-      this.#options.onProgress?.({ type: 'layer', id })
+      this.#done('layer', id)
     }
     for (const id of layers.known()) {
-      if (layers.info(id) === undefined) {
+      if (layers.info(id) === undefined && layers.known().includes(id)) {
         await this.#forget({ type: 'layer', id, problem: 'what is known of it is torn' }, () => layers.forget(id))
       }
     }
@@ -86,51 +116,90 @@ class Verification {
 
   async #problemOfLayer(id: LayerId): Promise<string | undefined> {
     const { layers } = this.#store
-    if (!layers.isPresent(id)) return 'it was not completely written before the machine went down, or its directory is damaged'
-    return await this.#options.checkLayer?.(id, layers.fs(id), layers.info(id) ?? {})
+    // Claimed, so that gc leaves it while it is read.
+    if (!(await layers.claim([id], 'present'))) {
+      if (!layers.directories().includes(id)) return undefined
+      return 'it was not completely written before the machine went down, or its directory is damaged'
+    }
+    const verdict = (await this.#options.checkLayer?.(id, layers.info(id) ?? {})) ?? { state: 'unknown' }
+    if (verdict.state === 'unknown') this.unknownLayers += 1
+    return verdict.state === 'changed' ? verdict.problem : undefined
   }
 
+  /** With what is known of it, which may be what is wrong. */
   async #forgetLayer(id: LayerId): Promise<void> {
+    const { layers, leases } = this.#store
     const away = this.#store.temporary()
-    await this.#store.leases.exclusively(() => this.#store.layers.takeAway(id, away))
+    await leases.exclusively(() => {
+      layers.takeAway(id, away)
+      layers.forget(id)
+    })
     await removeTree(away)
   }
 
   async records(): Promise<void> {
     const { cache, layers, layout } = this.#store
-    const whole = new Set<string>()
-    for await (const record of cache.list()) {
-      const missing = record.layers.filter((id) => !layers.isUsable(id))
-      whole.add(`${record.key.slice('sha256:'.length)}.json`)
-      if (missing.length === 0) continue
-      await this.#forget({ type: 'record', id: record.key, problem: `it names a layer that is not there: ${missing[0]}` }, () =>
-        cache.delete(record.key),
-      )
-    }
     for (const name of readdirSync(layout.records)) {
-      if (whole.has(name)) continue
-      await this.#forgetFile({ type: 'record', id: name, problem: 'it is torn' }, join(layout.records, name))
+      const path = join(layout.records, name)
+      const record = readRecord(path)
+      this.#done('record', name)
+      if (record === undefined) {
+        if (isThere(path)) await this.#forgetFile({ type: 'record', id: name, problem: 'it is torn' }, path)
+        continue
+      }
+      const missing = record.layers.find((id) => !layers.isUsable(id))
+      // gc takes a record before its layers: one that is gone by now is in order.
+      if (missing === undefined || !isThere(path)) continue
+      const problem = `it names a layer that is not there: ${missing}`
+      await this.#forget({ type: 'record', id: record.key, problem }, () => cache.delete(record.key))
     }
   }
 
   async images(): Promise<void> {
     const { layers, layout, blobs } = this.#store
     for (const { path, record } of rawImages(layout)) {
+      this.#done('image', record?.name ?? path)
       if (record === undefined) {
         await this.#forgetFile({ type: 'image', id: path, problem: 'its record is torn' }, path)
         continue
       }
       const missing = record.layers.find(({ id }) => !layers.isUsable(id))
-      const problem = missing
-        ? `its layer ${missing.id} is not there`
-        : existsSync(blobs.path(record.config))
-          ? undefined
-          : 'its config is not there'
+      const noConfig = existsSync(blobs.path(record.config)) ? undefined : 'its config is not there'
+      const problem = missing ? `its layer ${missing.id} is not there` : noConfig
       if (problem !== undefined) await this.#forgetFile({ type: 'image', id: record.name, problem }, path)
     }
   }
 
-  async #forgetFile(finding: Omit<Finding, 'forgotten'>, path: string): Promise<void> {
+  /** What only saves time: cache mounts, digests of files, and what explain shows. */
+  async caches(): Promise<void> {
+    const { layout, cacheMounts } = this.#store
+    for (const entry of cacheMounts.list()) {
+      this.#done('mount', entry.id)
+      const problem = cacheMounts.problem(entry.key)
+      if (problem !== undefined && !entry.inUse) {
+        await this.#forget({ type: 'mount', id: entry.key, problem }, async () => {
+          await cacheMounts.remove(entry.key)
+        })
+      }
+    }
+    await this.#files('stat', layout.stat, isStatCache)
+    await this.#files('listing', layout.listings, isListing)
+  }
+
+  async #files(type: 'stat' | 'listing', folder: string, isWhole: (path: string) => boolean): Promise<void> {
+    for (const name of ifPresent(() => readdirSync(folder)) ?? []) {
+      const path = join(folder, name)
+      this.#done(type, name)
+      if (!isWhole(path) && isThere(path)) await this.#forgetFile({ type, id: name, problem: 'it is torn' }, path)
+    }
+  }
+
+  #done(type: Finding['type'], id: string): void {
+    this.checked[type] += 1
+    this.#options.onProgress?.({ type, id })
+  }
+
+  async #forgetFile(finding: NewFinding, path: string): Promise<void> {
     await this.#forget(finding, async () => {
       const away = this.#store.temporary()
       // It may be a directory that somebody put there.
@@ -139,12 +208,12 @@ class Verification {
     })
   }
 
-  async #forget(finding: Omit<Finding, 'forgotten'>, action: () => Promise<void> | void): Promise<void> {
+  async #forget(finding: NewFinding, action: () => Promise<void> | void): Promise<void> {
     if (this.#options.repair) await action()
     this.findings.push({ ...finding, forgotten: this.#options.repair ?? false })
   }
+}
 
-  #found(finding: Omit<Finding, 'forgotten'>): void {
-    this.findings.push({ ...finding, forgotten: false })
-  }
+function isThere(path: string): boolean {
+  return ifPresent(() => lstatSync(path)) !== undefined
 }

@@ -14,8 +14,8 @@ const RANKS: readonly (readonly string[])[] = [
   ['context'],
   ['image'],
   ['ops'],
-  ['solve', 'export'],
-  ['build.ts'],
+  ['solve', 'export', 'explain'],
+  ['build.ts', 'plan.ts'],
   ['cli', 'index.ts'],
 ]
 
@@ -29,7 +29,7 @@ const IMPORTERS: Readonly<Record<string, string>> = {
   'tar-stream': 'src/tar/',
   'p-queue': 'src/solve/',
   ora: 'src/cli/progress/tty.ts',
-  commander: 'src/cli/program.ts',
+  commander: 'src/cli/program',
 }
 
 /** Longer files, with the reason why they are one. */

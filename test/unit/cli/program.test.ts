@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { buildOptions } from '../../../src/cli/options/build.ts'
 import { asUsage, type BuildCommandFlags, type Handlers, ignoredOptions, isInformation, program } from '../../../src/cli/program.ts'
+import { storeHandlers } from '../../../src/cli/store-handlers.ts'
 
 interface Call {
   command: string
@@ -24,6 +25,7 @@ async function parse(args: string[]): Promise<Call> {
     },
     inspect: remember('inspect'),
     history: remember('history'),
+    ...storeHandlers(process, []),
   }
   await program('1.2.3', handlers, () => {}).parseAsync(args, { from: 'user' })
   return calls[0] as Call

@@ -5,7 +5,7 @@ import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
 import { imageFileName } from '../../../src/store/image-index.ts'
 import type { Store } from '../../../src/store/store.ts'
 import type { LayerId } from '../../../src/store/types.ts'
-import { verifyStore } from '../../../src/store/verify.ts'
+import { type Finding, type VerifyOptions, verifyStore } from '../../../src/store/verify.ts'
 import { temporaryStore } from '../../suites/temporary-store.ts'
 
 describe('verifying a store', () => {
@@ -25,8 +25,12 @@ describe('verifying a store', () => {
   })
   afterEach(() => dispose())
 
+  async function findings(options: VerifyOptions = {}): Promise<readonly Finding[]> {
+    return (await verifyStore(store, options)).findings
+  }
+
   test('finds nothing in a good one', async () => {
-    expect(await verifyStore(store, { repair: true })).toEqual([])
+    expect(await findings({ repair: true })).toEqual([])
   })
 
   const damages: [string, string, () => Promise<void> | void][] = [
@@ -37,23 +41,43 @@ describe('verifying a store', () => {
     ['a torn info', 'layer', () => truncateSync(`${store.layers.directory(layer)}.json`, 20)],
     ['a torn record', 'record', () => truncateSync(join(store.layout.records, `${hexOf(sha256('r'))}.json`), 50)],
     ['a directory in place of a record', 'record', () => void mkdirSync(join(store.layout.records, 'x/y'), { recursive: true })],
+    [
+      'a torn listing',
+      'listing',
+      () => {
+        store.listings.save(sha256('a file'), () => 'a file')
+        truncateSync(join(store.layout.listings, hexOf(sha256('a file'))), 5)
+      },
+    ],
+    ['a torn stat cache', 'stat', () => writeFileSync(join(store.layout.stat, 'a'.repeat(64)), 'tbuild-stat 1 torn')],
+    [
+      'a torn cache mount',
+      'mount',
+      async () => {
+        const use = await store.cacheMounts.acquire({ id: 'm', sharing: 'shared' })
+        use.release()
+        truncateSync(join(use.directory, '../info.json'), 20)
+      },
+    ],
+    ['something foreign among the blobs', 'foreign', () => writeFileSync(join(store.layout.blobs, 'notes'), '')],
     ['a torn image', 'image', () => truncateSync(join(store.layout.images, imageFileName('i')), 50)],
   ]
   test.each(damages)('%s is found and forgotten, and then all is well', async (_name, type, damage) => {
     await damage()
-    const found = await verifyStore(store)
+    const found = await findings()
     expect(found.map((finding) => finding.type)).toContain(type)
     expect(found.every(({ forgotten }) => !forgotten)).toBe(true)
     // A missing layer takes its record with it, so repairing may forget more than was seen at first.
-    const repaired = await verifyStore(store, { repair: true })
+    const repaired = await findings({ repair: true })
     expect(repaired.length).toBeGreaterThanOrEqual(found.length)
     expect(repaired.every(({ forgotten }) => forgotten)).toBe(true)
-    expect(await verifyStore(store)).toEqual([])
+    expect(await findings()).toEqual([])
   })
 
   test('a layer whose content another room finds wrong is forgotten with what needs it', async () => {
-    const findings = await verifyStore(store, { repair: true, checkLayer: async (id) => (id === layer ? 'altered' : undefined) })
-    expect(findings.map(({ type, problem }) => [type, problem.includes('altered')])).toEqual([
+    const checkLayer: VerifyOptions['checkLayer'] = async (id) =>
+      id === layer ? { state: 'changed', problem: 'altered' } : { state: 'same' }
+    expect((await findings({ repair: true, checkLayer })).map(({ type, problem }) => [type, problem.includes('altered')])).toEqual([
       ['layer', true],
       ['record', false],
       ['image', false],

@@ -1,0 +1,31 @@
+import type { Store } from '../../store/store.ts'
+import type { Io } from '../program.ts'
+import { buildInUserNamespace } from '../rootless.ts'
+import { unsupported } from '../usage.ts'
+
+export interface StoreFlags {
+  root?: string
+  format?: string
+}
+
+/**
+ * Opens the store for a command that changes or reads files of layers: unprivileged it runs inside the user namespace that builds run in, where files of all
+ * the users of an image are its own.
+ */
+export async function withWritableStore(
+  flags: StoreFlags,
+  { io, args }: { io: Io; args: readonly string[] },
+  use: (store: Store) => Promise<number>,
+): Promise<number> {
+  if (!['table', 'json', undefined].includes(flags.format)) throw unsupported(`--format ${flags.format}`, 'formats are table and json')
+  const notice = (text: string) => io.stderr.write(`${text}\n`)
+  const inside = await buildInUserNamespace(args, io, notice)
+  if (inside !== undefined) return inside
+  const { defaultRoot, openStore } = await import('../../store/store.ts')
+  const store = await openStore(flags.root ?? defaultRoot(io.env, process.getuid?.() ?? 0), { onNotice: notice })
+  try {
+    return await use(store)
+  } finally {
+    await store.close()
+  }
+}

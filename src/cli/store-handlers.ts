@@ -1,0 +1,9 @@
+import type { Io } from './program.ts'
+import type { StoreHandlers } from './program-store.ts'
+
+/** `args` is the whole command line, for the process that starts itself again. */
+export function storeHandlers(io: Io, args: readonly string[]): StoreHandlers {
+  return {
+    verifyStore: async (flags) => (await import('./commands/verify-store.ts')).verifyStoreCommand(flags, io, args),
+  }
+}
