@@ -10,6 +10,8 @@ interface Step {
   readonly name: string
   number?: number
   started?: number
+  /** Lines were printed below its name. */
+  spoke: boolean
   readonly lines: LineSplitter
 }
 
@@ -40,7 +42,7 @@ class Plain implements Display {
   event(event: BuildEvent): void {
     switch (event.type) {
       case 'vertex':
-        this.steps.set(event.id, { name: oneLine(event.name), lines: new LineSplitter() })
+        this.steps.set(event.id, { name: oneLine(event.name), spoke: false, lines: new LineSplitter() })
         return
       case 'warning':
         this.warnings.push(event)
@@ -53,7 +55,7 @@ class Plain implements Display {
         return
       default: {
         const step = this.steps.get(event.id)
-        if (step !== undefined) this.print(this.stepLines(step, event), step)
+        if (step !== undefined) this.print(this.stepLines(step, event), step, event.type === 'done')
       }
     }
   }
@@ -100,13 +102,17 @@ class Plain implements Display {
     return `${((time - (step.started ?? time)) / 1000).toFixed(3)} ${shown}`.trimEnd()
   }
 
-  private print(lines: readonly string[], step?: Step): void {
+  private print(lines: readonly string[], step?: Step, isDone = false): void {
     if (lines.length === 0 && step?.number !== undefined) return
     let text = ''
     if (step === undefined) text = lines.map((line) => `${line}\n`).join('')
     else {
-      if (step !== this.current) text += `${this.current === undefined ? '' : '\n'}#${this.numberOf(step)} ${step.name}\n`
+      if (step !== this.current && this.current !== undefined) text += '\n'
+      // A step that says nothing but that it is done is known by its number: its name stands above, alone.
+      const isKnown = step.number !== undefined && !step.spoke && isDone && lines.length === 1
+      if (step !== this.current && !isKnown) text += `#${this.numberOf(step)} ${step.name}\n`
       for (const line of lines) text += `#${this.numberOf(step)} ${line}\n`
+      step.spoke ||= lines.length > 0
       this.current = step
     }
     this.screen.write(text)

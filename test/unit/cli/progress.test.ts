@@ -61,6 +61,18 @@ test('plain lines as BuildKit writes them', () => {
   )
 })
 
+test('a silent step that ends while another is shown is known by its number', () => {
+  const events: BuildEvent[] = [
+    { type: 'vertex', id: 'a', name: '[2/2] WORKDIR /src' },
+    { type: 'vertex', id: 'b', name: '[1/2] FROM busybox' },
+    { type: 'started', id: 'a', time: T },
+    { type: 'started', id: 'b', time: T },
+    { type: 'done', id: 'b', time: T + 100, cached: false },
+    { type: 'done', id: 'a', time: T + 200, cached: false },
+  ]
+  expect(shown(plainDisplay, events)).toBe('#1 [2/2] WORKDIR /src\n\n#2 [1/2] FROM busybox\n#2 DONE 0.1s\n\n#1 DONE 0.2s\n')
+})
+
 test('the output of a command keeps its colours on a terminal only', () => {
   expect(shown(plainDisplay, BUILD, { isTTY: true })).toContain('#3 0.100 50%\r\u001b[31m100%\u001b[0m\n')
 })
