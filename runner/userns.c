@@ -108,6 +108,8 @@ int userns_run(int count, char **words) {
   }
   struct userns userns = {words[0], words[1], strcmp(words[2], "1") == 0, words + 3};
   static const int passed[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+  // The build inside ends with the tbuild that waits for it, also when that one is killed.
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   sigset_t signals;
   sigemptyset(&signals);
   for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++) sigaddset(&signals, passed[i]);

@@ -1,9 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Finished, root, script } from '../support/cli.ts'
+import { alive, descendants, until } from '../support/processes.ts'
 
 /** Real users of this machine, one with subordinate ids and one without, build with the command line. Making users needs root. */
 const canRun = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
@@ -39,6 +40,22 @@ class User {
       timeout: 300_000,
     })
     return { status, stdout, stderr }
+  }
+
+  /** Starts `tbuild ARGS`, and tells what it prints. */
+  start(args: readonly string[]): { readonly child: ChildProcess; stderr(): string } {
+    const child = spawn(process.execPath, [join(root, 'bin/tbuild.js'), ...args], {
+      uid: this.uid,
+      gid: this.gid,
+      cwd: this.home,
+      env: { HOME: this.home, PATH: process.env.PATH },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let text = ''
+    child.stderr?.on('data', (data: Buffer) => {
+      text += data
+    })
+    return { child, stderr: () => text }
   }
 
   remove(): void {
@@ -186,6 +203,32 @@ RUN rm -r /gone; rm -r /d; mkdir /d; touch /d/new; cat /closed/f
     expect(lines).toContain('-rw-r--r-- 33/33 app/src/server.js')
     expect(lines).toContain('lrwxrwxrwx 33/33 app/node_modules/greeter -> ../greeter')
   }, 120_000)
+})
+
+suite('signals to a build in a user namespace', () => {
+  test.each([
+    ['SIGKILL', null],
+    ['SIGTERM', 130],
+    ['SIGINT', 130],
+  ] as const)(
+    '%s ends every process; the next build succeeds',
+    async (signal, status) => {
+      const args = ['--progress', 'plain', '--no-cache', ...base('busybox')]
+      const steps = context(signal, 'FROM busybox\nRUN (setsid sleep 4343 &); echo running; sleep 4343; exit\n')
+      const { child, stderr } = ranges.start([...args, steps])
+      const ended = new Promise((resolve) => child.on('exit', resolve))
+      await until(() => / running$/m.test(stderr()), 20_000)
+      const processes = descendants(child.pid as number)
+      expect(processes.length).toBeGreaterThanOrEqual(5)
+      child.kill(signal)
+      expect(await ended).toBe(status)
+      await until(() => alive(processes).length === 0, signal === 'SIGKILL' ? 5_000 : 0)
+      expect(alive(processes)).toEqual([])
+      expect(ranges.tbuild([...args, context(`${signal}-next`, 'FROM busybox\nRUN true\n')])).toMatchObject({ status: 0 })
+      expect(readdirSync(join(ranges.home, '.local/share/tbuild/v1/tmp'))).toEqual([])
+    },
+    60_000,
+  )
 })
 
 suite('a user without subordinate ids', () => {

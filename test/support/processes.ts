@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** The parent and the start of a process: no other one has both numbers. Undefined when it is gone. */
+function statOf(pid: number): { parent: number; start: string } | undefined {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+    return fields[0] === 'Z' ? undefined : { parent: Number(fields[1]), start: fields[19] ?? '' }
+  } catch {
+    return undefined
+  }
+}
+
+export interface Process {
+  readonly pid: number
+  readonly start: string
+}
+
+/** Everything that a process started, and what those started. */
+export function descendants(ancestor: number): Process[] {
+  const all = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const stat = statOf(Number(name))
+      return stat === undefined ? [] : [{ pid: Number(name), ...stat }]
+    })
+  const found: Process[] = []
+  for (let parents = new Set([ancestor]); parents.size > 0; ) {
+    const children = all.filter(({ parent }) => parents.has(parent))
+    found.push(...children)
+    parents = new Set(children.map(({ pid }) => pid))
+  }
+  return found
+}
+
+export const alive = (processes: readonly Process[]): Process[] => processes.filter(({ pid, start }) => statOf(pid)?.start === start)
+
+export async function until(condition: () => boolean, milliseconds: number): Promise<void> {
+  for (const end = Date.now() + milliseconds; !condition() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 20))
+}
