@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
+import { parseImageReference } from '../base/image-reference.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { BuildHooks, BuildOptions, OutputSpec } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
@@ -123,7 +124,8 @@ async function writeImages(
     form: blobForm(output),
     format: output.ociMediaTypes === false ? 'docker' : 'oci',
   }
-  return { ...(await writeContent(output, images, options, { ...tools, created: created(output, built, images) })), names }
+  const exported = await writeContent(output, images, options, { ...tools, created: created(output, built, images) })
+  return { ...exported, names: output.type === 'image' && output.pushByDigest === true ? names.map(withoutTag) : names }
 }
 
 async function writeContent(
@@ -186,6 +188,11 @@ function blobForm(output: ImageSpec): BlobForm {
 
 function parseNames(name: string): string[] {
   return parseTags(name.split(',').filter((part) => part !== ''))
+}
+
+function withoutTag(name: string): string {
+  const { domain, path } = parseImageReference(name)
+  return `${domain}/${path}`
 }
 
 function sinkOf(dest: string, { stdout }: OutputTools): Sink {

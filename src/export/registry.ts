@@ -26,18 +26,21 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
     import('../registry/push.ts'),
   ])
   const client = await registryClient(options)
+  const source = new Source(options)
   try {
     for (const name of options.names) {
       const reference = parseImageReference(name)
       const { tag: _tag, ...untagged } = reference
       await pushImage(client, {
         reference: options.byDigest === true ? untagged : reference,
-        blobs: pushBlobs(content, reference.domain, options),
+        blobs: pushBlobs(content, reference.domain, source),
         documents: content.documents,
-        signal: options.signal,
+        signal: source.signal,
         onBlob: ({ digest, size }) => options.onProgress?.(digest, size, size, true),
       })
     }
+  } catch (error) {
+    throw source.failure ?? error
   } finally {
     await client.close()
   }
@@ -57,14 +60,14 @@ async function registryClient({ insecure, names, environment }: PushOptions): Pr
 }
 
 /** Without the documents, which follow when all blobs are there. */
-function pushBlobs(content: Content, domain: string, options: PushOptions): PushBlob[] {
+function pushBlobs(content: Content, domain: string, source: Source): PushBlob[] {
   const documents = new Set(content.documents.map(({ descriptor }) => descriptor.digest))
   return content.blobs
     .filter(({ digest }) => !documents.has(digest))
     .map((blob) => {
       const descriptor: Descriptor = { mediaType: 'application/octet-stream', digest: blob.digest, size: blob.size }
       const from = repositoryIn(domain, blob.origin)
-      return { descriptor, open: () => counted(blob, options), ...(from === undefined ? {} : { from }) }
+      return { descriptor, open: () => source.bytes(blob), ...(from === undefined ? {} : { from }) }
     })
 }
 
@@ -75,12 +78,31 @@ function repositoryIn(domain: string, origin: string | undefined): string | unde
   return reference.domain === domain ? reference.path : undefined
 }
 
-async function* counted(blob: ContentBlob, { onProgress }: PushOptions): Bytes {
-  const content = blob.open()
-  let current = 0
-  for await (const chunk of content instanceof Uint8Array ? [content] : content) {
-    current += chunk.length
-    onProgress?.(blob.digest, current, blob.size, false)
-    yield chunk
+/** The blobs as they are read. One that cannot be (it was altered, the disk fails) ends the push: to the client it looks like a broken connection. */
+class Source {
+  readonly #stop = new AbortController()
+  readonly #options: PushOptions
+  readonly signal: AbortSignal
+  failure: unknown
+
+  constructor(options: PushOptions) {
+    this.#options = options
+    this.signal = AbortSignal.any([options.signal, this.#stop.signal])
+  }
+
+  async *bytes({ digest, size, open }: ContentBlob): Bytes {
+    let current = 0
+    try {
+      const content = open()
+      for await (const chunk of content instanceof Uint8Array ? [content] : content) {
+        current += chunk.length
+        this.#options.onProgress?.(digest, current, size, false)
+        yield chunk
+      }
+    } catch (error) {
+      this.failure ??= error
+      this.#stop.abort()
+      throw error
+    }
   }
 }

@@ -36,6 +36,8 @@ export interface BuildFlags {
   provenance?: string
   sbom?: string
   jobs?: string
+  call?: string
+  check?: boolean
   root?: string
 }
 
@@ -93,6 +95,8 @@ function outputList(flags: BuildFlags) {
   const outputs = flags.output.map(output)
   if (outputs.filter((spec) => 'dest' in spec && spec.dest === '-').length > 1) throw usage('only one output can go to standard output')
   if (!flags.push) return outputs
+  const images = outputs.filter((spec) => spec.type === 'image')
+  if (images.length > 0) return outputs.map((spec) => (spec.type === 'image' ? { ...spec, push: true } : spec))
   if (flags.tag.length === 0) throw usage('--push needs a tag', 'add -t REGISTRY/NAME:TAG')
   return [...outputs, { type: 'image' as const, push: true }]
 }
