@@ -1,59 +1,47 @@
-import { lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Digest } from '../base/digest.ts'
+import { type Digest, hexOf } from '../base/digest.ts'
 import { rawRecords } from './cache-index.ts'
-import { blobName, rawImages } from './image-index.ts'
+import { blobName, imageFileName, rawImages } from './image-index.ts'
 import { layerName } from './layers.ts'
 import { collectListings } from './listings.ts'
 import { imageBlobs, storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
+import { type Candidate, type Collectable, type CollectRule, type Facts, select } from './select.ts'
 import { layerSize } from './sizes.ts'
 import type { Store } from './store.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { CacheRecord, ImageRecord, LayerId } from './types.ts'
 
-/** One thing that gc may take. Sizes in bytes; of a record: of the layers that only records of the same or an older use need. */
-export interface Collectable {
-  readonly type: 'record' | 'layer' | 'blob' | 'mount'
-  readonly id: string
-  readonly size: number
-  /** ISO time; absent for what nothing refers to. */
-  readonly lastUsed?: string
-}
-
-/**
- * What goes besides garbage (layers and blobs that no image, record or running build refers to; it always goes). Images are never taken.
- * Records and cache mounts go when *any* of the rules says so and `filter` agrees.
- */
+/** What goes besides garbage: layers and blobs that no image, record or running build refers to always go. */
 export interface CollectPolicy {
-  /** Every record and mount that no running build uses. */
-  readonly all?: boolean
-  /** Records and mounts that were not used for this many milliseconds. */
-  readonly olderThan?: number
-  /** The least recently used ones, until the layers of records take at most this much. */
-  readonly keepBytes?: number
-  readonly filter?: (item: Collectable) => boolean
+  readonly rules?: readonly CollectRule[]
   /** Tells what would go. */
   readonly dryRun?: boolean
 }
 
 export interface Collected {
   readonly removed: readonly Collectable[]
+  /** Bytes. */
   readonly freed: number
 }
 
+/** The rule that takes every record and cache mount that no running build uses. */
+export const EVERYTHING: CollectRule = {}
+
 /**
  * Mark and sweep. Decided and renamed away under the lock that users of the store share (leases.ts), so no build can begin to rely on what
- * goes; deleted after it. Killed in the middle, it leaves a valid store: records go before their layers, layers before their blobs.
+ * goes; deleted after it. Killed in the middle, it leaves a valid store: names go before records, records before their layers, layers before their blobs.
  */
 export async function collect(store: Store, policy: CollectPolicy = {}): Promise<Collected> {
   await store.leases.sweep()
   // Before the lock: walking directories for their sizes takes long.
   const sizes = measureLayers(store)
+  const mounts = measureMounts(store)
   const blobsOfIndex = await imageBlobs(store.blobs, storedImages(store.layout))
   const away: string[] = []
   const removed = await store.leases.exclusively(() => {
-    const collection = new Collection(store, policy, sizes, blobsOfIndex, away)
+    const collection = new Collection(store, policy, { sizes, mounts, blobs: blobsOfIndex }, away)
     try {
       return collection.run()
     } catch (error) {
@@ -64,88 +52,125 @@ export async function collect(store: Store, policy: CollectPolicy = {}): Promise
     const [failure] = await removeTree(path)
     if (failure !== undefined) store.onNotice(`${path} cannot be removed: ${failure.message}`)
   }
-  const mounts = await collectMounts(store, policy)
-  const all = [...removed, ...mounts]
-  return { removed: all, freed: all.reduce((sum, item) => sum + (item.type === 'record' ? 0 : item.size), 0) }
+  const gone = await removeMounts(store, removed, policy)
+  const freed = gone.reduce((sum, { type, size }) => sum + (type === 'record' || type === 'image' ? 0 : size), 0)
+  return { removed: gone, freed }
 }
 
 function measureLayers(store: Store): Map<LayerId, number> {
   return new Map(store.layers.directories().map((id) => [id, store.layers.info(id)?.size ?? layerSize(store.layers.fs(id))]))
 }
 
-function isExpired(lastUsed: string, policy: CollectPolicy): boolean {
-  if (policy.all) return true
-  return policy.olderThan !== undefined && Date.now() - Date.parse(lastUsed) >= policy.olderThan
+function measureMounts(store: Store): Candidate[] {
+  return store.cacheMounts.list().map(({ key, id, lastUsed, inUse, directories }) => {
+    const own = directories.reduce((sum, path) => sum + layerSize(path), 0)
+    return { type: 'mount', id: key, name: id, lastUsed, inUse, layers: [], own }
+  })
+}
+
+/** Mounts lock themselves: one that a RUN began to use meanwhile stays. */
+async function removeMounts(store: Store, removed: readonly Collectable[], { dryRun }: CollectPolicy): Promise<Collectable[]> {
+  const gone: Collectable[] = []
+  for (const item of removed) {
+    if (item.type !== 'mount' || dryRun || (await store.cacheMounts.remove(item.id as Digest))) gone.push(item)
+  }
+  return gone
+}
+
+interface Measured {
+  readonly sizes: ReadonlyMap<LayerId, number>
+  readonly mounts: readonly Candidate[]
+  /** Of images that other tools put into the OCI layout. */
+  readonly blobs: ReadonlySet<Digest>
 }
 
 class Collection {
   readonly #store: Store
   readonly #policy: CollectPolicy
-  readonly #sizes: ReadonlyMap<LayerId, number>
+  readonly #measured: Measured
   readonly #away: string[]
   readonly #leased: Set<string>
   readonly #images: readonly ImageRecord[]
-  readonly #records: CacheRecord[]
-  readonly #blobs: Set<Digest>
+  readonly #records: readonly CacheRecord[]
   readonly #removed: Collectable[] = []
 
-  constructor(store: Store, policy: CollectPolicy, sizes: ReadonlyMap<LayerId, number>, blobs: ReadonlySet<Digest>, away: string[]) {
+  constructor(store: Store, policy: CollectPolicy, measured: Measured, away: string[]) {
     this.#store = store
     this.#policy = policy
-    this.#sizes = sizes
+    this.#measured = measured
     this.#away = away
-    this.#blobs = new Set(blobs)
     // First the leases: a build that ends after this has left its records by then, one that ended before has no lease and its records are read now.
     this.#leased = store.leases.read()
     this.#images = rawImages(store.layout).flatMap(({ record }) => record ?? [])
-    this.#records = [...rawRecords(store.layout)].sort((a, b) => (a.lastUsed < b.lastUsed ? 1 : -1))
+    this.#records = [...rawRecords(store.layout)]
   }
 
   run(): Collectable[] {
-    const kept = this.#collectRecords()
-    if (!this.#policy.dryRun) collectListings(this.#store.layout, kept)
-    const needed = this.#neededLayers(kept)
+    const { kept, removed } = select(this.#candidates(), this.#policy.rules ?? [], this.#facts())
+    for (const item of removed.filter(({ type }) => type === 'image')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
+    for (const item of removed.filter(({ type }) => type === 'record')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
+    this.#removed.push(...removed.filter(({ type }) => type === 'mount'))
+    const needed = this.#withParents([...kept.flatMap(({ layers }) => layers), ...this.#leasedLayers()])
     this.#collectLayers(needed)
-    this.#collectBlobs(needed)
+    const images = new Set(kept.filter(({ type }) => type === 'image').map(({ id }) => id))
+    this.#collectBlobs(
+      needed,
+      this.#images.filter(({ name }) => images.has(name)),
+    )
+    if (!this.#policy.dryRun) {
+      const records = new Set(kept.filter(({ type }) => type === 'record').map(({ id }) => id))
+      collectListings(
+        this.#store.layout,
+        this.#records.filter(({ key }) => records.has(key)),
+      )
+    }
     return this.#removed
   }
 
-  /** Newest first; returns those that stay. */
-  #collectRecords(): CacheRecord[] {
-    const { keepBytes } = this.#policy
-    const kept: CacheRecord[] = []
-    const counted = new Set<LayerId>()
-    let total = 0
-    for (const record of this.#records) {
-      const more = record.layers.filter((id) => !counted.has(id))
-      const size = more.reduce((sum, id) => sum + (this.#sizes.get(id) ?? 0), 0)
-      const tooMuch = keepBytes !== undefined && total + size > keepBytes
-      const item: Collectable = { type: 'record', id: record.key, size, lastUsed: record.lastUsed }
-      const inUse = record.layers.length > 0 && record.layers.every((id) => this.#leased.has(layerName(id)))
-      if (!inUse && (tooMuch || isExpired(record.lastUsed, this.#policy)) && (this.#policy.filter?.(item) ?? true)) {
-        this.#remove(item, () => unlinkSync(join(this.#store.layout.records, `${record.key.slice('sha256:'.length)}.json`)))
-        continue
-      }
-      kept.push(record)
-      for (const id of more) counted.add(id)
-      total += size
-    }
-    return kept
+  #candidates(): Candidate[] {
+    const records = this.#records.map(({ key, name, lastUsed, layers }): Candidate => {
+      const inUse = layers.length > 0 && layers.every((id) => this.#leased.has(layerName(id)))
+      return { type: 'record', id: key, lastUsed, inUse, layers, own: 0, ...(name === undefined ? {} : { name }) }
+    })
+    const images = this.#images.map(({ name, layers }): Candidate => {
+      const written = ifPresent(() => statSync(join(this.#store.layout.images, imageFileName(name))))
+      const lastUsed = (written?.mtime ?? new Date()).toISOString()
+      return { type: 'image', id: name, name, lastUsed, inUse: false, layers: layers.map(({ id }) => id), own: 0 }
+    })
+    return [...records, ...images, ...this.#measured.mounts]
   }
 
-  #neededLayers(records: readonly CacheRecord[]): Set<LayerId> {
+  #facts(): Facts {
+    const { bavail, bsize } = statfsSync(this.#store.layout.v1)
+    return { sizes: this.#measured.sizes, pinned: new Set(this.#leasedLayers()), free: bavail * bsize, now: Date.now() }
+  }
+
+  #leasedLayers(): LayerId[] {
+    return [...this.#leased].flatMap((name) => (name.startsWith('layer:') ? [name.slice('layer:'.length) as LayerId] : []))
+  }
+
+  /** A layer's tar is the difference to its parents, which need not be what it stands on. */
+  #withParents(ids: readonly LayerId[]): Set<LayerId> {
     const needed = new Set<LayerId>()
-    for (const record of records) for (const id of record.layers) needed.add(id)
-    for (const image of this.#images) for (const { id } of image.layers) needed.add(id)
-    for (const name of this.#leased) if (name.startsWith('layer:')) needed.add(name.slice('layer:'.length) as LayerId)
+    const todo = [...ids]
+    for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
+      if (needed.has(id)) continue
+      needed.add(id)
+      todo.push(...(this.#store.layers.info(id)?.parent ?? []))
+    }
     return needed
+  }
+
+  #fileOf({ type, id }: Collectable): string {
+    const { images, records } = this.#store.layout
+    return type === 'image' ? join(images, imageFileName(id)) : join(records, `${hexOf(id as Digest)}.json`)
   }
 
   #collectLayers(needed: ReadonlySet<LayerId>): void {
     const { layers } = this.#store
     for (const id of layers.directories()) {
       if (needed.has(id)) continue
-      this.#remove({ type: 'layer', id, size: this.#sizes.get(id) ?? 0 }, () => {
+      this.#remove({ type: 'layer', id, size: this.#measured.sizes.get(id) ?? 0 }, () => {
         const to = this.#store.temporary()
         if (layers.takeAway(id, to)) this.#away.push(to)
       })
@@ -153,13 +178,14 @@ class Collection {
     if (!this.#policy.dryRun) for (const id of layers.known()) if (!needed.has(id)) layers.forget(id)
   }
 
-  #collectBlobs(neededLayers: ReadonlySet<LayerId>): void {
+  #collectBlobs(neededLayers: ReadonlySet<LayerId>, images: readonly ImageRecord[]): void {
     const { layers, layout } = this.#store
-    for (const image of this.#images) this.#blobs.add(image.config)
-    for (const id of neededLayers) for (const { digest } of layers.info(id)?.blobs ?? []) this.#blobs.add(digest)
+    const needed = new Set(this.#measured.blobs)
+    for (const image of images) needed.add(image.config)
+    for (const id of neededLayers) for (const { digest } of layers.info(id)?.blobs ?? []) needed.add(digest)
     for (const name of readdirSync(layout.blobs)) {
       const digest = `sha256:${name}` as Digest
-      if (this.#blobs.has(digest) || this.#leased.has(blobName(digest))) continue
+      if (needed.has(digest) || this.#leased.has(blobName(digest))) continue
       const path = join(layout.blobs, name)
       const size = ifPresent(() => lstatSync(path).size) ?? 0
       this.#remove({ type: 'blob', id: digest, size }, () => {
@@ -174,16 +200,4 @@ class Collection {
     this.#removed.push(item)
     if (!this.#policy.dryRun) ifPresent(action)
   }
-}
-
-/** Mounts lock themselves: one that a RUN uses stays, whatever the policy says. */
-async function collectMounts(store: Store, policy: CollectPolicy): Promise<Collectable[]> {
-  const removed: Collectable[] = []
-  for (const { key, id, lastUsed, inUse, directories } of store.cacheMounts.list()) {
-    if (inUse || !isExpired(lastUsed, policy)) continue
-    const item: Collectable = { type: 'mount', id, size: directories.reduce((sum, path) => sum + layerSize(path), 0), lastUsed }
-    if (!(policy.filter?.(item) ?? true)) continue
-    if (policy.dryRun || (await store.cacheMounts.remove(key))) removed.push(item)
-  }
-  return removed
 }

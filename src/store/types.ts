@@ -72,6 +72,9 @@ export interface CacheRecord {
   readonly parts: readonly KeyPart[]
   /** Where `nearest` looks: the same step of the same Dockerfile in an earlier build. */
   readonly step: string
+  /** The step as the progress shows it, and where it stands (`Dockerfile:3`): for people. */
+  readonly name?: string
+  readonly place?: string
   /** The whole root file system that the step produced. */
   readonly layers: Snapshot
   readonly created: string

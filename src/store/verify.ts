@@ -117,7 +117,8 @@ class Verification {
   async #problemOfLayer(id: LayerId): Promise<string | undefined> {
     const { layers } = this.#store
     // Claimed, so that gc leaves it while it is read.
-    if (!(await layers.claim([id], 'present'))) {
+    await layers.claim([id], 'present')
+    if (!layers.isPresent(id)) {
       if (!layers.directories().includes(id)) return undefined
       return 'it was not completely written before the machine went down, or its directory is damaged'
     }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import { MediaType } from '../../../src/base/oci.ts'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
-import { collect } from '../../../src/store/collect.ts'
+import { collect, EVERYTHING } from '../../../src/store/collect.ts'
 import { diskUsage } from '../../../src/store/disk-usage.ts'
 import { openStore, type Store } from '../../../src/store/store.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
@@ -78,30 +78,30 @@ describe('collecting garbage', () => {
     build = running
     const another = await layer()
     const blob = (await running.blobs.put(Buffer.from('half of an export'))).digest
-    await collect(store, { all: true })
+    await collect(store, { rules: [EVERYTHING] })
     expect(layersNow()).toEqual([found, another].sort())
     expect(layersNow()).not.toContain(fresh)
     expect(await collected(store.blobs.list())).toEqual([blob])
     expect(await running.cache.find(key)).toBeDefined()
     await running.close()
-    await collect(store, { all: true })
+    await collect(store, { rules: [EVERYTHING] })
     expect(layersNow()).toEqual([])
   })
 
-  test('olderThan and all take records, images keep their layers', async () => {
+  test('unusedFor and no bound take records, images keep their layers', async () => {
     const [a, b, c] = [await layer(), await layer(), await layer()]
     const old = await record('old', [a], 10 * DAY)
     const young = await record('young', [b], DAY)
     await image('i', [c])
     await record('of the image', [c], 20 * DAY)
     await build.close()
-    await collect(store, { olderThan: 5 * DAY })
+    await collect(store, { rules: [{ unusedFor: 5 * DAY }] })
     expect((await collected(store.cache.list())).map(({ key }) => key)).toEqual([young])
     expect(await store.cache.find(old)).toBeUndefined()
     expect(layersNow()).toEqual([b, c].sort())
-    const result = await collect(await reopened(), { all: true, filter: (item) => item.id !== young })
+    const result = await collect(await reopened(), { rules: [{ filter: (item) => item.id !== young }] })
     expect(kinds(result.removed)).toEqual([])
-    await collect(store, { all: true })
+    await collect(store, { rules: [EVERYTHING] })
     expect(layersNow()).toEqual([c])
   })
 
@@ -110,7 +110,7 @@ describe('collecting garbage', () => {
     for (const [age, id] of ids.entries()) await record(`r${age}`, [id], age * DAY)
     await record('shares the first', [ids[0] as LayerId], 5 * DAY)
     await build.close()
-    await collect(store, { keepBytes: 250_000 })
+    await collect(store, { rules: [{ keepBytes: 250_000 }] })
     expect(layersNow()).toEqual(ids.slice(0, 2).sort())
     expect(await collected(store.cache.list())).toHaveLength(3)
   })
@@ -124,11 +124,11 @@ describe('collecting garbage', () => {
     use.release()
     await build.close()
     const before = layersNow()
-    const dry = await collect(store, { all: true, dryRun: true })
+    const dry = await collect(store, { rules: [EVERYTHING], dryRun: true })
     expect(layersNow()).toEqual(before)
     expect(kinds(dry.removed)).toEqual(['blob', 'layer', 'layer', 'mount', 'record'])
-    expect(await collect(store, { all: true })).toEqual(dry)
-    expect((await collect(store, { all: true })).removed).toEqual([])
+    expect(await collect(store, { rules: [EVERYTHING] })).toEqual(dry)
+    expect((await collect(store, { rules: [EVERYTHING] })).removed).toEqual([])
   })
 
   test('what another tool put into the OCI layout stays', async () => {
@@ -138,7 +138,7 @@ describe('collecting garbage', () => {
     const index = await put({ schemaVersion: 2, manifests: [{ digest: manifest }] })
     writeFileSync(join(build.layout.oci, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ digest: index }] }))
     await build.close()
-    await collect(store, { all: true })
+    await collect(store, { rules: [EVERYTHING] })
     expect((await collected(store.blobs.list())).sort()).toEqual([config, blob, manifest, index].sort())
   })
 

@@ -1,0 +1,38 @@
+import { closeSync, openSync, statSync, utimesSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Collected, collect } from './collect.ts'
+import { readGcPolicy } from './gc-policy.ts'
+import type { Store } from './store.ts'
+import { ifPresent } from './store-error.ts'
+
+/**
+ * gc by itself: called at the end of a build that wrote something, acts at most once in the policy's interval, in one process at a time. Undefined when it
+ * was not its time. What this build used stays: its lease is still held. Nothing here fails a build that is done.
+ */
+export async function autoCollect(store: Store): Promise<Collected | undefined> {
+  try {
+    const policy = readGcPolicy(store.layout)
+    if (!policy.enabled || !isDue(store, policy.interval)) return undefined
+    const lock = store.locks.tryLock('auto-gc', 'exclusive')
+    if (lock === undefined) return undefined
+    try {
+      return await collect(store, { rules: policy.rules })
+    } finally {
+      lock.release()
+    }
+  } catch (error) {
+    store.onNotice(`the store was not cleaned: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+/** The time of the last run is a file's. The first build of a store has nothing to clean. */
+function isDue(store: Store, interval: number): boolean {
+  const stamp = join(store.layout.v1, 'gc-time')
+  const last = ifPresent(() => statSync(stamp))?.mtimeMs
+  if (last !== undefined && Date.now() - last < interval) return false
+  closeSync(openSync(stamp, 'a', 0o600))
+  const now = Date.now() / 1000
+  utimesSync(stamp, now, now)
+  return last !== undefined
+}
