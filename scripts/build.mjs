@@ -47,6 +47,7 @@ async function bundleCommand() {
     ...COMMON,
     entryPoints: ['src/cli/main.ts'],
     format: 'cjs',
+    supported: { 'dynamic-import': false },
     define: { 'import.meta.url': '__fileUrl' },
     banner: {
       js: `const __fileUrl=require('node:url').pathToFileURL(__filename).href;

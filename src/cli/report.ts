@@ -17,7 +17,7 @@ export function reportError(error: unknown, io: Pick<Io, 'stderr' | 'env'>): num
 /** The whole report of an error that a user can cause. */
 export function errorReport(error: TbuildError): string {
   const parts = [`ERROR: ${escapeControl(error.message)}\n`]
-  if (error.span) parts.push(`\n${excerpt(error.span)}`)
+  if (error.span && error.span.file.text !== '') parts.push(`\n${excerpt(error.span)}`)
   if (error.output && error.output.length > 0) {
     parts.push(`\nlast output of the step:\n${error.output.map((line) => `  | ${plainLine(line)}\n`).join('')}`)
   }

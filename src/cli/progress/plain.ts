@@ -17,6 +17,8 @@ interface Step {
 
 type Warning = Extract<BuildEvent, { type: 'warning' }>
 
+const SILENT_MILLISECONDS = 200
+
 /**
  * Lines as BuildKit's plain mode: a step gets its number when it is first heard of, and its name again when the output changes over to it.
  *
@@ -33,6 +35,8 @@ class Plain implements Display {
   private readonly steps = new Map<string, Step>()
   private readonly warnings: Warning[] = []
   private numbered = 0
+  private unnamed = new Set<Step>()
+  private timer: NodeJS.Timeout | undefined
   private current: Step | undefined
 
   constructor(screen: Screen) {
@@ -55,15 +59,19 @@ class Plain implements Display {
         return
       default: {
         const step = this.steps.get(event.id)
-        if (step !== undefined) this.print(this.stepLines(step, event), step, event.type === 'done')
+        if (step === undefined) return
+        const lines = this.stepLines(step, event)
+        if (lines.length > 0) this.print(lines, step, event.type === 'done')
       }
     }
   }
 
   close(failed: boolean): void {
-    if (failed) return
+    clearTimeout(this.timer)
     const lines = warningLines(this.warnings)
     if (lines.length > 0) this.screen.write(`\n${lines.join('\n')}\n`)
+    // The report of the error that follows stands apart.
+    if (failed && this.current !== undefined) this.screen.write('\n')
   }
 
   /** A hit says CACHED soon. */
@@ -78,6 +86,7 @@ class Plain implements Display {
     switch (event.type) {
       case 'started':
         step.started = event.time
+        this.nameLater(step)
         return []
       case 'log':
         return step.lines.push(event.stream, event.data).map((line) => this.output(step, line, event.time))
@@ -102,8 +111,19 @@ class Plain implements Display {
     return `${((time - (step.started ?? time)) / 1000).toFixed(3)} ${shown}`.trimEnd()
   }
 
+  /** A step that is silent is named when it lasts: its base image may tell of itself first. */
+  private nameLater(step: Step): void {
+    this.unnamed.add(step)
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined
+      for (const silent of this.unnamed) this.print([], silent)
+      this.unnamed.clear()
+    }, SILENT_MILLISECONDS).unref()
+  }
+
   private print(lines: readonly string[], step?: Step, isDone = false): void {
     if (lines.length === 0 && step?.number !== undefined) return
+    if (step !== undefined) this.unnamed.delete(step)
     let text = ''
     if (step === undefined) text = lines.map((line) => `${line}\n`).join('')
     else {

@@ -61,16 +61,27 @@ test('plain lines as BuildKit writes them', () => {
   )
 })
 
-test('a silent step that ends while another is shown is known by its number', () => {
-  const events: BuildEvent[] = [
+test('a silent step is named when it lasts or ends, and once', async () => {
+  let text = ''
+  const display = plainDisplay({ write: (part: string) => (text += part) })
+  const send = (events: readonly BuildEvent[]) => {
+    for (const event of events) display.event(event)
+  }
+  send([
     { type: 'vertex', id: 'a', name: '[2/2] WORKDIR /src' },
     { type: 'vertex', id: 'b', name: '[1/2] FROM busybox' },
     { type: 'started', id: 'a', time: T },
-    { type: 'started', id: 'b', time: T },
-    { type: 'done', id: 'b', time: T + 100, cached: false },
-    { type: 'done', id: 'a', time: T + 200, cached: false },
-  ]
-  expect(shown(plainDisplay, events)).toBe('#1 [2/2] WORKDIR /src\n\n#2 [1/2] FROM busybox\n#2 DONE 0.1s\n\n#1 DONE 0.2s\n')
+    { type: 'done', id: 'b', time: T, cached: true },
+  ])
+  expect(text).toBe('#1 [1/2] FROM busybox\n#1 CACHED\n')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(text).toBe('#1 [1/2] FROM busybox\n#1 CACHED\n\n#2 [2/2] WORKDIR /src\n')
+  send([
+    { type: 'progress', id: 'b', item: 'x', current: 1, total: 1, done: true, time: T },
+    { type: 'done', id: 'a', time: T + 400, cached: false },
+  ])
+  display.close(false)
+  expect(text).toMatch(/\n\n#2 DONE 0\.4s\n$/)
 })
 
 test('the output of a command keeps its colours on a terminal only', () => {
@@ -80,9 +91,9 @@ test('the output of a command keeps its colours on a terminal only', () => {
 test('a name cannot move the cursor, or begin a line of its own', () => {
   const events: BuildEvent[] = [
     { type: 'vertex', id: 'a', name: 'RUN <<EOF\n\u001b[2Jevil\nEOF' },
-    { type: 'started', id: 'a', time: T },
+    { type: 'done', id: 'a', time: T, cached: true },
   ]
-  expect(shown(plainDisplay, events)).toBe('#1 RUN <<EOF \\x1b[2Jevil EOF\n')
+  expect(shown(plainDisplay, events)).toBe('#1 RUN <<EOF \\x1b[2Jevil EOF\n#1 CACHED\n')
 })
 
 test('bytes that are cut within a character are joined', () => {
