@@ -1,12 +1,12 @@
 // Compiles the grammars and bundles src/ into dist/: cli.cjs with its code cache, index.js, types. Native parts: scripts/native.mjs.
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-/** Written last: what is older than it is in the bundle. */
+/** Written last, with the time at which the work began: what is older is in the bundle. */
 const stamp = join(root, 'dist/stamp')
 
 /** nearleyc's output is data that grammar/ wraps with types. */
@@ -110,9 +110,11 @@ export async function buildIfNeeded() {
 }
 
 async function buildAll() {
+  const begun = new Date()
   compileGrammars()
   await Promise.all([declareTypes(), bundle()])
   writeAtomically(stamp, '')
+  utimesSync(stamp, begun, begun)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildAll()
