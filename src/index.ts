@@ -9,5 +9,15 @@ export type { SourceFile, Span } from './base/span.ts'
 export { build } from './build.ts'
 export type { Annotation, BuildHooks, BuildOptions, BuildResult, OutputSpec } from './build-options.ts'
 export type * from './dockerfile/instruction.ts'
+export type { Finding } from './dockerfile/lint/linter.ts'
 export { parseStages } from './dockerfile/stages.ts'
+export {
+  type CheckResult,
+  check,
+  listTargets,
+  type OutlineResult,
+  outlineTarget,
+  type Target,
+  type TargetsResult,
+} from './inquiry.ts'
 export { plan } from './plan.ts'

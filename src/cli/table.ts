@@ -15,6 +15,14 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     .join('')
 }
 
+/** As Go's tabwriter: all columns but the last are padded to the widest cell and a gap, in empty rows too. */
+export function alignTabs(rows: readonly (readonly string[])[], gap: number): string {
+  const cells = rows.map((row) => row.map(escapeControl))
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => [...(row[column] ?? '')].length)) + gap)
+  const pad = (cell: string, column: number) => cell + ' '.repeat((widths[column] as number) - [...cell].length)
+  return cells.map((row) => `${row.map((cell, column) => (column === row.length - 1 ? cell : pad(cell, column))).join('')}\n`).join('')
+}
+
 /** `4.27MB`: three digits and powers of 1000, as docker's. */
 export function humanSize(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']

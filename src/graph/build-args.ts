@@ -1,11 +1,16 @@
 import type { Platform } from '../base/platform.ts'
 import { formatPlatform } from '../base/platform.ts'
+import type { ArgInstruction } from '../dockerfile/instruction.ts'
 import { Env } from './env.ts'
 
 /** A declared ARG with the value that it got, or none (A3). */
 export interface BuildArg {
   readonly name: string
   readonly value?: string
+  /** Where a stage declares it. */
+  readonly at?: ArgInstruction
+  /** The value is that of the ARG of this name before the first FROM. */
+  readonly inherited?: boolean
 }
 
 /** Values from the command line: `--build-arg`. */

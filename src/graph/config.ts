@@ -205,7 +205,8 @@ export function applyArg(
     // A default that is not used is not expanded either.
     const value = values.get(name) ?? (fallback === undefined ? globals.get(name) : expandWith(env, args).word(fallback))
     if (value !== undefined && !NON_ENV_ARGS.has(name)) env = env.with(name, value)
-    args.push(value === undefined ? { name } : { name, value })
+    const inherited = fallback === undefined && !values.has(name) && value !== undefined
+    args.push({ name, at: instruction, inherited, ...(value === undefined ? {} : { value }) })
     shown.push(value === undefined ? name : `${name}=${value}`)
   }
   return withHistory({ ...state, env, args }, `ARG ${shown.join(' ')}`, 'empty')

@@ -25,14 +25,22 @@ import { StepCounter } from './step-name.ts'
 /** What all instructions of a stage have in common. */
 type Scope = Omit<StageContext, 'expander' | 'instruction'>
 
+/** A lowered stage, and the one that it is FROM. */
+export interface LoweredStage {
+  readonly stage: Stage
+  readonly state: StageState
+  readonly parent: StageState | undefined
+}
+
 /** Lowers stages on demand, each once. */
 export class StageLowering implements Lowering {
   readonly file: StagedDockerfile
   readonly options: LowerOptions
-  readonly builder = new GraphBuilder()
+  readonly builder: GraphBuilder
   /** SOURCE_DATE_EPOCH, seconds. */
   readonly epoch: number | undefined
-  readonly #globals: Env
+  /** The ARGs before the first FROM, and the predefined ones. */
+  readonly globals: Env
   readonly #bases: readonly BaseChoice[]
   readonly #sources = new SourceFinder(this)
   readonly #states = new Map<number, Promise<StageState>>()
@@ -40,15 +48,16 @@ export class StageLowering implements Lowering {
 
   constructor(file: StagedDockerfile, options: LowerOptions) {
     this.file = file
+    this.builder = new GraphBuilder(options.idPrefix)
     const epoch = sourceDateEpoch(globalArgs(file, options), options)
     this.options = { ...options, buildArgs: epoch.buildArgs, resolveImage: once(options.resolveImage) }
-    this.#globals = epoch.globals
+    this.globals = epoch.globals
     this.epoch = epoch.seconds
     this.#checkDefaults()
-    const scope = { globals: this.#globals, declared: declaredGlobals(file, this.#globals), directives: file.directives }
+    const scope = { globals: this.globals, declared: declaredGlobals(file, this.globals), directives: file.directives }
     this.#bases = file.stages.map((stage) => {
       checkFrom(stage.from, scope, options.linter.text)
-      return baseOf(stage, file, this.#globals, options)
+      return baseOf(stage, file, this.globals, options)
     })
   }
 
@@ -60,6 +69,25 @@ export class StageLowering implements Lowering {
   /** Throws for a base that is no image's name, in a stage that nothing needs too. */
   assertNames(): void {
     for (const [index, base] of this.#bases.entries()) assertImageName(base, (this.file.stages[index] as Stage).from.span)
+  }
+
+  /** A stage, those that it is FROM, then all others that were lowered for it. */
+  async lowered(target: number): Promise<LoweredStage[]> {
+    const order = new Set<number>()
+    for (let index: number | undefined = target; index !== undefined; index = this.#parent(index)) order.add(index)
+    for (const index of this.#states.keys()) order.add(index)
+    return Promise.all([...order].map((index) => this.#loweredStage(index)))
+  }
+
+  async #loweredStage(index: number): Promise<LoweredStage> {
+    const parent = this.#parent(index)
+    const stage = this.file.stages[index] as Stage
+    return { stage, state: await this.stage(index), parent: parent === undefined ? undefined : await this.stage(parent) }
+  }
+
+  #parent(index: number): number | undefined {
+    const base = this.#bases[index]
+    return base?.kind === 'stage' ? base.index : undefined
   }
 
   /** Starts the look-up of every base that the text says is needed, so that they run at once. */
@@ -112,7 +140,7 @@ export class StageLowering implements Lowering {
   #checkDefaults(): void {
     const { file, options } = this
     const given = file.globals.some(({ args }) => args.some(({ name }) => options.buildArgs.has(name)))
-    const defaults = given ? globalDefaults(file, options) : this.#globals
+    const defaults = given ? globalDefaults(file, options) : this.globals
     if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.linter.text)
   }
 
@@ -178,9 +206,7 @@ export class StageLowering implements Lowering {
         return lowerWorkdir(state, instruction, context)
       case 'arg':
         checks.instruction(instruction, false)
-        return applyArg(state, instruction, this.options.buildArgs, this.#globals, (env, args) =>
-          expanderAt({ ...place, args }, env, false),
-        )
+        return applyArg(state, instruction, this.options.buildArgs, this.globals, (env, args) => expanderAt({ ...place, args }, env, false))
       case 'from':
         throw new Error('a stage holds no FROM')
       default:

@@ -22,19 +22,27 @@ export interface Graph {
  * bases may ask for further stages, which the same demand finds (O5).
  */
 export async function lower(file: StagedDockerfile, options: LowerOptions): Promise<Graph> {
-  if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
-  checkText(file, options.linter.text)
-  const lowering = new StageLowering(file, options)
-  const target = findTarget(file, options.target)
-  lowering.assertNames()
-  lowering.prefetch(target)
-  const state = await lowering.stage(target)
+  const { lowering, index, state } = await lowerTarget(file, options)
   return {
     vertices: lowering.builder.vertices,
     target: withLabels(state, options.labels),
-    stage: lowering.stageName(target),
+    stage: lowering.stageName(index),
     epoch: lowering.epoch,
   }
+}
+
+/** The lowering of all that the target needs. */
+export async function lowerTarget(
+  file: StagedDockerfile,
+  options: LowerOptions,
+): Promise<{ readonly lowering: StageLowering; readonly index: number; readonly state: StageState }> {
+  if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
+  checkText(file, options.linter.text)
+  const lowering = new StageLowering(file, options)
+  const index = findTarget(file, options.target)
+  lowering.assertNames()
+  lowering.prefetch(index)
+  return { lowering, index, state: await lowering.stage(index) }
 }
 
 /** Lowers for its findings alone: the target, or every stage, in the order of the file. */

@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import type { BuildEvent, OnEvent } from '../base/events.ts'
-import { hostPlatform, type Platform } from '../base/platform.ts'
+import { formatPlatform, hostPlatform, type Platform } from '../base/platform.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
 import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
@@ -25,6 +25,7 @@ export function lowerOptions(options: BuildOptions, platform: Platform, session:
     ulimits: options.ulimits ?? [],
     shmSize: options.shmSize,
     cgroupParent: options.cgroupParent,
+    idPrefix: (options.platforms?.length ?? 0) > 1 ? `${formatPlatform(platform)} ` : undefined,
     identity: session.inputs.identity,
     resolveImage: session.images.resolve,
     namedContext: (name) => session.contexts.find(name),
@@ -47,7 +48,7 @@ export async function lowerFor(
     if (linter.violation !== undefined) throw linter.violation
     return graph
   } finally {
-    for (const finding of linter.findings()) onEvent(warning(finding))
+    for (const finding of linter.findings()) onEvent(warningEvent(finding))
   }
 }
 
@@ -56,7 +57,7 @@ export function linterFor(file: StagedDockerfile, options: BuildOptions): Linter
   return Linter.of(file.directives, buildArgValues(options).get('BUILDKIT_DOCKERFILE_CHECK'))
 }
 
-function warning({ rule, message, description, url, span }: Finding): BuildEvent {
+export function warningEvent({ rule, message, description, url, span }: Finding): BuildEvent {
   return { type: 'warning', rule, message, detail: description, span, ...(url === undefined ? {} : { url }) }
 }
 

@@ -1,7 +1,9 @@
 import { errorCode, TbuildError } from '../../base/errors.ts'
+import type { BuildEvent } from '../../base/events.ts'
 import type { BuildHooks, BuildResult } from '../../build-options.ts'
 import { writeAtomically } from '../files.ts'
 import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
+import { metadataWarnings } from '../metadata-warnings.ts'
 import { buildOptions } from '../options/build.ts'
 import { type BuildCommandFlags, type Io, ignoredOptions } from '../program.ts'
 import { openDisplay, progressMode } from '../progress/display.ts'
@@ -22,6 +24,7 @@ export async function buildCommand(
   if (toStdout && io.stdout.isTTY)
     throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
   if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
+  if (flags.explain && flags.quiet) throw usage('-q and --explain cannot both be used', 'use `tbuild explain`')
   const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
   const inside = await buildInUserNamespace(args, io, (message) => display.event({ type: 'notice', message }))
   if (inside !== undefined) {
@@ -30,18 +33,22 @@ export async function buildCommand(
   }
   const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
   let failed = true
+  const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   try {
     for (const message of ignoredOptions(args)) display.event({ type: 'warning', rule: 'IgnoredOption', message })
     const readsStdin = context === '-' || options.file === '-'
     const hooks: BuildHooks = {
-      onEvent: (event) => display.event(event),
+      onEvent: (event) => {
+        if (event.type === 'warning') warnings.push(event)
+        display.event(event)
+      },
       signal: interrupt.signal,
       stdout: (data) => writeAll(io.stdout, data),
     }
     const { build } = await import('../../build.ts')
     const result = await build(readsStdin ? { ...options, stdin: io.stdin } : options, hooks)
     failed = false
-    await writeResults(result, flags)
+    await writeResults(result, flags, metadataWarnings(warnings, io.env))
     display.close(false)
     if (flags.quiet) io.stdout.write(result.images.map((image) => `${image.configDigest}\n`).join(''))
     return 0
@@ -56,9 +63,10 @@ export async function buildCommand(
   }
 }
 
-async function writeResults(result: BuildResult, flags: BuildCommandFlags): Promise<void> {
+async function writeResults(result: BuildResult, flags: BuildCommandFlags, warnings: object): Promise<void> {
   if (flags.iidfile !== undefined) await writeAtomically(flags.iidfile, result.iid)
-  if (flags.metadataFile !== undefined) await writeAtomically(flags.metadataFile, `${JSON.stringify(result.metadata, null, 2)}\n`)
+  if (flags.metadataFile !== undefined)
+    await writeAtomically(flags.metadataFile, `${JSON.stringify({ ...warnings, ...result.metadata }, null, 2)}\n`)
 }
 
 /** Waits for the reader: an archive is larger than memory. */

@@ -22,8 +22,6 @@ export const REFUSED: readonly { readonly flags: string; readonly hint?: string 
   { flags: '--cache-from <source>' },
   { flags: '--cache-to <destination>' },
   { flags: '--attest <attestation>' },
-  { flags: '--call <method>' },
-  { flags: '--check' },
   { flags: '--resource <limits>' },
   { flags: '--policy <file>' },
   { flags: '--device <name>' },

@@ -49,9 +49,8 @@ class Terminal implements Display {
     this.closed = true
     clearTimeout(this.timer)
     this.spinner?.stop()
-    if (failed) return
-    const lines = [summary(this.book, Date.now() - this.begun), ...warningLines(this.book.warnings)]
-    this.screen.write(`${lines.join('\n')}\n`)
+    const lines = [...(failed ? [] : [summary(this.book, Date.now() - this.begun)]), ...warningLines(this.book.warnings)]
+    if (lines.length > 0) this.screen.write(`${lines.join('\n')}\n`)
   }
 
   private async spin(): Promise<void> {

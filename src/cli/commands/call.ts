@@ -1,0 +1,53 @@
+import type { BuildEvent } from '../../base/events.ts'
+import { escapeLikeGo } from '../../base/go-json.ts'
+import type { BuildHooks, BuildOptions } from '../../build-options.ts'
+import { onInterrupt } from '../interrupts.ts'
+import { buildOptions } from '../options/build.ts'
+import type { Call } from '../options/call.ts'
+import type { BuildCommandFlags, Io } from '../program.ts'
+import { openDisplay, progressMode } from '../progress/display.ts'
+import { warningLines } from '../progress/warnings.ts'
+
+/** What a question brought, to be printed one way or the other. */
+export interface Answer {
+  text(): string
+  json(): object
+  readonly status: number
+  /** Reported after what was found. */
+  readonly error?: unknown
+}
+
+type Ask = (options: BuildOptions, hooks: BuildHooks) => Promise<Answer>
+
+const ASK: Readonly<Record<Exclude<Call['method'], 'build'>, () => Promise<{ answer: Ask }>>> = {
+  check: () => import('./check.ts'),
+  outline: () => import('./outline.ts'),
+  targets: () => import('./targets.ts'),
+}
+
+/** `tbuild build --call=…` and `--check`: the answer goes to standard output, progress and warnings to stderr. Nothing is run, so nobody need be root. */
+export async function callCommand(
+  context: string,
+  flags: BuildCommandFlags,
+  { method, json, ignoreStatus }: Call,
+  io: Io,
+): Promise<number> {
+  if (method === 'build') throw new Error('a build is no question')
+  const options = buildOptions(context, flags, io.env)
+  const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
+  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
+  const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
+  const onEvent = (event: BuildEvent) => (event.type === 'warning' ? warnings.push(event) : display.event(event))
+  try {
+    const { answer: ask } = await ASK[method]()
+    const readsStdin = context === '-' || options.file === '-'
+    const asked = ask(readsStdin ? { ...options, stdin: io.stdin } : options, { onEvent, signal: interrupt.signal })
+    const answer = await asked.finally(() => display.close(true))
+    io.stdout.write(json ? `${escapeLikeGo(JSON.stringify(answer.json(), null, 2))}\n` : answer.text())
+    if (answer.error !== undefined) throw answer.error
+    return ignoreStatus ? 0 : answer.status
+  } finally {
+    interrupt.release()
+    if (warnings.length > 0 && !flags.quiet) io.stderr.write(`\n${warningLines(warnings).join('\n')}\n`)
+  }
+}

@@ -1,0 +1,44 @@
+import type { SourceFile, Span } from '../base/span.ts'
+import { linesOf } from '../dockerfile/lint/linter.ts'
+import { escapeControl } from './text.ts'
+
+/** BuildKit's pb.Location: a range for each line, without columns. */
+export interface Location {
+  readonly ranges?: readonly { readonly start: { readonly line: number }; readonly end: { readonly line: number } }[]
+}
+
+export function location(span: Span | undefined): Location {
+  if (span === undefined) return {}
+  const { first, last } = linesOf(span)
+  const lines = Array.from({ length: last - first + 1 }, (_, index) => first + index)
+  return { ranges: lines.map((line) => ({ start: { line }, end: { line } })) }
+}
+
+/**
+ * The lines and those around them, as buildx prints them:
+ *
+ *     Dockerfile:2
+ *     --------------------
+ *        1 |     FROM busybox
+ *        2 | >>> CMD a
+ *     --------------------
+ */
+export function lineExcerpt(span: Span): string {
+  const lines = span.file.text.split('\n')
+  const { first, last } = linesOf(span)
+  const around = first === last ? 2 : 1
+  const from = Math.max(1, first - around)
+  const to = Math.min(lines.length, last + around)
+  const rows = lines.slice(from - 1, to).map((line, index) => {
+    const number = from + index
+    const mark = number >= first && number <= last ? '>>>' : '   '
+    return ` ${String(number).padStart(3)} | ${mark} ${escapeControl(line.replace(/\r$/, ''))}\n`
+  })
+  const rule = '--------------------\n'
+  return `${escapeControl(span.file.name)}:${first}\n${rule}${rows.join('')}${rule}`
+}
+
+/** A file's text as Go marshals bytes. */
+export function base64({ text }: SourceFile): string {
+  return Buffer.from(text).toString('base64')
+}
