@@ -1,4 +1,5 @@
 import { normalizeSwitches } from './options/arguments.ts'
+import { call } from './options/call.ts'
 import { asUsage, type Handlers, type Io, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
 import { version } from './version.ts'
@@ -9,7 +10,11 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
   try {
     const normalized = normalizeSwitches(args)
     const handlers: Handlers = {
-      build: async (context, flags) => (await import('./commands/build.ts')).buildCommand(context, flags, { io, args: normalized }),
+      build: async (context, flags) => {
+        const asked = call(flags)
+        if (asked.method !== 'build') return (await import('./commands/call.ts')).callCommand(context, flags, asked, io)
+        return (await import('./commands/build.ts')).buildCommand(context, flags, { io, args: normalized })
+      },
       explain: async (context, flags) => (await import('./commands/explain.ts')).explainCommand(context, flags, { io, args: normalized }),
       images: async (flags) => (await import('./commands/images.ts')).imagesCommand(flags, io),
       inspect: async (image, flags) => (await import('./commands/inspect.ts')).inspectCommand(image, flags, io),

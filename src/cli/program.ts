@@ -93,6 +93,9 @@ function addBuild(top: Command, handlers: Handlers, done: (status: number) => vo
   addResultOptions(build)
   for (const { flags } of IGNORED) build.addOption(new Option(flags).hideHelp())
   for (const { flags } of REFUSED) build.addOption(new Option(flags).hideHelp())
+  build
+    .option('--check', 'look for mistakes in the Dockerfile instead of building it')
+    .option('--call <method>', 'build, check, outline or targets, with ,format=json')
   build.action(async (context: string, flags: BuildCommandFlags) => {
     refuse(build)
     done(await handlers.build(context, flags))

@@ -15,7 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['image'],
   ['ops'],
   ['solve', 'export', 'explain'],
-  ['build.ts', 'plan.ts'],
+  ['build.ts', 'inquiry.ts', 'plan.ts'],
   ['cli', 'index.ts'],
 ]
 
