@@ -34,71 +34,90 @@ type Field = string | number | bigint | Uint8Array
 const maskOf = <K extends string>(names: readonly K[], bits: Readonly<Record<K, number>>): number =>
   names.reduce((mask, name) => mask | bits[name], 0)
 
-function encodeRecord(kind: number, fields: readonly Field[]): Uint8Array[] {
-  const header = Buffer.alloc(4)
-  header.writeUInt16LE(kind, 0)
-  header.writeUInt16LE(fields.length, 2)
-  return [header, ...fields.flatMap(encodeField)]
+/** A record of the wire: its kind and its fields. */
+type WireRecord = readonly [kind: number, fields: readonly Field[]]
+
+const RECORD_HEADER = 4
+/** A field's length and the NUL after it. */
+const FIELD_EXTRA = 5
+
+const sizeOf = ([, fields]: WireRecord): number =>
+  fields.reduce<number>((size, field) => size + FIELD_EXTRA + lengthOf(field), RECORD_HEADER)
+
+const lengthOf = (field: Field): number => (typeof field === 'object' ? field.length : Buffer.byteLength(String(field)))
+
+/** Writes a record at `at` and returns where it ends. */
+function writeRecord(target: Buffer, at: number, [kind, fields]: WireRecord): number {
+  target.writeUInt16LE(kind, at)
+  let end = target.writeUInt16LE(fields.length, at + 2)
+  for (const field of fields) {
+    const start = end + 4
+    if (typeof field === 'object') target.set(field, start)
+    const length = typeof field === 'object' ? field.length : target.write(String(field), start)
+    target.writeUInt32LE(length, end)
+    end = target.writeUInt8(0, start + length)
+  }
+  return end
 }
 
-const NUL = Buffer.alloc(1)
-
-function encodeField(field: Field): Uint8Array[] {
-  const bytes = typeof field === 'object' ? field : Buffer.from(String(field))
-  const length = Buffer.alloc(4)
-  length.writeUInt32LE(bytes.length, 0)
-  return [length, bytes, NUL]
-}
-
-function mountRecord(mount: PlanMount): Uint8Array[] {
+function mountRecord(mount: PlanMount): WireRecord {
   switch (mount.kind) {
     case 'device':
-      return encodeRecord(RECORD.device, [mount.target, mount.source, mount.major, mount.minor])
+      return [RECORD.device, [mount.target, mount.source, mount.major, mount.minor]]
     case 'link':
-      return encodeRecord(RECORD.link, [mount.target, mount.text])
+      return [RECORD.link, [mount.target, mount.text]]
     case 'mask':
     case 'readonly':
-      return encodeRecord(RECORD[mount.kind], [mount.target])
+      return [RECORD[mount.kind], [mount.target]]
     default:
       return attachedRecord(mount)
   }
 }
 
-function attachedRecord(mount: Extract<PlanMount, { attributes: unknown }>): Uint8Array[] {
+function attachedRecord(mount: Extract<PlanMount, { attributes: unknown }>): WireRecord {
   const common = [mount.target, maskOf(mount.attributes, ATTRIBUTE), maskOf(mount.flags, FLAG)]
   switch (mount.kind) {
     case 'fs':
-      return encodeRecord(RECORD.fs, [...common, mount.fs, ...mount.options])
+      return [RECORD.fs, [...common, mount.fs, ...mount.options]]
     case 'bind':
-      return encodeRecord(RECORD.bind, [...common, mount.source, mount.path])
+      return [RECORD.bind, [...common, mount.source, mount.path]]
     case 'view':
-      return encodeRecord(RECORD.view, [...common, mount.path, mount.writable ? 1 : 0, mount.options, ...mount.directories.toReversed()])
+      return [RECORD.view, [...common, mount.path, mount.writable ? 1 : 0, mount.options, ...mount.directories.toReversed()]]
     case 'file':
-      return encodeRecord(RECORD.file, [...common, mount.mode, mount.uid, mount.gid, mount.data])
+      return [RECORD.file, [...common, mount.mode, mount.uid, mount.gid, mount.data]]
   }
 }
 
-/** Plan → bytes for the runner's stdin. */
-export function encodePlan(plan: Plan): Buffer {
+function planRecords(plan: Plan): WireRecord[] {
   const { root, user } = plan
   const namespaces = maskOf(plan.namespaces, NAMESPACE)
   const process = [plan.hostname, namespaces, plan.cwd, user.uid, user.gid, plan.capabilities, plan.setgroups ? 0 : 1]
-  const body = Buffer.concat([
-    ...encodeRecord(RECORD.root, [root.upper, root.work, root.options, ...root.lower.toReversed()]),
-    ...encodeRecord(RECORD.process, process),
-    ...encodeRecord(RECORD.groups, user.groups),
-    ...encodeRecord(RECORD.args, plan.args),
-    ...encodeRecord(RECORD.env, plan.env),
-    ...encodeRecord(RECORD.path, plan.path),
-    ...plan.rlimits.flatMap(({ resource, soft, hard }) => encodeRecord(RECORD.rlimit, [resource, soft, hard])),
-    ...(plan.seccomp === undefined ? [] : encodeRecord(RECORD.seccomp, [plan.seccomp])),
-    ...plan.cgroups.flatMap((directory) => encodeRecord(RECORD.cgroup, [directory])),
-    ...(plan.oomCounter === undefined ? [] : encodeRecord(RECORD.oom, [plan.oomCounter])),
-    ...plan.mounts.flatMap(mountRecord),
-    Buffer.alloc(4),
-  ])
-  const header = Buffer.alloc(12)
-  header.write('tbuild1\n', 0, 'latin1')
-  header.writeUInt32LE(body.length, 8)
-  return Buffer.concat([header, body])
+  return [
+    [RECORD.root, [root.upper, root.work, root.options, ...root.lower.toReversed()]],
+    [RECORD.process, process],
+    [RECORD.groups, user.groups],
+    [RECORD.args, plan.args],
+    [RECORD.env, plan.env],
+    [RECORD.path, plan.path],
+    ...plan.rlimits.map(({ resource, soft, hard }): WireRecord => [RECORD.rlimit, [resource, soft, hard]]),
+    ...(plan.seccomp === undefined ? [] : [[RECORD.seccomp, [plan.seccomp]] as const]),
+    ...plan.cgroups.map((directory): WireRecord => [RECORD.cgroup, [directory]]),
+    ...(plan.oomCounter === undefined ? [] : [[RECORD.oom, [plan.oomCounter]] as const]),
+    ...plan.mounts.map(mountRecord),
+  ]
+}
+
+const MAGIC = 'tbuild1\n'
+const HEADER = MAGIC.length + 4
+
+/** Plan → bytes for the runner's stdin. */
+export function encodePlan(plan: Plan): Buffer {
+  const records = planRecords(plan)
+  const size = records.reduce((sum, record) => sum + sizeOf(record), RECORD_HEADER)
+  const bytes = Buffer.alloc(HEADER + size)
+  bytes.write(MAGIC, 0, 'latin1')
+  bytes.writeUInt32LE(size, MAGIC.length)
+  // The record that ends the list is all zeros.
+  records.reduce((at, record) => writeRecord(bytes, at, record), HEADER)
+  return bytes
 }

@@ -1,5 +1,6 @@
 import type { ExecSpec, Sandbox } from '../sandbox/types.ts'
 import { readFileInRoot } from '../tree/read.ts'
+import type { TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 
 /** The embedded runner, loaded at the first RUN: a cached build needs none of it. */
@@ -13,7 +14,13 @@ export function lazySandbox(): Sandbox {
   }
 }
 
+type Rootfs = ExecSpec['rootfs']
+/** A run reads several files of its root; the look at each layer's own root is made once for them. */
+const views = new WeakMap<Rootfs, TreeView>()
+
 /** passwd and group as the RUN will see them: the new layer is still empty. */
-function readRootFile(rootfs: ExecSpec['rootfs'], path: string, limit: number): Buffer | undefined {
-  return readFileInRoot(layeredView(rootfs.lower), path, limit)
+function readRootFile(rootfs: Rootfs, path: string, limit: number): Buffer | undefined {
+  const view = views.get(rootfs) ?? layeredView(rootfs.lower)
+  views.set(rootfs, view)
+  return readFileInRoot(view, path, limit)
 }
