@@ -3,6 +3,7 @@ import { hostPlatform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { ExplainingWatcher } from './explain/watcher.ts'
+import type { Graph } from './graph/lower.ts'
 import { announce } from './solve/announce.ts'
 import { lowerFor } from './solve/lowering.ts'
 import { openSession } from './solve/session.ts'
@@ -17,12 +18,15 @@ export async function plan(options: BuildOptions, hooks: BuildHooks = {}): Promi
   const session = await openSession(options, onEvent, signal)
   try {
     const file = parseStages(session.inputs.dockerfile)
-    for (const platform of options.platforms ?? [hostPlatform()]) {
-      const graph = await lowerFor(platform, file, session, { options, onEvent })
-      announce(graph, onEvent)
-      const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
-      if (graph.target.root !== undefined) await session.solver(watcher).plan(graph.target.root)
-    }
+    const graphs: Graph[] = []
+    for (const platform of options.platforms ?? [hostPlatform()]) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
+    for (const graph of graphs) announce(graph, onEvent)
+    const solver = session.solver(
+      new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent }),
+    )
+    for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
+    // What was learnt of the context's files.
+    await session.flush()
   } catch (error) {
     throw signal.aborted && !isTbuildError(error)
       ? new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause: error })

@@ -68,7 +68,8 @@ function fileText({ change, from, to }: FileChange): string {
 /** What would avoid it. */
 function advice(changes: readonly Change[]): string[] {
   const files = changes.flatMap((change) => (change.type === 'files' ? [change] : []))
-  const onlyModes = files.length === changes.length && files.every(({ files: list, more }) => more === 0 && list?.every(sameForGit))
+  const onlyFiles = changes.every(({ type }) => type === 'files' || type === 'step')
+  const onlyModes = onlyFiles && files.every(({ files: list, more }) => more === 0 && list?.every(sameForGit))
   return onlyModes && files.length > 0 ? ['only modes differ: --normalize-modes counts what git keeps of them'] : []
 }
 

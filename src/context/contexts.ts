@@ -7,9 +7,11 @@ import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import type { TreeView } from '../tree/types.ts'
-import { directoryView, layeredView } from '../tree/view.ts'
+import { directoryView, layeredView, type ShownMode } from '../tree/view.ts'
 import { type ContextPlace, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
+import { gitMode } from './git-mode.ts'
 import { parseContextName, parseNamedContext } from './parse-context.ts'
+import { readProjectConfig } from './project-config.ts'
 import type { ContextSources } from './sources.ts'
 
 /** Files of the caller, as COPY, ADD and bind mounts see them: without what the ignore file hides. */
@@ -20,6 +22,8 @@ export interface ContextFiles {
   readonly view: TreeView
   /** Owners of the caller's files mean nothing in an image (F14); those of an archive do. */
   readonly resetOwner: boolean
+  /** What its files' modes are shown as; absent when they are shown as they are. */
+  readonly mode?: ShownMode | undefined
   /** Why a path is not there although the directory has it. */
   readonly hiddenBy: (path: string) => string | undefined
 }
@@ -40,7 +44,7 @@ export interface BuildInputs {
 export async function loadInputs(options: BuildOptions, sources: ContextSources): Promise<BuildInputs> {
   const place = await openPlace(options, sources)
   const { file, ownIgnore } = await findDockerfile(place, options, sources)
-  const { context, ignore } = openContext(place, ownIgnore)
+  const { context, ignore } = openContext(place, ownIgnore, projectMode(place, options))
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
   return { dockerfile: file, ignore, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
 }
@@ -96,34 +100,44 @@ async function openStdin(options: BuildOptions, sources: ContextSources): Promis
 }
 
 /** The files of `--build-context name=value`, with their own root ignore file (D7; issue 3.5 wants it for repositories too). */
-export async function openNamedContext(name: string, value: string, sources: ContextSources): Promise<ContextFiles> {
+export async function openNamedContext(name: string, value: string, sources: ContextSources, mode?: ShownMode): Promise<ContextFiles> {
   const parsed = parseNamedContext(value)
   const shown = `[context ${name}] ${value}`
   if (parsed.kind === 'git') {
     const { openGit } = await import('./remote.ts')
     const place = await openGit(parsed.git, false, shown, sources)
-    return openContext({ kind: 'inside', identity: value, ignores: true, ...place }, undefined).context
+    return openContext({ kind: 'inside', identity: value, ignores: true, ...place }, undefined, mode).context
   }
   if (parsed.kind === 'http') {
     const { openUrl } = await import('./remote.ts')
     const place = await openUrl(value, shown, sources)
-    return openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined).context
+    return openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined, mode).context
   }
-  return openContext(await localPlace(value, `${name}=${value}`), undefined).context
+  return openContext(await localPlace(value, `${name}=${value}`), undefined, mode).context
 }
 
-function openContext(place: ContextPlace, ownIgnore: SourceFile | undefined): { context: ContextFiles; ignore: IgnoreMatcher | undefined } {
+/** K12, or `--normalize-modes` and its setting. */
+function projectMode({ directory }: ContextPlace, { normalizeModes }: BuildOptions): ShownMode | undefined {
+  if (directory === undefined) return undefined
+  return (normalizeModes ?? readProjectConfig(directoryView(directory)).normalizeModes) ? gitMode : undefined
+}
+
+function openContext(
+  place: ContextPlace,
+  ownIgnore: SourceFile | undefined,
+  mode: ShownMode | undefined,
+): { context: ContextFiles; ignore: IgnoreMatcher | undefined } {
   const { directory } = place
   if (directory === undefined) return { context: NO_FILES, ignore: undefined }
   const file = place.ignores ? (ownIgnore ?? readInContext(directoryView(directory), '.dockerignore')) : undefined
   const ignore = file === undefined ? undefined : IgnoreMatcher.parse(file.name, file.text)
-  const view = directoryView(directory, ignore === undefined ? {} : { ignore })
+  const view = directoryView(directory, { ...(ignore && { ignore }), ...(mode && { mode }) })
   const hiddenBy = (path: string) => {
     const relative = path.replace(/^\/+/, '')
     const rule = ignore?.matches(relative) ? ignore.explain(relative) : undefined
     return rule && `${file?.name}:${rule.line}: ${rule.text}`
   }
-  return { context: { kind: 'files', identity: directory, view, resetOwner: place.kind === 'local', hiddenBy }, ignore }
+  return { context: { kind: 'files', identity: directory, view, resetOwner: place.kind === 'local', mode, hiddenBy }, ignore }
 }
 
 const NO_FILES: ContextFiles = { kind: 'files', identity: '-', view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }

@@ -38,7 +38,7 @@ export class NamedContexts {
     if (name === 'context') return Promise.resolve(this.#main)
     let files = this.#open.get(name)
     if (files === undefined) {
-      files = openNamedContext(name, this.#values[name] as string, this.#sources)
+      files = openNamedContext(name, this.#values[name] as string, this.#sources, this.#main.mode)
       this.#open.set(name, files)
     }
     return files

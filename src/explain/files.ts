@@ -48,7 +48,7 @@ function octal(mode: number): string {
 
 /** As the caller would write it: below the source when that is a directory, beside it when it is a file or a pattern. */
 function shownPath(file: HashedFile, { path, parents }: ListedSource): string {
-  const name = Buffer.from(file.path, 'latin1').toString()
+  const name = Buffer.from(file.path, 'latin1').toString() + (file.type === 'directory' && file.path !== '' ? '/' : '')
   const source = path.replace(/^\/+/, '')
   if (parents) return join(source.includes('/./') ? source.slice(0, source.indexOf('/./')) : '', name)
   const wildcard = source.search(/[*?[]/)

@@ -45,17 +45,19 @@ export class ExplainingWatcher {
     if (vertex.noCache) return { reason: 'no-cache' }
     const records = await this.#sources.cache.nearest(vertex.step, RECORDS)
     if (records.some((record) => record.key === key.digest)) return { reason: 'lost' }
-    const nearest = nearestOf(records, key.parts)
+    const comparing = { files: this.#sources.files, origin: (root: Vertex) => this.#origin(root) }
+    const [nearest] = nearestOf(records, key.parts)
+      .map(({ record, parts }) => ({ since: record.created, changes: explainParts(vertex, parts, comparing) }))
+      .sort((a, b) => fileCount(a.changes) - fileCount(b.changes))
     if (nearest === undefined) return { reason: 'first' }
-    const changes = explainParts(vertex, nearest.parts, { files: this.#sources.files, origin: (root) => this.#origin(root) })
-    return { reason: 'changed', since: nearest.record.created, changes: this.#telling(vertex, changes) }
+    return { reason: 'changed', since: nearest.since, changes: this.#telling(vertex, nearest.changes) }
   }
 
-  /** That a step below was another one once is no reason when it is a hit and something else changed. */
+  /** The step's own changes first. That a step below was another one once is no reason when it is a hit and something else changed. */
   #telling(vertex: Vertex, changes: readonly Change[]): readonly Change[] {
     const own = changes.filter(({ type }) => type !== 'step')
     const rootIsHit = vertex.root !== undefined && this.#verdicts.get(vertex.root)?.state === 'hit'
-    return own.length > 0 && rootIsHit ? own : changes
+    return own.length > 0 && rootIsHit ? own : [...own, ...changes.filter(({ type }) => type === 'step')]
   }
 
   /** Down from a step that changed to the one that changed by itself. */
@@ -75,12 +77,14 @@ function isFollowing(cause: MissCause): boolean {
   return cause.reason === 'changed' && cause.changes.every(({ type }) => type === 'step')
 }
 
-/** The record with the fewest differences; of equal ones the newest. */
+/** The records with the fewest differences, newest first. */
 function nearestOf(records: readonly CacheRecord[], now: readonly KeyPart[]) {
-  let best: { record: CacheRecord; parts: ReturnType<typeof changedParts> } | undefined
-  for (const record of records) {
-    const parts = changedParts(record.parts, now)
-    if (best === undefined || parts.length < best.parts.length) best = { record, parts }
-  }
-  return best
+  const compared = records.map((record) => ({ record, parts: changedParts(record.parts, now) }))
+  const fewest = Math.min(...compared.map(({ parts }) => parts.length))
+  return compared.filter(({ parts }) => parts.length === fewest)
+}
+
+/** Of records that differ in as many parts, the one with the fewest changed files tells most. */
+function fileCount(changes: readonly Change[]): number {
+  return changes.reduce((sum, change) => sum + (change.type === 'files' ? (change.files?.length ?? 0) + change.more : 0), 0)
 }

@@ -4,6 +4,7 @@ import type { BuildOptions } from '../build-options.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
 import { BaseLayers } from '../image/base-layers.ts'
+import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
 import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
@@ -16,7 +17,7 @@ import { Images } from './images.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { secretProvider } from './secrets.ts'
-import { Solver } from './solver.ts'
+import { Solver, type Watcher } from './solver.ts'
 
 /** Everything with an effect that one build uses, opened from its options. */
 export interface Session {
@@ -26,7 +27,9 @@ export interface Session {
   readonly images: Images
   readonly inputs: BuildInputs
   readonly contexts: NamedContexts
-  solver(): Solver
+  readonly content: ContentHasher
+  /** `watcher` hears why steps run. */
+  solver(watcher?: Watcher): Solver
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
   flush(): Promise<void>
   close(): Promise<void>
@@ -50,7 +53,7 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     const withoutContexts: Omit<StepTools, 'contexts'> = {
       snapshots,
       baseLayers,
-      content: contentHasher({ memo: caches.open('content of snapshots'), snapshots, baseLayers, statCache: (root) => caches.open(root) }),
+      content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
       sandbox: lazySandbox(),
       cacheMounts: store.cacheMounts,
       remotes: remotes({
@@ -64,8 +67,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       secrets,
       allow: options.allow ?? [],
     }
-    const makeSolver = (tools: StepTools) =>
-      new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal })
+    const makeSolver = (tools: StepTools, watcher?: Watcher) =>
+      new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal, watcher })
     const sources = contextSources({ store, snapshots, onEvent, solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }) })
     const inputs = await loadInputs(options, sources)
     const contexts = new NamedContexts(options.buildContexts ?? {}, inputs.context, sources)
@@ -77,7 +80,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       images,
       inputs,
       contexts,
-      solver: () => makeSolver(tools),
+      content: tools.content,
+      solver: (watcher) => makeSolver(tools, watcher),
       async flush() {
         caches.save()
         await store.flush()
@@ -115,6 +119,10 @@ class StatCaches {
     const file = this.#open.get(root) ?? this.#store.statCache.open(root)
     this.#open.set(root, file)
     return file
+  }
+
+  forContent() {
+    return { memo: this.open('content of snapshots'), statCache: (root: string) => this.open(root) }
   }
 
   save(): void {

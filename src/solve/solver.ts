@@ -1,14 +1,15 @@
 import PQueue from 'p-queue'
-import { canonicalJson } from '../base/canonical-json.ts'
-import { type Digest, sha256 } from '../base/digest.ts'
+import type { Digest } from '../base/digest.ts'
 import { isTbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { Ref, Tools } from '../ops/types.ts'
+import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
-import { type StepKey, stepKey } from './key.ts'
+import { chainOf, type RootPart, type StepKey, stepKey } from './key.ts'
+import { findTwin } from './twin.ts'
 
 export interface SolveOptions {
   readonly cache: CacheIndex
@@ -19,6 +20,17 @@ export interface SolveOptions {
   readonly signal: AbortSignal
   /** Of all processes on the store that want a record, one makes it and the others wait. */
   readonly locks: Pick<Locks, 'singleFlight'>
+  /** Hears of each step once, before it runs. */
+  readonly watcher?: Watcher | undefined
+}
+
+/** Whoever wants to know why steps run (src/explain). */
+export interface Watcher {
+  /** `sameFiles`: its key is new, but an earlier build did the same to the same files. */
+  hit(vertex: Vertex, sameFiles: boolean): void
+  miss(vertex: Vertex, key: StepKey): Promise<void>
+  /** In a dry run: the key depends on what these steps would make. */
+  unknown(vertex: Vertex, waitsFor: readonly Vertex[]): void
 }
 
 /**
@@ -34,6 +46,8 @@ export class Solver {
   readonly #keys = new Map<Vertex, Promise<StepKey>>()
   readonly #hits = new Map<Vertex, Promise<CacheRecord | undefined>>()
   readonly #told = new Set<Vertex>()
+  /** Made by this build: with --no-cache, too, what two platforms or stages have in common runs once. */
+  readonly #fresh = new Map<Digest, CacheRecord>()
   readonly #running = new Set<Promise<unknown>>()
   #executed = 0
 
@@ -52,15 +66,25 @@ export class Solver {
   /** The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. */
   async solve(target: Vertex): Promise<Snapshot> {
     try {
-      const ref = await this.#ref(target)
-      if (ref.kind !== 'snapshot') throw new Error('the target of a build is a root file system')
-      return ref.layers
+      return layersOf(await this.#ref(target))
     } catch (error) {
       this.#abort.abort(error)
       this.#queue.clear()
       await Promise.allSettled(this.#running)
       throw this.#options.signal.aborted ? this.#options.signal.reason : (this.#failure ?? error)
     }
+  }
+
+  /** What `solve` would do, told to the watcher: nothing runs, though sources are read. */
+  async plan(target: Vertex): Promise<void> {
+    if (this.#told.has(target) || isSource(target)) return
+    const hit = await this.#hit(target)
+    const open = hit === undefined ? [target.root, ...target.inputs] : isIndependent(target) ? [target.root] : []
+    for (const below of open) if (below !== undefined) await this.plan(below)
+    if (hit !== undefined) this.#cached(target)
+    else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#key(target))
+    else this.#options.watcher?.unknown(target, await this.#waitsFor(target))
+    this.#told.add(target)
   }
 
   /** The first step that failed by itself: what others reject with afterwards is only its echo. */
@@ -103,9 +127,16 @@ export class Solver {
     return true
   }
 
+  /** The inputs of a step, and of those below it, that have to run before its key can be known. */
+  async #waitsFor(vertex: Vertex): Promise<Vertex[]> {
+    const waits = vertex.root === undefined ? [] : await this.#waitsFor(vertex.root)
+    for (const input of vertex.inputs) if (!isSource(input) && (await this.#hit(input)) === undefined) waits.push(input)
+    return waits
+  }
+
   #key(vertex: Vertex): Promise<StepKey> {
     return remember(this.#keys, vertex, async () => {
-      const root = vertex.root === undefined || isIndependent(vertex) ? undefined : await this.#chain(vertex.root)
+      const root = vertex.root === undefined || isIndependent(vertex) ? null : await this.#rootPart(vertex.root)
       const handler = handlerOf(vertex.op)
       const inputs = await Promise.all(vertex.inputs.map((input) => this.#ref(input)))
       if (isRemote(vertex)) this.#options.onEvent({ type: 'started', id: vertex.id, time: Date.now() })
@@ -119,10 +150,10 @@ export class Solver {
   }
 
   /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
-  async #chain(vertex: Vertex): Promise<Digest> {
-    const own = (await this.#key(vertex)).digest
-    if (!isIndependent(vertex) || vertex.root === undefined) return own
-    return sha256(canonicalJson(['chain', await this.#chain(vertex.root), own]))
+  async #rootPart(vertex: Vertex): Promise<RootPart> {
+    if (vertex.op.kind === 'image') return { image: vertex.op.digest }
+    const key = await this.#key(vertex)
+    return isIndependent(vertex) && vertex.root !== undefined ? chainOf(await this.#rootPart(vertex.root), key) : key.digest
   }
 
   async #find(key: StepKey): Promise<CacheRecord | undefined> {
@@ -133,17 +164,21 @@ export class Solver {
     if (isSource(vertex)) return this.#execute(vertex, inputs, root)
     const key = await this.#key(vertex)
     let executed = false
+    let twin: CacheRecord | undefined
     const record = await this.#options.locks.singleFlight(
       `step-${key.digest}`,
-      async () => (vertex.noCache ? undefined : this.#find(key)),
+      async () => (vertex.noCache ? this.#fresh.get(key.digest) : this.#find(key)),
       async () => {
+        twin = await this.#twin(vertex, key, root)
+        if (twin !== undefined) return this.#save(vertex, key, twin.layers)
+        await this.#options.watcher?.miss(vertex, key)
         executed = true
         const ref = await this.#execute(vertex, inputs, root)
-        return this.#save(vertex, key, ref)
+        return this.#save(vertex, key, layersOf(ref))
       },
       { signal: this.#abort.signal },
     )
-    if (!executed) this.#cached(vertex)
+    if (!executed) this.#cached(vertex, twin !== undefined)
     return this.#refOf(vertex, record)
   }
 
@@ -174,19 +209,28 @@ export class Solver {
     }
   }
 
-  async #save(vertex: Vertex, key: StepKey, ref: Ref): Promise<CacheRecord> {
-    if (ref.kind !== 'snapshot') throw new Error('only root file systems are recorded')
+  async #twin(vertex: Vertex, key: StepKey, root: Snapshot): Promise<CacheRecord | undefined> {
+    if (vertex.noCache || isIndependent(vertex)) return undefined
+    const { cache, tools } = this.#options
+    return findTwin(vertex, key, root, { cache, snapshots: tools.snapshots, signal: this.#abort.signal })
+  }
+
+  async #save(vertex: Vertex, key: StepKey, layers: Snapshot): Promise<CacheRecord> {
     const now = new Date().toISOString()
     const record: CacheRecord = {
       version: 1,
       key: key.digest,
       parts: key.parts,
       step: vertex.step,
-      layers: isIndependent(vertex) ? ref.layers.slice(-1) : ref.layers,
+      name: vertex.name,
+      ...(vertex.span === undefined ? {} : { place: `${vertex.span.file.name}:${vertex.span.start.line}` }),
+      layers: isIndependent(vertex) ? layers.slice(-1) : layers,
       created: now,
       lastUsed: now,
     }
     await this.#options.cache.save(record)
+    this.#fresh.set(key.digest, record)
+    this.#options.tools.content.keep(digestsIn(key.parts))
     return record
   }
 
@@ -202,12 +246,14 @@ export class Solver {
     return placed
   }
 
-  /** A hit answers for the steps below it too. */
-  #cached(vertex: Vertex): void {
-    for (let step: Vertex | undefined = vertex; step !== undefined && !this.#told.has(step); step = step.root) {
-      this.#told.add(step)
-      this.#options.onEvent({ type: 'done', id: step.id, time: Date.now(), cached: true })
-    }
+  /** A hit answers for the steps below it too, but for that of a layer that is found on anything. */
+  #cached(vertex: Vertex, sameFiles = false, answers = !isIndependent(vertex)): void {
+    if (this.#told.has(vertex)) return
+    this.#told.add(vertex)
+    // Told in the order of the Dockerfile.
+    if (vertex.root !== undefined && answers) this.#cached(vertex.root, false, true)
+    if (!isSource(vertex)) this.#options.watcher?.hit(vertex, sameFiles)
+    this.#options.onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: true })
   }
 
   #tools(vertex: Vertex): Tools {
@@ -234,6 +280,11 @@ function isRemote(vertex: Vertex): boolean {
 /** A --link layer does not depend on what it is put on: its record holds that one layer. */
 function isIndependent(vertex: Vertex): boolean {
   return vertex.op.kind === 'copy' && vertex.op.link
+}
+
+function layersOf(ref: Ref): Snapshot {
+  if (ref.kind !== 'snapshot') throw new Error('a step makes a root file system')
+  return ref.layers
 }
 
 function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {

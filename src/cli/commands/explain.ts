@@ -35,24 +35,20 @@ export async function explainCommand(
   return flags.failOnMiss && report.count('hit') < report.steps().length ? 1 : 0
 }
 
-/** Gathers the verdicts of one or, with several platforms, one after the other of several graphs. */
+/** Gathers the verdicts of all steps. */
 export class ExplainReport {
-  readonly #graphs: Map<string, Extract<BuildEvent, { type: 'vertex' }> & { verdict?: Verdict }>[] = []
+  readonly #vertices = new Map<string, Extract<BuildEvent, { type: 'vertex' }> & { verdict?: Verdict }>()
 
   event(event: BuildEvent): void {
-    if (event.type === 'vertex') {
-      // The ids of each graph begin anew.
-      if (this.#graphs.at(-1)?.has(event.id) ?? true) this.#graphs.push(new Map())
-      this.#graphs.at(-1)?.set(event.id, { ...event })
-    } else if (event.type === 'explain') {
-      const step = this.#graphs.at(-1)?.get(event.id)
-      if (step !== undefined) step.verdict = event.verdict
-    }
+    if (event.type === 'vertex') this.#vertices.set(event.id, { ...event })
+    if (event.type !== 'explain') return
+    const vertex = this.#vertices.get(event.id)
+    if (vertex !== undefined) vertex.verdict = event.verdict
   }
 
   /** In the order of the Dockerfile; what the build does not look at is left out. */
   steps(): Step[] {
-    return this.#graphs.flatMap((graph) => [...graph.values()].filter((step): step is Step => step.verdict !== undefined))
+    return [...this.#vertices.values()].filter((vertex): vertex is Step => vertex.verdict !== undefined)
   }
 
   count(state: Verdict['state']): number {
@@ -60,17 +56,11 @@ export class ExplainReport {
   }
 
   text(): string {
-    const lines = this.#graphs.flatMap((graph) => {
-      const nameOf = (id: string) => oneLine(graph.get(id)?.name ?? id)
-      return [...graph.values()].flatMap(({ name, verdict }) =>
-        verdict === undefined
-          ? []
-          : [
-              `${verdict.state.toUpperCase().padEnd(8)} ${oneLine(name)}`,
-              ...verdictLines(verdict, nameOf).map((line) => `         ${line}`),
-            ],
-      )
-    })
+    const nameOf = (id: string) => oneLine(this.#vertices.get(id)?.name ?? id)
+    const lines = this.steps().flatMap(({ name, verdict }) => [
+      `${verdict.state.toUpperCase().padEnd(8)} ${oneLine(name)}`,
+      ...verdictLines(verdict, nameOf).map((line) => `         ${line}`),
+    ])
     const [hits, misses, unknown] = [this.count('hit'), this.count('miss'), this.count('unknown')]
     const total = hits + misses + unknown
     const counts = [`${hits} from the cache`, `${misses} to run`, ...(unknown === 0 ? [] : [`${unknown} unknown`])]

@@ -1,7 +1,23 @@
 import { usage } from '../usage.ts'
 
 /** Switches that docker's flag parser (pflag) also takes as `--name=true` or `--name=false`. */
-const SWITCHES = ['no-cache', 'pull', 'push', 'quiet', 'rm', 'force-rm', 'compress', 'squash', 'load', 'check', 'help', 'version']
+const SWITCHES = [
+  'no-cache',
+  'pull',
+  'push',
+  'quiet',
+  'rm',
+  'force-rm',
+  'compress',
+  'squash',
+  'load',
+  'check',
+  'help',
+  'version',
+  'explain',
+  'dry-run',
+  'fail-on-miss',
+]
 
 /** The command line with `--switch=true` as `--switch`, and `--switch=false` left out. Nothing after `--` is touched. */
 export function normalizeSwitches(args: readonly string[]): string[] {
