@@ -20,6 +20,10 @@ export interface CacheMounts {
   list(): CacheMountEntry[]
   /** What is wrong with its folder, for verification. */
   problem(key: Digest): string | undefined
+  /** Its directories, that no private or locked RUN gets and gc leaves until `release`; undefined when a running build uses one of them. */
+  hold(key: Digest): CacheMountContent | undefined
+  /** Replaces it by directories that are filled one by one; false when a running build uses it. */
+  restore(about: { id: string; scope: string }, fills: readonly ((directory: string) => Promise<void>)[]): Promise<boolean>
   /** False when a running build uses one of its directories: nothing was removed. */
   remove(key: Digest): Promise<boolean>
 }
@@ -43,9 +47,18 @@ export interface CacheMountUse {
   release(): void
 }
 
+export interface CacheMountContent {
+  readonly id: string
+  readonly scope: string
+  readonly directories: readonly string[]
+  release(): void
+}
+
 export interface CacheMountEntry {
   readonly key: Digest
   readonly id: string
+  /** What tells it from others of the same id; '' for most. */
+  readonly scope: string
   readonly directories: readonly string[]
   /** ISO time. */
   readonly lastUsed: string
@@ -97,19 +110,70 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
     if (request.uid !== undefined || request.gid !== undefined) chownSync(half, request.uid ?? 0, request.gid ?? 0)
     if (request.seed === undefined || request.mode !== undefined) chmodSync(half, request.mode ?? 0o755)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const about = { id: request.id, scope: request.scope ?? '', created: new Date().toISOString() }
-    if (number === 0) writeAtomicSync(leases.temporary(), join(folder, 'info.json'), sealJson(about), { durable: true })
+    if (number === 0) writeInfo(folder, { id: request.id, scope: request.scope ?? '' })
     renameSync(half, join(folder, String(number)))
+  }
+
+  function hold(key: Digest): CacheMountContent | undefined {
+    const { id, scope, directories, inUse } = entry(key)
+    if (inUse) return undefined
+    const held: FileLock[] = []
+    const release = () => {
+      for (const lock of held) lock.release()
+    }
+    for (const directory of directories) {
+      const lock = tryFlock(`${directory}.lock`, 'shared')
+      if (lock === undefined) {
+        release()
+        return undefined
+      }
+      held.push(lock)
+    }
+    return { id, scope, directories, release }
+  }
+
+  async function restore(about: { id: string; scope: string }, fills: readonly ((directory: string) => Promise<void>)[]): Promise<boolean> {
+    const key = cacheMountKey(about)
+    const half = leases.temporary()
+    try {
+      mkdirSync(half, { mode: 0o700 })
+      writeInfo(half, about)
+      for (const [number, fill] of fills.entries()) {
+        mkdirSync(join(half, String(number)), { mode: 0o700 })
+        await fill(join(half, String(number)))
+      }
+      const old = leases.temporary()
+      const done = await locks.withLock(`mount:${key}`, { mode: 'exclusive' }, async () => {
+        if (entry(key).inUse) return false
+        ifPresent(() => renameSync(folderOf(key), old))
+        renameSync(half, folderOf(key))
+        return true
+      })
+      await removeTree(old)
+      return done
+    } catch (error) {
+      throw storeError(error, `keep the cache mount ${about.id}`)
+    } finally {
+      await removeTree(half)
+    }
+  }
+
+  function writeInfo(folder: string, { id, scope }: { id: string; scope: string }): void {
+    const about = { id, scope, created: new Date().toISOString() }
+    writeAtomicSync(leases.temporary(), join(folder, 'info.json'), sealJson(about), { durable: true })
   }
 
   function entry(key: Digest): CacheMountEntry {
     const folder = folderOf(key)
     const numbers = instancesOf(folder)
-    const about = readSealed(join(folder, 'info.json')) as { id?: string } | undefined
-    const used = numbers.map((number) => ifPresent(() => statSync(lockFile(folder, number)).mtimeMs) ?? 0)
+    const about = readSealed(join(folder, 'info.json')) as { id?: string; scope?: string } | undefined
+    const used = numbers.map(
+      (number) => ifPresent(() => statSync(lockFile(folder, number)).mtimeMs) ?? ifPresent(() => statSync(folder).mtimeMs) ?? 0,
+    )
     return {
       key,
       id: about?.id ?? '(unknown)',
+      scope: about?.scope ?? '',
       directories: numbers.map((number) => join(folder, String(number))),
       lastUsed: new Date(Math.max(0, ...used)).toISOString(),
       inUse: numbers.some((number) => isHeld(lockFile(folder, number))),
@@ -130,6 +194,8 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
   return {
     acquire,
     problem,
+    hold,
+    restore,
     list: () =>
       readdirSync(layout.mounts)
         .filter((name) => /^[0-9a-f]{64}$/.test(name))

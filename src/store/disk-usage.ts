@@ -11,9 +11,25 @@ export interface Usage {
   readonly shared: number
 }
 
+/** What one line of a Dockerfile costs: the layers that its step made, of all the builds that the store remembers. */
+export interface LineUsage extends Usage {
+  /** `Dockerfile:3`; absent for steps that no line stands for. */
+  readonly place?: string
+  /** The step as the last build showed it. */
+  readonly name: string
+  /** Records of the step: how many versions of it are kept. */
+  readonly versions: number
+  /** Bytes of the newest one. */
+  readonly latest: number
+  /** ISO time. */
+  readonly lastUsed: string
+}
+
 export interface DiskUsage {
   readonly images: readonly { readonly image: ImageRecord; readonly usage: Usage }[]
   readonly records: readonly { readonly record: CacheRecord; readonly usage: Usage }[]
+  /** Most expensive first. */
+  readonly lines: readonly LineUsage[]
   /** `users`: how many images and records need the layer; 0 is garbage, or a running build's. */
   readonly layers: readonly { readonly id: LayerId; readonly size: number; readonly users: number }[]
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[]
@@ -50,11 +66,29 @@ export async function diskUsage(store: Store): Promise<DiskUsage> {
   return {
     images: images.map((image) => ({ image, usage: usage(layersOf(image)) })),
     records: records.map((record) => ({ record, usage: usage(record.layers) })),
+    lines: usageByLine(records, images, sizes),
     layers,
     blobs,
     mounts,
     total: [...layers, ...blobs, ...mounts].reduce((sum, { size }) => sum + size, 0),
   }
+}
+
+/** A step's own layer is the top one of its record. `shared`: an image, or another line, has it too. */
+function usageByLine(records: readonly CacheRecord[], images: readonly ImageRecord[], sizes: ReadonlyMap<LayerId, number>): LineUsage[] {
+  const byStep = new Map<string, CacheRecord[]>()
+  for (const record of records) byStep.set(record.step, [...(byStep.get(record.step) ?? []), record])
+  const tops = (list: readonly CacheRecord[]) => new Set(list.flatMap(({ layers }) => layers.at(-1) ?? []))
+  const makers = countUsers([...images.map(layersOf), ...[...byStep.values()].map((list) => [...tops(list)])])
+  const lines = [...byStep.values()].map((list): LineUsage => {
+    const [newest, ...others] = list.sort((a, b) => (a.lastUsed < b.lastUsed ? 1 : -1)) as [CacheRecord, ...CacheRecord[]]
+    const cost = { unique: 0, shared: 0 }
+    for (const id of tops(list)) cost[makers.get(id) === 1 ? 'unique' : 'shared'] += sizes.get(id) ?? 0
+    const { place, name = newest.step, lastUsed } = newest
+    const latest = sizes.get(newest.layers.at(-1) as LayerId) ?? 0
+    return { ...(place === undefined ? {} : { place }), name, ...cost, versions: 1 + others.length, latest, lastUsed }
+  })
+  return lines.sort((a, b) => b.unique + b.shared - (a.unique + a.shared))
 }
 
 const layersOf = (image: ImageRecord): Snapshot => image.layers.map(({ id }) => id)
