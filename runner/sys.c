@@ -23,158 +23,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NAPI_VERSION 8
-#include <node_api.h>
+#include "sys-batch.h"
+#include "sys-values.h"
 
-#define MAX_ARGS 8
 /* Room for /proc/self/fd/<n>/<name>. */
 #define PROC_PATH_MAX (PATH_MAX + 32)
-
-typedef struct {
-    napi_env env;
-    napi_value v[MAX_ARGS];
-    bool failed;
-} Args;
-
-typedef struct {
-    char bytes[PATH_MAX];
-    size_t length;
-} Path;
-
-/* ---- errors ---------------------------------------------------------------------------------------------------------------------------- */
-
-/* The names that the calls below can give; a table, because not every C library has strerrorname_np. */
-static const char *errno_name(int code) {
-#define NAME(constant) case constant: return #constant;
-    switch (code) {
-        NAME(EPERM) NAME(ENOENT) NAME(EINTR) NAME(EIO) NAME(ENXIO) NAME(EBADF) NAME(EAGAIN) NAME(ENOMEM) NAME(EACCES) NAME(EFAULT)
-        NAME(EBUSY) NAME(EEXIST) NAME(EXDEV) NAME(ENODEV) NAME(ENOTDIR) NAME(EISDIR) NAME(EINVAL) NAME(ENFILE) NAME(EMFILE) NAME(ETXTBSY)
-        NAME(EFBIG) NAME(ENOSPC) NAME(ESPIPE) NAME(EROFS) NAME(EMLINK) NAME(ERANGE) NAME(EDEADLK) NAME(ENAMETOOLONG) NAME(ENOLCK)
-        NAME(ENOSYS) NAME(ENOTEMPTY) NAME(ELOOP) NAME(ENODATA) NAME(EOVERFLOW) NAME(EOPNOTSUPP) NAME(ESTALE) NAME(EDQUOT) NAME(E2BIG)
-        NAME(EUCLEAN) NAME(ENOKEY)
-    }
-#undef NAME
-    return "EUNKNOWN";
-}
-
-static void set_string(napi_env env, napi_value object, const char *key, const char *text, size_t length) {
-    napi_value value;
-    napi_create_string_utf8(env, text, length, &value);
-    napi_set_named_property(env, object, key, value);
-}
-
-static napi_value fail(napi_env env, int code, const char *call, const char *path) {
-    char text[PATH_MAX + 256];
-    const char *why = strerror(code);
-    if (path != NULL && path[0] != '\0') snprintf(text, sizeof text, "%s: %s, %s '%s'", errno_name(code), why, call, path);
-    else snprintf(text, sizeof text, "%s: %s, %s", errno_name(code), why, call);
-
-    napi_value message, name, error, number;
-    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
-    napi_create_string_utf8(env, errno_name(code), NAPI_AUTO_LENGTH, &name);
-    napi_create_error(env, name, message, &error);
-    napi_create_int32(env, -code, &number);
-    napi_set_named_property(env, error, "errno", number);
-    set_string(env, error, "syscall", call, NAPI_AUTO_LENGTH);
-    if (path != NULL && path[0] != '\0') set_string(env, error, "path", path, NAPI_AUTO_LENGTH);
-    napi_throw(env, error);
-    return NULL;
-}
-
-/* ---- arguments ------------------------------------------------------------------------------------------------------------------------- */
-
-static Args arguments(napi_env env, napi_callback_info info, size_t wanted) {
-    Args args = {.env = env, .failed = false};
-    size_t count = MAX_ARGS;
-    napi_get_cb_info(env, info, &count, args.v, NULL, NULL);
-    if (count < wanted) {
-        napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments for a system call");
-        args.failed = true;
-    }
-    return args;
-}
-
-static double number_of(Args *args, int index) {
-    double value = 0;
-    if (!args->failed && napi_get_value_double(args->env, args->v[index], &value) != napi_ok) {
-        napi_throw_type_error(args->env, "ERR_INVALID_ARG_TYPE", "a number is needed here");
-        args->failed = true;
-    }
-    return value;
-}
-
-static int int_of(Args *args, int index) {
-    return (int)(int64_t)number_of(args, index);
-}
-
-static bool bytes_of(Args *args, int index, const uint8_t **data, size_t *length) {
-    bool typed = false;
-    napi_is_typedarray(args->env, args->v[index], &typed);
-    if (!typed) return false;
-    napi_typedarray_type type;
-    void *start;
-    if (napi_get_typedarray_info(args->env, args->v[index], &type, length, &start, NULL, NULL) != napi_ok) return false;
-    if (type != napi_uint8_array) return false;
-    *data = start;
-    return true;
-}
-
-/* A path or an attribute name: bytes, or a string as UTF-8. A NUL inside would silently cut it for the kernel, so it is refused. */
-static void path_of(Args *args, int index, Path *path) {
-    if (args->failed) return;
-    const uint8_t *data;
-    size_t length = 0;
-    if (bytes_of(args, index, &data, &length)) {
-        if (length < PATH_MAX) memcpy(path->bytes, data, length);
-    } else {
-        if (napi_get_value_string_utf8(args->env, args->v[index], NULL, 0, &length) != napi_ok) {
-            napi_throw_type_error(args->env, "ERR_INVALID_ARG_TYPE", "a path is a Uint8Array or a string");
-            args->failed = true;
-            return;
-        }
-        if (length < PATH_MAX) napi_get_value_string_utf8(args->env, args->v[index], path->bytes, PATH_MAX, &length);
-    }
-    if (length >= PATH_MAX) {
-        fail(args->env, ENAMETOOLONG, "path", NULL);
-        args->failed = true;
-        return;
-    }
-    path->bytes[length] = '\0';
-    path->length = length;
-    if (memchr(path->bytes, '\0', length) != NULL) {
-        fail(args->env, EINVAL, "path with a NUL byte", NULL);
-        args->failed = true;
-    }
-}
-
-static napi_value number_value(napi_env env, double value) {
-    napi_value result;
-    napi_create_double(env, value, &result);
-    return result;
-}
-
-static napi_value bool_value(napi_env env, bool value) {
-    napi_value result;
-    napi_get_boolean(env, value, &result);
-    return result;
-}
-
-static napi_value null_value(napi_env env) {
-    napi_value result;
-    napi_get_null(env, &result);
-    return result;
-}
-
-static napi_value buffer_value(napi_env env, const void *data, size_t length) {
-    napi_value result;
-    if (napi_create_buffer_copy(env, length, data, NULL, &result) != napi_ok) return NULL;
-    return result;
-}
-
-/* Ends a call that returns nothing. */
-static napi_value done(napi_env env, long result, const char *call, const char *path) {
-    return result < 0 ? fail(env, errno, call, path) : NULL;
-}
 
 /* ---- files ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -215,46 +68,20 @@ static napi_value sys_close(napi_env env, napi_callback_info info) {
     return done(env, close(fd), "close", NULL);
 }
 
-/*
- * Numbers in JavaScript are exact to 2^53. overlayfs with xino keeps a layer's index in the top bits of st_ino, so they are folded in below
- * that bound instead of being rounded away: two inodes would otherwise look like hard links of one another.
- */
-static double fold_inode(uint64_t inode) {
-    return (double)((inode & ((UINT64_C(1) << 53) - 1)) ^ ((inode >> 53) << 42));
-}
-
 /* statat(dirfd, path, flags, fields: Float64Array(13)): 0, or the errno when nothing is there, for which throwing would be slow. */
 static napi_value sys_statat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 4);
     Path path;
     int dirfd = int_of(&args, 0), flags = int_of(&args, 2);
     path_of(&args, 1, &path);
+    double *fields = numbers_of(&args, 3, STAT_FIELDS);
     if (args.failed) return NULL;
-    napi_typedarray_type type;
-    size_t length;
-    void *data;
-    if (napi_get_typedarray_info(env, args.v[3], &type, &length, &data, NULL, NULL) != napi_ok || type != napi_float64_array || length < 13) {
-        return fail(env, EINVAL, "fstatat", path.bytes);
-    }
     struct stat st;
     if (fstatat(dirfd, path.bytes, &st, flags) < 0) {
         if (errno == ENOENT || errno == ENOTDIR) return number_value(env, errno);
         return fail(env, errno, "fstatat", path.bytes);
     }
-    double *fields = data;
-    fields[0] = (double)st.st_dev;
-    fields[1] = fold_inode(st.st_ino);
-    fields[2] = st.st_mode;
-    fields[3] = (double)st.st_nlink;
-    fields[4] = st.st_uid;
-    fields[5] = st.st_gid;
-    fields[6] = major(st.st_rdev);
-    fields[7] = minor(st.st_rdev);
-    fields[8] = (double)st.st_size;
-    fields[9] = (double)st.st_mtim.tv_sec;
-    fields[10] = (double)st.st_mtim.tv_nsec;
-    fields[11] = (double)st.st_ctim.tv_sec;
-    fields[12] = (double)st.st_ctim.tv_nsec;
+    write_stat(fields, &st);
     return number_value(env, 0);
 }
 
@@ -646,6 +473,8 @@ NAPI_MODULE_INIT() {
         FUNCTION("setxattrat", sys_setxattrat),
         FUNCTION("removexattrat", sys_removexattrat),
         FUNCTION("copyFile", sys_copyfile),
+        FUNCTION("statEach", sys_stateach),
+        FUNCTION("copyEach", sys_copyeach),
         FUNCTION("flock", sys_flock),
         FUNCTION("fsync", sys_fsync),
         FUNCTION("syncfs", sys_syncfs),

@@ -1,4 +1,4 @@
-// Compiles runner/ into build/runner and runner/sys.c into build/sys.node, when the sources changed since the last time.
+// Compiles runner/ into build/runner and runner/sys*.c of the addon into build/sys.node, when the sources changed since the last time.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -64,9 +64,12 @@ function compile(target, files, attempts) {
   throw new Error(`tbuild: ${compiler} cannot compile ${target}:\n${text}`)
 }
 
+/** The addon's: the rest is the runner's. */
+const ADDON = /^sys(-[a-z]+)?\.[ch]$/
+
 function compileRunner() {
   const files = readdirSync(source)
-    .filter((name) => /\.[ch]$/.test(name) && name !== 'sys.c')
+    .filter((name) => /\.[ch]$/.test(name) && !ADDON.test(name))
     .sort()
   const objects = files.filter((name) => name.endsWith('.c')).map((name) => join(source, name))
   if (objects.length === 0) return
@@ -76,9 +79,15 @@ function compileRunner() {
 }
 
 function compileAddon() {
-  if (!existsSync(join(source, 'sys.c'))) return
+  const files = readdirSync(source)
+    .filter((name) => ADDON.test(name))
+    .sort()
+  const objects = files.filter((name) => name.endsWith('.c')).map((name) => join(source, name))
+  if (objects.length === 0) return
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir
-  compile(join(output, 'sys.node'), ['sys.c'], [[...WARNINGS, '-shared', '-fPIC', '-s', `-I${headers}`, join(source, 'sys.c')]])
+  // Nothing of ours is for others, and `fail` would meet a function of that name in node.
+  const flags = ['-shared', '-fPIC', '-fvisibility=hidden', '-s', `-I${headers}`]
+  compile(join(output, 'sys.node'), files, [[...WARNINGS, ...flags, ...objects]])
 }
 
 export function compileNative() {

@@ -5,7 +5,7 @@ import { TbuildError } from './errors.ts'
 import { AT_SYMLINK_NOFOLLOW } from './sys-constants.ts'
 
 /**
- * The system calls that Node lacks, from `runner/sys.c` (a Node-API addon built with the runner). The only file that loads native code.
+ * The system calls that Node lacks, from `runner/sys*.c` (a Node-API addon built with the runner). The only file that loads native code.
  *
  * Paths are bytes: a Buffer is passed as it is, a string as UTF-8. `dirfd` is an open directory or AT_FDCWD. Errors are Error objects with
  * `code` ('ENOENT'), `errno` (negative, as in Node) and `syscall`. All calls are synchronous.
@@ -46,6 +46,14 @@ export interface Sys {
    * holes. Begins at `offset` and stops after `limit` bytes; returns the offset reached, the source's size when all is copied.
    */
   copyFile(fromfd: number, tofd: number, offset?: number, limit?: number): number
+  /** Of entries of one directory, in their order; undefined for those that are gone. One call into native code for all of them. */
+  statEach(dirfd: number, entries: readonly SysDirent[]): (SysStat | undefined)[]
+  /**
+   * Copies regular files of one directory to new ones of the same names in another, on a thread of libuv's pool. Both descriptors may be closed
+   * when this returns. Resolves to a byte a file: 1 for what was left undone, because it has extended attributes, its name is taken, or anything
+   * failed; nothing of it is there then.
+   */
+  copyEach(fromfd: number, tofd: number, files: readonly PlainCopy[]): Promise<Uint8Array>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   fsync(fd: number): void
@@ -59,6 +67,17 @@ export interface SysDirent {
   name: Buffer
   /** DT_*; DT_UNKNOWN on file systems that do not tell. */
   type: number
+}
+
+/** A file without extended attributes and what its copy gets. */
+export interface PlainCopy {
+  readonly name: Buffer
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
 }
 
 export interface SysStat {
@@ -79,13 +98,19 @@ export interface SysStat {
 }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
-interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat'> {
+interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach'> {
   /** 0, or ENOENT or ENOTDIR; the fields in the order of SysStat. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
   listxattrat(dirfd: number, path: Name): Buffer | null
   copyFile(fromfd: number, tofd: number, offset: number, limit: number): number
+  /** `fields`: STAT_FIELDS a record; a mode of 0 where there is nothing. */
+  statEach(dirfd: number, records: Uint8Array, fields: Float64Array): number
+  /** `plan`: mode, uid, gid, seconds and nanoseconds a record. */
+  copyEach(fromfd: number, tofd: number, records: Uint8Array, plan: Float64Array, count: number): Promise<Uint8Array>
 }
+
+const STAT_FIELDS = 13
 
 let loaded: Sys | undefined
 
@@ -121,7 +146,7 @@ function load(file: string): Native {
 }
 
 function wrap(native: Native): Sys {
-  const fields = new Float64Array(13)
+  const fields = new Float64Array(STAT_FIELDS)
   const lookupat = (dirfd: number, path: Name, flags = AT_SYMLINK_NOFOLLOW): SysStat | undefined =>
     native.statat(dirfd, path, flags, fields) === 0 ? statOf(fields) : undefined
   return {
@@ -134,25 +159,34 @@ function wrap(native: Native): Sys {
     },
     readdir: (fd) => dirents(native.readdir(fd)),
     listxattrat: (dirfd, path) => split(native.listxattrat(dirfd, path)),
+    statEach(dirfd, entries) {
+      const all = new Float64Array(entries.length * STAT_FIELDS)
+      native.statEach(dirfd, records(entries), all)
+      return entries.map((_, index) => (all[index * STAT_FIELDS + 2] === 0 ? undefined : statOf(all, index * STAT_FIELDS)))
+    },
+    copyEach(fromfd, tofd, files) {
+      const plan = Float64Array.from(files.flatMap((file) => [file.mode, file.uid, file.gid, file.mtimeSeconds, file.mtimeNanoseconds]))
+      return native.copyEach(fromfd, tofd, records(files), plan, files.length)
+    },
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
   }
 }
 
-function statOf(fields: Float64Array): SysStat {
+function statOf(fields: Float64Array, at = 0): SysStat {
   return {
-    dev: fields[0] as number,
-    ino: fields[1] as number,
-    mode: fields[2] as number,
-    nlink: fields[3] as number,
-    uid: fields[4] as number,
-    gid: fields[5] as number,
-    rdevMajor: fields[6] as number,
-    rdevMinor: fields[7] as number,
-    size: fields[8] as number,
-    mtimeSeconds: fields[9] as number,
-    mtimeNanoseconds: fields[10] as number,
-    ctimeSeconds: fields[11] as number,
-    ctimeNanoseconds: fields[12] as number,
+    dev: fields[at] as number,
+    ino: fields[at + 1] as number,
+    mode: fields[at + 2] as number,
+    nlink: fields[at + 3] as number,
+    uid: fields[at + 4] as number,
+    gid: fields[at + 5] as number,
+    rdevMajor: fields[at + 6] as number,
+    rdevMinor: fields[at + 7] as number,
+    size: fields[at + 8] as number,
+    mtimeSeconds: fields[at + 9] as number,
+    mtimeNanoseconds: fields[at + 10] as number,
+    ctimeSeconds: fields[at + 11] as number,
+    ctimeNanoseconds: fields[at + 12] as number,
   }
 }
 
@@ -171,6 +205,19 @@ function dirents(records: Buffer): SysDirent[] {
     at = end
   }
   return entries
+}
+
+/** The reverse of `dirents`. */
+function records(entries: readonly { readonly name: Buffer; readonly type?: number }[]): Buffer {
+  const buffer = Buffer.allocUnsafe(entries.reduce((sum, { name }) => sum + 3 + name.length, 0))
+  let at = 0
+  for (const { name, type = 0 } of entries) {
+    buffer[at] = type
+    buffer.writeUInt16LE(name.length, at + 1)
+    buffer.set(name, at + 3)
+    at += 3 + name.length
+  }
+  return buffer
 }
 
 /** Names that each end with NUL. */

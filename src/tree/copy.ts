@@ -10,12 +10,15 @@ import { type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
 import { Pace } from './pace.ts'
 import { bytes, joinKey, type Key, latin1, parentKey, shown } from './path.ts'
+import { PlainCopies } from './plain-copies.ts'
 import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
 import type { UnpackOptions } from './unpack.ts'
 import { emptyView, readXattrs } from './view.ts'
 import type { LayerWriter } from './writer.ts'
+
+const NONE: Map<string, Buffer> = new Map()
 
 type PathSource = Extract<CopySource, { kind: 'path' }>
 
@@ -123,10 +126,12 @@ class Copier {
   readonly #view: TreeView
   readonly #resetOwner: boolean
   readonly #links = new Map<string, Key>()
+  readonly #plain: PlainCopies
 
   constructor(job: Job, source: PathSource) {
     this.#job = job
     this.#view = source.view
+    this.#plain = new PlainCopies(source.view, job.writer)
     this.#resetOwner = source.resetOwner
   }
 
@@ -136,7 +141,12 @@ class Copier {
     const destination = prepareDestination(this.#job)
     if (destination.node !== undefined && destination.node.type !== 'directory') throw notADirectory(destination.key)
     const target = makeDirectories(writer, bytes(destination.key), made)
-    await this.#contents({ node, key: '', included: true, state: { include: undefined, exclude: undefined } }, target, filter)
+    try {
+      await this.#contents({ node, key: '', included: true, state: { include: undefined, exclude: undefined } }, target, filter)
+      for (const left of await this.#plain.settle()) await this.single(left.node, left.key)
+    } finally {
+      await this.#plain.idle()
+    }
     writer.laterTimes(target, timeOf(node.stat))
   }
 
@@ -159,7 +169,9 @@ class Copier {
         }
       }
       const key = joinKey(target, visit.key)
-      if (visit.node.type !== 'directory') await this.single(visit.node, key)
+      if (visit.node.type === 'file' && this.#plain.takes(visit.node, key))
+        await this.#plain.add(visit.node, key, this.#metadata(visit.node, NONE))
+      else if (visit.node.type !== 'directory') await this.single(visit.node, key)
       else {
         if (visit.included) this.#makeDirectory(visit.node, key, true)
         stack.push({ visit, entries: filter.children(this.#view, visit.node, visit.key, visit.state), made: visit.included })

@@ -8,6 +8,7 @@ import type { SysStat } from '../base/sys.ts'
 export interface TreeView {
   /** The node that `path` names, symlinks in all but the last component followed, the last only with `follow`. Undefined when there is none. ELOOP after 255 links. */
   resolve(path: Uint8Array | string, options?: { follow?: boolean }): TreeNode | undefined
+  /** The root directory itself: key '', not subject to an ignore file. */
   readonly root: TreeNode
   /** One name of a directory, not followed. A Uint8Array, or a string whose code units are the bytes (latin1), as file names inside tree/ are. */
   child(directory: TreeNode, name: Uint8Array | string): TreeNode | undefined
@@ -17,8 +18,16 @@ export interface TreeView {
   /** A read-only fd of a regular file; never a device or fifo. The caller closes it. */
   open(node: TreeNode): number
   xattrs(node: TreeNode): Map<string, Buffer>
+  /** Where on disk `children` found the node, for working on many files of one directory at once; undefined when it was found otherwise. */
+  listing?(node: TreeNode): Listing | undefined
   /** For hard links: nodes with the same key are the same inode. */
   inode(node: TreeNode): string
+}
+
+/** One directory on disk: the same object for all that one call of `children` found in it. */
+export interface Listing {
+  /** An O_PATH descriptor, the view's own: it may be closed as soon as anything else is asked for or awaited. */
+  fd(): number
 }
 
 export interface TreeNode {

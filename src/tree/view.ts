@@ -1,20 +1,22 @@
 import { TbuildError } from '../base/errors.ts'
+import type { MatchState } from '../base/pattern-matcher.ts'
 import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, DT_CHR, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
-import type { TreeNode, TreeView } from './types.ts'
+import { Siblings } from './siblings.ts'
+import type { Listing, TreeNode, TreeView } from './types.ts'
 
 export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
 
-/** Which paths of a build context are left out: the compiled .dockerignore. */
+/** Which paths of a build context are left out: the compiled .dockerignore. Paths are relative, with slashes, no leading one. */
 export interface PathFilter {
-  /** `path`: relative, slashes, no leading one. */
-  matches(path: Uint8Array): boolean
-  /** There are `!` patterns, so that something below an excluded directory may be in. */
-  readonly hasExclusions: boolean
+  /** The outcome for a path, whose parent had the state `parent` (D3). */
+  step(path: Uint8Array, parent?: MatchState): MatchState
+  /** Something below an excluded directory may be in again, by a `!` pattern (D4): otherwise it is not walked. */
+  mayReinclude(directory: Uint8Array): boolean
 }
 
 /** What a view shows in place of a node's mode, with its S_IF bits. */
@@ -34,14 +36,20 @@ export function directoryView(directory: string, options: { ignore?: PathFilter;
 class LayerNode extends KeyedNode {
   readonly view: LayeredView
   readonly layers: readonly number[]
+  /** What the ignore file said of it, for its children. */
+  readonly ignored: MatchState | undefined
+  readonly listed: Listed | undefined
 
-  constructor(view: LayeredView, layers: readonly number[], key: Key, type: NodeType, stat?: SysStat) {
+  constructor(view: LayeredView, key: Key, { layers, type, stat, listed }: Merging, ignored?: MatchState) {
     super(key, type, stat)
     this.view = view
     this.layers = layers
+    this.ignored = ignored
+    this.listed = listed
   }
 
   protected override readStat(): SysStat {
+    if (this.listed !== undefined) return this.view.shown(this.listed.siblings.stat(this.listed.index))
     const fds = this.view.fds[this.layers[0] as number] as DirectoryFds
     if (this.key === '') return this.view.shown(sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
     return this.view.shown(sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key))))
@@ -55,6 +63,13 @@ interface Merging {
   readonly layers: number[]
   /** Nothing below counts any more. */
   closed: boolean
+  /** Where the top layer's listing has it. */
+  listed?: Listed
+}
+
+interface Listed {
+  readonly siblings: Siblings
+  readonly index: number
 }
 
 export class LayeredView implements TreeView {
@@ -72,7 +87,7 @@ export class LayeredView implements TreeView {
     this.#sockets = options.sockets ?? options.overlay
     this.#ignore = options.ignore
     this.#mode = options.mode
-    this.root = new LayerNode(this, this.#rootLayers(), '', 'directory')
+    this.root = new LayerNode(this, '', { layers: this.#rootLayers(), type: 'directory', stat: undefined, closed: true })
   }
 
   shown(stat: SysStat): SysStat {
@@ -101,23 +116,27 @@ export class LayeredView implements TreeView {
       const stat = sys().lookupat((this.fds[layer] as DirectoryFds).fd(parent.key), raw)
       if (stat !== undefined) this.#merge(found, layer, joinKey(parent.key, key), typeOfMode(stat.mode), stat)
     }
-    return this.#visible(found, joinKey(parent.key, key))
+    return this.#visible(found, parent, key)
   }
 
   children(directory: TreeNode): LayerNode[] {
     const parent = own(directory)
     const found = new Map<Key, Merging>()
     for (const layer of parent.layers) {
-      for (const entry of (this.fds[layer] as DirectoryFds).list(parent.key)) {
+      const fds = this.fds[layer] as DirectoryFds
+      const entries = fds.list(parent.key)
+      const siblings = new Siblings(fds, parent.key, entries)
+      for (const [index, entry] of entries.entries()) {
         const name = entry.name.toString('latin1')
-        const merging: Merging = found.get(name) ?? { type: 'file', stat: undefined, layers: [], closed: false }
-        found.set(name, merging)
+        const known = found.get(name)
+        const merging: Merging = known ?? { type: 'file', stat: undefined, layers: [], closed: false, listed: { siblings, index } }
+        if (known === undefined) found.set(name, merging)
         if (!merging.closed) this.#mergeEntry(merging, layer, joinKey(parent.key, name), entry, parent.key)
       }
     }
     const nodes: LayerNode[] = []
     for (const [name, merging] of found) {
-      const node = this.#visible(merging, joinKey(parent.key, name))
+      const node = this.#visible(merging, parent, name)
       if (node !== undefined) nodes.push(node)
     }
     return nodes.sort(byKey)
@@ -157,15 +176,17 @@ export class LayeredView implements TreeView {
     return isOpaque(fds, key)
   }
 
-  #visible(found: Merging, key: Key): LayerNode | undefined {
+  #visible(found: Merging, parent: LayerNode, name: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
     if (!this.#sockets && found.type === 'socket') return undefined
-    const node = new LayerNode(this, found.layers, key, found.type, found.stat && this.shown(found.stat))
-    if (this.#ignore?.matches(bytes(key))) {
-      if (found.type !== 'directory' || !this.#ignore.hasExclusions) return undefined
-      if (!this.#hasVisibleChild(node)) return undefined
-    }
-    return node
+    if (found.stat !== undefined) found.stat = this.shown(found.stat)
+    const key = joinKey(parent.key, name)
+    if (this.#ignore === undefined) return new LayerNode(this, key, found)
+    const path = bytes(key)
+    const ignored = this.#ignore.step(path, parent.ignored)
+    const node = new LayerNode(this, key, found, ignored)
+    if (!ignored.matched) return node
+    return found.type === 'directory' && this.#ignore.mayReinclude(path) && this.#hasVisibleChild(node) ? node : undefined
   }
 
   /** D4: an excluded directory exists as the parent of what a `!` pattern takes back. */
@@ -190,6 +211,10 @@ export class LayeredView implements TreeView {
   xattrs(node: TreeNode): Map<string, Buffer> {
     const { key } = own(node)
     return key === '' ? readXattrs(this.#parentFd(node), '') : readXattrs(this.#parentFd(node), bytes(nameOf(key)))
+  }
+
+  listing(node: TreeNode): Listing | undefined {
+    return own(node).listed?.siblings
   }
 
   inode(node: TreeNode): string {

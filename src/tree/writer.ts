@@ -1,13 +1,13 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { type Name, type SysStat, sys } from '../base/sys.ts'
-import { AT_EMPTY_PATH, AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import { sys } from '../base/sys.ts'
+import { AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
 import { DirectoryFds } from './directory-fds.ts'
+import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
-import { byKey, isWhiteout, KeyedNode, keyOf, type NodeType, typeOfMode } from './node.ts'
-import { bytes, isBelow, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
-import { resolveIn } from './resolve.ts'
+import type { NodeType } from './node.ts'
+import { bytes, isBelow, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { isOpaque, OPAQUE_XATTRS, openFile, readXattrs } from './view.ts'
+import { OPAQUE_XATTRS } from './view.ts'
 
 /**
  * Writes an upper directory in overlayfs's format over a view: what a mount of overlayfs would leave there, without mounting. As a TreeView it shows the
@@ -20,164 +20,30 @@ export function layerWriter(upper: string, lower: TreeView): LayerWriter {
   return new LayerWriter(DirectoryFds.at(upper), lower, lower.root)
 }
 
-/** A directory of the merged tree. */
-interface Directory {
-  /** It exists in the upper directory. */
-  upper: boolean
-  /** The directory below that it is merged with. */
-  lower: TreeNode | undefined
-  /** All names in it, when this writer made it: then nothing has to be asked. */
-  names?: Set<Key>
-}
-
-class WriterNode extends KeyedNode {
-  readonly writer: LayerWriter
-  readonly upper: boolean
-  readonly lower: TreeNode | undefined
-
-  constructor(writer: LayerWriter, key: Key, type: NodeType, place: Directory, stat?: SysStat) {
-    super(key, type, stat)
-    this.writer = writer
-    this.upper = place.upper
-    this.lower = place.lower
-  }
-
-  protected override readStat(): SysStat {
-    if (!this.upper) return (this.lower as TreeNode).stat
-    return this.writer.statUpper(this.key)
-  }
-}
-
-export class LayerWriter implements TreeView {
-  readonly #fds: DirectoryFds
-  readonly #lower: TreeView
-  readonly #directories = new Map<Key, Directory>()
+export class LayerWriter extends MergedTree {
   /** Times of directories that are set when all is written. */
   readonly #times = new Map<Key, Time>()
 
-  constructor(fds: DirectoryFds, lower: TreeView, lowerRoot: TreeNode | undefined) {
-    this.#fds = fds
-    this.#lower = lower
-    this.#directories.set('', { upper: true, lower: isOpaque(this.#fds, '') ? undefined : lowerRoot })
-  }
-
   /** The same upper directory over nothing: what --link writes does not depend on what is below. */
   detached(empty: TreeView): LayerWriter {
-    return new LayerWriter(this.#fds.below(''), empty, undefined)
+    return new LayerWriter(this.fds.below(''), empty, undefined)
   }
 
   /** A writer whose root is a directory of this one, as after chroot(2). This one must not be used before the other has finished. */
   below(key: Key): LayerWriter {
     this.#upperDirectory(key)
-    const { lower } = this.#directory(key)
-    for (const known of this.#directories.keys()) if (known !== key && isBelow(known, key)) this.#directories.delete(known)
-    this.#fds.forget(key)
-    delete this.#directory(key).names
-    return new LayerWriter(this.#fds.below(key), this.#lower, lower)
+    const { lower } = this.known(key)
+    for (const known of this.directories.keys()) if (known !== key && isBelow(known, key)) this.directories.delete(known)
+    this.fds.forget(key)
+    delete this.known(key).names
+    return new LayerWriter(this.fds.below(key), this.lower, lower)
   }
-
-  // ---- the merged tree ----
-
-  get root(): TreeNode {
-    return new WriterNode(this, '', 'directory', this.#directories.get('') as Directory)
-  }
-
-  resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
-    return resolveIn(this, path, options.follow === true).node
-  }
-
-  /** What the merged tree has at a real path; its parent must be a directory. */
-  at(key: Key): TreeNode | undefined {
-    if (key === '') return this.root
-    const parent = parentKey(key)
-    return this.child(new WriterNode(this, parent, 'directory', this.#directory(parent)), nameOf(key))
-  }
-
-  child(directory: TreeNode, name: Name): TreeNode | undefined {
-    const raw = typeof name === 'string' ? name : latin1(name)
-    const parentPath = keyOf(directory)
-    const parent = this.#directory(parentPath)
-    if (parent.names?.has(raw) === false) return undefined
-    const key = joinKey(parentPath, raw)
-    const below = () => (parent.lower === undefined ? undefined : this.#lower.child(parent.lower, raw))
-    const stat = parent.upper ? sys().lookupat(this.#fds.fd(parentPath), bytes(raw)) : undefined
-    if (stat === undefined) return this.#belowNode(key, below())
-    if (isWhiteout(stat)) return undefined
-    if ((stat.mode & S_IFMT) !== S_IFDIR) return new WriterNode(this, key, typeOfMode(stat.mode), { upper: true, lower: undefined }, stat)
-    let known = this.#directories.get(key)
-    if (known === undefined || !known.upper) {
-      const candidate = below()
-      const merges = candidate?.type === 'directory' && !isOpaque(this.#fds, key)
-      known = { upper: true, lower: merges ? candidate : undefined }
-      this.#directories.set(key, known)
-    }
-    return new WriterNode(this, key, 'directory', known, stat)
-  }
-
-  #belowNode(key: Key, lower: TreeNode | undefined): WriterNode | undefined {
-    if (lower === undefined) return undefined
-    const place = { upper: false, lower }
-    if (lower.type === 'directory') this.#directories.set(key, place)
-    return new WriterNode(this, key, lower.type, place)
-  }
-
-  children(directory: TreeNode): TreeNode[] {
-    const parentPath = keyOf(directory)
-    const parent = this.#directory(parentPath)
-    const names = new Set<Key>()
-    if (parent.upper) for (const entry of this.#fds.list(parentPath)) names.add(entry.name.toString('latin1'))
-    if (parent.lower !== undefined) for (const node of this.#lower.children(parent.lower)) names.add(node.name.toString('latin1'))
-    const nodes = [...names].map((name) => this.child(directory, name)).filter((node) => node !== undefined)
-    return (nodes as WriterNode[]).sort(byKey)
-  }
-
-  readlink(node: TreeNode): Buffer {
-    const own = this.#own(node)
-    if (!own.upper) return this.#lower.readlink(own.lower as TreeNode)
-    return sys().readlinkat(this.#fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
-  }
-
-  open(node: TreeNode): number {
-    const own = this.#own(node)
-    return own.upper ? openFile(this.#fds.fd(parentKey(own.key)), own.key) : this.#lower.open(own.lower as TreeNode)
-  }
-
-  xattrs(node: TreeNode): Map<string, Buffer> {
-    const own = this.#own(node)
-    if (!own.upper) return this.#lower.xattrs(own.lower as TreeNode)
-    return readXattrs(this.#fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
-  }
-
-  inode(node: TreeNode): string {
-    const own = this.#own(node)
-    return own.upper ? `upper:${own.stat.dev}:${own.stat.ino}` : this.#lower.inode(own.lower as TreeNode)
-  }
-
-  #own(node: TreeNode): WriterNode {
-    if (node instanceof WriterNode && node.writer === this) return node
-    throw new TypeError('a node of another view')
-  }
-
-  statUpper(key: Key): SysStat {
-    if (key === '') return sys().statat(this.#fds.fd(''), '', AT_EMPTY_PATH)
-    return sys().statat(this.#fds.fd(parentKey(key)), bytes(nameOf(key)))
-  }
-
-  /** What is known of a directory that exists; ENOTDIR otherwise. */
-  #directory(key: Key): Directory {
-    const known = this.#directories.get(key)
-    if (known !== undefined) return known
-    if (this.at(key)?.type !== 'directory') throw new TbuildError('ENOTDIR', `not a directory: /${shown(key)}`)
-    return this.#directories.get(key) as Directory
-  }
-
-  // ---- writing ----
 
   /** An O_PATH fd of a directory in upper, copied up with its metadata when it exists only below. */
   #upperDirectory(key: Key): number {
-    const directory = this.#directory(key)
+    const directory = this.known(key)
     if (!directory.upper) this.#copyUpDirectory(key, directory)
-    return this.#fds.fd(key)
+    return this.fds.fd(key)
   }
 
   #copyUpDirectory(key: Key, directory: Directory): void {
@@ -187,7 +53,7 @@ export class LayerWriter implements TreeView {
       directory.upper = true
       const { stat } = lower
       applyMetadata(fd, bytes(nameOf(key)), 'directory', {
-        ...{ mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, time: timeOf(stat), xattrs: this.#lower.xattrs(lower) },
+        ...{ mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, time: timeOf(stat), xattrs: this.lower.xattrs(lower) },
       })
     })
   }
@@ -203,22 +69,32 @@ export class LayerWriter implements TreeView {
   setTimes(key: Key, time: Time): void {
     // An O_PATH descriptor has no times to set; "." of it has.
     const name = key === '' ? '.' : bytes(nameOf(key))
-    sys().utimesat(this.#fds.fd(parentKey(key)), name, time.seconds, time.nanoseconds)
+    sys().utimesat(this.fds.fd(parentKey(key)), name, time.seconds, time.nanoseconds)
   }
 
   /** Runs `create` in the upper parent; when the name is taken there, what has it is removed first. */
   #create<T>(key: Key, create: (parentFd: number, name: Buffer) => T): T {
     const name = bytes(nameOf(key))
     const fd = this.#upperDirectory(parentKey(key))
-    if (this.#directories.has(key)) this.#forget(key)
-    this.#directories.get(parentKey(key))?.names?.add(nameOf(key))
+    if (this.directories.has(key)) this.#forget(key)
+    this.directories.get(parentKey(key))?.names?.add(nameOf(key))
     try {
       return create(fd, name)
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error
       this.#removeUpper(key)
-      return create(this.#fds.fd(parentKey(key)), name)
+      return create(this.fds.fd(parentKey(key)), name)
     }
+  }
+
+  /** Says that something is made here, where nothing is, by other means than this writer. */
+  newName(key: Key): void {
+    this.directories.get(parentKey(key))?.names?.add(nameOf(key))
+  }
+
+  /** An O_PATH descriptor of a directory in upper, brought up when needed; valid until another is asked for. */
+  upperFd(key: Key): number {
+    return this.#upperDirectory(key)
   }
 
   /** A new, empty regular file in the place of anything; the caller writes it, calls `setFileMetadata` and closes it. */
@@ -240,7 +116,7 @@ export class LayerWriter implements TreeView {
 
   /** A second name for an existing file; one that is only below is copied up first. */
   async link(key: Key, existing: TreeNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
-    const source = this.#own(existing)
+    const source = this.own(existing)
     if (!source.upper) await this.#copyUpFile(source, copyContent)
     this.linkUpper(key, source.key)
   }
@@ -251,14 +127,14 @@ export class LayerWriter implements TreeView {
     this.#create(key, (fd, name) => sys().linkat(from, bytes(nameOf(existing)), fd, name, 0))
   }
 
-  async #copyUpFile(node: WriterNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
+  async #copyUpFile(node: MergedNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
     const { key, stat, type } = node
     const lower = node.lower as TreeNode
     const parent = parentKey(key)
     this.#upperDirectory(parent)
     const before = timeOf(this.statUpper(parent))
     if (type === 'file') {
-      const from = this.#lower.open(lower)
+      const from = this.lower.open(lower)
       try {
         const to = this.file(key)
         try {
@@ -269,33 +145,33 @@ export class LayerWriter implements TreeView {
       } finally {
         sys().close(from)
       }
-    } else if (type === 'symlink') this.symlink(key, this.#lower.readlink(lower))
+    } else if (type === 'symlink') this.symlink(key, this.lower.readlink(lower))
     else this.node(key, stat.mode & (S_IFMT | 0o7777), stat.rdevMajor, stat.rdevMinor)
     const { mode, uid, gid } = stat
-    this.setMetadata(key, type, { mode: mode & 0o7777, uid, gid, time: timeOf(stat), xattrs: this.#lower.xattrs(lower) })
+    this.setMetadata(key, type, { mode: mode & 0o7777, uid, gid, time: timeOf(stat), xattrs: this.lower.xattrs(lower) })
     this.setTimes(parent, before)
   }
 
   /** A new directory in the place of anything; nothing below shows through. The kernel's rules give owner and setgid bit until `setMetadata`. */
   directory(key: Key, mode = 0o755): void {
-    const parent = this.#directory(parentKey(key))
-    const hides = parent.lower !== undefined && this.#lower.child(parent.lower, nameOf(key))?.type === 'directory'
+    const parent = this.known(parentKey(key))
+    const hides = parent.lower !== undefined && this.lower.child(parent.lower, nameOf(key))?.type === 'directory'
     this.#create(key, (fd, name) => sys().mkdirat(fd, name, mode))
-    this.#directories.set(key, { upper: true, lower: undefined, names: new Set() })
+    this.directories.set(key, { upper: true, lower: undefined, names: new Set() })
     if (hides) this.#markOpaque(key)
   }
 
   /** Hides what the layers below have in this directory (an existing one). */
   opaque(key: Key): void {
     this.#upperDirectory(key)
-    this.#directories.set(key, { upper: true, lower: undefined })
-    for (const known of this.#directories.keys()) if (known !== key && isBelow(known, key)) this.#directories.delete(known)
+    this.directories.set(key, { upper: true, lower: undefined })
+    for (const known of this.directories.keys()) if (known !== key && isBelow(known, key)) this.directories.delete(known)
     this.#markOpaque(key)
   }
 
   #markOpaque(key: Key): void {
     const value = Buffer.from('y')
-    const fd = this.#fds.fd(key)
+    const fd = this.fds.fd(key)
     for (const name of OPAQUE_XATTRS) {
       try {
         sys().setxattrat(fd, '', name, value)
@@ -309,9 +185,9 @@ export class LayerWriter implements TreeView {
 
   /** Owner first, for it clears setuid bits and capabilities; then mode, attributes, times. */
   setMetadata(key: Key, type: NodeType, metadata: Metadata): void {
-    if (key === '') applyMetadata(this.#fds.fd(''), '.', type, metadata)
+    if (key === '') applyMetadata(this.fds.fd(''), '.', type, metadata)
     else {
-      const parent = type === 'directory' && !this.#directory(key).upper ? this.#parentOfCopiedUp(key) : this.#fds.fd(parentKey(key))
+      const parent = type === 'directory' && !this.known(key).upper ? this.#parentOfCopiedUp(key) : this.fds.fd(parentKey(key))
       applyMetadata(parent, bytes(nameOf(key)), type, metadata)
     }
     if (type === 'directory' && metadata.time !== undefined && this.#times.has(key)) this.#times.set(key, metadata.time)
@@ -324,19 +200,20 @@ export class LayerWriter implements TreeView {
 
   #parentOfCopiedUp(key: Key): number {
     this.#upperDirectory(key)
-    return this.#fds.fd(parentKey(key))
+    return this.fds.fd(parentKey(key))
   }
 
   /** Sets a directory's times when all is written: whatever is made in it changes them. */
   laterTimes(key: Key, time: Time): void {
+    this.#upperDirectory(key)
     this.#times.set(key, time)
   }
 
   /** Removes what the merged tree has there; false when there is nothing. */
   remove(key: Key): boolean {
-    const parent = this.#directory(parentKey(key))
+    const parent = this.known(parentKey(key))
     if (parent.upper) this.#removeUpper(key)
-    if (parent.lower === undefined || this.#lower.child(parent.lower, nameOf(key)) === undefined) return true
+    if (parent.lower === undefined || this.lower.child(parent.lower, nameOf(key)) === undefined) return true
     this.whiteout(key)
     return true
   }
@@ -348,38 +225,23 @@ export class LayerWriter implements TreeView {
     if (existing === undefined) {
       sys().mknodat(fd, bytes(nameOf(key)), S_IFCHR, 0, 0)
       this.#forget(key)
-      this.#directories.get(parentKey(key))?.names?.add(nameOf(key))
+      this.directories.get(parentKey(key))?.names?.add(nameOf(key))
     } else if ((existing.mode & S_IFMT) === S_IFDIR) this.opaque(key)
   }
 
   #removeUpper(key: Key): void {
-    const fd = this.#fds.fd(parentKey(key))
+    const fd = this.fds.fd(parentKey(key))
     const stat = sys().lookupat(fd, bytes(nameOf(key)))
     if (stat === undefined) return
-    if ((stat.mode & S_IFMT) !== S_IFDIR) {
-      sys().unlinkat(fd, bytes(nameOf(key)), 0)
-      return
-    }
-    // Deepest last, removed from the end: no recursion on a depth that an archive chose.
-    const found: Key[] = [key]
-    for (let at = 0; at < found.length; at++) {
-      const directory = found[at] as Key
-      for (const entry of this.#fds.list(directory)) {
-        const path = joinKey(directory, entry.name.toString('latin1'))
-        const below = this.#fds.fd(directory)
-        if ((sys().statat(below, entry.name).mode & S_IFMT) === S_IFDIR) found.push(path)
-        else sys().unlinkat(below, entry.name, 0)
-      }
-    }
-    this.#forget(key)
-    for (const directory of found.reverse()) {
-      this.#fds.forget(directory)
-      sys().unlinkat(this.#fds.fd(parentKey(directory)), bytes(nameOf(directory)), AT_REMOVEDIR)
+    if ((stat.mode & S_IFMT) !== S_IFDIR) sys().unlinkat(fd, bytes(nameOf(key)), 0)
+    else {
+      this.#forget(key)
+      removeDirectory(this.fds, key)
     }
   }
 
   #forget(key: Key): void {
-    for (const known of this.#directories.keys()) if (known === key || isBelow(known, key)) this.#directories.delete(known)
+    for (const known of this.directories.keys()) if (known === key || isBelow(known, key)) this.directories.delete(known)
     for (const known of this.#times.keys()) if (known === key || isBelow(known, key)) this.#times.delete(known)
   }
 
@@ -393,6 +255,24 @@ export class LayerWriter implements TreeView {
   /** Ends the writing: sets times, closes what is open. The writer may be used again after it. */
   finish(): void {
     this.flushTimes()
-    this.#fds.close()
+    this.fds.close()
+  }
+}
+
+/** Deepest last, removed from the end: no recursion on a depth that an archive chose. */
+function removeDirectory(fds: DirectoryFds, key: Key): void {
+  const found: Key[] = [key]
+  for (let at = 0; at < found.length; at++) {
+    const directory = found[at] as Key
+    for (const entry of fds.list(directory)) {
+      const path = joinKey(directory, entry.name.toString('latin1'))
+      const below = fds.fd(directory)
+      if ((sys().statat(below, entry.name).mode & S_IFMT) === S_IFDIR) found.push(path)
+      else sys().unlinkat(below, entry.name, 0)
+    }
+  }
+  for (const directory of found.reverse()) {
+    fds.forget(directory)
+    sys().unlinkat(fds.fd(parentKey(directory)), bytes(nameOf(directory)), AT_REMOVEDIR)
   }
 }

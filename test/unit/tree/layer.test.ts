@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, readFileSync as readFd, writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { sha256 } from '../../../src/base/digest.ts'
+import type { MatchState } from '../../../src/base/pattern-matcher.ts'
+import { IgnoreMatcher } from '../../../src/dockerfile/dockerignore.ts'
 import type { TarItem } from '../../../src/tar/types.ts'
 import { copyInto } from '../../../src/tree/copy.ts'
 import { layerChanges } from '../../../src/tree/diff.ts'
@@ -307,9 +309,32 @@ describe('content digests', () => {
 test('D4 an excluded directory exists for what is taken back in it', () => {
   const context = folder('context')
   shell('mkdir -p x/y z; touch x/y/in x/out z/out top', context)
-  const ignore = { hasExclusions: true, matches: (path: Uint8Array) => !['x/y/in', 'top'].includes(Buffer.from(path).toString()) }
+  const ignore = IgnoreMatcher.parse('.dockerignore', '*\n!x/y/in\n!top\n')
   expect(listing(directoryView(context, { ignore })).map((line) => line.split(' ')[0])).toEqual(['top', 'x', 'x/y', 'x/y/in'])
   expect(directoryView(context, { ignore }).resolve('z')).toBeUndefined()
+})
+
+test('D3 a pattern that was passed over for a directory does not cover its children', () => {
+  const context = folder('context')
+  shell('mkdir -p d/b; touch d/b/f d/c', context)
+  const ignore = IgnoreMatcher.parse('.dockerignore', 'd/b\n!d\n')
+  expect(listing(directoryView(context, { ignore })).map((line) => line.split(' ')[0])).toEqual(['d', 'd/c'])
+})
+
+test('D4 an excluded directory that no `!` pattern reaches into is not read', () => {
+  const context = folder('context')
+  shell('mkdir -p node_modules/a other; touch node_modules/a/f other/in', context)
+  const matcher = IgnoreMatcher.parse('.dockerignore', 'node_modules\nother\n!other/in\n')
+  const asked: string[] = []
+  const ignore = {
+    step: (path: Uint8Array, parent?: MatchState) => {
+      asked.push(Buffer.from(path).toString())
+      return matcher.step(path, parent)
+    },
+    mayReinclude: (path: Uint8Array) => matcher.mayReinclude(path),
+  }
+  expect(listing(directoryView(context, { ignore })).map((line) => line.split(' ')[0])).toEqual(['other', 'other/in'])
+  expect(asked.filter((path) => path.startsWith('node_modules/'))).toEqual([])
 })
 
 test('F16 F17 F18 owners by name', () => {

@@ -1,0 +1,146 @@
+import { TbuildError } from '../base/errors.ts'
+import { type Name, type SysStat, sys } from '../base/sys.ts'
+import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import type { DirectoryFds } from './directory-fds.ts'
+import { byKey, isWhiteout, KeyedNode, keyOf, type NodeType, typeOfMode } from './node.ts'
+import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
+import { resolveIn } from './resolve.ts'
+import type { TreeNode, TreeView } from './types.ts'
+import { isOpaque, openFile, readXattrs } from './view.ts'
+
+/** A directory of the merged tree. */
+export interface Directory {
+  /** It exists in the upper directory. */
+  upper: boolean
+  /** The directory below that it is merged with. */
+  lower: TreeNode | undefined
+  /** All names in it, when this writer made it: then nothing has to be asked. */
+  names?: Set<Key>
+}
+
+export class MergedNode extends KeyedNode {
+  readonly tree: MergedTree
+  readonly upper: boolean
+  readonly lower: TreeNode | undefined
+
+  constructor(tree: MergedTree, key: Key, type: NodeType, place: Directory, stat?: SysStat) {
+    super(key, type, stat)
+    this.tree = tree
+    this.upper = place.upper
+    this.lower = place.lower
+  }
+
+  protected override readStat(): SysStat {
+    if (!this.upper) return (this.lower as TreeNode).stat
+    return this.tree.statUpper(this.key)
+  }
+}
+
+/**
+ * An upper directory that is being written, over a view: what a mount of the two would show now. What is known of its directories is kept, since most
+ * of what is written goes into directories that this writer made. `writer.ts` adds the writing.
+ */
+export class MergedTree implements TreeView {
+  protected readonly fds: DirectoryFds
+  protected readonly lower: TreeView
+  protected readonly directories = new Map<Key, Directory>()
+
+  constructor(fds: DirectoryFds, lower: TreeView, lowerRoot: TreeNode | undefined) {
+    this.fds = fds
+    this.lower = lower
+    this.directories.set('', { upper: true, lower: isOpaque(this.fds, '') ? undefined : lowerRoot })
+  }
+
+  get root(): TreeNode {
+    return new MergedNode(this, '', 'directory', this.directories.get('') as Directory)
+  }
+
+  resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
+    return resolveIn(this, path, options.follow === true).node
+  }
+
+  /** What the merged tree has at a real path; its parent must be a directory. */
+  at(key: Key): TreeNode | undefined {
+    if (key === '') return this.root
+    const parent = parentKey(key)
+    return this.child(new MergedNode(this, parent, 'directory', this.known(parent)), nameOf(key))
+  }
+
+  child(directory: TreeNode, name: Name): TreeNode | undefined {
+    const raw = typeof name === 'string' ? name : latin1(name)
+    const parentPath = keyOf(directory)
+    const parent = this.known(parentPath)
+    if (parent.names?.has(raw) === false) return undefined
+    const key = joinKey(parentPath, raw)
+    const below = () => (parent.lower === undefined ? undefined : this.lower.child(parent.lower, raw))
+    const stat = parent.upper ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
+    if (stat === undefined) return this.#belowNode(key, below())
+    if (isWhiteout(stat)) return undefined
+    if ((stat.mode & S_IFMT) !== S_IFDIR) return new MergedNode(this, key, typeOfMode(stat.mode), { upper: true, lower: undefined }, stat)
+    let known = this.directories.get(key)
+    if (known === undefined || !known.upper) {
+      const candidate = below()
+      const merges = candidate?.type === 'directory' && !isOpaque(this.fds, key)
+      known = { upper: true, lower: merges ? candidate : undefined }
+      this.directories.set(key, known)
+    }
+    return new MergedNode(this, key, 'directory', known, stat)
+  }
+
+  #belowNode(key: Key, lower: TreeNode | undefined): MergedNode | undefined {
+    if (lower === undefined) return undefined
+    const place = { upper: false, lower }
+    if (lower.type === 'directory') this.directories.set(key, place)
+    return new MergedNode(this, key, lower.type, place)
+  }
+
+  children(directory: TreeNode): TreeNode[] {
+    const parentPath = keyOf(directory)
+    const parent = this.known(parentPath)
+    const names = new Set<Key>()
+    if (parent.upper) for (const entry of this.fds.list(parentPath)) names.add(entry.name.toString('latin1'))
+    if (parent.lower !== undefined) for (const node of this.lower.children(parent.lower)) names.add(node.name.toString('latin1'))
+    const nodes = [...names].map((name) => this.child(directory, name)).filter((node) => node !== undefined)
+    return (nodes as MergedNode[]).sort(byKey)
+  }
+
+  readlink(node: TreeNode): Buffer {
+    const own = this.own(node)
+    if (!own.upper) return this.lower.readlink(own.lower as TreeNode)
+    return sys().readlinkat(this.fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
+  }
+
+  open(node: TreeNode): number {
+    const own = this.own(node)
+    return own.upper ? openFile(this.fds.fd(parentKey(own.key)), own.key) : this.lower.open(own.lower as TreeNode)
+  }
+
+  xattrs(node: TreeNode): Map<string, Buffer> {
+    const own = this.own(node)
+    if (!own.upper) return this.lower.xattrs(own.lower as TreeNode)
+    return readXattrs(this.fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
+  }
+
+  inode(node: TreeNode): string {
+    const own = this.own(node)
+    return own.upper ? `upper:${own.stat.dev}:${own.stat.ino}` : this.lower.inode(own.lower as TreeNode)
+  }
+
+  protected own(node: TreeNode): MergedNode {
+    if (node instanceof MergedNode && node.tree === this) return node
+    throw new TypeError('a node of another view')
+  }
+
+  statUpper(key: Key): SysStat {
+    if (key === '') return sys().statat(this.fds.fd(''), '', AT_EMPTY_PATH)
+    return sys().statat(this.fds.fd(parentKey(key)), bytes(nameOf(key)))
+  }
+
+  /** What is known of a directory that exists; ENOTDIR otherwise. */
+  protected known(key: Key): Directory {
+    const known = this.directories.get(key)
+    if (known !== undefined) return known
+    if (this.at(key)?.type !== 'directory') throw new TbuildError('ENOTDIR', `not a directory: /${shown(key)}`)
+    return this.directories.get(key) as Directory
+  }
+}

@@ -1,0 +1,85 @@
+import { type PlainCopy, sys } from '../base/sys.ts'
+import type { Metadata } from './metadata.ts'
+import { bytes, type Key, nameOf, parentKey } from './path.ts'
+import type { Listing, TreeNode, TreeView } from './types.ts'
+import type { LayerWriter } from './writer.ts'
+
+/** Files of one batch: some milliseconds. */
+const BATCH = 64
+/** Batches under way; libuv has four threads. */
+const PARALLEL = 6
+/** Bytes. Larger files are copied by the caller, with holes and reflinks, and between them the event loop goes on. */
+const LARGE = 1024 * 1024
+
+interface Place {
+  readonly node: TreeNode
+  readonly key: Key
+}
+
+interface Batch {
+  readonly from: Listing
+  readonly to: Key
+  readonly files: PlainCopy[]
+  readonly places: Place[]
+}
+
+/**
+ * Copies many small files at once, on other threads, while the walk goes on: most of a context is made of them. What turns out not to be plain is
+ * handed back by `settle`, for the general way, which also tells what is wrong.
+ */
+export class PlainCopies {
+  readonly #view: TreeView
+  readonly #writer: LayerWriter
+  readonly #left: Place[] = []
+  readonly #running: Promise<void>[] = []
+  #batch: Batch | undefined
+
+  constructor(view: TreeView, writer: LayerWriter) {
+    this.#view = view
+    this.#writer = writer
+  }
+
+  /** False when it is nothing for a batch. `key` is the destination, of the same name; nothing must be there. */
+  takes(node: TreeNode, key: Key): boolean {
+    const { stat } = node
+    return stat.nlink === 1 && stat.size <= LARGE && this.#view.listing?.(node) !== undefined && this.#writer.at(key) === undefined
+  }
+
+  async add(node: TreeNode, key: Key, { mode = 0o600, uid = 0, gid = 0, time }: Metadata): Promise<void> {
+    const from = this.#view.listing?.(node) as Listing
+    const to = parentKey(key)
+    if (this.#batch?.from !== from || this.#batch.to !== to || this.#batch.files.length === BATCH) await this.#send()
+    this.#batch ??= { from, to, files: [], places: [] }
+    const { seconds: mtimeSeconds, nanoseconds: mtimeNanoseconds } = time ?? { seconds: 0, nanoseconds: 0 }
+    this.#writer.newName(key)
+    this.#batch.files.push({ name: bytes(nameOf(key)), mode, uid, gid, mtimeSeconds, mtimeNanoseconds })
+    this.#batch.places.push({ node, key })
+  }
+
+  async #send(): Promise<void> {
+    const batch = this.#batch
+    this.#batch = undefined
+    if (batch === undefined) return
+    const { from, to, files, places } = batch
+    const copied = sys().copyEach(from.fd(), this.#writer.upperFd(to), files)
+    this.#running.push(
+      copied.then((left) => {
+        for (const [index, place] of places.entries()) if (left[index] !== 0) this.#left.push(place)
+      }),
+    )
+    if (this.#running.length >= PARALLEL) await this.#running.shift()
+  }
+
+  /** Waits for all; what is left undone. */
+  async settle(): Promise<readonly Place[]> {
+    await this.#send()
+    await this.idle()
+    return this.#left.splice(0)
+  }
+
+  /** Nothing is written any more after it, whatever has happened. */
+  async idle(): Promise<void> {
+    this.#batch = undefined
+    await Promise.all(this.#running.splice(0))
+  }
+}

@@ -1,0 +1,33 @@
+import { type SysDirent, type SysStat, sys } from '../base/sys.ts'
+import type { DirectoryFds } from './directory-fds.ts'
+import type { Key } from './path.ts'
+import type { Listing } from './types.ts'
+
+/**
+ * What one directory listing found, for the stats of its files. The first is asked for alone, since a glob may want no more than that; with the second
+ * all are asked for at once.
+ */
+export class Siblings implements Listing {
+  readonly #fds: DirectoryFds
+  readonly #directory: Key
+  readonly #entries: readonly SysDirent[]
+  #asked = false
+  #stats: (SysStat | undefined)[] | undefined
+
+  constructor(fds: DirectoryFds, directory: Key, entries: readonly SysDirent[]) {
+    this.#fds = fds
+    this.#directory = directory
+    this.#entries = entries
+  }
+
+  fd(): number {
+    return this.#fds.fd(this.#directory)
+  }
+
+  /** Throws ENOENT when it is gone. */
+  stat(index: number): SysStat {
+    if (this.#asked) this.#stats ??= sys().statEach(this.fd(), this.#entries)
+    this.#asked = true
+    return this.#stats?.[index] ?? sys().statat(this.fd(), (this.#entries[index] as SysDirent).name)
+  }
+}
