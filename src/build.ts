@@ -8,12 +8,15 @@ import { checkOutputs } from './export/check.ts'
 import { buildMetadata, imageId } from './export/metadata.ts'
 import { type BuiltPlatform, storeNames, wantedForm, writeOutputs } from './export/outputs.ts'
 import { parseTags, tagImages } from './export/tag.ts'
+import type { Graph } from './graph/lower.ts'
 import { assembleTarget } from './image/target.ts'
 import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
+import { requireRunnable } from './solve/emulation.ts'
 import { lowerFor } from './solve/lowering.ts'
 import { openSession, type Session } from './solve/session.ts'
-import type { Watcher } from './solve/solver.ts'
+import type { Solver, Watcher } from './solve/solver.ts'
+import type { Snapshot } from './store/types.ts'
 
 /**
  * Builds an image: text → stages → graph of ops → snapshots → image → outputs. Rejects with a TbuildError for everything that a user can cause;
@@ -29,10 +32,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   const session = await openSession(options, onEvent, signal)
   try {
     const file = parseStages(session.inputs.dockerfile)
-    const built: Built[] = []
-    for (const platform of platforms) {
-      built.push(await buildPlatform(file, platform, session, { options, onEvent, signal }))
-    }
+    const built = await buildPlatforms(file, platforms, session, { options, onEvent, signal })
     const images = built.map(({ image }) => image)
     await session.flush()
     await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
@@ -46,7 +46,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
       tags: names,
       iid: imageId(images, written),
       metadata: buildMetadata(images, names, written),
-      steps: { total: sum(built, ({ steps }) => steps), cached: sum(built, ({ steps, executed }) => steps - executed) },
+      steps: stepCount(built),
     }
   } catch (error) {
     throw signal.aborted && !isTbuildError(error) ? canceled(error) : error
@@ -60,16 +60,42 @@ interface Built extends BuiltPlatform {
   readonly executed: number
 }
 
-async function buildPlatform(
+interface Surroundings {
+  readonly options: BuildOptions
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+}
+
+/** Nothing runs before all platforms are known to be buildable; then they share what they have in common. */
+async function buildPlatforms(
   file: StagedDockerfile,
-  platform: Platform,
+  platforms: readonly Platform[],
   session: Session,
-  { options, onEvent, signal }: { options: BuildOptions; onEvent: OnEvent; signal: AbortSignal },
-): Promise<Built> {
-  const graph = await lowerFor(platform, file, session, { options, onEvent })
-  announce(graph, onEvent)
+  around: Surroundings,
+): Promise<Built[]> {
+  const { options, onEvent } = around
+  const graphs: Graph[] = []
+  for (const platform of platforms) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
+  for (const graph of graphs) requireRunnable(graph.vertices)
+  for (const graph of graphs) announce(graph, onEvent)
   const solver = session.solver(options.explain ? await explainer(session, onEvent) : undefined)
-  const snapshot = graph.target.root === undefined ? [] : await solver.solve(graph.target.root)
+  const solved = await Promise.allSettled(graphs.map(({ target: { root } }) => (root === undefined ? [] : solver.solve(root))))
+  const built: Built[] = []
+  for (const [index, result] of solved.entries()) {
+    if (result.status === 'rejected') throw result.reason
+    const platform = platforms[index] as Platform
+    built.push(await finishPlatform(platform, graphs[index] as Graph, result.value, session, { ...around, solver }))
+  }
+  return built
+}
+
+async function finishPlatform(
+  platform: Platform,
+  graph: Graph,
+  snapshot: Snapshot,
+  session: Session,
+  { options, onEvent, signal, solver }: Surroundings & { readonly solver: Solver },
+): Promise<Built> {
   const { snapshots, baseLayers } = session
   const assemble: BuiltPlatform['assemble'] = (how) =>
     assembleTarget(graph.target, snapshot, {
@@ -97,6 +123,8 @@ function canceled(cause: unknown): TbuildError {
   return new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause })
 }
 
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0)
+/** All platforms have one solver, and it counts what it ran. */
+function stepCount(built: readonly Built[]): BuildResult['steps'] {
+  const total = built.reduce((count, { steps }) => count + steps, 0)
+  return { total, cached: total - (built[0]?.executed ?? 0) }
 }

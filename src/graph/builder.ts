@@ -15,13 +15,19 @@ export interface VertexDetails {
 /** Makes vertices in an order in which inputs come before those who read them. Equal sources are one vertex. */
 export class GraphBuilder {
   readonly vertices: Vertex[] = []
+  readonly #prefix: string
   readonly #shared = new Map<string, Vertex>()
+
+  /** `prefix` tells the ids of several graphs of one build apart. */
+  constructor(prefix = '') {
+    this.#prefix = prefix
+  }
 
   add(details: VertexDetails): Vertex {
     const { root, inputs = [], stage, span, ...rest } = details
     const vertex: Vertex = {
       ...rest,
-      id: String(this.vertices.length + 1),
+      id: `${this.#prefix}${this.vertices.length + 1}`,
       root,
       inputs,
       noCache: details.noCache === true || root?.noCache === true,

@@ -39,6 +39,8 @@ export interface LowerOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
   readonly shmSize?: number | undefined
   readonly cgroupParent?: string | undefined
+  /** Of the vertices' ids, when a build has several graphs. */
+  readonly idPrefix?: string | undefined
   /** Tells builds of one Dockerfile from those of another when the nearest record is looked for. */
   readonly identity: string
   readonly resolveImage: ResolveImage

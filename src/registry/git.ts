@@ -1,4 +1,4 @@
-import { lstat, lutimes, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, lutimes, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
@@ -80,7 +80,7 @@ export function shownRemote(remote: string): string {
 }
 
 /**
- * Writes the files of the commit into `target`, an empty directory. `scratch` is a path on the same file system where nothing is; it is removed.
+ * Writes the files of the commit into `target`, an empty directory, which gets the commit's time. `scratch` is a path on the same file system where nothing is; it is removed.
  * Errors: GIT_FAILED, GIT_REF_NOT_FOUND, GIT_SUBDIR.
  */
 export async function checkoutGit(source: GitSource, found: GitCommit, target: string, scratch: string, access: GitAccess): Promise<void> {
@@ -118,10 +118,12 @@ class Checkout {
     await this.#fetch()
     await this.#run('checkout', '--quiet', '--force', '--detach', this.#found.commit, '--')
     const submodules = this.#source.submodules && (await this.#updateSubmodules())
-    if (this.#source.mtime === 'commit') await this.#setTimes()
+    const time = Number((await this.#run('show', '--no-patch', '--format=%ct', this.#found.commit, '--')).trim())
+    if (this.#source.mtime === 'commit') await this.#setTimes(time)
     if (this.#keep) await this.#finishGitDir()
     else if (submodules) await removeGitFiles(this.#work)
     if (this.#source.subdir !== undefined) await this.#moveSubdir(this.#source.subdir)
+    await utimes(this.#target, time, time)
   }
 
   #run(...args: string[]): Promise<string> {
@@ -173,8 +175,7 @@ class Checkout {
     return true
   }
 
-  async #setTimes(): Promise<void> {
-    const seconds = Number((await this.#run('show', '--no-patch', '--format=%ct', this.#found.commit, '--')).trim())
+  async #setTimes(seconds: number): Promise<void> {
     const gitDir = Buffer.from(this.#gitDir)
     await walk(this.#work, async (path) => {
       if (!path.equals(gitDir) && path.indexOf(`${this.#gitDir}/`) !== 0) await lutimes(path, seconds, seconds)
