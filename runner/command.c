@@ -42,6 +42,18 @@ static int enter_cwd(const char *cwd) {
   return name[0] == '/' ? 0 : fail("the working directory %s is outside of the root", cwd);
 }
 
+// In the host's network a run could connect to the host's abstract sockets (CVE-2020-15257). Kernels before 6.12 cannot forbid that.
+static int scope_sockets(const struct plan *plan) {
+  enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 };
+  struct {
+    uint64_t handled_access_fs, handled_access_net, scoped;
+  } rules = {.scoped = SCOPE_ABSTRACT_UNIX_SOCKET};
+  if (!plan->scoped) return 0;
+  AUTO_FD domain = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+  if (domain < 0) return errno == ENOSYS || errno == EOPNOTSUPP || errno == E2BIG || errno == EINVAL ? 0 : fail("make a landlock domain");
+  return syscall(SYS_landlock_restrict_self, domain, 0) < 0 ? fail("enter the landlock domain") : 0;
+}
+
 static int load_seccomp(const struct plan *plan) {
   if (!plan->seccomp) return 0;
   const struct field *field = &plan->seccomp->fields[0];
@@ -99,9 +111,10 @@ static int reset_signals(void) {
   return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? fail("reset the signals") : 0;
 }
 
-// Seccomp without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go; the filter allows what follows.
+// Seccomp and Landlock without no_new_privs need CAP_SYS_ADMIN, so they come before the capabilities go; the filter allows what follows.
 static int confine(const struct plan *plan) {
-  if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0 || load_seccomp(plan) < 0) return -1;
+  if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0) return -1;
+  if (scope_sockets(plan) < 0 || load_seccomp(plan) < 0) return -1;
   if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0 || set_capabilities(plan->capabilities) < 0) return -1;
   // A change of the user takes the death signal away.
   return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail("ask for the death signal") : 0;

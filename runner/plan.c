@@ -15,7 +15,7 @@
 static const char *shape_of(unsigned kind) {
   switch (kind) {
     case REC_ROOT: return "ppsp+";
-    case REC_PROCESS: return "snpnnnn";
+    case REC_PROCESS: return "snpnnnnn";
     case REC_GROUPS: return "n*";
     case REC_ARGS: return "s+";
     case REC_ENV: return "s*";
@@ -173,6 +173,7 @@ static int read_process(struct plan *plan) {
   plan->gid = (uint32_t)gid;
   plan->capabilities = field_number(&fields[5]);
   plan->skip_setgroups = field_number(&fields[6]) != 0;
+  plan->scoped = field_number(&fields[7]) != 0;
   if (plan->seccomp) {
     uint32_t length = plan->seccomp->fields[0].length;
     if (length == 0 || length % sizeof(struct sock_filter) != 0 || length / sizeof(struct sock_filter) > BPF_MAXINSNS) {

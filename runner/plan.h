@@ -9,7 +9,7 @@
 enum record_kind {
   REC_END = 0,
   REC_ROOT = 1,      // upper, work, overlay options, lower... (topmost first)
-  REC_PROCESS = 2,   // hostname, namespace flags, cwd, uid, gid, capabilities (mask), no-setgroups (0/1)
+  REC_PROCESS = 2,   // hostname, namespace flags, cwd, uid, gid, capabilities (mask), no-setgroups (0/1), scoped (0/1)
   REC_GROUPS = 3,    // gid...
   REC_ARGS = 4,      // word...
   REC_ENV = 5,       // K=V...
@@ -59,6 +59,7 @@ struct plan {
   uint64_t namespaces, capabilities;
   uint32_t uid, gid;
   int skip_setgroups;
+  int scoped; // no abstract sockets of others
 };
 
 // Reads and validates the plan from fd. 0, or -1 after fail().

@@ -50,6 +50,8 @@ export interface Plan {
   /** False where the user namespace forbids it (a single mapped id). */
   readonly setgroups: boolean
   readonly capabilities: bigint
+  /** The host's abstract sockets are out of reach (Landlock, Linux 6.12); a network namespace does the same. */
+  readonly scoped: boolean
   readonly args: readonly string[]
   readonly env: readonly string[]
   readonly path: readonly string[]
@@ -244,6 +246,7 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     cwd: spec.cwd,
     user,
     setgroups: host.setgroups,
+    scoped: spec.network === 'default' && spec.security === 'sandbox',
     ...privileges(spec),
     args: spec.args,
     env,

@@ -91,7 +91,7 @@ function attachedRecord(mount: Extract<PlanMount, { attributes: unknown }>): Wir
 function planRecords(plan: Plan): WireRecord[] {
   const { root, user } = plan
   const namespaces = maskOf(plan.namespaces, NAMESPACE)
-  const process = [plan.hostname, namespaces, plan.cwd, user.uid, user.gid, plan.capabilities, plan.setgroups ? 0 : 1]
+  const process = [plan.hostname, namespaces, plan.cwd, user.uid, user.gid, plan.capabilities, plan.setgroups ? 0 : 1, plan.scoped ? 1 : 0]
   return [
     [RECORD.root, [root.upper, root.work, root.options, ...root.lower.toReversed()]],
     [RECORD.process, process],

@@ -33,7 +33,7 @@ const NAMESPACES = 0x20000 + 0x20000000 + 0x8000000 + 0x4000000 + 0x2000000
 const ROOT: Record = [1, '/nonexistent/upper', '/nonexistent/work', '', '/nonexistent/layer']
 const process_ = (...changed: (string | number)[]): Record => [
   2,
-  ...changed.concat(['host', NAMESPACES, '/', 0, 0, 0, 0].slice(changed.length)),
+  ...changed.concat(['host', NAMESPACES, '/', 0, 0, 0, 0, 0].slice(changed.length)),
 ]
 const REST: Record[] = [[3], [4, 'true'], [5], [6]]
 const valid = [ROOT, process_(), ...REST]

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { createServer } from 'node:net'
+import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { nativeFolder } from '../../src/base/sys.ts'
@@ -21,6 +22,13 @@ afterAll(() => {
   fixture?.remove()
   if (victim) rmSync(victim, { recursive: true, force: true })
 })
+
+/** Landlock can scope abstract sockets since its sixth version, Linux 6.12. */
+function landlockVersion(): number {
+  const [major = 0, minor = 0] = release().split('.').map(Number)
+  const enabled = existsSync('/sys/kernel/security/lsm') ? readFileSync('/sys/kernel/security/lsm', 'utf8').includes('landlock') : true
+  return enabled && (major > 6 || (major === 6 && minor >= 12)) ? 6 : 0
+}
 
 const tmpfs = (target: string): ExecMount => ({ type: 'tmpfs', target })
 const setupFailure = (pattern: RegExp) => ({ code: 'SANDBOX_SETUP', message: expect.stringMatching(pattern) })
@@ -249,6 +257,36 @@ suite('the kernel', () => {
     await fixture.run('chmod 600 /dev/null; chown 1000 /dev/null; chmod 600 /proc/self/fd/0; rm /dev/null; mknod /dev/null c 1 3')
     const after = statSync('/dev/null')
     expect([after.mode, after.uid, after.ino]).toEqual([before.mode, before.uid, before.ino])
+  })
+
+  test('CVE-2020-15257 the host’s abstract sockets are out of reach, in its network too', async () => {
+    const layer = fixture.makeLayer(`cat > connect.c <<'END'
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+int main(int count, char **words) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  strcpy(name.sun_path + 1, words[count - 1]);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  /* Node 20 fills the name up with NULs, later ones do not. */
+  socklen_t size = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(words[count - 1]);
+  int failed = connect(fd, (struct sockaddr *)&name, sizeof name) < 0;
+  if (failed && errno == ECONNREFUSED) failed = connect(fd, (struct sockaddr *)&name, size) < 0;
+  puts(failed ? strerror(errno) : "connected");
+}
+END
+sed -i '1i #include <errno.h>' connect.c; cc -static -o connect connect.c`)
+    const name = `tbuild-test-${process.pid}`
+    const server = createServer((socket) => socket.destroy())
+    await new Promise<void>((resolve) => server.listen(`\0${name}`, resolve))
+    const connected = async (network: 'default' | 'none' | 'host') =>
+      (await fixture.run(`/connect ${name}`, { layers: [layer], network })).out
+    const supported = landlockVersion() >= 6
+    const results = [await connected('default'), await connected('none'), await connected('host')]
+    await new Promise((resolve) => server.close(resolve))
+    expect(results).toEqual([supported ? 'Operation not permitted\n' : 'connected\n', 'Connection refused\n', 'connected\n'])
   })
 
   test('processes of the host are not visible, and none of them is the parent', async () => {
