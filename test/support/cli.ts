@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 
 export const root = join(import.meta.dirname, '../..')
 const bin = join(root, 'bin/tbuild.js')
@@ -23,6 +24,17 @@ export function tbuild(
     env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined, ...options.env },
   })
   return { status, stdout, stderr }
+}
+
+/** The same without blocking: for tests that serve something to it. */
+export async function tbuildAsync(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  const child = spawn(process.execPath, [bin, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined, ...env },
+  })
+  const status = new Promise<number | null>((resolve) => child.on('close', resolve))
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  return { status: await status, stdout, stderr }
 }
 
 /** Starts it and returns at once: for signals. */

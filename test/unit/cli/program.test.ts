@@ -102,7 +102,7 @@ test('the platform defaults to DOCKER_DEFAULT_PLATFORM', async () => {
 })
 
 test.each([
-  [['--no-cach', '.'], "unknown option '--no-cach'", 'Did you mean --no-cache?'],
+  [['--no-cach', '.'], "unknown option '--no-cach'", 'did you mean --no-cache?'],
   [['--frobnicate', '.'], "unknown option '--frobnicate'", 'run `tbuild --help` for the options'],
   [[], "missing required argument 'context'", 'run `tbuild --help` for the options'],
   [['a', 'b'], "too many arguments for 'build'. Expected 1 argument but got 2.", 'run `tbuild --help` for the options'],
