@@ -45,6 +45,7 @@ export class Solver {
   readonly #refs = new Map<Vertex, Promise<Ref>>()
   readonly #keys = new Map<Vertex, Promise<StepKey>>()
   readonly #hits = new Map<Vertex, Promise<CacheRecord | undefined>>()
+  readonly #ready = new Map<Vertex, Promise<boolean>>()
   readonly #told = new Set<Vertex>()
   /** Made by this build: with --no-cache, too, what two platforms or stages have in common runs once. */
   readonly #fresh = new Map<Digest, CacheRecord>()
@@ -68,8 +69,8 @@ export class Solver {
     try {
       return layersOf(await this.#ref(target))
     } catch (error) {
+      // What still waits in the queue sees the signal when its turn comes: a cleared queue would never settle it.
       this.#abort.abort(error)
-      this.#queue.clear()
       await Promise.allSettled(this.#running)
       throw this.#options.signal.aborted ? this.#options.signal.reason : (this.#failure ?? error)
     }
@@ -119,12 +120,14 @@ export class Solver {
     })
   }
 
-  async #keyIsReady(vertex: Vertex): Promise<boolean> {
-    if (vertex.root !== undefined && !(await this.#keyIsReady(vertex.root))) return false
-    for (const input of vertex.inputs) {
-      if (!isSource(input) && (await this.#hit(input)) === undefined) return false
-    }
-    return true
+  #keyIsReady(vertex: Vertex): Promise<boolean> {
+    return remember(this.#ready, vertex, async () => {
+      if (vertex.root !== undefined && !(await this.#keyIsReady(vertex.root))) return false
+      for (const input of vertex.inputs) {
+        if (!isSource(input) && (await this.#hit(input)) === undefined) return false
+      }
+      return true
+    })
   }
 
   /** The inputs of a step, and of those below it, that have to run before its key can be known. */
@@ -161,7 +164,7 @@ export class Solver {
   }
 
   async #run(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    if (isSource(vertex)) return this.#execute(vertex, inputs, root)
+    if (isSource(vertex)) return this.#executeNow(vertex, inputs, root)
     const key = await this.#key(vertex)
     let executed = false
     let twin: CacheRecord | undefined
