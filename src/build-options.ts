@@ -20,6 +20,10 @@ export interface BuildOptions {
   readonly platforms?: readonly Platform[]
   readonly noCache?: boolean
   readonly noCacheFilter?: readonly string[]
+  /** Cache mounts begin empty in this build; `noCache` keeps them. */
+  readonly resetCacheMounts?: boolean
+  /** Whose a new cache mount without uid and gid is: root's, as BuildKit's, or that of the user of the RUN. */
+  readonly cacheMountOwner?: 'root' | 'user'
   /** Tells of each step by an `explain` event whether and why it runs. */
   readonly explain?: boolean
   /** Context files count and are copied as git keeps them: 0644 or 0755. Default: `normalizeModes` of the context's .tbuild.json, else false. */

@@ -37,6 +37,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
     await session.flush()
     await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
     const written = await writeOutputs(built, { options, names, stdout: hooks.stdout, onEvent, signal })
+    if (built.some(({ executed }) => executed > 0)) await session.collect()
     return {
       images: images.map(({ platform, configDigest }) => ({
         platform,

@@ -2,6 +2,7 @@ import { normalizeSwitches } from './options/arguments.ts'
 import { call } from './options/call.ts'
 import { asUsage, type Handlers, type Io, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
+import { storeHandlers } from './store-handlers.ts'
 import { version } from './version.ts'
 
 /** Runs the command line and returns the exit status. Everything heavy is imported by the command that needs it. */
@@ -19,6 +20,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
       images: async (flags) => (await import('./commands/images.ts')).imagesCommand(flags, io),
       inspect: async (image, flags) => (await import('./commands/inspect.ts')).inspectCommand(image, flags, io),
       history: async (image, flags) => (await import('./commands/history.ts')).historyCommand(image, flags, io),
+      ...storeHandlers(io, normalized),
     }
     const command = program(version(), handlers, (result) => {
       status = result

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { isTbuildError } from '../base/errors.ts'
 import type { BuildFlags } from './options/build.ts'
 import { IGNORED, REFUSED } from './options/ignored.ts'
+import { addStoreCommands, type StoreHandlers } from './program-store.ts'
 import { unsupported, usage } from './usage.ts'
 
 /** What the commands share: where to write, and where the process comes from. */
@@ -13,8 +14,9 @@ export interface Io {
 }
 
 /** Each command is one file, loaded when it is asked for; it returns the exit status. */
-export interface Handlers {
+export interface Handlers extends StoreHandlers {
   build(context: string, flags: BuildCommandFlags): Promise<number>
+  explain(context: string, flags: ExplainFlags): Promise<number>
   images(flags: ListFlags): Promise<number>
   inspect(image: string, flags: ListFlags): Promise<number>
   history(image: string, flags: HistoryFlags): Promise<number>
@@ -25,6 +27,13 @@ export interface BuildCommandFlags extends BuildFlags {
   quiet?: boolean
   iidfile?: string
   metadataFile?: string
+  explain?: boolean
+  dryRun?: boolean
+  failOnMiss?: boolean
+}
+
+export interface ExplainFlags extends BuildCommandFlags {
+  format?: string
 }
 
 export interface ListFlags {
@@ -49,6 +58,13 @@ Examples:
   tbuild -o type=docker,dest=- . | docker load
   tbuild -o out .                              the files of the last stage as a directory`
 
+const EXPLAIN_HELP = `
+Takes the options of a build, so that it can be put before them: those of its result (-t, -o, --push …) have no effect.
+
+Examples:
+  tbuild explain --build-arg VERSION=1.2 .
+  tbuild explain --fail-on-miss --format json . > cache.json`
+
 /** Describes the command line; parsing it calls one of the handlers. Throws TbuildError USAGE (exit status 2). */
 export function program(version: string, handlers: Handlers, done: (status: number) => void): Command {
   const top = new Command('tbuild')
@@ -59,6 +75,7 @@ export function program(version: string, handlers: Handlers, done: (status: numb
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
   addBuild(top, handlers, done)
+  addExplain(top, handlers, done)
   const images = top.command('images').alias('ls').description('list the images of the store')
   list(images).action(async (flags: ListFlags) => done(await handlers.images(flags)))
   const inspect = top.command('inspect').argument('<image>', 'a name or an id').description('print an image as JSON')
@@ -70,6 +87,7 @@ export function program(version: string, handlers: Handlers, done: (status: numb
   list(history)
     .option('--no-trunc', 'do not shorten the commands')
     .action(async (image: string, flags: HistoryFlags) => done(await handlers.history(image, flags)))
+  addStoreCommands(top, handlers, done)
   return top
 }
 
@@ -96,10 +114,35 @@ function addBuild(top: Command, handlers: Handlers, done: (status: number) => vo
   build
     .option('--check', 'look for mistakes in the Dockerfile instead of building it')
     .option('--call <method>', 'build, check, outline or targets, with ,format=json')
+    .option('--explain', 'say why a step is not taken from the cache')
+    .option('--dry-run', 'only say what would run, and why')
+    .option('--fail-on-miss', 'with --dry-run: exit status 1 when a step would run')
   build.action(async (context: string, flags: BuildCommandFlags) => {
     refuse(build)
-    done(await handlers.build(context, flags))
+    if (flags.failOnMiss && !flags.dryRun) throw usage('--fail-on-miss is for --dry-run', 'add --dry-run, or use `tbuild explain`')
+    done(await (flags.dryRun ? handlers.explain(context, flags) : handlers.build(context, flags)))
   })
+}
+
+function addExplain(top: Command, handlers: Handlers, done: (status: number) => void): void {
+  const explain = top
+    .command('explain')
+    .description('say which steps a build would run, and why; nothing is run or made')
+    .argument('<context>', 'a directory, a URL or -')
+    .allowExcessArguments(false)
+    .addHelpText('after', EXPLAIN_HELP)
+  addImageOptions(explain)
+  addRunOptions(explain)
+  addResultOptions(explain)
+  for (const { flags } of [...IGNORED, ...REFUSED]) explain.addOption(new Option(flags).hideHelp())
+  explain
+    .option('--format <format>', 'text or json', 'text')
+    .option('--fail-on-miss', 'exit status 1 when a step would run')
+    .addOption(new Option('--dry-run').hideHelp())
+    .action(async (context: string, flags: ExplainFlags) => {
+      refuse(explain)
+      done(await handlers.explain(context, flags))
+    })
 }
 
 function addImageOptions(build: Command): void {
@@ -110,11 +153,20 @@ function addImageOptions(build: Command): void {
     .option('--build-arg <name[=value]>', 'value of an ARG; without =VALUE from the environment', collect, [])
     .option('--build-context <name=value>', 'a named context: a directory, docker-image://REF, oci-layout://DIR or a URL', collect, [])
     .option('--label <name=value>', 'label of the image', collect, [])
-    .option('--annotation <name=value>', 'annotation of the manifest', collect, [])
+    .option(
+      '--annotation <name=value>',
+      'annotation of the manifest; [TYPE[PLATFORM]:] for index, manifest-descriptor, index-descriptor',
+      collect,
+      [],
+    )
     .option('--platform <list>', 'os/arch[/variant] to build for', collect, [])
     .option('--pull', 'ask the registry for newer base images')
     .option('--no-cache', 'run every step')
+    .option('--reset-cache-mounts', 'begin with empty cache mounts (--no-cache keeps them)')
+    .addOption(new Option('--cache-mount-owner <who>', 'owner of a new cache mount without uid and gid').choices(['root', 'user']))
     .option('--no-cache-filter <stages>', 'run every step of these stages', collect, [])
+    .option('--normalize-modes', 'context files are 0644 or 0755, as git keeps them, whatever the umask')
+    .addOption(new Option('--no-normalize-modes').hideHelp())
 }
 
 function addRunOptions(build: Command): void {
@@ -163,7 +215,7 @@ export function ignoredOptions(args: readonly string[]): string[] {
 export function asUsage(error: unknown): unknown {
   if (!(error instanceof CommanderError) || isTbuildError(error)) return error
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
-  const hint = suggestion === undefined ? 'run `tbuild --help` for the options' : suggestion.replace(/^\((.*)\)$/, '$1')
+  const hint = suggestion === undefined ? 'run `tbuild --help` for the options' : suggestion.replace(/^\(D(.*)\)$/, 'd$1')
   return usage(message, hint)
 }
 

@@ -2,7 +2,9 @@ import type { Json } from '../base/canonical-json.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { ExecOp, ExecOpMount } from '../graph/op.ts'
 import type { ExecMount } from '../sandbox/types.ts'
+import { resolveUser } from '../sandbox/user.ts'
 import { copyInto } from '../tree/copy.ts'
+import { readFileInRoot } from '../tree/read.ts'
 import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
@@ -45,7 +47,8 @@ export interface PreparedMounts {
   release(): void
 }
 
-export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: Tools): Promise<PreparedMounts> {
+/** `lower`: the root file system that the command runs in, bottom first. */
+export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: Tools, lower: readonly string[]): Promise<PreparedMounts> {
   const held: (() => void)[] = []
   const release = () => {
     for (const free of held.splice(0)) free()
@@ -56,7 +59,7 @@ export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: T
   try {
     for (const mount of op.mounts) {
       if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, tools))
-      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, held))
+      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, { held, runner: () => userOf(op, lower) }))
       else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount))
       else if (mount.type === 'secret') await addSecret(mount, tools, mounts, env)
       else sockets += await addSsh(mount, sockets, tools, mounts, env)
@@ -88,10 +91,32 @@ async function sourceDirectories(ref: Ref | undefined, tools: Tools): Promise<st
   return tools.snapshots.directories(ref.layers)
 }
 
-async function cacheMount(mount: CacheOpMount, inputs: readonly Ref[], tools: Tools, held: (() => void)[]): Promise<ExecMount> {
+interface CacheMountSurroundings {
+  readonly held: (() => void)[]
+  readonly runner: () => { readonly uid: number; readonly gid: number }
+}
+
+/** BuildKit gives a new cache to 0:0 (M6), which a RUN of another USER cannot write to; `--cache-mount-owner user` is for those. */
+function cacheOwner(mount: CacheOpMount, tools: Tools, runner: CacheMountSurroundings['runner']) {
+  const { mode, uid, gid } = mount
+  if (tools.cacheMountOwner !== 'user' || mount.input !== undefined || uid !== undefined || gid !== undefined) return { mode, uid, gid }
+  const user = runner()
+  return user.uid === 0 && user.gid === 0 ? { mode, uid, gid } : { mode, uid: user.uid, gid: user.gid }
+}
+
+function userOf(op: ExecOp, lower: readonly string[]): { readonly uid: number; readonly gid: number } {
+  return resolveUser(op.user, (path, limit) => readFileInRoot(layeredView(lower), path, limit))
+}
+
+async function cacheMount(
+  mount: CacheOpMount,
+  inputs: readonly Ref[],
+  tools: Tools,
+  { held, runner }: CacheMountSurroundings,
+): Promise<ExecMount> {
   const seed = mount.input === undefined ? undefined : inputs[mount.input]
   // Mode and owner are ignored when a sub-directory of the source is shown (M6).
-  const owner = mount.source === undefined ? { mode: mount.mode, uid: mount.uid, gid: mount.gid } : {}
+  const owner = mount.source === undefined ? cacheOwner(mount, tools, runner) : {}
   const cache = await tools.cacheMounts.acquire(
     {
       id: mount.cacheId ?? mount.target,

@@ -40,7 +40,7 @@ export const execHandler: OpHandler<ExecOp> = {
     if (op.security === 'insecure') requireEntitlement('security.insecure', 'RUN --security=insecure', tools)
     const tail = new OutputTail()
     const layers = await makeLayer(root, tools, async (active) => {
-      const prepared = await prepareMounts(op, inputs, tools)
+      const prepared = await prepareMounts(op, inputs, tools, active.lower)
       try {
         const status = await tools.sandbox.exec(execSpec(op, active, prepared), logTo(tail, tools), tools.signal)
         if (status.code !== 0) throw failure(op, status.code, status.oomKilled, tail)

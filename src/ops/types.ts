@@ -50,6 +50,8 @@ export interface Tools {
   readonly content: ContentHasher
   readonly sandbox: Sandbox
   readonly cacheMounts: CacheMounts
+  /** New cache mounts without uid and gid belong to the RUN's user, and are apart from those of others; otherwise to 0:0 (M6). */
+  readonly cacheMountOwner?: 'user'
   readonly remotes: Remotes
   readonly contexts: ContextProvider
   readonly secrets: SecretProvider

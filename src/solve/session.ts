@@ -9,6 +9,7 @@ import { contentHasher } from '../ops/content-hasher.ts'
 import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
+import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
 import { contextSources } from './context-sources.ts'
@@ -32,6 +33,8 @@ export interface Session {
   solver(watcher?: Watcher): Solver
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
   flush(): Promise<void>
+  /** gc, when it is its time: for a build that wrote something. */
+  collect(): Promise<void>
   close(): Promise<void>
 }
 
@@ -55,7 +58,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       baseLayers,
       content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
       sandbox: lazySandbox(),
-      cacheMounts: store.cacheMounts,
+      cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
+      ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
       remotes: remotes({
         images,
         store,
@@ -86,6 +90,7 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
         caches.save()
         await store.flush()
       },
+      collect: async () => (await import('../store/auto-collect.ts')).autoCollect(store),
       close: () => store.close(),
     }
   } catch (error) {

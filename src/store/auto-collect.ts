@@ -1,28 +1,28 @@
 import { closeSync, openSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Collected, collect } from './collect.ts'
+import { collect } from './collect.ts'
 import { readGcPolicy } from './gc-policy.ts'
 import type { Store } from './store.ts'
 import { ifPresent } from './store-error.ts'
 
 /**
- * gc by itself: called at the end of a build that wrote something, acts at most once in the policy's interval, in one process at a time. Undefined when it
- * was not its time. What this build used stays: its lease is still held. Nothing here fails a build that is done.
+ * gc by itself: called at the end of a build that wrote something, acts at most once in the policy's interval, in one process at a time. What this build used stays: its lease is still held. Nothing here fails a build that is done.
  */
-export async function autoCollect(store: Store): Promise<Collected | undefined> {
+export async function autoCollect(store: Store): Promise<void> {
   try {
     const policy = readGcPolicy(store.layout)
-    if (!policy.enabled || !isDue(store, policy.interval)) return undefined
+    if (!policy.enabled || !isDue(store, policy.interval)) return
     const lock = store.locks.tryLock('auto-gc', 'exclusive')
-    if (lock === undefined) return undefined
+    if (lock === undefined) return
     try {
-      return await collect(store, { rules: policy.rules })
+      const { removed, freed } = await collect(store, { rules: policy.rules })
+      if (removed.length > 0)
+        store.onNotice(`the store was cleaned: ${removed.length} things, ${Math.round(freed / 1e6)} MB (gc.json in it has the policy)`)
     } finally {
       lock.release()
     }
   } catch (error) {
     store.onNotice(`the store was not cleaned: ${(error as Error).message}`)
-    return undefined
   }
 }
 

@@ -218,6 +218,24 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
   }
 }
 
+/** The same, where each cache begins empty once. One that another build uses stays as it is. */
+export function resettingCacheMounts(mounts: CacheMounts, onNotice: (message: string) => void): CacheMounts {
+  const reset = new Map<Digest, Promise<void>>()
+  const empty = async (key: Digest, id: string) => {
+    if (!(await mounts.remove(key))) onNotice(`the cache mount ${id} is kept: another build uses it`)
+  }
+  return {
+    ...mounts,
+    async acquire(request, options) {
+      const key = cacheMountKey(request)
+      const done = reset.get(key) ?? empty(key, request.id)
+      reset.set(key, done)
+      await done
+      return mounts.acquire(request, options)
+    },
+  }
+}
+
 const lockFile = (folder: string, number: number) => join(folder, `${number}.lock`)
 
 function instancesOf(folder: string): number[] {

@@ -20,6 +20,8 @@ export interface BuildFlags {
   /** What commander makes of --no-cache-filter. */
   cacheFilter: string[]
   pull?: boolean
+  resetCacheMounts?: boolean
+  cacheMountOwner?: string
   normalizeModes?: boolean
   push?: boolean
   network?: string
@@ -62,6 +64,8 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
       flags.cacheFilter.flatMap((value) => value.split(',')).filter((name) => name !== ''),
     ),
     ...(flags.pull ? { pull: true } : {}),
+    ...(flags.resetCacheMounts ? { resetCacheMounts: true } : {}),
+    ...(flags.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
     ...optional('normalizeModes', flags.normalizeModes),
     ...optional('network', flags.network === undefined ? undefined : network(flags.network)),
     ...list('allow', entitlements(flags.allow)),
