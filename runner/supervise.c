@@ -69,7 +69,7 @@ static int start(struct run *run) {
   if (run->rootfs.stubs == MAP_FAILED) return fail("shared memory");
   if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC) < 0 || pipe2(run->err, O_CLOEXEC) < 0) return fail("pipes");
   run->oom_before = oom_kills(&run->plan);
-  run->init = (pid_t)syscall(SYS_clone, run->plan.namespaces | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
+  run->init = (pid_t)syscall(SYS_clone, (run->plan.namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
   if (run->init < 0) return fail("make the namespaces");
   if (run->init == 0) become_init(run);
   close(run->go[0]);

@@ -92,7 +92,9 @@ suite('--cgroup-parent', () => {
     const limit = cgroup2 ? 'memory.max' : 'memory.limit_in_bytes'
     writeFileSync(join(directories[0] as string, limit), String(64 << 20))
     const args = ['--cgroup-parent', `/${parent}`]
-    expect(written('RUN echo fine > /out', args)).toBe('fine\n')
+    // What the limits are set on is the root of the run's cgroup namespace.
+    const own = cgroup2 ? '0::' : ':memory:'
+    expect(written(`RUN grep '${own}' /proc/self/cgroup | cut -d: -f3 > /out`, args)).toBe('/\n')
     const greedy = build('RUN dd if=/dev/zero of=/dev/null bs=256M count=1 && touch /out', args)
     expect(greedy.status).toBe(137)
     expect(greedy.stderr).toContain('exit code: 137 (it ran out of memory)')
