@@ -1,6 +1,7 @@
-// Debian packages that a step needs: installed when we are root on Debian, otherwise named in an error that says what to do.
+// Debian packages that a step needs: installed when we are root on Debian, otherwise named in an error that says what to do.   node scripts/packages.mjs NAME...
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
 /** Returns when `present()` is true, after installing the packages if need be. */
 export function needPackages(names, present) {
@@ -22,4 +23,12 @@ export function needPackages(names, present) {
   }
   console.error(`tbuild needs: ${names.join(' ')}\nOn Debian or Ubuntu: ${canInstall ? '' : 'sudo '}${command}`)
   process.exit(1)
+}
+
+const isInstalled = (name) =>
+  spawnSync('dpkg-query', ['-W', '-f', '${Status}', name], { encoding: 'utf8' }).stdout?.includes('install ok installed') ?? false
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const names = process.argv.slice(2)
+  needPackages(names, () => names.every(isInstalled))
 }
