@@ -1,4 +1,4 @@
-import { isTbuildError, TbuildError } from './base/errors.ts'
+import { isTbuildError, systemError, TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
@@ -50,7 +50,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
       steps: stepCount(built),
     }
   } catch (error) {
-    throw signal.aborted && !isTbuildError(error) ? canceled(error) : error
+    throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
   } finally {
     await session.close()
   }

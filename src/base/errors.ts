@@ -45,6 +45,16 @@ export function isTbuildError(error: unknown): error is TbuildError {
   return (error as { name?: unknown } | null | undefined)?.name === 'TbuildError'
 }
 
+/** What the operating system refused and no room has put into better words: no bug of ours. Other errors are unchanged. */
+export function systemError(error: unknown): unknown {
+  const { errno, syscall } = (error ?? {}) as { errno?: unknown; syscall?: unknown }
+  if (isTbuildError(error) || typeof errno !== 'number' || typeof syscall !== 'string') return error
+  return new TbuildError('SYSTEM', (error as Error).message, {
+    hint: 'the operating system refused this; mend the cause and build again',
+    cause: error,
+  })
+}
+
 /** The same error at a place, when it has none yet: attached once, by the boundary that knows the lines. */
 export function withSpan(error: unknown, span: Span): unknown {
   if (!isTbuildError(error) || error.span !== undefined) return error

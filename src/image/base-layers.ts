@@ -5,6 +5,7 @@ import type { Descriptor } from '../base/oci.ts'
 import type { RemoteImage } from '../registry/types.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Locks } from '../store/locks.ts'
+import { layerError } from '../store/store-error.ts'
 import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
 import { readTar } from '../tar/read.ts'
@@ -159,7 +160,7 @@ export class BaseLayers {
       return true
     } catch (error) {
       await this.#snapshots.discard(active)
-      throw error
+      throw layerError(error)
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { ActiveLayer } from '../snapshot/types.ts'
+import { layerError } from '../store/store-error.ts'
 import type { Snapshot } from '../store/types.ts'
 import type { Ref, Tools } from './types.ts'
 
@@ -13,7 +14,7 @@ export async function makeLayer(parent: Snapshot, tools: Tools, fill: (active: A
     return [...parent, id]
   } catch (error) {
     await tools.snapshots.discard(active)
-    throw error
+    throw layerError(error)
   }
 }
 

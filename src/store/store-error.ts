@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 
 const CAUSES: Record<string, { code: string; what: string; hint: string }> = {
@@ -17,13 +18,32 @@ const CAUSES: Record<string, { code: string; what: string; hint: string }> = {
 /** What the operating system refused, as an error that says what to mend. Errors that are ours already pass unchanged. */
 export function storeError(error: unknown, doing: string): unknown {
   if (isTbuildError(error)) return error
-  const code = errorCode(error)
+  const code = systemCode(error)
   if (code === undefined) return error
   const known = CAUSES[code]
   return new TbuildError(known?.code ?? 'STORE_IO', `the store cannot ${doing}: ${known?.what ?? (error as Error).message}`, {
     hint: known?.hint ?? 'run `tbuild verify-store`',
     cause: error,
   })
+}
+
+/** System calls that change files. What they refuse is the store's doing: a build writes nowhere else. */
+const WRITES =
+  /^(?:write|pwrite|writev|mkdir|mkdirat|mkdtemp|symlink|symlinkat|link|linkat|mknodat|rename|renameat2|unlink|unlinkat|rmdir|ftruncate|fsync|fdatasync|syncfs|flock|copy_file_range|f?chmod|fchmodat|[fl]?chown|fchownat|utimes?|futimes?|utimensat|[fl]?setxattr|[fl]?removexattr)$/
+/** They come from nothing but writing. */
+const FULL = ['ENOSPC', 'EDQUOT', 'EROFS']
+
+/** An error within the making of a layer: of the store when it comes from writing, unchanged when it may come from reading a context or an archive. */
+export function layerError(error: unknown): unknown {
+  const call = (error as { syscall?: unknown } | null | undefined)?.syscall
+  const writes = FULL.includes(systemCode(error) ?? '') || (typeof call === 'string' && WRITES.test(call))
+  return writes ? storeError(error, 'write a layer') : error
+}
+
+/** libuv has no name for EDQUOT before version 1.49. */
+function systemCode(error: unknown): string | undefined {
+  const code = errorCode(error)
+  return code === 'UNKNOWN' && (error as { errno?: unknown }).errno === -constants.errno.EDQUOT ? 'EDQUOT' : code
 }
 
 /** `read()`, or undefined when the file is not there. */

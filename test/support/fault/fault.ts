@@ -6,7 +6,7 @@ import type { Finished } from '../cli.ts'
 
 const root = join(import.meta.dirname, '../../..')
 /** A built copy that stays as it is during a long run. */
-const bin = process.env.TBUILD_BIN ?? join(root, 'bin/tbuild.js')
+export const tbuildBin = process.env.TBUILD_BIN ?? join(root, 'bin/tbuild.js')
 
 /** What goes wrong at which of the system calls that write below `root`, counted from 1; see fault.c. */
 export interface Fault {
@@ -42,7 +42,7 @@ export function faultLibrary(): string {
 export function runTbuild(args: readonly string[], fault?: Fault): Promise<Finished & { signal: NodeJS.Signals | null }> {
   const env: NodeJS.ProcessEnv = { ...process.env, NODE_EXTRA_CA_CERTS: undefined }
   if (fault !== undefined) Object.assign(env, variables(fault))
-  const child = spawn(process.execPath, [bin, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [tbuildBin, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const out: Buffer[] = []
   const err: Buffer[] = []
   child.stdout.on('data', (data: Buffer) => out.push(data))
