@@ -311,7 +311,7 @@ describe('verdicts', () => {
 
   test.each([
     ['RUN echo $WORD', true],
-    ['RUN echo "${WORD:-x}"', true],
+    [`RUN echo "\${WORD:-x}"`, true],
     ['RUN echo $WORDS', false],
     ['RUN echo WORD', false],
     ['RUN ["echo", "WORD"]', false],
