@@ -25,8 +25,7 @@ export function needPackages(names, present) {
   process.exit(1)
 }
 
-const isInstalled = (name) =>
-  spawnSync('dpkg-query', ['-W', '-f', '${Status}', name], { encoding: 'utf8' }).stdout?.includes('install ok installed') ?? false
+const isInstalled = (name) => /^Status: install ok installed$/m.test(spawnSync('dpkg', ['-s', name], { encoding: 'utf8' }).stdout ?? '')
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const names = process.argv.slice(2)
