@@ -2,7 +2,7 @@ import { TbuildError } from '../base/errors.ts'
 import { type Name, type SysStat, sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
 import type { DirectoryFds } from './directory-fds.ts'
-import { byKey, isWhiteout, KeyedNode, keyOf, type NodeType, typeOfMode } from './node.ts'
+import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
@@ -68,7 +68,7 @@ export class MergedTree implements TreeView {
 
   child(directory: TreeNode, name: Name): TreeNode | undefined {
     const raw = typeof name === 'string' ? name : latin1(name)
-    const parentPath = keyOf(directory)
+    const parentPath = this.own(directory).key
     const parent = this.known(parentPath)
     if (parent.names?.has(raw) === false) return undefined
     const key = joinKey(parentPath, raw)
@@ -95,7 +95,7 @@ export class MergedTree implements TreeView {
   }
 
   children(directory: TreeNode): TreeNode[] {
-    const parentPath = keyOf(directory)
+    const parentPath = this.own(directory).key
     const parent = this.known(parentPath)
     const names = new Set<Key>()
     if (parent.upper) for (const entry of this.fds.list(parentPath)) names.add(entry.name.toString('latin1'))

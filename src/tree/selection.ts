@@ -3,7 +3,8 @@ import { GoPattern, hasWildcard, splitWildcard } from '../base/go-match.ts'
 import { cleanPath } from '../base/go-path.ts'
 import { type MatchState, PatternMatcher } from '../base/pattern-matcher.ts'
 import { keyOf } from './node.ts'
-import { bytes, joinKey, type Key, latin1, nameOf } from './path.ts'
+import { bytes, joinKey, type Key, latin1, nameOf, shown } from './path.ts'
+import { resolveIn } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
 
 /** Which files of a view an instruction reads. */
@@ -83,6 +84,15 @@ function notFound(path: string): TbuildError {
   })
 }
 
+/** F8: what a wildcard is looked for in must exist, although matching nothing is no error. */
+function noDirectory(view: TreeView, base: string): TbuildError {
+  const { parent, missing } = resolveIn(view, base, true)
+  const path = shown(missing.reduce(joinKey, keyOf(parent)))
+  return new TbuildError('COPY_SOURCE_NOT_FOUND', `lstat /${path}: no such file or directory`, {
+    hint: 'a wildcard may match nothing, but the directory in front of it must exist and .dockerignore must not exclude it',
+  })
+}
+
 /** The sources, in the order in which they are copied. */
 export function selectSources(view: TreeView, selector: Selector): Selected[] {
   if (selector.parents) return selectParents(view, selector)
@@ -117,7 +127,8 @@ function match(view: TreeView, path: string, wildcards: boolean): { node: TreeNo
     if (start === undefined) throw notFound(path)
     return [{ node: start, name: nameOf(latin1(base)) }]
   }
-  if (start?.type !== 'directory') return []
+  if (start === undefined) throw noDirectory(view, base)
+  if (start.type !== 'directory') return []
   const found = components === undefined ? walkWhole(view, start, GoPattern.compile(pattern)) : walkLevels(view, start, components)
   const followed = found.map((node) => ({ node: view.resolve(node.path, { follow: true }), name: nameOf(keyOf(node)) }))
   const dangling = followed.findIndex(({ node }) => node === undefined)

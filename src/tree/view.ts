@@ -107,7 +107,7 @@ export class LayeredView implements TreeView {
   }
 
   child(directory: TreeNode, name: Name): TreeNode | undefined {
-    const parent = own(directory)
+    const parent = this.#own(directory)
     const key = typeof name === 'string' ? name : latin1(name)
     const found: Merging = { type: 'file', stat: undefined, layers: [], closed: false }
     const raw = bytes(key)
@@ -120,7 +120,7 @@ export class LayeredView implements TreeView {
   }
 
   children(directory: TreeNode): LayerNode[] {
-    const parent = own(directory)
+    const parent = this.#own(directory)
     const found = new Map<Key, Merging>()
     for (const layer of parent.layers) {
       const fds = this.fds[layer] as DirectoryFds
@@ -200,41 +200,41 @@ export class LayeredView implements TreeView {
   }
 
   readlink(node: TreeNode): Buffer {
-    const { key } = own(node)
+    const { key } = this.#own(node)
     return sys().readlinkat(this.#parentFd(node), bytes(nameOf(key)))
   }
 
   open(node: TreeNode): number {
-    return openFile(this.#parentFd(node), own(node).key)
+    return openFile(this.#parentFd(node), this.#own(node).key)
   }
 
   xattrs(node: TreeNode): Map<string, Buffer> {
-    const { key } = own(node)
+    const { key } = this.#own(node)
     return key === '' ? readXattrs(this.#parentFd(node), '') : readXattrs(this.#parentFd(node), bytes(nameOf(key)))
   }
 
   listing(node: TreeNode): Listing | undefined {
-    return own(node).listed?.siblings
+    return this.#own(node).listed?.siblings
   }
 
   inode(node: TreeNode): string {
-    return `${own(node).layers[0]}:${node.stat.dev}:${node.stat.ino}`
+    return `${this.#own(node).layers[0]}:${node.stat.dev}:${node.stat.ino}`
   }
 
   /** Of the directory that holds the node, in the layer where its metadata and content are. */
   #parentFd(node: TreeNode): number {
-    const { key, layers } = own(node)
+    const { key, layers } = this.#own(node)
     return (this.fds[layers[0] as number] as DirectoryFds).fd(parentKey(key))
+  }
+
+  #own(node: TreeNode): LayerNode {
+    if (node instanceof LayerNode && node.view === this) return node
+    throw new TypeError('a node of another view')
   }
 
   close(): void {
     for (const fds of this.fds) fds.close()
   }
-}
-
-function own(node: TreeNode): LayerNode {
-  if (node instanceof LayerNode) return node
-  throw new TypeError('a node of another view')
 }
 
 export function isOpaque(fds: DirectoryFds, key: Key): boolean {

@@ -11,7 +11,7 @@ const context = folder('context')
 shell(
   `umask 022; chmod 755 .; mkdir -p dir/sub w1 w2/in p/a/b
    echo 1 > dir/f.txt; echo 2 > dir/g.md; echo 3 > dir/sub/h.txt; chmod 700 dir; chmod 711 dir/sub; chmod 4755 dir/f.txt; ln -s f.txt dir/ln
-   ln dir/g.md dir/hard; echo w > w1/x; echo w > w2/in/y; ln -s w1 wl; echo hom > home.txt; echo hom > home.md; ln -s dir dl; echo q > p/a/b/q
+   ln dir/g.md dir/hard; ln -s nowhere dangling; echo w > w1/x; echo w > w2/in/y; ln -s w1 wl; echo hom > home.txt; echo hom > home.md; ln -s dir dl; echo q > p/a/b/q
    chmod 750 p/a; chmod 705 p/a/b; touch -d '2001-02-03 04:05:06.789Z' dir dir/f.txt dir/sub
    tar cf t.tar dir; ln -s t.tar lt.tar; gzip -k t.tar; echo "not tar" | gzip > x.gz; : > empty.tar.gz; chown -Rh 77:77 .; chmod 4755 dir/f.txt`,
   context,
@@ -145,6 +145,11 @@ test('F6 F7 F9 wildcards: directories are flattened, matched symlinks followed',
 
 test('F8 a wildcard without matches is nothing, a missing source an error that names it', async () => {
   expect(await made('nothing*', '/x')).toEqual([])
+  expect(await made('home.txt/*', '/x')).toEqual([])
+  // Seen with Docker 28.5: the directory in front of a wildcard must exist.
+  const message = (path: string) => copy(path, '/x').catch((error: Error) => error.message)
+  expect(await message('p/none/*')).toBe('lstat /p/none: no such file or directory')
+  expect(await message('dangling/*')).toBe('lstat /nowhere: no such file or directory')
   const error = await copy('nothing', '/x').catch((error: unknown) => error)
   expect(error).toMatchObject({ code: 'COPY_SOURCE_NOT_FOUND', message: expect.stringContaining('"/nothing": not found') })
   expect(await codeOf(copy('../../etc/passwd', '/x'))).toBe('COPY_SOURCE_NOT_FOUND')

@@ -234,7 +234,7 @@ test('property: a random tree copied, made a layer and unpacked is equal', async
     }),
     { numRuns: 60 },
   )
-})
+}, 60_000)
 
 function scribble(upper: string, lower: TreeView, operations: readonly { path: string[]; kind: string; mode: number }[]): void {
   const writer = layerWriter(upper, lower)
