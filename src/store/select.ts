@@ -60,7 +60,7 @@ const DEFAULT_TYPES: readonly Candidate['type'][] = ['record', 'mount']
 
 /** Applies the rules in order. Pure: decides, and touches nothing. */
 export function select(candidates: readonly Candidate[], rules: readonly CollectRule[], facts: Facts): Selection {
-  let kept = [...candidates].sort((a, b) => (a.lastUsed < b.lastUsed ? 1 : -1))
+  let kept = [...candidates].sort((a, b) => Date.parse(b.lastUsed) - Date.parse(a.lastUsed))
   const removed: Candidate[] = []
   let { free } = facts
   for (const rule of rules) {
