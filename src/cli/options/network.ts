@@ -1,17 +1,13 @@
-import { isIP } from 'node:net'
-import { unsupported, usage } from '../usage.ts'
+import { type ExtraHost, parseExtraHost } from '../../base/extra-host.ts'
+import { checked, unsupported, usage } from '../usage.ts'
 
-/** `--add-host HOST:IP` or `HOST=IP`; an IPv6 address may stand in brackets. */
-export function extraHost(text: string): { host: string; ip: string } {
-  const at = text.search(/[=:]/)
-  const host = text.slice(0, at)
-  let ip = text.slice(at + 1)
-  if (at <= 0 || ip === '') throw usage(`bad format for add-host: ${JSON.stringify(text)}`, 'write --add-host HOST:IP')
-  if (ip === 'host-gateway') throw unsupported('--add-host with host-gateway', 'a RUN step shares the network of the host: name 127.0.0.1')
-  if (ip.startsWith('[') && ip.endsWith(']')) ip = ip.slice(1, -1)
-  if (isIP(ip) === 0) throw usage(`invalid IP address in add-host: ${JSON.stringify(ip)}`)
-  if (!/^[A-Za-z0-9_.-]+$/.test(host)) throw usage(`invalid host name in add-host: ${JSON.stringify(host)}`)
-  return { host, ip }
+/** `--add-host HOST:IP` or `HOST=IP`. */
+export function extraHost(text: string): ExtraHost {
+  const found = checked(() => parseExtraHost(text))
+  if (found.ip === 'host-gateway') {
+    throw unsupported('--add-host with host-gateway', 'a RUN step shares the network of the host: name 127.0.0.1')
+  }
+  return found
 }
 
 /** `--network`. */
