@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
@@ -68,9 +68,10 @@ export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
   throw new TbuildError('STDIN_MISSING', 'the build reads standard input, but none was given')
 }
 
-/** `-f PATH`, else Dockerfile, else dockerfile in the context (D10). */
+/** `-f PATH`, else Dockerfile in the context; where that name is asked for, whichever way, dockerfile will do (D10). */
 export async function readDockerfile(context: string, path: string | undefined): Promise<DockerfileText> {
-  const candidates = path === undefined ? ['Dockerfile', 'dockerfile'].map((name) => join(context, name)) : [resolve(path)]
+  const wanted = path === undefined ? join(context, 'Dockerfile') : resolve(path)
+  const candidates = basename(wanted) === 'Dockerfile' ? [wanted, join(dirname(wanted), 'dockerfile')] : [wanted]
   for (const candidate of candidates) {
     const text = await readIfThere(candidate)
     if (text === undefined) continue

@@ -161,7 +161,7 @@ async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[]
   }
 }
 
-/** M12: answers how many sockets were added. */
+/** M12: the variable names the first socket, and numbers go on, also where there is no agent. */
 async function addSsh(
   mount: Extract<ExecOpMount, { type: 'ssh' }>,
   index: number,
@@ -169,13 +169,13 @@ async function addSsh(
   mounts: ExecMount[],
   env: string[],
 ): Promise<number> {
+  const target = mount.target ?? `/run/buildkit/ssh_agent.${index}`
+  if (index === 0) env.push(`SSH_AUTH_SOCK=${target}`)
   const socket = await tools.secrets.ssh(mount.id)
   if (socket === undefined) {
-    if (!mount.required) return 0
+    if (!mount.required) return 1
     throw new TbuildError('SSH_MISSING', `ssh ${mount.id}: no agent was given`, { hint: `pass --ssh ${mount.id}` })
   }
-  const target = mount.target ?? `/run/buildkit/ssh_agent.${index}`
   mounts.push({ type: 'socket', target, socket, mode: mount.mode, uid: mount.uid, gid: mount.gid })
-  if (index === 0) env.push(`SSH_AUTH_SOCK=${target}`)
   return 1
 }

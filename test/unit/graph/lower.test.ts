@@ -1,0 +1,86 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles look like templates.
+import { parsePlatform } from '../../../src/base/platform.ts'
+import { Linter } from '../../../src/dockerfile/lint/linter.ts'
+import { parseTrigger } from '../../../src/dockerfile/parse.ts'
+import { parseStages } from '../../../src/dockerfile/stages.ts'
+import { lower } from '../../../src/graph/lower.ts'
+import type { BaseImage, LowerOptions } from '../../../src/graph/lower-types.ts'
+
+const AMD64 = parsePlatform('linux/amd64')
+const digest = `sha256:${'1'.repeat(64)}` as const
+
+function image(layers: number, config: BaseImage['configFile']['config'] = {}): BaseImage {
+  const diff_ids = Array.from({ length: layers }, () => digest)
+  return {
+    name: 'x',
+    digest,
+    platform: AMD64,
+    configFile: { os: 'linux', architecture: 'amd64', config, rootfs: { type: 'layers', diff_ids } },
+  }
+}
+
+function lowered(text: string, change: Partial<LowerOptions> = {}) {
+  return lower(parseStages({ name: 'Dockerfile', text }), {
+    targetPlatform: AMD64,
+    buildPlatform: AMD64,
+    buildArgs: new Map(),
+    labels: {},
+    noCache: false,
+    noCacheFilter: [],
+    network: 'default',
+    extraHosts: [],
+    ulimits: [],
+    identity: 'test',
+    resolveImage: async () => image(1),
+    namedContext: () => undefined,
+    parseTrigger,
+    linter: Linter.off,
+    ...change,
+  })
+}
+
+test('G14 a base without layers is scratch with its configuration', async () => {
+  const graph = await lowered('FROM empty\nENV B=2\n', { resolveImage: async () => image(0, { Env: ['A=1'] }) })
+  expect(graph.target.root).toBeUndefined()
+  expect(graph.target.config.Env).toEqual([expect.stringMatching(/^A=1$/), expect.stringMatching(/^PATH=/), 'B=2'])
+})
+
+test('G9 the base of a stage that nothing needs is not looked up', async () => {
+  const asked: string[] = []
+  const resolveImage = async (reference: string) => {
+    asked.push(reference)
+    return image(1)
+  }
+  await lowered('FROM unneeded AS a\nFROM needed\n', { resolveImage })
+  expect(asked).toEqual(['needed'])
+})
+
+test('G9 its name must be one all the same', async () => {
+  await expect(lowered('FROM Not/An/Image AS a\nFROM scratch\nLABEL a=b\n')).rejects.toMatchObject({
+    code: 'IMAGE_REFERENCE_INVALID',
+    message: 'failed to parse stage name "Not/An/Image": invalid reference format: repository name (An/Image) must be lowercase',
+    span: { start: { line: 1 } },
+  })
+})
+
+test('O3 a trigger is reported at the FROM that runs it', async () => {
+  const resolveImage = async () => image(1, { OnBuild: ['VOLUME $nothing'] })
+  await expect(lowered('ARG A\nFROM base\n', { resolveImage })).rejects.toMatchObject({
+    code: 'VOLUME_EMPTY',
+    span: { start: { line: 2 } },
+  })
+})
+
+test('A2 a default that a --build-arg replaces is not expanded', async () => {
+  const text = 'FROM scratch\nARG A=${B:?no}\nLABEL a=$A\n'
+  const graph = await lowered(text, { buildArgs: new Map([['A', '1']]) })
+  expect(graph.target.config.Labels).toEqual({ a: '1' })
+  await expect(lowered(text)).rejects.toMatchObject({ code: 'EXPANSION_FAILED' })
+})
+
+test.each([
+  ['FROM scratch AS base\nFROM scratch', { target: 'bas' }, 'target stage "bas" could not be found (did you mean base?)'],
+  ['FROM --platform=$TARGETPLATFROM scratch', {}, 'empty platform value from expression $TARGETPLATFROM (did you mean TARGETPLATFORM?)'],
+] as const)('E6 %j', async (text, change, message) => {
+  await expect(lowered(text, change)).rejects.toMatchObject({ message })
+})
