@@ -1,3 +1,5 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { startTbuild } from '../support/cli.ts'
@@ -22,6 +24,17 @@ beforeAll(async () => {
   workload.forget(place)
 }, 300_000)
 afterAll(() => workload.dispose(), 120_000)
+
+function processesWith(command: string): string[] {
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return ids.filter((id) => {
+    try {
+      return readFileSync(`/proc/${id}/cmdline`, 'utf8').startsWith(command)
+    } catch {
+      return false
+    }
+  })
+}
 
 describe('a build that is killed', () => {
   test(
@@ -49,7 +62,7 @@ describe('a build that is killed', () => {
   )
 
   test(
-    'while a container runs takes the container with it and leaves the store valid',
+    'at any time leaves the store valid',
     async () => {
       const times = WANTED > calls ? 20 : 3
       const failures = await forEach(spread(400, times), 1, async (milliseconds) => {
@@ -69,6 +82,28 @@ describe('a build that is killed', () => {
     },
     HOURS,
   )
+
+  test('takes its container with it', async () => {
+    const place = workload.place()
+    const context = join(place, 'context')
+    mkdirSync(context)
+    writeFileSync(join(context, 'Dockerfile'), 'FROM busybox\nRUN echo started; (sleep 918273 &) ; sleep 918273\n')
+    const child = startTbuild(workload.build(place, context))
+    let seen = ''
+    await new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+      child.stderr.on('data', (data: Buffer) => {
+        seen += data.toString()
+        if (/ started$/m.test(seen)) resolve()
+      })
+    })
+    expect(processesWith('sleep\u0000918273').length).toBeGreaterThan(0)
+    child.kill('SIGKILL')
+    for (let waited = 0; waited < 5000 && processesWith('sleep\u0000918273').length > 0; waited += 50) await sleep(50)
+    expect(processesWith('sleep\u0000918273')).toEqual([])
+    await workload.checkAndFinish(place, image)
+    workload.forget(place)
+  }, 60_000)
 
   test('twice in a row at different places does no more harm', async () => {
     const failures = await forEach(spread(calls, 4), 1, async (at) => {

@@ -90,7 +90,7 @@ describe('a device that fails', () => {
     'with %s at any write, once or from then on, is a clear error or none, and the build goes on after it',
     async (name) => {
       let seen = 0
-      const failures = await forEach(spread(calls, whole ? 120 : 4), 2, async (at) => {
+      const failures = await forEach(spread(calls, whole ? 120 : Number(process.env.TBUILD_FAULT_POINTS ?? 4)), 2, async (at) => {
         const place = workload.place()
         try {
           const run = await runTbuild(workload.build(place), { root: place, at, action: constants.errno[name], stay: at % 2 === 0 })

@@ -47,10 +47,10 @@ export class Workload {
     return place
   }
 
-  build(place: string): string[] {
+  build(place: string, context = join(this.folder, 'context')): string[] {
     const output = ['-o', `type=oci,dest=${join(place, 'out.tar')}`]
     const base = ['--build-context', `busybox=oci-layout://${this.#base}`]
-    return ['build', '--root', join(place, 'store'), '--progress', 'plain', '-t', 'app', ...base, ...output, join(this.folder, 'context')]
+    return ['build', '--root', join(place, 'store'), '--progress', 'plain', '-t', 'app', ...base, ...output, context]
   }
 
   /** What a build must give: all but times and what follows from them. */
