@@ -90,7 +90,8 @@ function fromContext(context: NamedContext, platform: Platform, replacesStage: b
     : { kind: 'files', name: context.name, platform, replacesStage }
 }
 
-export interface ResolvedBase {
+/** What a stage begins with. */
+interface ResolvedBase {
   readonly state: StageState
   /** Parsed ONBUILD instructions of the base, to run first (O3). */
   readonly triggers: readonly Instruction[]
@@ -98,7 +99,7 @@ export interface ResolvedBase {
   readonly image?: BaseImage
 }
 
-/** The state that a stage begins with. */
+/** Looks the base up, when it is an image, and folds its config into a state. */
 export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowering): Promise<ResolvedBase> {
   switch (base.kind) {
     case 'scratch':

@@ -32,7 +32,7 @@ const PROXY = [
 /** Never part of a RUN's environment (A15). */
 export const NON_ENV_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE'])
 
-/** The predefined global ARGs (features.md 1.3), which `--build-arg` may override (A11). */
+/** The predefined global ARGs (Docker's reference of the Dockerfile, "Automatic platform ARGs"), which `--build-arg` may override (A11). */
 export function platformArgs(target: Platform, build: Platform, targetStage: string, overrides: BuildArgValues): Env {
   const values: [string, string][] = [
     ['BUILDPLATFORM', formatPlatform(build)],

@@ -1,7 +1,7 @@
 import type { Span } from '../base/span.ts'
 import type { Op, Vertex } from './op.ts'
 
-export interface VertexDetails {
+interface VertexDetails {
   readonly op: Op
   readonly root?: Vertex | undefined
   readonly inputs?: readonly Vertex[]

@@ -20,13 +20,8 @@ import type {
 } from '../dockerfile/instruction.ts'
 import { type BuildArg, type BuildArgValues, NON_ENV_ARGS } from './build-args.ts'
 import type { Env } from './env.ts'
+import type { Expander } from './expander.ts'
 import { type StageState, withHistory } from './stage-state.ts'
-
-/** Expands words with the environment as it was before the instruction (X7). */
-export interface Expander {
-  word(text: string): string
-  words(text: string): string[]
-}
 
 export type MetadataInstruction =
   | CmdInstruction

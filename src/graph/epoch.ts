@@ -7,7 +7,7 @@ const NAME = 'SOURCE_DATE_EPOCH'
 /** What Date can show, in seconds. */
 const LIMIT = 8_640_000_000_000
 
-export interface Epoch {
+interface Epoch {
   /** Seconds; undefined when the build has none. */
   readonly seconds: number | undefined
   /** Where the value came from, with what it stands for in its place. */

@@ -2,10 +2,18 @@ import type { Directives, Instruction } from '../dockerfile/instruction.ts'
 import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import { expandWord, expandWords } from '../dockerfile/word.ts'
 import type { BuildArg } from './build-args.ts'
-import type { Expander } from './config.ts'
 import type { Env } from './env.ts'
 
-export interface ExpansionPlace {
+/** Expands words with the environment as it was before the instruction (X7). */
+export interface Expander {
+  /** One word, whatever stands in it. */
+  word(text: string): string
+  /** A word that white space in a variable's value splits into several. */
+  words(text: string): string[]
+}
+
+/** Where words are expanded: whose they are and what is known there. */
+interface ExpansionPlace {
   readonly instruction: Instruction
   /** Declared before; those without a value are known and empty. */
   readonly args: readonly BuildArg[]

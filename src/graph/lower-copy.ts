@@ -1,13 +1,12 @@
 import { TbuildError } from '../base/errors.ts'
 import type { CopyInstruction } from '../dockerfile/instruction.ts'
-import type { Expander } from './config.ts'
+import type { Expander } from './expander.ts'
 import { copyHistory } from './history.ts'
 import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'
 import { destinationPath, sourcePath } from './paths.ts'
 import { remoteKind, remoteOp, remotePath } from './remote.ts'
-import type { StageContext } from './stage-context.ts'
+import { addStep, type StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
-import { instructionText } from './step-name.ts'
 
 /** The words of a COPY or ADD after expansion. */
 interface CopyWords {
@@ -41,17 +40,7 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
     ...(words.chmod ? { chmod: words.chmod } : {}),
     ...(context.epoch === undefined ? {} : { createdTime: context.epoch }),
   }
-  const { name, step } = context.steps.next(instructionText(instruction), instruction.kind)
-  const root = context.builder.add({
-    op,
-    root: state.root,
-    inputs,
-    name,
-    step,
-    stage: context.stageName,
-    span: instruction.span,
-    noCache: context.noCache,
-  })
+  const root = addStep(op, state, context, inputs)
   return withHistory({ ...state, root }, copyHistory(instruction, words), 'layer')
 }
 
@@ -138,8 +127,7 @@ function remoteSource(source: string, instruction: CopyInstruction, words: CopyW
     if (words.checksum) throw new TbuildError('CHECKSUM_KIND', 'checksum requires HTTP(S) or Git sources')
     return undefined
   }
-  const op = remoteOp(source, { checksum: words.checksum, keepGitDir: instruction.keepGitDir })
-  if (op === undefined) return undefined
+  const op = remoteOp(source, kind, { checksum: words.checksum, keepGitDir: instruction.keepGitDir })
   const name = op.kind === 'git' ? `[internal] load git source ${source}` : `[internal] load ${source}`
   const vertex = context.builder.shared(JSON.stringify(op), { op, name, step: `${op.kind} ${source}`, span: instruction.span })
   return { vertex, op }

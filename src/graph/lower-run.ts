@@ -7,9 +7,8 @@ import { commandArgs } from './config.ts'
 import { runHistory } from './history.ts'
 import type { ExecOp, ExecOpMount, Vertex } from './op.ts'
 import { mountTarget, sourcePath } from './paths.ts'
-import type { StageContext } from './stage-context.ts'
+import { addStep, type StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
-import { instructionText } from './step-name.ts'
 
 /** Where a heredoc that begins with `#!` is found by the command (H9). */
 const SCRIPT_FOLDER = '/dev/pipes'
@@ -42,17 +41,7 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
     ...(context.options.cgroupParent === undefined ? {} : { cgroupParent: context.options.cgroupParent }),
     platform: state.platform,
   }
-  const { name, step } = context.steps.next(instructionText(instruction), 'run')
-  const root = context.builder.add({
-    op,
-    root: state.root,
-    inputs,
-    name,
-    step,
-    stage: context.stageName,
-    span: instruction.span,
-    noCache: context.noCache,
-  })
+  const root = addStep(op, state, context, inputs)
   return withHistory({ ...state, root }, runHistory(args, state.args, state.env), 'layer')
 }
 

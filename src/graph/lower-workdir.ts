@@ -1,7 +1,8 @@
 import { cleanPath } from '../base/go-path.ts'
 import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
+import type { WorkdirOp } from './op.ts'
 import { joinWorkdir } from './paths.ts'
-import type { StageContext } from './stage-context.ts'
+import { addStep, type StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
 import { instructionText } from './step-name.ts'
 
@@ -11,21 +12,17 @@ export function lowerWorkdir(state: StageState, instruction: WorkdirInstruction,
   context.checks.workdir(instruction, path)
   const workdir = joinWorkdir(state.config.WorkingDir || '/', path)
   const next: StageState = { ...state, workdir, config: { ...state.config, WorkingDir: workdir } }
-  const { name, step } = context.steps.next(instructionText(instruction), 'workdir')
-  if (workdir === '/') return withHistory(next, `WORKDIR ${workdir}`, 'empty')
-  const root = context.builder.add({
-    op: {
-      kind: 'workdir',
-      path: cleanPath(workdir),
-      user: state.user,
-      ...(context.epoch === undefined ? {} : { createdTime: context.epoch }),
-    },
-    root: state.root,
-    name,
-    step,
-    stage: context.stageName,
-    span: instruction.span,
-    noCache: context.noCache,
-  })
+  if (workdir === '/') {
+    // Counted all the same: `[2/5]` says where in the stage a step stands.
+    context.steps.next(instructionText(instruction), instruction.kind)
+    return withHistory(next, `WORKDIR ${workdir}`, 'empty')
+  }
+  const op: WorkdirOp = {
+    kind: 'workdir',
+    path: cleanPath(workdir),
+    user: state.user,
+    ...(context.epoch === undefined ? {} : { createdTime: context.epoch }),
+  }
+  const root = addStep(op, state, context)
   return withHistory({ ...next, root }, `WORKDIR ${workdir}`, 'layer')
 }

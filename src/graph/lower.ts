@@ -36,9 +36,7 @@ export async function lowerTarget(
   file: StagedDockerfile,
   options: LowerOptions,
 ): Promise<{ readonly lowering: StageLowering; readonly index: number; readonly state: StageState }> {
-  if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
-  checkText(file, options.linter.text)
-  const lowering = new StageLowering(file, options)
+  const lowering = begin(file, options)
   const index = findTarget(file, options.target)
   lowering.assertNames()
   lowering.prefetch(index)
@@ -51,11 +49,16 @@ export async function checkStages(file: StagedDockerfile, options: LowerOptions)
     await lower(file, options)
     return
   }
-  checkText(file, options.linter.text)
-  const lowering = new StageLowering(file, options)
+  const lowering = begin(file, options)
   lowering.assertNames()
   for (const { index } of file.stages) lowering.prefetch(index)
   for (const { index } of file.stages) await lowering.stage(index)
+}
+
+function begin(file: StagedDockerfile, options: LowerOptions): StageLowering {
+  if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
+  checkText(file, options.linter.text)
+  return new StageLowering(file, options)
 }
 
 /** By name, case-insensitively, the last of that name (G3, G10); the last stage without. */

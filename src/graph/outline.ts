@@ -47,7 +47,7 @@ export async function outline(file: StagedDockerfile, options: LowerOptions): Pr
   const { lowering, index } = await lowerTarget(file, options)
   const args = new Map<string, OutlineArg>()
   const mounts = { secret: new Map<string, OutlineMount>(), ssh: new Map<string, OutlineMount>() }
-  const globals = globalArgs(file, lowering.globals, options)
+  const globals = describedGlobals(file, lowering.globals, options)
   const steps = lowering.builder.vertices
   for (const stage of await lowering.lowered(index)) {
     for (const arg of usedArgs(stage, lowering.globals, file, globals)) keep(args, arg)
@@ -77,7 +77,7 @@ function sorted<T extends { readonly span: Span }>(items: ReadonlyMap<string, T>
   return [...items.values()].sort((a, b) => a.span.start.line - b.span.start.line)
 }
 
-function globalArgs(file: StagedDockerfile, values: Env, { buildArgs }: LowerOptions): Map<string, GlobalArg> {
+function describedGlobals(file: StagedDockerfile, values: Env, { buildArgs }: LowerOptions): Map<string, GlobalArg> {
   const found = new Map<string, GlobalArg>()
   let env = Env.empty
   for (const instruction of file.globals) {

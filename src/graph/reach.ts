@@ -5,7 +5,7 @@ import { type BaseChoice, findContext } from './base.ts'
 import type { LowerOptions } from './lower-types.ts'
 
 /** An image that the target needs. */
-export interface NeededImage {
+interface NeededImage {
   readonly reference: string
   readonly platform: Platform
 }

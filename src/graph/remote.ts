@@ -12,16 +12,14 @@ export function remoteKind(source: string): 'path' | 'http' | 'git' {
 }
 
 /** Flags of ADD that belong to its remote sources. */
-export interface RemoteFlags {
+interface RemoteFlags {
   readonly checksum?: string | undefined
   readonly keepGitDir?: boolean | undefined
 }
 
-/** Undefined for a path. */
-export function remoteOp(source: string, flags: RemoteFlags): GitOp | HttpOp | undefined {
-  const git = parseGitReference(source)
-  if (git !== undefined && !git.shortForm) return gitOp(git, flags)
-  return /^https?:\/\//.test(source) ? httpOp(source, flags.checksum) : undefined
+/** The op of a source of that kind. */
+export function remoteOp(source: string, kind: 'http' | 'git', flags: RemoteFlags): GitOp | HttpOp {
+  return kind === 'git' ? gitOp(parseGitReference(source) as GitReference, flags) : httpOp(source, flags.checksum)
 }
 
 /** What the reference says and what the flags say must agree. */
@@ -44,7 +42,7 @@ export function gitOp(git: GitReference, flags: RemoteFlags = {}): GitOp {
   }
 }
 
-export function httpOp(url: string, checksum?: string): HttpOp {
+function httpOp(url: string, checksum?: string): HttpOp {
   const filename = urlFileName(url)
   return {
     kind: 'http',

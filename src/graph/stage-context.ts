@@ -3,12 +3,12 @@ import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import type { GraphBuilder } from './builder.ts'
-import type { Expander } from './config.ts'
 import type { Env } from './env.ts'
+import type { Expander } from './expander.ts'
 import type { BaseImage, LowerOptions } from './lower-types.ts'
-import type { Vertex } from './op.ts'
+import type { Op, Vertex } from './op.ts'
 import type { StageState } from './stage-state.ts'
-import type { StepCounter } from './step-name.ts'
+import { instructionText, type StepCounter } from './step-name.ts'
 
 /** The lowering of a whole Dockerfile, as its parts see it. */
 export interface Lowering {
@@ -32,6 +32,13 @@ export interface Sources {
   context(): Vertex
   /** Undefined is a stage without files. */
   from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined>
+}
+
+/** The vertex of an instruction that changes the file system: it stands on the one that the stage has come to. */
+export function addStep(op: Op, state: StageState, context: StageContext, inputs: readonly Vertex[] = []): Vertex {
+  const { instruction, stageName, noCache } = context
+  const { name, step } = context.steps.next(instructionText(instruction), instruction.kind)
+  return context.builder.add({ op, root: state.root, inputs, name, step, stage: stageName, span: instruction.span, noCache })
 }
 
 /** What the lowering of one instruction may use. */

@@ -4,13 +4,8 @@ import type { BuildArg } from './build-args.ts'
 import { DEFAULT_PATH, Env } from './env.ts'
 import type { Vertex } from './op.ts'
 
-/** A history entry to be; its time is filled in from the layer when the image is assembled (I6). */
-export interface HistoryEntry extends History {
-  readonly created_by: string
-}
-
 /** BuildKit's mark on entries of the Dockerfile (I1). */
-export const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
+const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
 
 /**
  * What a stage is after some of its instructions: the vertex of its file system and everything that is folded beside it. Immutable;
@@ -23,7 +18,8 @@ export interface StageState {
   /** The image's config as it would be written now. */
   readonly config: ContainerConfig
   readonly author: string | undefined
-  readonly history: readonly (History | HistoryEntry)[]
+  /** The times of the stage's own entries are filled in when the image is assembled (I6). */
+  readonly history: readonly History[]
   /** The environment that RUN and expansion see: ENV and ARG, the later wins (A5). */
   readonly env: Env
   readonly args: readonly BuildArg[]
@@ -69,7 +65,8 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
     args: [],
     workdir: inherited.WorkingDir || '/',
     user: inherited.User ?? '',
-    shell: inherited.Shell,
+    // Docker writes null for what is not set.
+    shell: inherited.Shell ?? undefined,
     cmdSet: false,
     base: file,
   }
@@ -81,8 +78,8 @@ export function childState(parent: StageState): StageState {
   return { ...parent, config, cmdSet: false }
 }
 
-/** Adds a history entry; `vertex` entries are `# buildkit` ones. */
+/** Adds a history entry: of an instruction that made a layer, or of one that changed the config alone (`empty`). */
 export function withHistory(state: StageState, text: string, layer: 'layer' | 'empty'): StageState {
-  const entry: HistoryEntry = { created_by: text, comment: HISTORY_COMMENT, ...(layer === 'empty' ? { empty_layer: true } : {}) }
+  const entry: History = { created_by: text, comment: HISTORY_COMMENT, ...(layer === 'empty' ? { empty_layer: true } : {}) }
   return { ...state, history: [...state.history, entry] }
 }
