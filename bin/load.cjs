@@ -18,7 +18,8 @@ const digestOf = (source) => createHash('sha256').update(source).digest()
 function loadCommand() {
   const source = readFileSync(file)
   const cachedData = readCode(source)
-  const wrapped = `(function (exports, require, module, __filename, __dirname) {${source.toString('utf8')}\n})`
+  // The bundle is ASCII.
+  const wrapped = `(function (exports, require, module, __filename, __dirname) {${source.toString('latin1')}\n})`
   const script = new Script(wrapped, { filename: file, ...(cachedData && { cachedData }) })
   const module = { exports: {} }
   script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file))

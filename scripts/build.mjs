@@ -37,6 +37,7 @@ const COMMON = {
   platform: 'node',
   target: 'node20',
   legalComments: 'none',
+  charset: 'ascii',
   logLevel: 'silent',
 }
 
@@ -59,7 +60,11 @@ const __late=(name)=>new Proxy({},{get:(_,key)=>require(name)[key]});`,
 
 /** Modules of Node that a cached build does not need are loaded at their first use: it saves a tenth of the time of such a build. */
 function loadLate(code) {
-  return code.replace(/=require\(("node:(?:child_process|http|https|net|tls|worker_threads|zlib)")\)(?=[,;])/g, '=__late($1)')
+  const late = 'child_process|http|https|net|tls|worker_threads|zlib'
+  return code.replace(
+    new RegExp(`=(?:require\\(("node:(?:${late})")\\)|__toESM\\(require\\(("node:(?:${late})")\\),1\\))(?=[,;])`, 'g'),
+    '=__late($1$2)',
+  )
 }
 
 async function bundleLibrary() {
