@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { sha256 } from '../../src/base/digest.ts'
 import { isTbuildError } from '../../src/base/errors.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
@@ -14,7 +15,7 @@ const AMD64 = parsePlatform('linux/amd64')
 /** The image `busybox` of the corpus exists for linux/amd64 alone, as the recorder's does. */
 function busybox(onBuild: readonly string[] = []): BaseImage {
   const config = { Env: ['PATH=/bin'], ...(onBuild.length === 0 ? {} : { OnBuild: [...onBuild] }) }
-  const digest = `sha256:${'1'.repeat(64)}` as const
+  const digest = sha256('busybox')
   return {
     name: 'docker.io/library/busybox',
     digest,

@@ -6,6 +6,7 @@ import { formatPlace } from '../../src/base/span.ts'
 import { isTbuildError, TbuildError } from '../../src/base/errors.ts'
 import type { ImageConfigFile } from '../../src/base/oci.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
+import { Linter } from '../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { lower } from '../../src/graph/lower.ts'
@@ -72,6 +73,6 @@ function lowerOptions(options: CaseOptions): LowerOptions {
       return value.startsWith('docker-image://') ? { kind: 'image', reference: value.slice(15) } : { kind: 'files', name }
     },
     parseTrigger,
-    warn() {},
+    linter: Linter.off,
   }
 }
