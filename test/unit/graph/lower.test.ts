@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles look like templates.
+import { sha256 } from '../../../src/base/digest.ts'
 import { parsePlatform } from '../../../src/base/platform.ts'
 import { Linter } from '../../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../../src/dockerfile/parse.ts'
@@ -7,7 +8,7 @@ import { lower } from '../../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../../src/graph/lower-types.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
-const digest = `sha256:${'1'.repeat(64)}` as const
+const digest = sha256('layer')
 
 function image(layers: number, config: BaseImage['configFile']['config'] = {}): BaseImage {
   const diff_ids = Array.from({ length: layers }, () => digest)
