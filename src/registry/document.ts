@@ -1,6 +1,6 @@
 import { isDigest } from '../base/digest.ts'
-import { TbuildError } from '../base/errors.ts'
-import { type Descriptor, type ImageConfigFile, type Index, type Manifest, MediaType } from '../base/oci.ts'
+import { type Descriptor, type Index, type Manifest, MediaType } from '../base/oci.ts'
+import { invalid, type Members, membersOf, parseJson } from './json-object.ts'
 import { printable } from './redact.ts'
 
 /** A manifest or an index, told apart without doubt (CVE-2021-41190). */
@@ -24,28 +24,6 @@ const LAYER_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.docker.image.rootfs.diff.tar.zstd',
 ])
 const FOREIGN = /^application\/vnd\.(?:docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)/
-
-type Members = ReadonlyMap<string, unknown>
-
-function invalid(what: string, reason: string, hint = 'the image is damaged or made to confuse: ask its publisher'): TbuildError {
-  return new TbuildError('MANIFEST_INVALID', `${what}: ${reason}`, { hint })
-}
-
-function membersOf(value: unknown): Members | undefined {
-  return value !== null && typeof value === 'object' && !Array.isArray(value) ? new Map(Object.entries(value)) : undefined
-}
-
-function parseJson(bytes: Uint8Array, what: string): Members {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch {
-    throw invalid(what, 'not JSON')
-  }
-  const members = membersOf(value)
-  if (members === undefined) throw invalid(what, 'not a JSON object')
-  return members
-}
 
 /** `what` names the document in messages; `contentType` is the server's, which must agree with the document's own mediaType. */
 export function parseImageDocument(bytes: Uint8Array, what: string, contentType?: string): ImageDocument {
@@ -153,22 +131,4 @@ function platformOf(members: Members | undefined): Pick<Descriptor, 'platform'> 
       ...(typeof version === 'string' && version !== '' ? { 'os.version': version } : {}),
     },
   }
-}
-
-/** The members that an engine acts on are checked; the bytes stay as they are (I7). */
-export function parseImageConfig(bytes: Uint8Array, layerCount: number, what: string): ImageConfigFile {
-  const members = parseJson(bytes, what)
-  const rootfs = membersOf(members.get('rootfs'))
-  const diffIds = rootfs?.get('diff_ids') ?? []
-  for (const name of ['os', 'architecture']) {
-    if (typeof members.get(name) !== 'string' || members.get(name) === '') throw invalid(what, `its config has no ${name}`)
-  }
-  if (!Array.isArray(diffIds) || !diffIds.every(isDigest)) throw invalid(what, 'its rootfs.diff_ids are not a list of digests')
-  if (diffIds.length !== layerCount) throw invalid(what, `it has ${layerCount} layers and ${diffIds.length} diff_ids`)
-  const env = membersOf(members.get('config'))?.get('Env')
-  // CVE-2026-57231: an entry without = would be read from the builder's own environment.
-  if (Array.isArray(env) && !env.every((entry) => typeof entry === 'string' && entry.indexOf('=') > 0)) {
-    throw invalid(what, 'its config.Env has an entry that is not NAME=value')
-  }
-  return { ...(Object.fromEntries(members) as unknown as ImageConfigFile), rootfs: { type: 'layers', diff_ids: diffIds } }
 }

@@ -5,7 +5,8 @@ import { formatImageReference, parseImageReference } from '../base/image-referen
 import { type Descriptor, type ImageConfigFile, MediaType } from '../base/oci.ts'
 import { formatPlatform, normalizePlatform, samePlatform } from '../base/platform.ts'
 import type { BlobStore, Bytes, ImageIndex, ImageRecord } from '../store/types.ts'
-import { CONFIG_LIMIT, parseImageConfig } from './document.ts'
+import { CONFIG_LIMIT } from './document.ts'
+import { parseImageConfig } from './image-config.ts'
 import { canRun } from './platform-choice.ts'
 import type { ImageSource, RemoteImage } from './types.ts'
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
 import { RegistryClient } from '../../src/registry/client.ts'
+import { parseImageConfig } from '../../src/registry/image-config.ts'
 import { ociLayoutSource } from '../../src/registry/oci-layout.ts'
 import { kindOfHost, realmProblem, redirectProblem } from '../../src/registry/origin.ts'
 import { registrySource } from '../../src/registry/pull.ts'
@@ -100,6 +101,35 @@ describe('documents', () => {
 
   test('diff_ids that do not fit the layers', () =>
     refused(makeImage({ config: { rootfs: { type: 'layers', diff_ids: [] } } }), /2 layers and 0 diff_ids/))
+
+  test.each([
+    [{ config: { Env: 'PATH=/bin' } }, /config\.Env/],
+    [{ config: { Env: [1] } }, /config\.Env/],
+    [{ config: [] }, /config is not an object/],
+    [{ config: { OnBuild: { length: 1 } } }, /config\.OnBuild/],
+    [{ config: { Labels: { a: 1 } } }, /config\.Labels/],
+    [{ config: { Volumes: ['/v'] } }, /config\.Volumes/],
+    [{ config: { User: 0 } }, /config\.User/],
+    [{ config: { Healthcheck: { Interval: '1s' } } }, /Healthcheck\.Interval/],
+    [{ history: { created: 'x' } }, /history is not a list/],
+    [{ history: [null] }, /history is not a list/],
+    [{ history: [{ empty_layer: 'no' }] }, /empty_layer/],
+    [{ author: {} }, /author/],
+  ])('CVE-2024-23650 a config of other types than Go has, %j', (config, message) => refused(makeImage({ config }), message))
+
+  test('null in a config stands for what is not set', async () => {
+    const unset = { Env: null, Cmd: null, Labels: null, Volumes: null, OnBuild: null, Shell: null, Healthcheck: null }
+    await start({}, makeImage({ config: { config: unset, history: null, author: null } }))
+    expect((await pull()).configFile.config).toEqual(unset)
+  })
+
+  test('a config nested so deep that recursion would end the process', () => {
+    const depth = 100_000
+    const deep = JSON.parse(`${'['.repeat(99)}${']'.repeat(99)}`)
+    const bytes = Buffer.from(`{"os":"linux","architecture":"amd64","x":${'['.repeat(depth)}${']'.repeat(depth)}}`)
+    expect(() => parseImageConfig(bytes, 0, 'image')).toThrow(expect.objectContaining({ code: 'MANIFEST_INVALID' }))
+    expect(() => parseImageConfig(json({ os: 'linux', architecture: 'amd64', x: deep }), 0, 'image')).not.toThrow()
+  })
 
   test('CVE-2026-57231 Env without =', () => refused(makeImage({ config: { config: { Env: ['AWS_SECRET'] } } }), /NAME=value/))
 
