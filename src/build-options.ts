@@ -44,6 +44,10 @@ export interface BuildOptions {
   /** Of every output that holds an image; they win over the output's own. */
   readonly annotations?: readonly Annotation[]
   readonly outputs?: readonly OutputSpec[]
+  /** `--cache-from`: asked in order for what the store does not have. */
+  readonly cacheFrom?: readonly CacheImportSpec[]
+  /** `--cache-to`. */
+  readonly cacheTo?: readonly CacheExportSpec[]
   /** RUN steps at once; default: the number of processors. */
   readonly jobs?: number
   /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
@@ -70,6 +74,22 @@ export type OutputSpec =
       readonly platformSplit?: boolean
     })
   | { readonly type: 'cacheonly' }
+
+/** Where an earlier build put its cache; `registry` is also an image with an inline cache. */
+export type CacheImportSpec = { readonly type: 'local'; readonly src: string } | { readonly type: 'registry'; readonly ref: string }
+
+/** Where this build puts its cache; `inline` is into the config of the image. */
+export type CacheExportSpec =
+  | (CacheExportMode & { readonly type: 'local'; readonly dest: string })
+  | (CacheExportMode & { readonly type: 'registry'; readonly ref: string })
+  | { readonly type: 'inline' }
+
+export interface CacheExportMode {
+  /** Whose files are carried: of the target's own steps (min, the default), or of all steps. */
+  readonly mode?: 'min' | 'max'
+  /** A failure is a warning. */
+  readonly ignoreError?: boolean
+}
 
 export interface Timed {
   /** `source-date-epoch`, seconds: instead of SOURCE_DATE_EPOCH of the build; null is none. */

@@ -2,6 +2,9 @@ import { isTbuildError, systemError, TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
+import type { BuildCache } from './cache/build-cache.ts'
+import type { BuildRecords } from './cache/collect.ts'
+import { openCache } from './cache/open.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { checkOutputs } from './export/check.ts'
@@ -30,14 +33,22 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   const platforms = options.platforms ?? [hostPlatform()]
   checkOutputs(options, platforms, names)
   const session = await openSession(options, onEvent, signal)
+  let cache: BuildCache | undefined
   try {
     const file = parseStages(session.inputs.dockerfile)
-    const built = await buildPlatforms(file, platforms, session, { options, onEvent, signal })
-    const images = built.map(({ image }) => image)
-    await session.flush()
-    await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
-    const written = await writeOutputs(built, { options, names, stdout: hooks.stdout, onEvent, signal })
+    const graphs = await graphsOf(platforms, file, session, { options, onEvent })
+    cache = await openCache(options, session, { onEvent, signal })
+    const around: Surroundings = { options, onEvent, signal, cache }
+    const { built, written } = await untilUsable(cache, async () => {
+      const all = await buildPlatforms(graphs, session, around)
+      await session.flush()
+      const images = all.map(({ image }) => image)
+      await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
+      return { built: all, written: await writeOutputs(all, { options, names, stdout: hooks.stdout, onEvent, signal }) }
+    })
+    await cache?.export(() => recordsOf(built))
     if (built.some(({ executed }) => executed > 0)) await session.collect()
+    const images = built.map(({ image }) => image)
     return {
       images: images.map(({ platform, configDigest }) => ({
         platform,
@@ -52,6 +63,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   } catch (error) {
     throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
   } finally {
+    await cache?.close()
     await session.close()
   }
 }
@@ -59,60 +71,88 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
 interface Built extends BuiltPlatform {
   readonly steps: number
   readonly executed: number
+  records(): Promise<BuildRecords>
 }
 
 interface Surroundings {
   readonly options: BuildOptions
   readonly onEvent: OnEvent
   readonly signal: AbortSignal
+  /** Of --cache-from and --cache-to. */
+  readonly cache: BuildCache | undefined
 }
 
-/** Nothing runs before all platforms are known to be buildable; then they share what they have in common. */
-async function buildPlatforms(
-  file: StagedDockerfile,
+/** Nothing runs before all platforms are known to be buildable. */
+async function graphsOf(
   platforms: readonly Platform[],
+  file: StagedDockerfile,
   session: Session,
-  around: Surroundings,
-): Promise<Built[]> {
-  const { options, onEvent } = around
-  const graphs: Graph[] = []
-  for (const platform of platforms) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
-  for (const graph of graphs) requireRunnable(graph.vertices)
-  for (const graph of graphs) announce(graph, onEvent)
-  const solver = session.solver(options.explain ? await explainer(session, onEvent) : undefined)
-  const solved = await Promise.allSettled(graphs.map(({ target: { root } }) => (root === undefined ? [] : solver.solve(root))))
+  { options, onEvent }: Pick<Surroundings, 'options' | 'onEvent'>,
+): Promise<PlatformGraph[]> {
+  const graphs: PlatformGraph[] = []
+  for (const platform of platforms) graphs.push({ platform, graph: await lowerFor(platform, file, session, { options, onEvent }) })
+  for (const { graph } of graphs) requireRunnable(graph.vertices)
+  for (const { graph } of graphs) announce(graph, onEvent)
+  return graphs
+}
+
+interface PlatformGraph {
+  readonly platform: Platform
+  readonly graph: Graph
+}
+
+/** A cache that promised a layer and cannot give it is left out, and the build begins again; what ran is in the store. */
+async function untilUsable<T>(cache: BuildCache | undefined, attempt: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (cache?.recover(error) !== true) throw error
+    }
+  }
+}
+
+/** The platforms share what they have in common. */
+async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<Built[]> {
+  const { options, onEvent, cache } = around
+  const watcher = options.explain ? await explainer(session, onEvent) : undefined
+  const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
+  const roots = graphs.map(({ graph }) => graph.target.root)
+  const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : solver.solve(root))))
   const built: Built[] = []
   for (const [index, result] of solved.entries()) {
     if (result.status === 'rejected') throw result.reason
-    const platform = platforms[index] as Platform
-    built.push(await finishPlatform(platform, graphs[index] as Graph, result.value, session, { ...around, solver }))
+    built.push(await finishPlatform(graphs[index] as PlatformGraph, result.value, session, { ...around, solver }))
   }
   return built
 }
 
 async function finishPlatform(
-  platform: Platform,
-  graph: Graph,
+  { platform, graph }: PlatformGraph,
   snapshot: Snapshot,
   session: Session,
-  { options, onEvent, signal, solver }: Surroundings & { readonly solver: Solver },
+  { options, onEvent, signal, solver, cache }: Surroundings & { readonly solver: Solver },
 ): Promise<Built> {
   const { snapshots, baseLayers } = session
-  const assemble: BuiltPlatform['assemble'] = (how) =>
-    assembleTarget(graph.target, snapshot, {
-      ...how,
-      blobs: session.store.blobs,
-      ...{ snapshots, baseLayers },
-      warn: (message) => onEvent({ type: 'notice', message }),
-    })
-  const { epoch } = graph
+  const { epoch, target } = graph
+  const records = async () => (target.root === undefined ? { own: [], others: [] } : solver.records(target.root))
+  const assemble: BuiltPlatform['assemble'] = async (how) => {
+    const warn = (message: string) => onEvent({ type: 'notice', message })
+    const image = await assembleTarget(target, snapshot, { ...how, blobs: session.store.blobs, snapshots, baseLayers, warn })
+    return cache === undefined ? image : cache.inline(image, records)
+  }
   return {
-    ...{ platform, epoch, assemble },
+    ...{ platform, epoch, assemble, records },
     image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
     files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers, signal }),
     steps: graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy').length,
     executed: solver.executed,
   }
+}
+
+async function recordsOf(built: readonly Built[]): Promise<BuildRecords> {
+  const all = await Promise.all(built.map(({ records }) => records()))
+  return { own: all.flatMap(({ own }) => own), others: all.flatMap(({ others }) => others) }
 }
 
 async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {

@@ -1,6 +1,8 @@
 import { isTbuildError, TbuildError } from './base/errors.ts'
 import { hostPlatform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
+import type { BuildCache } from './cache/build-cache.ts'
+import { openCache } from './cache/open.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { ExplainingWatcher } from './explain/watcher.ts'
 import type { Graph } from './graph/lower.ts'
@@ -15,15 +17,16 @@ import { openSession } from './solve/session.ts'
 export async function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
   const onEvent = hooks.onEvent ?? (() => {})
   const signal = hooks.signal ?? new AbortController().signal
+  let cache: BuildCache | undefined
   const session = await openSession(options, onEvent, signal)
   try {
     const file = parseStages(session.inputs.dockerfile)
     const graphs: Graph[] = []
     for (const platform of options.platforms ?? [hostPlatform()]) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
     for (const graph of graphs) announce(graph, onEvent)
-    const solver = session.solver(
-      new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent }),
-    )
+    const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
+    cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
+    const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
     for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
     // What was learnt of the context's files.
     await session.flush()
@@ -32,6 +35,7 @@ export async function plan(options: BuildOptions, hooks: BuildHooks = {}): Promi
       ? new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause: error })
       : error
   } finally {
+    await cache?.close()
     await session.close()
   }
 }

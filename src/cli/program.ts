@@ -162,6 +162,8 @@ function addImageOptions(build: Command): void {
     .option('--platform <list>', 'os/arch[/variant] to build for', collect, [])
     .option('--pull', 'ask the registry for newer base images')
     .option('--no-cache', 'run every step')
+    .option('--cache-from <spec>', 'a cache of earlier builds: type=registry,ref=REF; type=local,src=DIR; or REF', collect, [])
+    .option('--cache-to <spec>', 'type=registry,ref=REF; type=local,dest=DIR; or type=inline; with mode=min|max', collect, [])
     .option('--reset-cache-mounts', 'begin with empty cache mounts (--no-cache keeps them)')
     .addOption(new Option('--cache-mount-owner <who>', 'owner of a new cache mount without uid and gid').choices(['root', 'user']))
     .option('--no-cache-filter <stages>', 'run every step of these stages', collect, [])

@@ -1,17 +1,12 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256, hexOf, sha256 } from '../base/digest.ts'
+import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { RemoteImage } from '../registry/types.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Locks } from '../store/locks.ts'
-import { layerError } from '../store/store-error.ts'
 import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
-import { decompressLayer } from '../tar/layer-bytes.ts'
-import { readTar } from '../tar/read.ts'
-import { unpackLayer } from '../tree/unpack.ts'
-import { layeredView } from '../tree/view.ts'
-import { layerWriter } from '../tree/writer.ts'
+import { CachedLayers } from './cached-layers.ts'
+import { limited, type PackedLayer, unpackBlob } from './unpack-blob.ts'
 
 /** Layers of one image fetched at once. */
 const PARALLEL_FETCHES = 3
@@ -27,15 +22,9 @@ export interface PullListener {
 /** An image of this build and the pull of its layers, which happens once. */
 interface KnownImage {
   readonly image: RemoteImage
-  readonly layers: readonly KnownLayer[]
+  readonly layers: readonly PackedLayer[]
   readonly listener: PullListener | undefined
   pull: Promise<void> | undefined
-}
-
-interface KnownLayer {
-  readonly id: LayerId
-  readonly diffId: Digest
-  readonly descriptor: Descriptor
 }
 
 /**
@@ -43,7 +32,9 @@ interface KnownLayer {
  * step really needs the files. A layer's id is the hex of its chainID, so layers that are there are never fetched again.
  */
 export class BaseLayers {
-  readonly #known = new Map<LayerId, { owner: KnownImage; layer: KnownLayer }>()
+  /** Layers of imported caches: another kind of known layer. One that an image has is the image's. */
+  readonly cached: CachedLayers
+  readonly #known = new Map<LayerId, { owner: KnownImage; layer: PackedLayer }>()
   readonly #snapshots: Snapshotter
   readonly #blobs: BlobStore
   readonly #locks: Pick<Locks, 'singleFlight'>
@@ -52,6 +43,7 @@ export class BaseLayers {
     this.#snapshots = snapshots
     this.#blobs = blobs
     this.#locks = locks
+    this.cached = new CachedLayers(snapshots, blobs, locks)
   }
 
   /** The image's root file system. */
@@ -71,12 +63,15 @@ export class BaseLayers {
 
   /** True when a layer that is not there could be fetched. */
   canFetch(id: LayerId): boolean {
-    return this.#known.has(id)
+    return this.#known.has(id) || this.cached.canFetch(id)
   }
 
-  /** The original blob and diffID of a registered layer. */
-  describe(id: LayerId): { readonly diffId: Digest; readonly descriptor: Descriptor } | undefined {
-    return this.#known.get(id)?.layer
+  /** The original blob and diffID of a layer of a registered image, and what it stands on. */
+  describe(id: LayerId): { readonly diffId: Digest; readonly descriptor: Descriptor; readonly parent: Snapshot } | undefined {
+    const known = this.#known.get(id)
+    if (known === undefined) return undefined
+    const order = known.owner.layers.map((layer) => layer.id)
+    return { ...known.layer, parent: order.slice(0, order.indexOf(id)) }
   }
 
   /** Name of the image that a registered layer belongs to. */
@@ -84,13 +79,23 @@ export class BaseLayers {
     return this.#known.get(id)?.owner.image.name
   }
 
-  /** Makes the directories of all registered layers in the snapshot be there. */
+  /** Makes the directories of all layers in the snapshot be there that can be fetched. */
   async ensure(snapshot: Snapshot, signal?: AbortSignal): Promise<void> {
-    const owners = new Set(snapshot.flatMap((id) => this.#known.get(id)?.owner ?? []))
+    const all = await this.cached.closure(snapshot)
+    const owners = new Set(all.flatMap((id) => this.#known.get(id)?.owner ?? []))
     for (const owner of owners) {
       owner.pull ??= this.#pull(owner, signal)
       await owner.pull
     }
+    await this.cached.ensure(
+      all.filter((id) => !this.#known.has(id)),
+      signal,
+    )
+  }
+
+  /** CACHE_LAYER_UNUSABLE when a layer was named by a cache and cannot be had: what is to be an image needs its files. */
+  async requireFetchable(snapshot: Snapshot): Promise<void> {
+    await this.cached.requireFetchable(snapshot, (id) => this.#known.has(id))
   }
 
   /** Brings the original blob of a registered layer into the blob store. */
@@ -113,7 +118,7 @@ export class BaseLayers {
 
   /** Fetches in parallel, unpacks from the bottom. */
   async #pull(owner: KnownImage, signal?: AbortSignal): Promise<void> {
-    const missing: KnownLayer[] = []
+    const missing: PackedLayer[] = []
     for (const layer of owner.layers) if (!(await this.#snapshots.has(layer.id))) missing.push(layer)
     if (missing.length === 0) {
       owner.listener?.present()
@@ -135,33 +140,11 @@ export class BaseLayers {
       await this.#locks.singleFlight(
         `layer-${layer.id}`,
         async () => (await this.#snapshots.has(layer.id)) || undefined,
-        async () => this.#unpack(layer, order.slice(0, order.indexOf(layer.id)), signal),
+        async () => unpackBlob(layer, order.slice(0, order.indexOf(layer.id)), { snapshots: this.#snapshots, blobs: this.#blobs }, signal),
         { signal },
       )
     }
     owner.listener?.done()
-  }
-
-  async #unpack({ id, descriptor, diffId }: KnownLayer, parent: Snapshot, signal?: AbortSignal): Promise<true> {
-    const active = await this.#snapshots.prepare(parent)
-    try {
-      const hash = createHash('sha256')
-      const tar = hashed(decompressLayer(this.#blobs.get(descriptor.digest), descriptor.mediaType), hash)
-      const writer = layerWriter(active.upper, layeredView(active.lower))
-      // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
-      await unpackLayer(readTar(tar), writer, { signal, onSkipped: () => {} })
-      const found = finishSha256(hash)
-      if (found !== diffId) {
-        throw new TbuildError('DIGEST_MISMATCH', `layer ${descriptor.digest} unpacks to ${found}, but the image's config says ${diffId}`, {
-          hint: 'the image is broken or was tampered with',
-        })
-      }
-      await this.#snapshots.commit(active, { id, info: { diffId, blobs: [descriptor], parent } })
-      return true
-    } catch (error) {
-      await this.#snapshots.discard(active)
-      throw layerError(error)
-    }
   }
 }
 
@@ -174,13 +157,6 @@ export function chainIds(diffIds: readonly Digest[]): LayerId[] {
   })
 }
 
-async function* hashed(bytes: Bytes, hash: { update(data: Uint8Array): unknown }): Bytes {
-  for await (const chunk of bytes) {
-    hash.update(chunk)
-    yield chunk
-  }
-}
-
 async function* counted(bytes: Bytes, tell: (total: number) => void): Bytes {
   let total = 0
   for await (const chunk of bytes) {
@@ -188,16 +164,4 @@ async function* counted(bytes: Bytes, tell: (total: number) => void): Bytes {
     tell(total)
     yield chunk
   }
-}
-
-/** Starts `jobs` in order, at most `limit` at once; a failure of one shows at its own promise. */
-function limited<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
-  const running: Promise<unknown>[] = []
-  return jobs.map((job, index) => {
-    const turn = index < limit ? Promise.resolve() : (running[index - limit] as Promise<unknown>)
-    const result = turn.then(job)
-    result.catch(() => {})
-    running.push(result.catch(() => {}))
-    return result
-  })
 }

@@ -28,8 +28,10 @@ export interface LayerTools {
   readonly snapshots: Pick<Snapshotter, 'info' | 'update'>
   /** The layer's entries, from its directory (tree/diff.ts). Called anew for each pass. */
   changes(id: LayerId): AsyncIterable<TarItem>
-  /** Brings the original blob of a base layer into the blob store, when it is not there. */
-  fetch?(id: LayerId, blob: Descriptor): Promise<void>
+  /** Brings the original blob of a layer into the blob store; false when it cannot be had, and the layer is packed again. */
+  fetch?(id: LayerId, blob: Descriptor): Promise<boolean>
+  /** The blob is only claimed to have the diffID: `fetch` compares them, also when the blob is there. */
+  isClaimed?(id: LayerId): boolean
   /** Name of the image that a base layer came with. */
   origin?(id: LayerId): string | undefined
 }
@@ -103,11 +105,10 @@ export class StoreLayers {
 
   /** True when the blob is in the store, if need be after fetching it. */
   async #fetched(id: LayerId, blob: Descriptor): Promise<boolean> {
-    const { blobs, fetch } = this.#tools
-    if ((await blobs.stat(blob.digest)) !== undefined) return true
-    if (isOwnBlob(blob) || fetch === undefined) return false
-    await fetch(id, blob)
-    return true
+    const { blobs, fetch, isClaimed } = this.#tools
+    const own = isOwnBlob(blob)
+    if ((own || isClaimed?.(id) !== true) && (await blobs.stat(blob.digest)) !== undefined) return true
+    return !own && fetch !== undefined && (await fetch(id, blob))
   }
 
   #tarFacts(id: LayerId): Promise<TarFacts> {
@@ -176,7 +177,7 @@ async function* verified(bytes: Bytes, diffId: Digest, id: LayerId): AsyncGenera
   const found = meter.finish().diffId
   if (found === diffId) return
   throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
-    hint: 'its files in the store were altered; remove the layer and build again',
+    hint: 'its files in the store were altered; run `tbuild verify-store`, which forgets the layer, and build again',
   })
 }
 

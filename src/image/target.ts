@@ -11,10 +11,13 @@ import { StoreLayers } from './layers.ts'
 import { rewriteTimestamps } from './rewrite-timestamps.ts'
 import type { BlobForm, Image, Layer } from './types.ts'
 
-export interface TargetTools {
+export interface LayerSources {
   readonly blobs: BlobStore
   readonly snapshots: Snapshotter
   readonly baseLayers: BaseLayers
+}
+
+export interface TargetTools extends LayerSources {
   /** Of the blobs that an output will want, if one does: diffID and blob are then made in one pass. */
   readonly form?: BlobForm | undefined
   /** SOURCE_DATE_EPOCH, seconds: what the config says was made later is said to be of then (I6). */
@@ -26,15 +29,8 @@ export interface TargetTools {
 
 /** The image of a solved target: its layers as values, and the config that the instructions folded. */
 export async function assembleTarget(target: StageState, snapshot: Snapshot, tools: TargetTools): Promise<Image> {
-  const store = new StoreLayers({
-    blobs: tools.blobs,
-    snapshots: tools.snapshots,
-    changes: (id) => changesOf(id, tools),
-    fetch: async (id) => {
-      await tools.baseLayers.fetchBlob(id)
-    },
-    origin: (id) => tools.baseLayers.origin(id),
-  })
+  await tools.baseLayers.requireFetchable(snapshot)
+  const store = storeLayers(tools)
   const made: Layer[] = []
   const times: (string | undefined)[] = []
   // A rewritten layer has blobs of its own: those of the layer as it is are not wanted.
@@ -69,18 +65,43 @@ async function rewritten(layers: readonly Layer[], target: StageState, tools: Ta
   return layers
 }
 
-/** A base layer that was never unpacked is known from its image; that is written down, so that later builds know it too. */
-async function layerInfo(id: LayerId, { snapshots, baseLayers }: TargetTools): Promise<LayerInfo> {
+/** The layers of one build as values. */
+export function storeLayers(tools: LayerSources): StoreLayers {
+  const { blobs, snapshots, baseLayers } = tools
+  return new StoreLayers({
+    blobs,
+    snapshots: { info: (id) => layerInfo(id, tools), update: (id, info) => snapshots.update(id, info) },
+    changes: (id) => changesOf(id, tools),
+    async fetch(id, blob) {
+      if (!baseLayers.cached.canFetch(id)) await baseLayers.fetchBlob(id)
+      else if (!(await baseLayers.cached.fetchBlob(id, blob))) return (await blobs.stat(blob.digest)) !== undefined
+      return true
+    },
+    isClaimed: (id) => baseLayers.cached.canFetch(id),
+    origin: (id) => baseLayers.origin(id),
+  })
+}
+
+/**
+ * What is known of a layer. A base layer that was never unpacked is known from its image; that is written down, so that later builds know it too. What an
+ * imported cache says is not: it counts for this build, where the store does not know better.
+ */
+export async function layerInfo(id: LayerId, { blobs, snapshots, baseLayers }: LayerSources): Promise<LayerInfo> {
   const info = (await snapshots.info(id)) ?? {}
   const base = baseLayers.describe(id)
-  if (base === undefined || info.diffId !== undefined) return info
-  const known = { diffId: base.diffId, blobs: [base.descriptor] }
-  await snapshots.update(id, known)
-  return { ...info, ...known }
+  if (base !== undefined && info.diffId === undefined) {
+    const known = { diffId: base.diffId, blobs: [base.descriptor] }
+    await snapshots.update(id, known)
+    return { ...info, ...known }
+  }
+  const claimed = base === undefined ? baseLayers.cached.info(id) : undefined
+  if (claimed === undefined) return info
+  for (const { digest } of info.blobs ?? []) if ((await blobs.stat(digest)) !== undefined) return info
+  return { ...info, ...claimed }
 }
 
 /** The entries of a layer's tar: the difference to what it was made over, which is not always what it stands on now (--link). */
-async function* changesOf(id: LayerId, { snapshots, baseLayers }: TargetTools): AsyncGenerator<TarItem> {
+async function* changesOf(id: LayerId, { snapshots, baseLayers }: LayerSources): AsyncGenerator<TarItem> {
   const parent = (await snapshots.info(id))?.parent ?? []
   await baseLayers.ensure(parent)
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])

@@ -12,6 +12,7 @@ import type { Snapshotter } from '../snapshot/types.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
+import type { CacheIndex } from '../store/types.ts'
 import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
@@ -19,6 +20,12 @@ import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { secretProvider } from './secrets.ts'
 import { Solver, type Watcher } from './solver.ts'
+
+export interface SolverParts {
+  readonly watcher?: Watcher | undefined
+  readonly cache?: CacheIndex | undefined
+  readonly content?: ContentHasher | undefined
+}
 
 /** Everything with an effect that one build uses, opened from its options. */
 export interface Session {
@@ -29,8 +36,8 @@ export interface Session {
   readonly inputs: BuildInputs
   readonly contexts: NamedContexts
   readonly content: ContentHasher
-  /** `watcher` hears why steps run. */
-  solver(watcher?: Watcher): Solver
+  /** `watcher` hears why steps run; records and digests come from the store unless an imported cache stands before it. */
+  solver(parts?: SolverParts): Solver
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
   flush(): Promise<void>
   /** gc, when it is its time: for a build that wrote something. */
@@ -71,21 +78,21 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       secrets,
       allow: options.allow ?? [],
     }
-    const makeSolver = (tools: StepTools, watcher?: Watcher) =>
-      new Solver({ cache: store.cache, locks: store.locks, tools, jobs: options.jobs ?? availableParallelism(), onEvent, signal, watcher })
+    const jobs = options.jobs ?? availableParallelism()
+    const makeSolver = (own: StepTools, { watcher, cache = store.cache, content = own.content }: SolverParts = {}) =>
+      new Solver({ cache, locks: store.locks, tools: { ...own, content }, jobs, onEvent, signal, watcher })
     const sources = contextSources({ store, snapshots, onEvent, solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }) })
     const inputs = await loadInputs(options, sources)
-    const contexts = new NamedContexts(options.buildContexts ?? {}, inputs.context, sources)
-    const tools: StepTools = { ...withoutContexts, contexts }
+    const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
       store,
       snapshots,
       baseLayers,
       images,
       inputs,
-      contexts,
+      contexts: tools.contexts,
       content: tools.content,
-      solver: (watcher) => makeSolver(tools, watcher),
+      solver: (parts) => makeSolver(tools, parts),
       async flush() {
         caches.save()
         await store.flush()

@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import type { Digest } from '../base/digest.ts'
-import { isTbuildError, withSpan } from '../base/errors.ts'
+import { errorCode, isTbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { handlerOf } from '../ops/table.ts'
@@ -86,6 +86,27 @@ export class Solver {
     else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#key(target))
     else this.#options.watcher?.unknown(target, await this.#waitsFor(target))
     this.#told.add(target)
+  }
+
+  /**
+   * The records that answer for a solved target: `own` for its own chain, from the bottom, `others` for what it was made of besides. Of steps below a
+   * cached one, too, so that a cache that is carried elsewhere has them.
+   */
+  async records(target: Vertex): Promise<{ readonly own: CacheRecord[]; readonly others: CacheRecord[] }> {
+    const own = new Map<Vertex, CacheRecord>()
+    const others = new Map<Vertex, CacheRecord>()
+    const seen = new Set<Vertex>()
+    const visit = async (vertex: Vertex, into: Map<Vertex, CacheRecord>) => {
+      if (seen.has(vertex) || isSource(vertex)) return
+      seen.add(vertex)
+      if (vertex.root !== undefined) await visit(vertex.root, into)
+      for (const input of vertex.inputs) await visit(input, others)
+      const key = await (this.#keys.get(vertex) ?? ((await this.#keyIsReady(vertex)) ? this.#key(vertex) : undefined))
+      const record = key && (this.#fresh.get(key.digest) ?? (await this.#find(key)))
+      if (record !== undefined) into.set(vertex, record)
+    }
+    await visit(target, own)
+    return { own: [...own.values()], others: [...others.values()] }
   }
 
   /** The first step that failed by itself: what others reject with afterwards is only its echo. */
@@ -239,8 +260,10 @@ export class Solver {
 
   #failed(vertex: Vertex, error: unknown): unknown {
     const placed = vertex.span === undefined ? error : withSpan(error, vertex.span)
-    const canceled = this.#abort.signal.aborted
-    if (!canceled) {
+    const aborted = this.#abort.signal.aborted
+    // The build begins again without that cache: no failure to show.
+    const canceled = aborted || errorCode(error) === 'CACHE_LAYER_UNUSABLE'
+    if (!aborted) {
       this.#failure ??= placed
       this.#abort.abort(placed)
     }

@@ -226,6 +226,7 @@ describe('layers of the store', () => {
       fetch: async () => {
         fetched += 1
         await blobs.put(bytes)
+        return true
       },
     })
     const layer = await values.open('base' as LayerId)

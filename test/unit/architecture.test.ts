@@ -14,7 +14,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['context'],
   ['image'],
   ['ops'],
-  ['solve', 'export', 'explain'],
+  ['solve', 'export', 'explain', 'cache'],
   ['build.ts', 'inquiry.ts', 'plan.ts'],
   ['cli', 'index.ts'],
 ]

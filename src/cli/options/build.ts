@@ -2,6 +2,7 @@ import { parsePlatform } from '../../base/platform.ts'
 import type { BuildOptions } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
 import { annotations } from './annotation.ts'
+import { cacheFrom, cacheTo } from './cache.ts'
 import { buildArgs, buildContexts, labels } from './key-value.ts'
 import { byteSize, jobs, ulimit } from './limits.ts'
 import { entitlements, extraHost, network } from './network.ts'
@@ -19,6 +20,8 @@ export interface BuildFlags {
   cache: boolean
   /** What commander makes of --no-cache-filter. */
   cacheFilter: string[]
+  cacheFrom: string[]
+  cacheTo: string[]
   pull?: boolean
   resetCacheMounts?: boolean
   cacheMountOwner?: string
@@ -81,6 +84,8 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...record('buildContexts', buildContexts(flags.buildContext)),
     ...list('annotations', annotations(flags.annotation)),
     ...list('outputs', outputs),
+    ...list('cacheFrom', flags.cacheFrom.map(cacheFrom)),
+    ...list('cacheTo', flags.cacheTo.map(cacheTo)),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
     ...optional('root', flags.root),
   }

@@ -19,8 +19,6 @@ export const IGNORED: readonly { readonly flags: string; readonly reason: string
 
 /** Options of `docker buildx build` that would change the result and are not carried out: refused by name. */
 export const REFUSED: readonly { readonly flags: string; readonly hint?: string }[] = [
-  { flags: '--cache-from <source>' },
-  { flags: '--cache-to <destination>' },
   { flags: '--attest <attestation>' },
   { flags: '--resource <limits>' },
   { flags: '--policy <file>' },

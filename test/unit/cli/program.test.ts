@@ -106,7 +106,7 @@ test.each([
   [['--frobnicate', '.'], "unknown option '--frobnicate'", 'run `tbuild --help` for the options'],
   [[], "missing required argument 'context'", 'run `tbuild --help` for the options'],
   [['a', 'b'], "too many arguments for 'build'. Expected 1 argument but got 2.", 'run `tbuild --help` for the options'],
-  [['--cache-to', 'type=inline', '.'], '--cache-to is not supported', undefined],
+  [['--attest', 'type=sbom', '.'], '--attest is not supported', undefined],
   [['--provenance=true', '.'], '--provenance=true is not supported', 'use --provenance=false'],
   [['-f', '-', '-'], 'the context and the Dockerfile cannot both be read from standard input', undefined],
   [['--push', '.'], '--push needs a tag', 'add -t REGISTRY/NAME:TAG'],

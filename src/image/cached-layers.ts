@@ -1,0 +1,200 @@
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Descriptor } from '../base/oci.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { Locks } from '../store/locks.ts'
+import type { BlobStore, Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
+import { checkBlob, limited, type PackedLayer, unpackBlob } from './unpack-blob.ts'
+
+/** Layers fetched at once. */
+const PARALLEL_FETCHES = 3
+
+/** A layer of a cache that was imported. What its blob holds is only claimed, until it is compared with diffId. */
+export interface CachedLayer extends PackedLayer {
+  /** The layers that its tar is the difference to. */
+  readonly parent: Snapshot
+  readonly source: CacheSource
+}
+
+export interface CacheSource {
+  /** For messages. */
+  readonly name: string
+  /** The bytes as they are sent; the caller verifies. */
+  fetch(blob: Descriptor, signal?: AbortSignal): Promise<Bytes>
+}
+
+/** A layer without a source is known by its blob in the store. */
+type FetchableLayer = Omit<CachedLayer, 'source'> & { readonly source?: CacheSource }
+
+/** Why a layer that a record names cannot be had. Without `source` it was never offered: its record answers only for its key. */
+export interface CacheFailure {
+  readonly source?: CacheSource
+  readonly problem: string
+}
+
+/**
+ * Layers that are neither of an image of this build nor directories yet: those of imported caches, and those whose blob is in the store. Nothing of a cache is
+ * written into the store before its diffID was compared; a layer that cannot be had rejects with CACHE_LAYER_UNUSABLE, and `takeFailure` says whose it is,
+ * so that the build can go on without it.
+ */
+export class CachedLayers {
+  readonly #known = new Map<LayerId, CachedLayer>()
+  readonly #named = new Set<LayerId>()
+  readonly #fetches = new Map<LayerId, Promise<void>>()
+  readonly #checks = new Map<LayerId, Promise<void>>()
+  readonly #snapshots: Snapshotter
+  readonly #blobs: BlobStore
+  readonly #locks: Pick<Locks, 'singleFlight'>
+  #failure: CacheFailure | undefined
+
+  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>) {
+    this.#snapshots = snapshots
+    this.#blobs = blobs
+    this.#locks = locks
+  }
+
+  /** The first that offers a layer is asked for it. */
+  register(layer: CachedLayer): void {
+    if (!this.#known.has(layer.id)) this.#known.set(layer.id, layer)
+  }
+
+  /** A record was used that names layers which perhaps cannot be had. */
+  name(ids: readonly LayerId[]): void {
+    for (const id of ids) this.#named.add(id)
+  }
+
+  clear(): void {
+    for (const map of [this.#known, this.#named, this.#fetches, this.#checks]) map.clear()
+  }
+
+  canFetch(id: LayerId): boolean {
+    return this.#known.has(id)
+  }
+
+  takeFailure(): CacheFailure | undefined {
+    const failure = this.#failure
+    this.#failure = undefined
+    return failure
+  }
+
+  /** What the cache claims of a layer, for where the store knows nothing better. */
+  info(id: LayerId): LayerInfo | undefined {
+    const layer = this.#known.get(id)
+    if (layer === undefined) return undefined
+    const { diffId, descriptor, parent, created } = layer
+    return { diffId, blobs: [descriptor], parent, ...(created === undefined ? {} : { created }) }
+  }
+
+  /** The snapshot with all that its missing layers were made over, bottom first. */
+  async closure(snapshot: Snapshot): Promise<LayerId[]> {
+    const found = new Set<LayerId>()
+    const visit = async (id: LayerId) => {
+      if (found.has(id)) return
+      if (!(await this.#snapshots.has(id))) for (const below of (await this.#layer(id))?.parent ?? []) await visit(below)
+      found.add(id)
+    }
+    for (const id of snapshot) await visit(id)
+    return [...found]
+  }
+
+  /** Makes the directories be there of all of them that can be had here. `ids`: a closure. */
+  async ensure(ids: readonly LayerId[], signal?: AbortSignal): Promise<void> {
+    const missing: FetchableLayer[] = []
+    for (const id of ids) {
+      if (await this.#snapshots.has(id)) continue
+      const layer = await this.#layer(id)
+      if (layer !== undefined) missing.push(layer)
+      else if (this.#named.has(id)) throw this.#unusable({ problem: `layer ${id} is not in the cache` })
+    }
+    const jobs = missing.map((layer) => () => this.#fetch(layer, signal))
+    const fetches = limited(jobs, PARALLEL_FETCHES)
+    for (const [index, layer] of missing.entries()) {
+      await fetches[index]
+      await this.#guard(layer, signal, () =>
+        this.#locks.singleFlight(
+          `layer-${layer.id}`,
+          async () => (await this.#snapshots.has(layer.id)) || undefined,
+          () => unpackBlob(layer, layer.parent, { snapshots: this.#snapshots, blobs: this.#blobs }, signal),
+          { signal },
+        ),
+      )
+    }
+  }
+
+  /** CACHE_LAYER_UNUSABLE when a layer of the snapshot is known by its name only. */
+  async requireFetchable(snapshot: Snapshot, isElsewhere: (id: LayerId) => boolean): Promise<void> {
+    for (const id of snapshot) {
+      if (!this.#named.has(id) || this.#known.has(id) || isElsewhere(id) || (await this.#snapshots.has(id))) continue
+      if ((await this.#stored(id)) === undefined) throw this.#unusable({ problem: `layer ${id} is not in the cache` })
+    }
+  }
+
+  /** Brings the blob of a layer into the blob store, compared with its diffID; false when the cache has no such blob. */
+  async fetchBlob(id: LayerId, blob: Descriptor, signal?: AbortSignal): Promise<boolean> {
+    const layer = this.#known.get(id)
+    if (layer === undefined || layer.descriptor.digest !== blob.digest) return false
+    let check = this.#checks.get(id)
+    if (check === undefined) {
+      check = this.#fetchChecked(layer, signal)
+      this.#checks.set(id, check)
+    }
+    await check
+    return true
+  }
+
+  async #fetchChecked(layer: CachedLayer, signal?: AbortSignal): Promise<void> {
+    await this.#fetch(layer, signal)
+    await this.#guard(layer, signal, () => checkBlob(layer, this.#blobs))
+    await this.#snapshots.update(layer.id, this.info(layer.id) ?? {})
+  }
+
+  #fetch(layer: FetchableLayer, signal?: AbortSignal): Promise<void> {
+    let fetched = this.#fetches.get(layer.id)
+    if (fetched === undefined) {
+      fetched = this.#guard(layer, signal, async () => {
+        const { digest, size } = layer.descriptor
+        const { source } = layer
+        if ((await this.#blobs.stat(digest)) !== undefined || source === undefined) return
+        await this.#blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
+      })
+      this.#fetches.set(layer.id, fetched)
+    }
+    return fetched
+  }
+
+  async #layer(id: LayerId): Promise<FetchableLayer | undefined> {
+    return this.#known.get(id) ?? (await this.#stored(id))
+  }
+
+  /** A layer that the store has as a blob. */
+  async #stored(id: LayerId): Promise<FetchableLayer | undefined> {
+    const { diffId, blobs = [], parent = [], created } = (await this.#snapshots.info(id)) ?? {}
+    if (diffId === undefined) return undefined
+    for (const descriptor of blobs) {
+      if ((await this.#blobs.stat(descriptor.digest)) === undefined) continue
+      return { id, diffId, descriptor, parent, ...(created === undefined ? {} : { created }) }
+    }
+    return undefined
+  }
+
+  /** What goes wrong with a layer of a cache is the cache's fault, unless the store cannot keep it or the build was ended. */
+  async #guard<T>(layer: FetchableLayer, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (layer.source === undefined || signal?.aborted || errorCode(error)?.startsWith('STORE_')) throw error
+      throw this.#unusable({ source: layer.source, problem: (error as Error).message }, error)
+    }
+  }
+
+  #unusable(failure: CacheFailure, cause?: unknown): TbuildError {
+    this.#failure ??= failure
+    return new TbuildError(
+      'CACHE_LAYER_UNUSABLE',
+      `a layer of the cache ${failure.source?.name ?? ''} cannot be used: ${failure.problem}`,
+      {
+        hint: 'build without this --cache-from',
+        cause,
+      },
+    )
+  }
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto'
+import { type Digest, finishSha256 } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { Descriptor } from '../base/oci.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import { layerError } from '../store/store-error.ts'
+import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
+import { decompressLayer } from '../tar/layer-bytes.ts'
+import { readTar } from '../tar/read.ts'
+import { unpackLayer } from '../tree/unpack.ts'
+import { layeredView } from '../tree/view.ts'
+import { layerWriter } from '../tree/writer.ts'
+
+/** A layer whose blob is in the blob store. */
+export interface PackedLayer {
+  readonly id: LayerId
+  readonly diffId: Digest
+  readonly descriptor: Descriptor
+  /** ISO time. */
+  readonly created?: string
+}
+
+export interface UnpackTools {
+  readonly snapshots: Snapshotter
+  readonly blobs: BlobStore
+}
+
+/** Makes the layer's directory over `parent`, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
+export async function unpackBlob(
+  layer: PackedLayer,
+  parent: Snapshot,
+  { snapshots, blobs }: UnpackTools,
+  signal?: AbortSignal,
+): Promise<true> {
+  const { id, descriptor, diffId, created } = layer
+  const active = await snapshots.prepare(parent)
+  try {
+    const hash = createHash('sha256')
+    const tar = hashed(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType), hash)
+    const writer = layerWriter(active.upper, layeredView(active.lower))
+    // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
+    await unpackLayer(readTar(tar), writer, { signal, onSkipped: () => {} })
+    checkDiffId(finishSha256(hash), layer)
+    const info = { diffId, blobs: [descriptor], parent, ...(created === undefined ? {} : { created }) }
+    await snapshots.commit(active, { id, info })
+    return true
+  } catch (error) {
+    await snapshots.discard(active)
+    throw layerError(error)
+  }
+}
+
+/** The same check without unpacking. */
+export async function checkBlob(layer: PackedLayer, blobs: BlobStore): Promise<void> {
+  const hash = createHash('sha256')
+  for await (const chunk of decompressLayer(blobs.get(layer.descriptor.digest), layer.descriptor.mediaType)) hash.update(chunk)
+  checkDiffId(finishSha256(hash), layer)
+}
+
+function checkDiffId(found: Digest, { descriptor, diffId }: PackedLayer): void {
+  if (found === diffId) return
+  throw new TbuildError('DIGEST_MISMATCH', `layer ${descriptor.digest} unpacks to ${found}, but the image's config says ${diffId}`, {
+    hint: 'the image is broken or was tampered with',
+  })
+}
+
+async function* hashed(bytes: Bytes, hash: { update(data: Uint8Array): unknown }): Bytes {
+  for await (const chunk of bytes) {
+    hash.update(chunk)
+    yield chunk
+  }
+}
+
+/** Starts `jobs` in order, at most `limit` at once; a failure of one shows at its own promise. */
+export function limited<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
+  const running: Promise<unknown>[] = []
+  return jobs.map((job, index) => {
+    const turn = index < limit ? Promise.resolve() : (running[index - limit] as Promise<unknown>)
+    const result = turn.then(job)
+    result.catch(() => {})
+    running.push(result.catch(() => {}))
+    return result
+  })
+}

@@ -1,0 +1,47 @@
+import { describe, expect, test } from '@jest/globals'
+import { cacheFrom, cacheTo } from '../../../src/cli/options/cache.ts'
+
+const REF = 'registry.example/app:cache'
+
+describe('--cache-from', () => {
+  test.each([
+    [REF, { type: 'registry', ref: REF }],
+    [`type=registry,ref=${REF}`, { type: 'registry', ref: REF }],
+    [`ref=${REF}`, { type: 'registry', ref: REF }],
+    ['type=local,src=a/b', { type: 'local', src: 'a/b' }],
+  ])('%s', (text, spec) => {
+    expect(cacheFrom(text)).toEqual(spec)
+  })
+})
+
+describe('--cache-to', () => {
+  test.each([
+    [REF, { type: 'registry', ref: REF }],
+    [`type=registry,ref=${REF},mode=max,ignore-error=true`, { type: 'registry', ref: REF, mode: 'max', ignoreError: true }],
+    [`type=registry,ref=${REF},image-manifest=true,oci-mediatypes=true,compression=gzip`, { type: 'registry', ref: REF }],
+    ['type=local,dest=a/b,mode=min,ignore-error=false', { type: 'local', dest: 'a/b', mode: 'min' }],
+    ['type=inline', { type: 'inline' }],
+    ['type=inline,mode=min', { type: 'inline' }],
+  ])('%s', (text, spec) => {
+    expect(cacheTo(text)).toEqual(spec)
+  })
+})
+
+test.each([
+  [cacheFrom, 'type=local', '--cache-from needs src=DIR'],
+  [cacheFrom, 'type=registry', '--cache-from needs ref=REF'],
+  [cacheFrom, 'type=gha', '--cache-from type=gha is not supported'],
+  [cacheFrom, 'type=locale,src=a', 'unknown --cache-from type "locale" (did you mean local?)'],
+  [cacheFrom, 'type=local,src=a,tag=x', 'key tag of --cache-from type=local is not supported'],
+  [cacheFrom, 'a.b/UPPER', 'failed to parse image name "a.b/UPPER"'],
+  [cacheTo, 'type=inline,mode=max', 'mode=max of --cache-to type=inline is not supported'],
+  [cacheTo, 'type=local,dest=a,mode=all', 'invalid --cache-to mode "all": expected min or max'],
+  [cacheTo, 'type=local,dest=a,compression=zstd', 'key compression of --cache-to type=local is not supported'],
+  [cacheTo, 'type=local,dst=a', '--cache-to needs dest=DIR'],
+  [cacheTo, 'type=local,dest=a,mod=max', 'unknown key "mod" of --cache-to type=local (did you mean mode?)'],
+  [cacheTo, 'type=local,dest=a,ignore-error=maybe', '--cache-to: ignore-error must be true or false'],
+  [cacheTo, `${REF}@sha256:${'0'.repeat(64)}`, '--cache-to cannot write to a digest'],
+  [cacheTo, 'type=s3,bucket=b', '--cache-to type=s3 is not supported'],
+])('%p %s is refused', (parse, text, message) => {
+  expect(() => parse(text)).toThrow(message)
+})
