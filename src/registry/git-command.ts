@@ -59,7 +59,8 @@ export class GitCommand {
     const config = {
       ...CONFIG,
       'remote.origin.url': url,
-      ...(header === undefined ? {} : { [headerScope(url)]: `Authorization: ${header}` }),
+      // git follows the first redirect and then sends its headers to where that led, whosever host that is: a login follows none.
+      ...(header === undefined ? {} : { [headerScope(url)]: `Authorization: ${header}`, 'http.followRedirects': 'false' }),
     }
     this.#environment = { ...closedEnvironment(access), ...configEnvironment(config) }
   }
@@ -137,8 +138,11 @@ function killGroup(pid: number): void {
 export function gitFailed(what: string, { status, stderr }: GitFailure): TbuildError {
   if (status === 127)
     return new TbuildError('GIT_MISSING', 'git is not installed', { hint: 'install git, or give the repository as a directory' })
+  const moved = /returned error: 30[12378]/.test(stderr)
   return new TbuildError('GIT_FAILED', `git ${what}: ${printable(stderr, 1000) || `exit status ${status}`}`, {
-    hint: 'check the URL, the ref and your access; a private repository needs a secret GIT_AUTH_TOKEN, or --ssh',
+    hint: moved
+      ? 'the repository has moved: write its new URL, since a login is not sent on to where a server redirects'
+      : 'check the URL, the ref and your access; a private repository needs a secret GIT_AUTH_TOKEN, or --ssh',
   })
 }
 

@@ -1,4 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -139,6 +141,31 @@ describe('the caller’s surroundings', () => {
       web.gitAuthorization = undefined
     }
   })
+})
+
+test('a login does not follow a redirect to another host', async () => {
+  const seen: (string | undefined)[] = []
+  const elsewhere = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    const advertised = '001e# service=git-upload-pack\n0000000eversion 2\n000cls-refs\n0000'
+    response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' }).end(advertised)
+  })
+  await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve))
+  const { port } = elsewhere.address() as AddressInfo
+  for (const path of ['/moved.git/info/refs', '/moved.git/git-upload-pack']) {
+    web.files.set(path, { data: '', status: 301, headers: { location: `http://localhost:${port}${path}?service=git-upload-pack` } })
+  }
+  const source = { remote: `${web.url}/moved.git`, keepGitDir: false, submodules: true }
+  try {
+    const asked = resolveGitCommit(source, { environment: process.env, authorization: 'Basic c2VjcmV0' })
+    await expect(asked).rejects.toMatchObject({ code: 'GIT_FAILED', hint: expect.stringContaining('has moved') })
+    expect(seen).toEqual([])
+    await expect(resolveGitCommit(source, { environment: process.env })).rejects.toMatchObject({ code: 'GIT_FAILED' })
+    expect(seen.length).toBeGreaterThan(1)
+    expect(seen.every((header) => header === undefined)).toBe(true)
+  } finally {
+    elsewhere.close()
+  }
 })
 
 describe('CVE-2019-13139: text that git would take for an option', () => {
