@@ -99,7 +99,7 @@ async function openStdin(options: BuildOptions, sources: ContextSources): Promis
   return { kind: 'dockerfile', directory: undefined, identity: '-', ignores: false, dockerfile }
 }
 
-/** The files of `--build-context name=value`, with their own root ignore file (D7; issue 3.5 wants it for repositories too). */
+/** The files of `--build-context name=value`, with their own root ignore file (D7). BuildKit reads none in a repository. */
 export async function openNamedContext(name: string, value: string, sources: ContextSources, mode?: ShownMode): Promise<ContextFiles> {
   const parsed = parseNamedContext(value)
   const shown = `[context ${name}] ${value}`

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { SourceFile } from '../base/span.ts'
@@ -13,7 +13,7 @@ import type { ContextSources } from './sources.ts'
 const LIMIT = 16 * 1024 * 1024
 
 /** A Dockerfile, and the ignore file that stands next to it, if one does (D1). */
-export interface DockerfileText {
+interface DockerfileText {
   readonly file: SourceFile
   readonly ownIgnore: SourceFile | undefined
 }
@@ -69,7 +69,7 @@ export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
 }
 
 /** `-f PATH`, else Dockerfile in the context; where that name is asked for, whichever way, dockerfile will do (D10). */
-export async function readDockerfile(context: string, path: string | undefined): Promise<DockerfileText> {
+async function readDockerfile(context: string, path: string | undefined): Promise<DockerfileText> {
   const wanted = path === undefined ? join(context, 'Dockerfile') : resolve(path)
   const candidates = basename(wanted) === 'Dockerfile' ? [wanted, join(dirname(wanted), 'dockerfile')] : [wanted]
   for (const candidate of candidates) {
@@ -93,9 +93,8 @@ function notFound(path: string | undefined, hint: string): TbuildError {
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    const data = await readFile(path)
-    if (data.length > LIMIT) throw new TbuildError('FILE_TOO_LARGE', `${path} is larger than ${LIMIT} bytes`)
-    return data.toString('utf8')
+    // As a stream: it may be a pipe of the shell's, and what has no end is not read to its end.
+    return (await readAll(createReadStream(path), path)).toString('utf8')
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     if (errorCode(error) === 'EISDIR') throw new TbuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: ${path} is a directory`)
@@ -109,13 +108,13 @@ export function readInContext(view: TreeView, name: string): SourceFile | undefi
   return data === undefined ? undefined : { name, text: data.toString('utf8') }
 }
 
-/** All of a stream, capped. */
-export async function readAll(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+/** All of a stream; FILE_TOO_LARGE names `what` when it is more than a Dockerfile can be. */
+export async function readAll(bytes: AsyncIterable<Uint8Array>, what = 'the Dockerfile on standard input'): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of bytes) {
     size += chunk.length
-    if (size > LIMIT) throw new TbuildError('FILE_TOO_LARGE', `the Dockerfile on standard input is larger than ${LIMIT} bytes`)
+    if (size > LIMIT) throw new TbuildError('FILE_TOO_LARGE', `${what} is larger than ${LIMIT} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

@@ -2,6 +2,7 @@ import { TbuildError } from '../base/errors.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
 import { type ContextFiles, isDirectory, openNamedContext } from './contexts.ts'
 import { parseNamedContext } from './parse-context.ts'
+import { sentView } from './sent-view.ts'
 import type { ContextSources } from './sources.ts'
 
 /** `--build-context name=value`, and the build context itself under the name `context`. */
@@ -10,6 +11,7 @@ export class NamedContexts {
   readonly #main: ContextFiles
   readonly #sources: ContextSources
   readonly #open = new Map<string, Promise<ContextFiles>>()
+  readonly #reads = new Map<string, readonly string[]>()
 
   /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not. */
   constructor(values: Readonly<Record<string, string>>, main: ContextFiles, sources: ContextSources) {
@@ -34,7 +36,18 @@ export class NamedContexts {
     return context.reference === 'scratch' ? { kind: 'scratch' } : context
   }
 
-  files(name: string): Promise<ContextFiles> {
+  /** What the instructions read of each context: nothing else is seen of it (K17). Several platforms add up. */
+  limit(reads: ReadonlyMap<string, readonly string[]>): void {
+    for (const [name, paths] of reads) this.#reads.set(name, [...(this.#reads.get(name) ?? []), ...paths])
+  }
+
+  async files(name: string): Promise<ContextFiles> {
+    const files = await this.#all(name)
+    const paths = this.#reads.get(name)
+    return paths === undefined ? files : { ...files, view: sentView(files.view, paths) }
+  }
+
+  #all(name: string): Promise<ContextFiles> {
     if (name === 'context') return Promise.resolve(this.#main)
     let files = this.#open.get(name)
     if (files === undefined) {

@@ -1,7 +1,7 @@
 import { type GitReference, parseGitReference } from '../base/git-reference.ts'
 
 /** What a context argument names, by its text. */
-export type ContextName =
+type ContextName =
   | { readonly kind: 'stdin' }
   | { readonly kind: 'git'; readonly git: GitReference }
   | { readonly kind: 'http'; readonly url: string }

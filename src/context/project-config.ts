@@ -3,10 +3,10 @@ import type { TreeView } from '../tree/types.ts'
 import { readInContext } from './dockerfile.ts'
 
 /** In the root of the build context. Options of the command line win. */
-export const CONFIG_NAME = '.tbuild.json'
+const CONFIG_NAME = '.tbuild.json'
 
 /** What a project asks of all its builds. */
-export interface ProjectConfig {
+interface ProjectConfig {
   readonly normalizeModes?: boolean
 }
 

@@ -7,7 +7,7 @@ import { only } from './archive.ts'
 import type { ContextSources } from './sources.ts'
 
 /** Files of another machine in a directory of the store. */
-export interface RemoteDirectory {
+interface RemoteDirectory {
   readonly directory: string
   /** False: it holds the file of a URL that is no archive, under the name `context`. */
   readonly unpacked: boolean

@@ -5,6 +5,7 @@ import type { BuildOptions } from '../build-options.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
 import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
 import { parseTrigger } from '../dockerfile/parse.ts'
+import { contextReads } from '../graph/context-reads.ts'
 import { type Graph, lower } from '../graph/lower.ts'
 import type { LowerOptions } from '../graph/lower-types.ts'
 import type { Session } from './session.ts'
@@ -46,6 +47,7 @@ export async function lowerFor(
   try {
     const graph = await lower(file, lowerOptions(options, platform, session, linter))
     if (linter.violation !== undefined) throw linter.violation
+    session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {
     for (const finding of linter.findings()) onEvent(warningEvent(finding))
