@@ -1,4 +1,3 @@
-import { isTbuildError, systemError, TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
@@ -9,7 +8,7 @@ import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { checkOutputs } from './export/check.ts'
 import { buildMetadata, imageId } from './export/metadata.ts'
-import { type BuiltPlatform, storeNames, wantedForm, writeOutputs } from './export/outputs.ts'
+import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from './export/outputs.ts'
 import { parseTags, tagImages } from './export/tag.ts'
 import type { Graph } from './graph/lower.ts'
 import { assembleTarget } from './image/target.ts'
@@ -17,8 +16,9 @@ import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
 import { requireRunnable } from './solve/emulation.ts'
 import { lowerFor } from './solve/lowering.ts'
-import { openSession, type Session } from './solve/session.ts'
+import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
+import { type Hearing, withSession } from './solve/with-session.ts'
 import type { Snapshot } from './store/types.ts'
 
 /**
@@ -26,45 +26,52 @@ import type { Snapshot } from './store/types.ts'
  * nothing half-made is left when it does.
  */
 export async function build(options: BuildOptions, hooks: BuildHooks = {}): Promise<BuildResult> {
-  const onEvent = hooks.onEvent ?? (() => {})
-  const signal = hooks.signal ?? new AbortController().signal
-  const outputs = options.outputs ?? []
   const names = parseTags(options.tags ?? [])
-  const platforms = options.platforms ?? [hostPlatform()]
-  checkOutputs(options, platforms, names)
-  const session = await openSession(options, onEvent, signal)
-  let cache: BuildCache | undefined
-  try {
-    const file = parseStages(session.inputs.dockerfile)
-    const graphs = await graphsOf(platforms, file, session, { options, onEvent })
-    cache = await openCache(options, session, { onEvent, signal })
-    const around: Surroundings = { options, onEvent, signal, cache }
-    const { built, written } = await untilUsable(cache, async () => {
-      const all = await buildPlatforms(graphs, session, around)
-      await session.flush()
-      const images = all.map(({ image }) => image)
-      await tagImages(session.store, images, [...new Set([...names, ...storeNames(outputs)])])
-      return { built: all, written: await writeOutputs(all, { options, names, stdout: hooks.stdout, onEvent, signal }) }
-    })
-    await cache?.export(() => recordsOf(built))
-    if (built.some(({ executed }) => executed > 0)) await session.collect()
-    const images = built.map(({ image }) => image)
-    return {
-      images: images.map(({ platform, configDigest }) => ({
-        platform,
-        configDigest,
-        ...(written && { manifestDigest: written.manifestDigest }),
-      })),
-      tags: names,
-      iid: imageId(images, written),
-      metadata: buildMetadata(images, names, written),
-      steps: stepCount(built),
+  checkOutputs(options, platformsOf(options), names)
+  return withSession(options, hooks, async (session, hearing) => {
+    const graphs = await graphsOf(parseStages(session.inputs.dockerfile), session, { options, ...hearing })
+    const cache = await openCache(options, session, hearing)
+    try {
+      const around: Surroundings = { options, ...hearing, cache, names, stdout: hooks.stdout }
+      const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
+      await cache?.export(() => recordsOf(built))
+      if (built.some(({ executed }) => executed > 0)) await session.collect()
+      return resultOf(built, names, written)
+    } finally {
+      await cache?.close()
     }
-  } catch (error) {
-    throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
-  } finally {
-    await cache?.close()
-    await session.close()
+  })
+}
+
+function platformsOf({ platforms }: BuildOptions): readonly Platform[] {
+  return platforms ?? [hostPlatform()]
+}
+
+async function buildAndWrite(
+  graphs: readonly PlatformGraph[],
+  session: Session,
+  around: Surroundings,
+): Promise<{ built: Built[]; written: Written | undefined }> {
+  const { options, names } = around
+  const built = await buildPlatforms(graphs, session, around)
+  await session.flush()
+  const images = built.map(({ image }) => image)
+  await tagImages(session.store, images, [...new Set([...names, ...storeNames(options.outputs ?? [])])])
+  return { built, written: await writeOutputs(built, around) }
+}
+
+function resultOf(built: readonly Built[], names: readonly string[], written: Written | undefined): BuildResult {
+  const images = built.map(({ image }) => image)
+  return {
+    images: images.map(({ platform, configDigest }) => ({
+      platform,
+      configDigest,
+      ...(written && { manifestDigest: written.manifestDigest }),
+    })),
+    tags: names,
+    iid: imageId(images, written),
+    metadata: buildMetadata(images, names, written),
+    steps: stepCount(built),
   }
 }
 
@@ -74,23 +81,24 @@ interface Built extends BuiltPlatform {
   records(): Promise<BuildRecords>
 }
 
-interface Surroundings {
+interface Surroundings extends Hearing {
   readonly options: BuildOptions
-  readonly onEvent: OnEvent
-  readonly signal: AbortSignal
+  /** Full references of `-t`. */
+  readonly names: readonly string[]
+  readonly stdout: BuildHooks['stdout']
   /** Of --cache-from and --cache-to. */
   readonly cache: BuildCache | undefined
 }
 
 /** Nothing runs before all platforms are known to be buildable. */
 async function graphsOf(
-  platforms: readonly Platform[],
   file: StagedDockerfile,
   session: Session,
   { options, onEvent }: Pick<Surroundings, 'options' | 'onEvent'>,
 ): Promise<PlatformGraph[]> {
   const graphs: PlatformGraph[] = []
-  for (const platform of platforms) graphs.push({ platform, graph: await lowerFor(platform, file, session, { options, onEvent }) })
+  for (const platform of platformsOf(options))
+    graphs.push({ platform, graph: await lowerFor(platform, file, session, { options, onEvent }) })
   for (const { graph } of graphs) requireRunnable(graph.vertices)
   for (const { graph } of graphs) announce(graph, onEvent)
   return graphs
@@ -158,10 +166,6 @@ async function recordsOf(built: readonly Built[]): Promise<BuildRecords> {
 async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {
   const { ExplainingWatcher } = await import('./explain/watcher.ts')
   return new ExplainingWatcher({ cache: store.cache, files: (digest) => content.files(digest), onEvent })
-}
-
-function canceled(cause: unknown): TbuildError {
-  return new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause })
 }
 
 /** All platforms have one solver, and it counts what it ran. */

@@ -8,7 +8,8 @@ import { parseStages } from './dockerfile/stages.ts'
 import { checkStages } from './graph/lower.ts'
 import { description, type Outline, outline } from './graph/outline.ts'
 import { linterFor, lowerOptions, warningEvent } from './solve/lowering.ts'
-import { openSession, type Session } from './solve/session.ts'
+import type { Session } from './solve/session.ts'
+import { withSession } from './solve/with-session.ts'
 
 /** Questions about a Dockerfile that build nothing: what buildx calls `--call`. Base images are looked up, because their config is needed. */
 
@@ -89,15 +90,6 @@ function targetsOf({ stages }: StagedDockerfile): Target[] {
   }))
 }
 
-async function ask<T>(
-  options: BuildOptions,
-  { onEvent = () => {}, signal = new AbortController().signal }: BuildHooks = {},
-  answer: (session: Session, file: SourceFile) => Promise<T>,
-): Promise<T> {
-  const session = await openSession(options, onEvent, signal)
-  try {
-    return await answer(session, session.inputs.dockerfile)
-  } finally {
-    await session.close()
-  }
+function ask<T>(options: BuildOptions, hooks: BuildHooks = {}, answer: (session: Session, file: SourceFile) => Promise<T>): Promise<T> {
+  return withSession(options, hooks, (session) => answer(session, session.inputs.dockerfile))
 }

@@ -1,41 +1,32 @@
-import { isTbuildError, TbuildError } from './base/errors.ts'
 import { hostPlatform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
-import type { BuildCache } from './cache/build-cache.ts'
 import { openCache } from './cache/open.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { ExplainingWatcher } from './explain/watcher.ts'
 import type { Graph } from './graph/lower.ts'
 import { announce } from './solve/announce.ts'
 import { lowerFor } from './solve/lowering.ts'
-import { openSession } from './solve/session.ts'
+import { withSession } from './solve/with-session.ts'
 
 /**
  * A dry run of `build`: tells by `explain` events what would be taken from the cache, what would run and why. Nothing runs and nothing is made; what
  * the keys need is read as for a build (context files, manifests of bases, URLs, and the files of an image that a COPY takes from it).
  */
-export async function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
-  const onEvent = hooks.onEvent ?? (() => {})
-  const signal = hooks.signal ?? new AbortController().signal
-  let cache: BuildCache | undefined
-  const session = await openSession(options, onEvent, signal)
-  try {
+export function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
+  return withSession(options, hooks, async (session, { onEvent, signal }) => {
     const file = parseStages(session.inputs.dockerfile)
     const graphs: Graph[] = []
     for (const platform of options.platforms ?? [hostPlatform()]) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
     for (const graph of graphs) announce(graph, onEvent)
     const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
-    cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
-    const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
-    for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
+    const cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
+    try {
+      const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
+      for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
+    } finally {
+      await cache?.close()
+    }
     // What was learnt of the context's files.
     await session.flush()
-  } catch (error) {
-    throw signal.aborted && !isTbuildError(error)
-      ? new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause: error })
-      : error
-  } finally {
-    await cache?.close()
-    await session.close()
-  }
+  })
 }

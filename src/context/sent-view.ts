@@ -1,4 +1,4 @@
-import { hasWildcard } from '../base/go-match.ts'
+import { hasWildcard, splitWildcard } from '../base/go-match.ts'
 import { cleanPath } from '../base/go-path.ts'
 import { resolveIn } from '../tree/resolve.ts'
 import { selectSources } from '../tree/selection.ts'
@@ -20,9 +20,13 @@ class SentView implements TreeView {
   readonly #wanted: readonly string[]
   readonly #sent = new Map<string, boolean>()
 
+  /** Where wildcards are looked for: elsewhere it makes no difference whether a path was sent. */
+  readonly #bases: readonly string[]
+
   constructor(view: TreeView, wanted: readonly string[]) {
     this.#view = view
     this.#wanted = wanted
+    this.#bases = wanted.filter(hasWildcard).map((path) => splitWildcard(path).base)
   }
 
   get root(): TreeNode {
@@ -66,7 +70,7 @@ class SentView implements TreeView {
     const path = node.path.toString()
     let sent = this.#sent.get(path)
     if (sent === undefined) {
-      sent = this.#wanted.some((wanted) => this.#leadsTo(wanted, path))
+      sent = !this.#bases.some((base) => isWithin(base, path)) || this.#wanted.some((wanted) => this.#leadsTo(wanted, path))
       this.#sent.set(path, sent)
     }
     return sent

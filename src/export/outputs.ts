@@ -3,6 +3,7 @@ import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import { parseImageReference } from '../base/image-reference.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
+import { tellStep } from '../base/tell-step.ts'
 import type { BuildHooks, BuildOptions, OutputSpec } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -28,7 +29,7 @@ export interface BuiltPlatform {
   files(): Promise<TreeView>
 }
 
-export interface OutputTools {
+interface OutputTools {
   readonly options: BuildOptions
   /** Full references of `-t`. */
   readonly names: readonly string[]
@@ -45,13 +46,13 @@ export interface Written extends Exported {
 type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
 type TreeSpec = Extract<OutputSpec, { readonly type: 'local' | 'tar' }>
 
-/** Writes every output; what the last one that made an image made is answered. */
+/** Writes every output in turn. Returns what the last of those that hold an image made. */
 export async function writeOutputs(built: readonly BuiltPlatform[], tools: OutputTools): Promise<Written | undefined> {
   let written: Written | undefined
   for (const [index, output] of (tools.options.outputs ?? []).entries()) {
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
     const id = `export-${index + 1}`
-    written = (await told(id, title(output), tools.onEvent, () => writeOutput(output, built, { ...tools, id }))) ?? written
+    written = (await tellStep(id, title(output), tools, () => writeOutput(output, built, { ...tools, id }))) ?? written
   }
   return written
 }
@@ -199,17 +200,4 @@ function sinkOf(dest: string, { stdout }: OutputTools): Sink {
   if (dest !== '-') return resolve(dest)
   if (stdout !== undefined) return stdout
   throw new TbuildError('OUTPUT_STDOUT', 'an output goes to standard output, but the caller takes none')
-}
-
-async function told<T>(id: string, name: string, onEvent: OnEvent, run: () => Promise<T>): Promise<T> {
-  onEvent({ type: 'vertex', id, name })
-  onEvent({ type: 'started', id, time: Date.now() })
-  try {
-    const value = await run()
-    onEvent({ type: 'done', id, time: Date.now(), cached: false })
-    return value
-  } catch (error) {
-    onEvent({ type: 'failed', id, time: Date.now(), canceled: false, message: (error as Error).message })
-    throw error
-  }
 }

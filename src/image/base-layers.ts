@@ -17,6 +17,8 @@ export interface PullListener {
   started(): void
   progress(layer: Descriptor, current: number, done: boolean): void
   done(): void
+  /** After `started`: a layer could not be had. */
+  failed(error: unknown): void
 }
 
 /** An image of this build and the pull of its layers, which happens once. */
@@ -125,14 +127,18 @@ export class BaseLayers {
       return
     }
     owner.listener?.started()
-    const fetches = limited(
-      missing.map(
-        ({ id }) =>
-          () =>
-            this.fetchBlob(id, signal),
-      ),
-      PARALLEL_FETCHES,
-    )
+    try {
+      await this.#unpackAll(owner, missing, signal)
+    } catch (error) {
+      owner.listener?.failed(error)
+      throw error
+    }
+    owner.listener?.done()
+  }
+
+  async #unpackAll(owner: KnownImage, missing: readonly PackedLayer[], signal?: AbortSignal): Promise<void> {
+    const jobs = missing.map((layer) => () => this.fetchBlob(layer.id, signal))
+    const fetches = limited(jobs, PARALLEL_FETCHES)
     const order = owner.layers.map(({ id }) => id)
     for (const [index, layer] of missing.entries()) {
       await fetches[index]
@@ -144,7 +150,6 @@ export class BaseLayers {
         { signal },
       )
     }
-    owner.listener?.done()
   }
 }
 

@@ -7,12 +7,12 @@ import type { Listings } from '../store/listings.ts'
 import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
 import { viewOf } from './copy.ts'
-import type { Ref } from './types.ts'
+import type { Ref } from './ref.ts'
 
 /** Raised when hash.ts changes what it hashes: remembered digests are then not found. */
 const HASH_VERSION = 1
 
-export interface HasherParts {
+interface HasherParts {
   readonly memo: DigestMemo
   readonly snapshots: Snapshotter
   readonly baseLayers: BaseLayers
@@ -84,7 +84,7 @@ async function hash(parts: Parts, ref: Ref, selector: ContentSelector, signal: A
 
 /** A source that the ignore file hides is a different mistake than one that is not there. */
 function missing(error: unknown, ref: Ref, path: string): unknown {
-  const rule = ref.kind === 'files' && errorCode(error) === 'COPY_SOURCE_NOT_FOUND' ? ref.hiddenBy?.(path) : undefined
+  const rule = ref.kind === 'files' && errorCode(error) === 'COPY_SOURCE_NOT_FOUND' ? ref.hiddenBy(path) : undefined
   if (rule === undefined) return error
   return new TbuildError('COPY_SOURCE_NOT_FOUND', (error as Error).message, {
     hint: `it is left out of the context by ${rule}`,

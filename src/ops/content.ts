@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { HashedFile } from '../tree/hash.ts'
-import type { Ref } from './types.ts'
+import type { Ref } from './ref.ts'
 
 /** Which files of a ref a COPY, ADD or bind mount reads: what its key is made of (K7). */
 export interface ContentSelector {

@@ -8,7 +8,8 @@ import type { CopySource, TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
-import type { OpHandler, Ref, Tools } from './types.ts'
+import type { Ref } from './ref.ts'
+import type { OpHandler, Tools } from './types.ts'
 
 /** COPY and ADD. Key: the action with the base names of its sources, and the content of the selected files (K7): never how they were made. */
 export const copyHandler: OpHandler<CopyOp> = {

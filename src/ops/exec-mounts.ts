@@ -9,7 +9,8 @@ import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { viewOf } from './copy.ts'
-import type { Ref, Tools } from './types.ts'
+import type { Ref } from './ref.ts'
+import type { Tools } from './types.ts'
 
 type CacheOpMount = Extract<ExecOpMount, { type: 'cache' }>
 type SecretOpMount = Extract<ExecOpMount, { type: 'secret' }>

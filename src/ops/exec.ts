@@ -13,7 +13,7 @@ import { makeLayer, snapshotRef } from './layer.ts'
 import { OutputTail } from './output-tail.ts'
 import type { OpHandler, Tools } from './types.ts'
 
-/** RUN. Key: K2 and K3; a proxy, an --add-host address, a secret's value and limits on resources are not in it. */
+/** RUN. Key: K2 and K3; a proxy, the address of an --add-host, a secret's value and --shm-size are not in it. */
 export const execHandler: OpHandler<ExecOp> = {
   async key(op, inputs, tools) {
     const parts: KeyPart[] = [
@@ -98,7 +98,7 @@ function failure(op: ExecOp, code: number, oomKilled: boolean, tail: OutputTail)
   })
 }
 
-/** The one place that grants a privilege (security.md, CVE-2024-23653). */
+/** The one place that grants a privilege (CVE-2024-23653). */
 export function requireEntitlement(name: string, what: string, tools: Pick<Tools, 'allow'>): void {
   if (tools.allow.includes(name)) return
   throw new TbuildError('ENTITLEMENT', `${what} is not allowed`, { hint: `pass --allow ${name}` })

@@ -1,7 +1,8 @@
 import type { ActiveLayer } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
 import type { Snapshot } from '../store/types.ts'
-import type { Ref, Tools } from './types.ts'
+import type { Ref } from './ref.ts'
+import type { Tools } from './types.ts'
 
 /** Makes one layer over `parent`: `fill` writes it, then it is committed, or thrown away when anything fails. */
 export async function makeLayer(parent: Snapshot, tools: Tools, fill: (active: ActiveLayer) => Promise<void>): Promise<Snapshot> {

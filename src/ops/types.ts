@@ -1,18 +1,19 @@
 import type { OnEvent } from '../base/events.ts'
+import type { ContextFiles } from '../context/contexts.ts'
 import type { Op } from '../graph/op.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Sandbox } from '../sandbox/types.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { CacheMounts } from '../store/cache-mounts.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
-import type { TreeView } from '../tree/types.ts'
 import type { ContentHasher } from './content.ts'
+import type { Ref } from './ref.ts'
 import type { Remotes } from './remotes.ts'
 
 /**
  * How each kind of op is keyed and run. An op's output is a Ref: a root file system, or files of the outside that later ops read.
  *
- *   key   the named parts that decide the output besides the root's key: a positive list (DESIGN 3); secret values never
+ *   key   the named parts that decide the output besides the root's key: a positive list; secret values never
  *   run   makes the output; called only when no record has the key
  */
 export interface OpHandler<O extends Op> {
@@ -21,26 +22,10 @@ export interface OpHandler<O extends Op> {
   readonly run: (op: O, step: StepInputs, tools: Tools) => Promise<Ref>
 }
 
-export interface StepInputs {
+interface StepInputs {
   /** The root file system that the op changes; empty is scratch. */
   readonly root: Snapshot
   readonly inputs: readonly Ref[]
-}
-
-export type Ref =
-  /** `layers` may be known without being there; `BaseLayers.ensure` fetches what is missing. */
-  | { readonly kind: 'snapshot'; readonly layers: Snapshot }
-  /** Files that are not in the store: a build context, a fetched URL, a repository. `identity` names them for hash caches. */
-  | FilesRef
-
-export interface FilesRef {
-  readonly kind: 'files'
-  readonly identity: string
-  readonly view: TreeView
-  /** Sources of a local context: uid and gid 0 (F14). */
-  readonly resetOwner: boolean
-  /** Which rule hides a path that the directory has. */
-  readonly hiddenBy?: (path: string) => string | undefined
 }
 
 /** What an op may use; everything with an effect. */
@@ -62,8 +47,9 @@ export interface Tools {
   readonly emit: OnEvent
 }
 
-export interface ContextProvider {
-  files(name: string): Promise<FilesRef>
+/** Opens the build context and named ones, each when an op first asks for it. */
+interface ContextProvider {
+  files(name: string): Promise<ContextFiles>
 }
 
 export interface SecretProvider {

@@ -1,5 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
-import type { Credentials } from './docker-config.ts'
+import type { Credentials } from './credentials.ts'
 import type { Environment } from './proxy.ts'
 import { printable } from './redact.ts'
 

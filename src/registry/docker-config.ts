@@ -2,12 +2,8 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Credentials } from './credentials.ts'
 import type { Environment } from './proxy.ts'
-
-/** A login of one registry. `source` is for messages: a file or a helper. */
-export type Credentials =
-  | { readonly username: string; readonly password: string; readonly source: string }
-  | { readonly identityToken: string; readonly source: string }
 
 interface ConfigFile {
   readonly file: string

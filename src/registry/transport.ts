@@ -100,9 +100,10 @@ export class Transport {
     return new Promise((resolve, reject) => {
       const outgoing = send({ ...prepared.options, timeout, ...(request.signal === undefined ? {} : { signal: request.signal }) })
       outgoing.on('timeout', () => outgoing.destroy(timeoutError(request.url, timeout)))
-      outgoing.on('error', reject)
+      const body = watchBody(request.body)
+      outgoing.on('error', (error) => reject(body.error ?? error))
       outgoing.on('response', resolve)
-      sendBody(outgoing, request.body)
+      sendBody(outgoing, body.bytes)
     })
   }
 
@@ -115,6 +116,21 @@ export class Transport {
 
 function timeoutError(url: URL, milliseconds: number): Error {
   return Object.assign(new Error(`no byte from ${redactUrl(url)} for ${milliseconds / 1000} s`), { code: 'ETIMEDOUT' })
+}
+
+/** A body that fails is the reason; of the request that is cut off for it Node says no more than that the socket hung up. */
+function watchBody(body: HttpRequest['body']): { readonly bytes: HttpRequest['body']; error?: unknown } {
+  if (body === undefined || body instanceof Uint8Array) return { bytes: body }
+  const watched: { bytes: AsyncIterable<Uint8Array>; error?: unknown } = { bytes: passOn(body) }
+  async function* passOn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunks
+    } catch (error) {
+      watched.error = error
+      throw error
+    }
+  }
+  return watched
 }
 
 function sendBody(outgoing: ReturnType<typeof httpRequest>, body: HttpRequest['body']): void {

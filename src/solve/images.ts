@@ -1,7 +1,8 @@
 import type { Digest } from '../base/digest.ts'
-import { TbuildError } from '../base/errors.ts'
+import { errorCode } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Platform } from '../base/platform.ts'
+import { tellStep } from '../base/tell-step.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
 import type { BaseLayers, PullListener } from '../image/base-layers.ts'
 import type { ImageSource, RemoteImage } from '../registry/types.ts'
@@ -42,7 +43,7 @@ export class Images {
   layers(digest: Digest, vertex: string): Snapshot {
     const image = this.#known.get(digest)
     if (image === undefined) throw new Error(`image ${digest} was not resolved`)
-    return this.#layers.register(image, pullEvents(vertex, this.#onEvent))
+    return this.#layers.register(image, pullEvents(vertex, this.#onEvent, this.#signal))
   }
 
   async #find(reference: string, platform: Platform): Promise<RemoteImage> {
@@ -54,40 +55,30 @@ export class Images {
 
   async #fromRegistry(reference: string, platform: Platform): Promise<RemoteImage> {
     this.#lookups += 1
-    const id = `metadata-${this.#lookups}`
-    const onEvent = this.#onEvent
-    onEvent({ type: 'vertex', id, name: `[internal] load metadata for ${reference}` })
-    onEvent({ type: 'started', id, time: Date.now() })
-    try {
-      const image = await this.#sources.registry.resolve(reference, platform, this.#signal)
-      onEvent({ type: 'done', id, time: Date.now(), cached: false })
-      return image
-    } catch (error) {
-      onEvent({ type: 'failed', id, time: Date.now(), canceled: this.#signal.aborted, message: (error as Error).message })
-      throw error
-    }
+    const hearing = { onEvent: this.#onEvent, signal: this.#signal }
+    return tellStep(`metadata-${this.#lookups}`, `[internal] load metadata for ${reference}`, hearing, () =>
+      this.#sources.registry.resolve(reference, platform, this.#signal),
+    )
   }
 }
 
 function notFound(error: unknown): undefined {
-  if ((error as { code?: unknown }).code === 'IMAGE_NOT_FOUND') return undefined
+  if (errorCode(error) === 'IMAGE_NOT_FOUND') return undefined
   throw error
 }
 
 function baseImage(image: RemoteImage): BaseImage {
   const { configFile, platform, manifestDigest } = image
-  if (!Array.isArray(configFile.rootfs?.diff_ids)) {
-    throw new TbuildError('MANIFEST_INVALID', `the config of ${image.name} has no rootfs.diff_ids`)
-  }
   return { name: image.name, digest: manifestDigest, platform, configFile }
 }
 
-function pullEvents(id: string, onEvent: OnEvent): PullListener {
+function pullEvents(id: string, onEvent: OnEvent, signal: AbortSignal): PullListener {
   const now = () => Date.now()
   return {
     present: () => onEvent({ type: 'done', id, time: now(), cached: true }),
     started: () => onEvent({ type: 'started', id, time: now() }),
     progress: ({ digest, size }, current, done) => onEvent({ type: 'progress', id, item: digest, current, total: size, done, time: now() }),
     done: () => onEvent({ type: 'done', id, time: now(), cached: false }),
+    failed: (error) => onEvent({ type: 'failed', id, time: now(), canceled: signal.aborted, message: (error as Error).message }),
   }
 }

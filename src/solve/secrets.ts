@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
@@ -29,9 +29,14 @@ export function secretProvider(options: BuildOptions, environment: Readonly<Reco
 
 async function readSecret(id: string, file: string): Promise<Buffer> {
   try {
-    const data = await readFile(file)
-    if (data.length > LIMIT) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
-    return data
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of createReadStream(file)) {
+      size += chunk.length
+      if (size > LIMIT) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
     throw new TbuildError('SECRET_FILE', `the file of secret ${id} is not there: ${file}`)

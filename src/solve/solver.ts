@@ -3,8 +3,9 @@ import type { Digest } from '../base/digest.ts'
 import { errorCode, isTbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
+import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { Ref, Tools } from '../ops/types.ts'
+import type { Tools } from '../ops/types.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
@@ -51,6 +52,8 @@ export class Solver {
   readonly #fresh = new Map<Digest, CacheRecord>()
   readonly #running = new Set<Promise<unknown>>()
   #executed = 0
+  /** The first step that failed by itself: what others reject with afterwards is only its echo. */
+  #failure: unknown
 
   constructor(options: SolveOptions) {
     this.#options = options
@@ -108,9 +111,6 @@ export class Solver {
     await visit(target, own)
     return { own: [...own.values()], others: [...others.values()] }
   }
-
-  /** The first step that failed by itself: what others reject with afterwards is only its echo. */
-  #failure: unknown
 
   #ref(vertex: Vertex): Promise<Ref> {
     return remember(this.#refs, vertex, () => this.#make(vertex))

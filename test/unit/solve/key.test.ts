@@ -2,13 +2,20 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import type { CopyOp, ExecOp, ExecOpMount, WorkdirOp } from '../../../src/graph/op.ts'
+import type { Ref } from '../../../src/ops/ref.ts'
 import { handlerOf } from '../../../src/ops/table.ts'
-import type { Ref, Tools } from '../../../src/ops/types.ts'
+import type { Tools } from '../../../src/ops/types.ts'
 import { actionOf, type RootPart, stepKey } from '../../../src/solve/key.ts'
 import type { KeyPart } from '../../../src/store/types.ts'
 
 /** A source whose content is its identity; no key reads anything else of the tools. */
-const files = (identity: string): Ref => ({ kind: 'files', identity, view: undefined as never, resetOwner: true })
+const files = (identity: string): Ref => ({
+  kind: 'files',
+  identity,
+  view: undefined as never,
+  resetOwner: true,
+  hiddenBy: () => undefined,
+})
 const tools = {
   content: { digest: async (ref: Ref, selector: object) => sha256(JSON.stringify([ref, selector])) },
   signal: new AbortController().signal,

@@ -1,0 +1,20 @@
+import type { OnEvent } from './events.ts'
+
+/** A vertex that is announced and run at once: work besides the Dockerfile's steps, such as a look-up or an export. */
+export async function tellStep<T>(
+  id: string,
+  name: string,
+  { onEvent, signal }: { readonly onEvent: OnEvent; readonly signal: AbortSignal },
+  run: () => Promise<T>,
+): Promise<T> {
+  onEvent({ type: 'vertex', id, name })
+  onEvent({ type: 'started', id, time: Date.now() })
+  try {
+    const value = await run()
+    onEvent({ type: 'done', id, time: Date.now(), cached: false })
+    return value
+  } catch (error) {
+    onEvent({ type: 'failed', id, time: Date.now(), canceled: signal.aborted, message: (error as Error).message })
+    throw error
+  }
+}

@@ -1,0 +1,27 @@
+import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
+import type { BuildHooks, BuildOptions } from '../build-options.ts'
+import { openSession, type Session } from './session.ts'
+
+/** What a caller hears with, filled in. */
+export type Hearing = Required<Pick<BuildHooks, 'onEvent' | 'signal'>>
+
+/** One session from opening to closing. What the operating system refuses and what the caller cancels leaves it as a TbuildError. */
+export async function withSession<T>(
+  options: BuildOptions,
+  { onEvent = () => {}, signal = new AbortController().signal }: BuildHooks,
+  work: (session: Session, hearing: Hearing) => Promise<T>,
+): Promise<T> {
+  let session: Session | undefined
+  try {
+    session = await openSession(options, onEvent, signal)
+    return await work(session, { onEvent, signal })
+  } catch (error) {
+    throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
+  } finally {
+    await session?.close()
+  }
+}
+
+function canceled(cause: unknown): TbuildError {
+  return new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause })
+}
