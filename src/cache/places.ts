@@ -1,4 +1,4 @@
-import { lstat, mkdir, readFile, unlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readFile, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
@@ -59,9 +59,11 @@ export function localPlace(path: string): Place {
       await blobs.put(bytes)
       const entry = { ...descriptor, artifactType: CACHE_MEDIA_TYPE, annotations: { [REF_NAME]: 'latest' } }
       const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...others, entry] }
-      writeFile(directory, 'oci-layout', '{"imageLayoutVersion":"1.0.0"}')
-      writeFile(directory, 'index.json', JSON.stringify(index))
+      await writeFile(directory, 'oci-layout', '{"imageLayoutVersion":"1.0.0"}')
+      await writeFile(directory, 'index.json', JSON.stringify(index))
       const needed = new Set([descriptor, config.descriptor, ...layers.map((layer) => layer.descriptor)].map(({ digest }) => digest))
+      // As other outputs are: whoever carries the directory need not be who built.
+      for (const digest of needed) await chmod(join(folder, hexOf(digest)), 0o644)
       // A directory that holds nothing else does not grow with every build.
       if (others.length === 0) for await (const digest of blobs.list()) if (!needed.has(digest)) await unlink(join(folder, hexOf(digest)))
     },
@@ -69,8 +71,10 @@ export function localPlace(path: string): Place {
   }
 }
 
-function writeFile(directory: string, name: string, text: string): void {
-  writeAtomicSync(join(directory, `.${name}.${process.pid}.tmp`), join(directory, name), text, { durable: false })
+async function writeFile(directory: string, name: string, text: string): Promise<void> {
+  const path = join(directory, name)
+  writeAtomicSync(join(directory, `.${name}.${process.pid}.tmp`), path, text, { durable: false })
+  await chmod(path, 0o644)
 }
 
 /** The blobs of a layout that is nobody's store. */
