@@ -109,7 +109,7 @@ async function lowerMounts(
 
 async function lowerMount(mount: RunMount, state: StageState, context: StageContext, inputs: Vertex[]): Promise<ExecOpMount> {
   const target = mount.target === undefined ? undefined : mountTarget(state.workdir, mount.target)
-  if (target === '/') throw new TbuildError('MOUNT_TARGET', `invalid mount target "/"`)
+  if (target === '/') throw new TbuildError('MOUNT_TARGET_INVALID', `invalid mount target "/"`)
   const placed = target === undefined ? mount : ({ ...mount, target } as RunMount)
   if (placed.type !== 'bind' && placed.type !== 'cache') return placed
   const cache = placed.type === 'cache' ? { cacheId: cacheId(placed.id ?? cleanPath(mount.target ?? ''), context) } : {}

@@ -2,6 +2,7 @@ import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { formatPlatform } from '../base/platform.ts'
 import type { Graph } from './lower.ts'
 import type { Op, Vertex } from './op.ts'
+import { historyList } from './stage-state.ts'
 
 /**
  * A plan as text, for people and for tests: one paragraph a vertex with its name, kind, root and inputs by number, and the members of its op that are not
@@ -13,7 +14,7 @@ export function printGraph({ vertices, target }: Graph): string {
     `image ${formatPlatform(platform)} root ${target.root?.id ?? '-'}`,
     ...(author === undefined ? [] : [`  author: ${author}`]),
     ...members(config as Json),
-    ...history.map((entry) => `  ${entry.empty_layer ? '-' : '+'} ${oneLine(entry.created_by ?? '')}`),
+    ...historyList(history).map((entry) => `  ${entry.empty_layer ? '-' : '+'} ${oneLine(entry.created_by ?? '')}`),
   ]
   return `${[...vertices.map(printVertex), image.join('\n')].join('\n\n')}\n`
 }

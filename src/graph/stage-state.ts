@@ -19,7 +19,7 @@ export interface StageState {
   readonly config: ContainerConfig
   readonly author: string | undefined
   /** The times of the stage's own entries are filled in when the image is assembled (I6). */
-  readonly history: readonly History[]
+  readonly history: HistoryChain | undefined
   /** The environment that RUN and expansion see: ENV and ARG, the later wins (A5). */
   readonly env: Env
   readonly args: readonly BuildArg[]
@@ -32,6 +32,19 @@ export interface StageState {
   readonly base: ImageConfigFile | undefined
 }
 
+/** History, last entry first: a state shares what came before with the state that it was made from, however long it is. */
+export interface HistoryChain {
+  readonly entry: History
+  readonly before: HistoryChain | undefined
+}
+
+/** In the order of the image config. */
+export function historyList(chain: HistoryChain | undefined): History[] {
+  const list: History[] = []
+  for (let link = chain; link !== undefined; link = link.before) list.push(link.entry)
+  return list.reverse()
+}
+
 /** A stage that begins FROM scratch: Env with PATH and WorkingDir / are in its config. */
 export function scratchState(platform: Platform): StageState {
   return {
@@ -39,7 +52,7 @@ export function scratchState(platform: Platform): StageState {
     platform,
     config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
     author: undefined,
-    history: [],
+    history: undefined,
     env: Env.from([`PATH=${DEFAULT_PATH}`]),
     args: [],
     workdir: '/',
@@ -60,7 +73,7 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
     platform,
     config: { ...inherited, Env: withPath },
     author: file.author,
-    history: file.history ?? [],
+    history: (file.history ?? []).reduce<HistoryChain | undefined>((before, entry) => ({ entry, before }), undefined),
     env: Env.from(withPath),
     args: [],
     workdir: inherited.WorkingDir || '/',
@@ -81,5 +94,5 @@ export function childState(parent: StageState): StageState {
 /** Adds a history entry: of an instruction that made a layer, or of one that changed the config alone (`empty`). */
 export function withHistory(state: StageState, text: string, layer: 'layer' | 'empty'): StageState {
   const entry: History = { created_by: text, comment: HISTORY_COMMENT, ...(layer === 'empty' ? { empty_layer: true } : {}) }
-  return { ...state, history: [...state.history, entry] }
+  return { ...state, history: { entry, before: state.history } }
 }

@@ -1,4 +1,4 @@
-import type { StageState } from '../graph/stage-state.ts'
+import { historyList, type StageState } from '../graph/stage-state.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import type { TarItem } from '../tar/types.ts'
@@ -49,7 +49,7 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     config: target.config,
     ...(target.author === undefined ? {} : { author: target.author }),
     platform: target.platform,
-    history: target.history,
+    history: historyList(target.history),
     layers: history,
     ...(tools.epoch === undefined ? {} : { epoch: tools.epoch }),
   })
