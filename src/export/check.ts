@@ -35,6 +35,7 @@ function checkImage(output: Extract<OutputSpec, { type: 'image' }>, names: reado
   if (output.rewriteTimestamp === true) {
     throw new TbuildError('OUTPUT_CONFLICT', 'rewrite-timestamp changes what leaves the store, and this output keeps the image there', {
       hint: 'add push=true, or use -o type=oci or type=docker',
+      exitCode: 2,
     })
   }
 }

@@ -60,7 +60,7 @@ function heldLock(fd: number, path: string): FileLock {
 }
 
 export function canceled(signal: AbortSignal): TbuildError {
-  return new TbuildError('CANCELED', 'canceled while waiting for another build', { cause: signal.reason })
+  return new TbuildError('CANCELED', 'canceled while waiting for another build', { exitCode: 130, cause: signal.reason })
 }
 
 /** Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). */
