@@ -84,7 +84,7 @@ export class BuildCache {
         sources,
       )
       const blobs = [...collected.blobs].map(fetched)
-      await place.put(manifestOf(collected), blobs, signal)
+      await place.put(manifestOf(collected), blobs, { signal, anew: this.#imports.damaged.has(place.name) })
       onEvent({ type: 'done', id, time: Date.now(), cached: false })
     } catch (error) {
       const { message } = error as Error

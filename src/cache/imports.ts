@@ -32,20 +32,24 @@ interface ImportedCache {
 
 /** The caches of `--cache-from` in their order. What is wrong with one is a warning, and it is not asked any more. */
 export class Imports {
+  /** Names of the places where something was wrong. */
+  readonly damaged: Set<string>
   readonly #tools: ImportTools
   #caches: readonly ImportedCache[]
   /** Records whose layers nobody has are no hits, since one of those layers was needed. */
   #whole = false
 
-  private constructor(tools: ImportTools, caches: readonly ImportedCache[]) {
+  private constructor(tools: ImportTools, caches: readonly ImportedCache[], damaged: Set<string>) {
+    this.damaged = damaged
     this.#tools = tools
     this.#caches = caches
     this.#register()
   }
 
   static async load(places: readonly Place[], tools: ImportTools): Promise<Imports> {
-    const loaded = await Promise.all(places.map((place, index) => load(place, `import-${index + 1}`, tools)))
-    return new Imports(tools, loaded.flat())
+    const damaged = new Set<string>()
+    const loaded = await Promise.all(places.map((place, index) => load(place, `import-${index + 1}`, tools, damaged)))
+    return new Imports(tools, loaded.flat(), damaged)
   }
 
   /** The record of the first cache that has one, with layers that are there or can be fetched; or, for its key alone, with layers that only have names. */
@@ -86,6 +90,7 @@ export class Imports {
       if (this.#whole) return false
       this.#whole = true
     } else {
+      this.damaged.add(source.name)
       warn(this.#tools, `the cache ${source.name} is not used any more: ${problem}`)
       this.#caches = this.#caches.filter((cache) => cache.source !== source)
     }
@@ -99,7 +104,7 @@ export class Imports {
   }
 }
 
-async function load(place: Place, id: string, tools: ImportTools): Promise<ImportedCache[]> {
+async function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
   const { onEvent, signal } = tools
   onEvent({ type: 'vertex', id, name: `importing cache manifest from ${place.name}` })
   onEvent({ type: 'started', id, time: Date.now() })
@@ -111,7 +116,10 @@ async function load(place: Place, id: string, tools: ImportTools): Promise<Impor
   } catch (error) {
     signal.throwIfAborted()
     if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${place.name} yet` })
-    else warn(tools, `the cache ${place.name} is not used: ${(error as Error).message}`)
+    else {
+      damaged.add(place.name)
+      warn(tools, `the cache ${place.name} is not used: ${(error as Error).message}`)
+    }
     return []
   } finally {
     onEvent({ type: 'done', id, time: Date.now(), cached: false })

@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, readFile, unlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readFile, rm, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
@@ -21,8 +21,12 @@ export interface Place {
   manifest(digest: Digest, signal: AbortSignal): Promise<Buffer>
   /** Not verified. */
   blob(digest: Digest, signal?: AbortSignal): Promise<Bytes>
-  /** Blobs first, so that the manifest never names what is not there. */
-  put(manifest: CacheManifest, blobs: readonly LayerBlob[], signal: AbortSignal): Promise<void>
+  /** Blobs first, so that the manifest never names what is not there. `anew`: what is there was found to be damaged. */
+  put(
+    manifest: CacheManifest,
+    blobs: readonly LayerBlob[],
+    options: { readonly signal: AbortSignal; readonly anew: boolean },
+  ): Promise<void>
   close(): Promise<void>
 }
 
@@ -45,13 +49,15 @@ export function localPlace(path: string): Place {
     root: () => readIndex(directory),
     manifest: (digest) => blobs.read(digest, MANIFEST_LIMIT),
     blob: async (digest) => blobs.get(digest),
-    async put({ descriptor, bytes, config }, layers) {
+    async put({ descriptor, bytes, config }, layers, { anew }) {
       const before = await readEntries(directory)
       const others = before.filter((entry) => entry.artifactType !== CACHE_MEDIA_TYPE)
       if (others.some((entry) => entry.annotations?.[REF_NAME] === 'latest')) {
         throw new TbuildError('CACHE_EXPORT_REFUSED', `${path} has another image as latest`, { hint: 'name a directory of its own' })
       }
       await mkdir(folder, { recursive: true })
+      const needed = new Set([descriptor, config.descriptor, ...layers.map((layer) => layer.descriptor)].map(({ digest }) => digest))
+      if (anew) for (const digest of needed) await rm(join(folder, hexOf(digest)), { force: true, recursive: true })
       for (const { descriptor: layer, open } of layers) {
         if ((await blobs.stat(layer.digest))?.size !== layer.size) await blobs.put(open(), layer)
       }
@@ -61,7 +67,6 @@ export function localPlace(path: string): Place {
       const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...others, entry] }
       await writeFile(directory, 'oci-layout', '{"imageLayoutVersion":"1.0.0"}')
       await writeFile(directory, 'index.json', JSON.stringify(index))
-      const needed = new Set([descriptor, config.descriptor, ...layers.map((layer) => layer.descriptor)].map(({ digest }) => digest))
       // As other outputs are: whoever carries the directory need not be who built.
       for (const digest of needed) await chmod(join(folder, hexOf(digest)), 0o644)
       // A directory that holds nothing else does not grow with every build.
@@ -125,7 +130,7 @@ export function registryPlace(ref: string, environment: Readonly<Record<string, 
     root: async (signal) => (await (await repository()).manifest(reference.digest ?? reference.tag ?? 'latest', signal)).bytes,
     manifest: async (digest, signal) => (await (await repository()).manifest(digest, signal)).bytes,
     blob: async (digest, signal) => (await repository()).blob(digest, signal),
-    put: async (manifest, layers, signal) => push(await open(), reference, manifest, layers, signal),
+    put: async (manifest, layers, { signal }) => push(await open(), reference, manifest, layers, signal),
     close: async () => (await client)?.close(),
   }
 }

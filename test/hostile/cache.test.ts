@@ -230,6 +230,22 @@ test('a base layer that the cache brings itself does not stand in for that of th
   expect((await expectRightFiles()).warnings).toEqual([expect.stringContaining('unpacks to')])
 }, 60_000)
 
+test.each<[string, () => string]>([
+  ['layer', () => path(layersOf()[1]?.digest as string)],
+  ['config', () => configFile()],
+])(
+  'a damaged %s of a directory is mended when the cache is written there again',
+  async (_name, file) => {
+    const damaged = file()
+    writeFileSync(damaged, Buffer.alloc(readFileSync(damaged).length))
+    const both: Partial<BuildOptions> = { cacheTo: [{ type: 'local', dest: cache, mode: 'max' }] }
+    const outputs: BuildOptions['outputs'] = [{ type: 'local', dest: join(folder, `mended-${count}`) }]
+    expect((await run([{ type: 'local', src: cache }], { ...both, outputs })).warnings).toHaveLength(1)
+    expect(await expectRightFiles()).toEqual({ warnings: [], notices: [] })
+  },
+  60_000,
+)
+
 describe('a cache that is none', () => {
   test.each<[string, () => void]>([
     ['an index that is not JSON', () => writeFileSync(join(cache, 'index.json'), '{')],
