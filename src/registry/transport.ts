@@ -118,13 +118,21 @@ function timeoutError(url: URL, milliseconds: number): Error {
   return Object.assign(new Error(`no byte from ${redactUrl(url)} for ${milliseconds / 1000} s`), { code: 'ETIMEDOUT' })
 }
 
-/** A body that fails is the reason; of the request that is cut off for it Node says no more than that the socket hung up. */
+/**
+ * A body that fails is the reason; of the request that is cut off for it Node says no more than that the socket hung up. The last chunk waits for the end:
+ * a source that checks its digest there fails before the server has a whole request to answer.
+ */
 function watchBody(body: HttpRequest['body']): { readonly bytes: HttpRequest['body']; error?: unknown } {
   if (body === undefined || body instanceof Uint8Array) return { bytes: body }
   const watched: { bytes: AsyncIterable<Uint8Array>; error?: unknown } = { bytes: passOn(body) }
   async function* passOn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let held: Uint8Array | undefined
     try {
-      yield* chunks
+      for await (const chunk of chunks) {
+        if (held !== undefined) yield held
+        held = chunk
+      }
+      if (held !== undefined) yield held
     } catch (error) {
       watched.error = error
       throw error
