@@ -1,6 +1,8 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
+import type { ExtraHost } from './base/extra-host.ts'
 import type { Platform } from './base/platform.ts'
+import type { Ulimit } from './base/ulimit.ts'
 
 /** What to build and where to. Paths are relative to the caller's working directory. */
 export interface BuildOptions {
@@ -10,15 +12,19 @@ export interface BuildOptions {
   readonly file?: string
   /** What `-` reads. */
   readonly stdin?: AsyncIterable<Uint8Array>
-  /** `-t`. */
+  /** `-t`: names in the store, and of outputs without a name of their own. */
   readonly tags?: readonly string[]
+  /** The stage to build, by its name; default: the last. */
   readonly target?: string
   /** A value of undefined takes the variable from `environment` (A10). */
   readonly buildArgs?: Readonly<Record<string, string | undefined>>
   /** Added last, to the target only (A16). */
   readonly labels?: Readonly<Record<string, string>>
+  /** One image each; default: the host's. */
   readonly platforms?: readonly Platform[]
+  /** Every step runs, whatever the store knows. */
   readonly noCache?: boolean
+  /** The same for the stages of these names (or numbers, for those without a name). */
   readonly noCacheFilter?: readonly string[]
   /** Cache mounts begin empty in this build; `noCache` keeps them. */
   readonly resetCacheMounts?: boolean
@@ -32,14 +38,21 @@ export interface BuildOptions {
   readonly pull?: boolean
   /** Network of RUN steps without their own flag. */
   readonly network?: 'default' | 'none' | 'host'
+  /** What a Dockerfile may ask for that weakens the sandbox. */
   readonly allow?: readonly ('network.host' | 'security.insecure')[]
-  readonly extraHosts?: readonly { readonly host: string; readonly ip: string }[]
-  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  /** More lines of /etc/hosts in every RUN. */
+  readonly extraHosts?: readonly ExtraHost[]
+  /** Resource limits of every RUN. */
+  readonly ulimits?: readonly Ulimit[]
+  /** Bytes of /dev/shm in a RUN; default: 64 MiB. */
   readonly shmSize?: number
+  /** A cgroup that is there; each RUN gets one of its own below it. */
   readonly cgroupParent?: string
+  /** For RUN --mount=type=secret: read when a RUN asks, kept nowhere. `env` names a variable of `environment`. */
   readonly secrets?: readonly { readonly id: string; readonly source: { readonly file: string } | { readonly env: string } }[]
+  /** For RUN --mount=type=ssh: the socket of an agent, or none for that of SSH_AUTH_SOCK. */
   readonly ssh?: readonly { readonly id: string; readonly paths: readonly string[] }[]
-  /** `--build-context name=value`. */
+  /** `--build-context name=value`: a directory, `docker-image://REF`, `oci-layout://DIR` or a URL. */
   readonly buildContexts?: Readonly<Record<string, string>>
   /** Of every output that holds an image; they win over the output's own. */
   readonly annotations?: readonly Annotation[]
@@ -91,6 +104,7 @@ export interface CacheExportMode {
   readonly ignoreError?: boolean
 }
 
+/** Of outputs whose files or documents have times. */
 export interface Timed {
   /** `source-date-epoch`, seconds: instead of SOURCE_DATE_EPOCH of the build; null is none. */
   readonly epoch?: number | null
@@ -122,8 +136,11 @@ export interface Annotation {
   readonly value: string
 }
 
+/** How a build speaks with its caller while it runs. */
 export interface BuildHooks {
+  /** Called at once and in order; it must not throw. */
   readonly onEvent?: OnEvent
+  /** Ends the build and all its processes: CANCELED. */
   readonly signal?: AbortSignal
   /** Receives an output with dest `-`. */
   readonly stdout?: (data: Uint8Array) => Promise<void>

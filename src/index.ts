@@ -1,16 +1,19 @@
 /** tbuild as a library: the same engine as the command line, typed. It never prints; events tell what happens. */
 
 export type { Digest } from './base/digest.ts'
-export { errorCode, isTbuildError, TbuildError } from './base/errors.ts'
+export { type ErrorDetails, errorCode, isTbuildError, TbuildError } from './base/errors.ts'
 export type { BuildEvent, OnEvent } from './base/events.ts'
 export type { Change, FileChange, MissCause, Verdict } from './base/explanation.ts'
+export type { ExtraHost } from './base/extra-host.ts'
 export { formatPlatform, type Platform, parsePlatform } from './base/platform.ts'
-export type { SourceFile, Span } from './base/span.ts'
+export type { Position, SourceFile, Span } from './base/span.ts'
+export type { Ulimit } from './base/ulimit.ts'
 export { build } from './build.ts'
-export type { Annotation, BuildHooks, BuildOptions, BuildResult, OutputSpec } from './build-options.ts'
+export type * from './build-options.ts'
 export type * from './dockerfile/instruction.ts'
 export type { Finding } from './dockerfile/lint/linter.ts'
 export { parseStages } from './dockerfile/stages.ts'
+export type { Outline, OutlineArg, OutlineMount } from './graph/outline.ts'
 export {
   type CheckResult,
   check,

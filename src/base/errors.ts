@@ -3,18 +3,18 @@ import type { Span } from './span.ts'
 /** What an error may carry besides its code and message. */
 export interface ErrorDetails {
   /** Where in the Dockerfile (or ignore file) the cause stands. */
-  span?: Span
+  readonly span?: Span
   /** The next step for the user: one sentence, imperative. */
-  hint?: string
+  readonly hint?: string
   /** Exit status of the whole build; a failing RUN hands its own on. 1 when absent, 2 for usage. */
-  exitCode?: number
+  readonly exitCode?: number
   /** Last lines that the failing step printed, already decoded, for the report. */
-  output?: string[]
-  cause?: unknown
+  readonly output?: readonly string[]
+  readonly cause?: unknown
 }
 
 /**
- * An error that a user can cause. `code` is stable (`DOCKERFILE_SYNTAX`, `COPY_SOURCE_NOT_FOUND`, …) and is what callers test:
+ * An error that a user can cause. `code` is stable (docs/errors.md lists them all) and is what callers test:
  * `instanceof` is false across realms. Anything else that is thrown is a bug of ours.
  */
 export class TbuildError extends Error {
@@ -22,7 +22,7 @@ export class TbuildError extends Error {
   readonly span: Span | undefined
   readonly hint: string | undefined
   readonly exitCode: number
-  readonly output: string[] | undefined
+  readonly output: readonly string[] | undefined
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })

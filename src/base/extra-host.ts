@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { TbuildError } from './errors.ts'
 
+/** A line of /etc/hosts in a RUN. */
 export interface ExtraHost {
   readonly host: string
   /** An address, or `host-gateway`. */

@@ -1,8 +1,8 @@
 import { canonicalJson, type Json } from './canonical-json.ts'
 
 /**
- * JSON text as Go's encoding/json writes it: `<`, `>`, `&`, U+2028 and U+2029 are escaped for HTML, and so are a lone surrogate (U+FFFD) and DEL not at all.
- * Configs and manifests are made so, byte for byte, for the digests of BuildKit to be ours.
+ * JSON text as Go's encoding/json writes it: `<`, `>`, `&`, U+2028 and U+2029 are escaped, DEL is not. Configs and manifests are written so, for the same
+ * content to have the digest that BuildKit gives it.
  */
 export function escapeLikeGo(json: string): string {
   return json.replace(/[<>&\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

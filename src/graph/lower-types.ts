@@ -1,6 +1,8 @@
 import type { Digest } from '../base/digest.ts'
+import type { ExtraHost } from '../base/extra-host.ts'
 import type { ImageConfigFile } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
+import type { Ulimit } from '../base/ulimit.ts'
 import type { Instruction } from '../dockerfile/instruction.ts'
 import type { Linter } from '../dockerfile/lint/linter.ts'
 import type { Ignored } from '../dockerfile/lint/stage-checks.ts'
@@ -35,8 +37,8 @@ export interface LowerOptions {
   readonly noCache: boolean
   readonly noCacheFilter: readonly string[]
   readonly network: 'default' | 'none' | 'host'
-  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[]
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly extraHosts: readonly ExtraHost[]
+  readonly ulimits: readonly Ulimit[]
   readonly shmSize?: number | undefined
   readonly cgroupParent?: string | undefined
   /** Of the vertices' ids, when a build has several graphs. */

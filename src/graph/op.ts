@@ -1,6 +1,8 @@
 import type { Digest } from '../base/digest.ts'
+import type { ExtraHost } from '../base/extra-host.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
+import type { Ulimit } from '../base/ulimit.ts'
 import type { RunMount } from '../dockerfile/mount.ts'
 
 /**
@@ -68,8 +70,8 @@ export interface ExecOp {
   readonly mounts: readonly ExecOpMount[]
   /** A heredoc that begins with #!, shown to the command as a file (H9). */
   readonly script?: { readonly path: string; readonly text: string }
-  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[]
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly extraHosts: readonly ExtraHost[]
+  readonly ulimits: readonly Ulimit[]
   readonly shmSize?: number
   readonly cgroupParent?: string
   readonly platform: Platform

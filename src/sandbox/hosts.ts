@@ -1,5 +1,7 @@
+import type { ExtraHost } from '../base/extra-host.ts'
+
 /** /etc/hosts of a RUN (R2): BuildKit's two lines, then `--add-host`, in the order given. */
-export function hostsFile(hostname: string, extraHosts: readonly { readonly host: string; readonly ip: string }[]): string {
+export function hostsFile(hostname: string, extraHosts: readonly ExtraHost[]): string {
   const lines = [`127.0.0.1\tlocalhost ${hostname}`, '::1\tlocalhost ip6-localhost ip6-loopback']
   return `${[...lines, ...extraHosts.map(({ host, ip }) => `${ip}\t${host}`)].join('\n')}\n`
 }

@@ -1,4 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
+import type { Ulimit } from '../base/ulimit.ts'
 
 /** RLIMIT_* of asm-generic/resource.h, by the names that `--ulimit` takes. */
 const RESOURCES: Record<string, number> = {
@@ -46,10 +47,7 @@ const least = (a: bigint, b: bigint): bigint => (a < b ? a : b)
  * R6: a result must not depend on the caller's shell. Open files are dockerd's 1024 under systemd, with a hard limit that programs may raise themselves to; a
  * crash writes no core file into the layer. `--ulimit` replaces the pin of its name. -1 is unlimited.
  */
-export function rlimits(
-  ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[],
-  host: HardLimits,
-): Rlimit[] {
+export function rlimits(ulimits: readonly Ulimit[], host: HardLimits): Rlimit[] {
   const limits = new Map<number, Rlimit>()
   const nofile = least(524288n, host.nofile)
   limits.set(7, { resource: 7, soft: least(1024n, nofile), hard: nofile })

@@ -1,3 +1,6 @@
+import type { ExtraHost } from '../base/extra-host.ts'
+import type { Ulimit } from '../base/ulimit.ts'
+
 /**
  * Running one process in a root file system. Policy (which capabilities, mounts, files) is computed by `plan.ts` from an ExecSpec as plain data;
  * the embedded runner, or an OCI runtime, carries it out. A non-zero exit is a value, a sandbox that cannot be set up is an error (SANDBOX_SETUP).
@@ -14,8 +17,8 @@ export interface ExecSpec {
   readonly network: 'default' | 'none' | 'host'
   readonly security: 'sandbox' | 'insecure'
   readonly mounts: readonly ExecMount[]
-  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[]
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly extraHosts: readonly ExtraHost[]
+  readonly ulimits: readonly Ulimit[]
   /** Bytes of /dev/shm. */
   readonly shmSize?: number
   readonly cgroupParent?: string

@@ -33,9 +33,7 @@ function codesInSource(): Map<string, Set<string>> {
       for (const [, code] of literals) add(code as string, STATUSES[status] ?? status)
     }
     // Codes that are chosen first and thrown elsewhere: tables of causes, and arguments of the one function that takes a code.
-    for (const [, code] of text.matchAll(/\bcode: '([A-Z]+_[A-Z_]+)'|, '([A-Z]+_UNREACHABLE)'\)|ours = '([A-Z_]+)'/g))
-      if (code) add(code, '1')
-    for (const [, code] of text.matchAll(/, '([A-Z]+_UNREACHABLE)'\)/g)) add(code as string, '1')
+    for (const [, code] of text.matchAll(/(?:\bcode: |\berror, )'([A-Z]+_[A-Z_]+)'/g)) add(code as string, '1')
   }
   return codes
 }
