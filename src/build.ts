@@ -34,7 +34,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
     try {
       const around: Surroundings = { options, ...hearing, cache, names, stdout: hooks.stdout }
       const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
-      await cache?.export(() => recordsOf(built))
+      await cache?.finish(() => recordsOf(built))
       if (built.some(({ executed }) => executed > 0)) await session.collect()
       return resultOf(built, names, written)
     } finally {

@@ -60,10 +60,11 @@ export class BuildCache {
     return toImage({ ...image.configFile, [INLINE_CACHE]: document }, image.platform, image.layers)
   }
 
-  /** Writes every cache of `--cache-to` but an inline one. */
-  async export(records: () => Promise<BuildRecords>): Promise<void> {
+  /** After the build: writes every cache of `--cache-to` but an inline one, and keeps what the build took from others. */
+  async finish(records: () => Promise<BuildRecords>): Promise<void> {
     const destinations = (this.#options.cacheTo ?? []).filter((spec): spec is Destination => spec.type !== 'inline')
     for (const [index, destination] of destinations.entries()) await this.#write(destination, `cache-export-${index + 1}`, records)
+    await this.#imports.keep()
   }
 
   async close(): Promise<void> {

@@ -36,6 +36,7 @@ export class Imports {
   readonly damaged: Set<string>
   readonly #tools: ImportTools
   #caches: readonly ImportedCache[]
+  readonly #used = new Map<Digest, CacheRecord>()
   /** Records whose layers nobody has are no hits, since one of those layers was needed. */
   #whole = false
 
@@ -65,7 +66,7 @@ export class Imports {
       if (!whole && this.#whole) continue
       if (!whole) baseLayers.cached.name(found.layers)
       const record = toRecord(found)
-      if (whole && record.parts.length > 0) await store.cache.save(record)
+      this.#used.set(key, record)
       return record
     }
     return undefined
@@ -77,6 +78,20 @@ export class Imports {
       if (digest !== undefined) return digest
     }
     return undefined
+  }
+
+  /** Records whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
+  async keep(): Promise<void> {
+    const { store, baseLayers } = this.#tools
+    const isKept = async (id: LayerId) => {
+      if (baseLayers.describe(id) !== undefined || store.layers.isPresent(id)) return true
+      for (const { digest } of store.layers.info(id)?.blobs ?? []) if ((await store.blobs.stat(digest)) !== undefined) return true
+      return false
+    }
+    for (const record of this.#used.values()) {
+      const kept = await Promise.all(record.layers.map(isKept))
+      if (record.parts.length > 0 && !kept.includes(false)) await store.cache.save(record)
+    }
   }
 
   /** After a layer of a cache could not be had: true when the build is to be tried again without it. */

@@ -7,7 +7,7 @@ import type { Manifest } from '../../src/base/oci.ts'
 import { build } from '../../src/build.ts'
 import type { BuildOptions, BuildResult, CacheExportSpec, CacheImportSpec } from '../../src/build-options.ts'
 import { plan } from '../../src/plan.ts'
-import { script } from '../support/cli.ts'
+import { script, tbuild } from '../support/cli.ts'
 import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 
 /** Builds that have nothing but a cache that another machine left: every build has a store of its own. */
@@ -225,6 +225,23 @@ test('several caches: the first that has a record wins, and one that is not ther
   // The target's own steps are in both; the first one's times are taken.
   expect(idOf(again)).toBe(idOf(first))
   expect(idOf(again)).not.toBe(idOf(second))
+}, 120_000)
+
+test("what was fetched is the store's own: the next build needs no cache for it, and the store is in order", async () => {
+  const dest = join(folder, 'cache')
+  await run({ cacheTo: [{ type: 'local', dest, mode: 'max' }] })
+  const from: CacheImportSpec[] = [{ type: 'local', src: dest }]
+  const outputs: BuildOptions['outputs'] = [{ type: 'oci', dest: join(folder, 'a.tar'), tar: true }]
+  const { store } = await run({ cacheFrom: from, outputs })
+  rmSync(dest, { recursive: true })
+  const dockerfile = readFileSync(join(context, 'Dockerfile'), 'utf8').replace('LABEL version=1', 'RUN cp /second /third')
+  write('Dockerfile', dockerfile)
+  const files = join(folder, 'files')
+  const { cached } = await run({ root: store, outputs: [{ type: 'local', dest: files }] })
+  expect(cached).toContain('RUN cp /first /second')
+  expect(readFileSync(join(files, 'third'), 'utf8')).toBe('first\n')
+  const { stdout } = tbuild(['verify-store', '--root', store])
+  expect(stdout).toContain('all is well')
 }, 120_000)
 
 test('a directory does not grow with every build, and one that holds an image is not written to', async () => {
