@@ -123,7 +123,12 @@ async function load(place: Place, id: string, tools: ImportTools, damaged: Set<s
   const { onEvent, signal } = tools
   onEvent({ type: 'vertex', id, name: `importing cache manifest from ${place.name}` })
   onEvent({ type: 'started', id, time: Date.now() })
-  const source: CacheSource = { name: place.name, fetch: ({ digest }, stop) => place.blob(digest, stop ?? signal) }
+  const { name, origin } = place
+  const source: CacheSource = {
+    name,
+    ...(origin === undefined ? {} : { origin }),
+    fetch: ({ digest }, stop) => place.blob(digest, stop ?? signal),
+  }
   try {
     const { caches, notices } = await loadCaches(place, signal)
     for (const notice of notices) onEvent({ type: 'notice', message: `${place.name}: ${notice}` })

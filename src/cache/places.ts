@@ -16,6 +16,8 @@ import { CACHE_MEDIA_TYPE } from './document.ts'
 export interface Place {
   /** For messages. */
   readonly name: string
+  /** Of a registry: where else its blobs can be mounted from. */
+  readonly origin?: string
   /** The manifest or index to begin with. IMAGE_NOT_FOUND when there is none. */
   root(signal: AbortSignal): Promise<Buffer>
   manifest(digest: Digest, signal: AbortSignal): Promise<Buffer>
@@ -125,8 +127,9 @@ export function registryPlace(ref: string, environment: Readonly<Record<string, 
     return client
   }
   const repository = async () => (await open()).repository(reference.domain, reference.path)
+  const name = formatImageReference(reference)
   return {
-    name: formatImageReference(reference),
+    ...{ name, origin: name },
     root: async (signal) => (await (await repository()).manifest(reference.digest ?? reference.tag ?? 'latest', signal)).bytes,
     manifest: async (digest, signal) => (await (await repository()).manifest(digest, signal)).bytes,
     blob: async (digest, signal) => (await repository()).blob(digest, signal),

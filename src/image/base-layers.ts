@@ -76,9 +76,9 @@ export class BaseLayers {
     return { ...known.layer, parent: order.slice(0, order.indexOf(id)) }
   }
 
-  /** Name of the image that a registered layer belongs to. */
+  /** Name of the image, or the cache in a registry, that a known layer belongs to. */
   origin(id: LayerId): string | undefined {
-    return this.#known.get(id)?.owner.image.name
+    return this.#known.get(id)?.owner.image.name ?? this.cached.origin(id)
   }
 
   /** Makes the directories of all layers in the snapshot be there that can be fetched. */

@@ -18,6 +18,8 @@ export interface CachedLayer extends PackedLayer {
 export interface CacheSource {
   /** For messages. */
   readonly name: string
+  /** The reference of a cache in a registry, which can mount its blobs in other repositories. */
+  readonly origin?: string
   /** The bytes as they are sent; the caller verifies. */
   fetch(blob: Descriptor, signal?: AbortSignal): Promise<Bytes>
 }
@@ -68,6 +70,10 @@ export class CachedLayers {
 
   canFetch(id: LayerId): boolean {
     return this.#known.has(id)
+  }
+
+  origin(id: LayerId): string | undefined {
+    return this.#known.get(id)?.source.origin
   }
 
   takeFailure(): CacheFailure | undefined {

@@ -190,6 +190,28 @@ describe('registry', () => {
     expect((await run({ cacheFrom: [{ type: 'registry', ref }] })).ran).toEqual([])
   }, 120_000)
 
+  test('a cached image is pushed without fetching a layer: the registry mounts them from the cache', async () => {
+    const ref = `${registry.host}/app:cache`
+    const first = await run({ cacheTo: [{ type: 'registry', ref, mode: 'max' }] })
+    const cached = cacheManifest().layers.map(({ digest }) => digest)
+    // The test's registry knows blobs without repositories; a real one says that this one has none yet.
+    registry.intercept = (request, response) => {
+      if (request.method !== 'HEAD' || !request.url?.startsWith('/v2/team/app/blobs/')) return false
+      response.writeHead(404)
+      response.end()
+      return true
+    }
+    registry.requests.length = 0
+    const outputs: BuildOptions['outputs'] = [{ type: 'image', push: true }]
+    const second = await run({ cacheFrom: [{ type: 'registry', ref }], tags: [`${registry.host}/team/app:1`], outputs })
+    expect(idOf(second)).toBe(idOf(first))
+    const touched = registry.requests
+      .map(({ method, path }) => `${method} ${decodeURIComponent(path)}`)
+      .filter((request) => !request.startsWith('HEAD') && cached.some((digest) => request.includes(digest)))
+    expect(touched).toHaveLength(3)
+    for (const request of touched) expect(request).toMatch(/^POST \/v2\/team\/app\/blobs\/uploads\/\?mount=.*&from=app$/)
+  }, 120_000)
+
   test('a bare reference to an image with an inline cache; its config has no build argument of another stage', async () => {
     const name = `${registry.host}/team/app:1`
     write('Dockerfile', `${DOCKERFILE.replaceAll('REGISTRY', registry.host).replace('AS build\n', 'AS build\nARG TOKEN=x\n')}`)
