@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, utimesSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
@@ -16,9 +16,9 @@ import { rawLayer } from '../tree/raw-layer.ts'
 import { unpackArchive } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
+import { LAYOUT_FILE } from './content.ts'
 import { writeFileAtomically } from './sink.ts'
 import { treeItems } from './tar.ts'
-import { walkTree } from './walk.ts'
 
 /**
  * Cache mounts as an OCI artefact: an image layout with one manifest, a layer for each directory of each mount. Other tools carry it (`oras cp`, `skopeo
@@ -56,7 +56,7 @@ export async function exportCacheMounts(
   const config = { mediaType: EMPTY, ...(await blobs.put(Buffer.from('{}'))) }
   const text = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType: ARTIFACT, config, layers }))
   const manifest = { mediaType: MediaType.ociManifest, artifactType: ARTIFACT, ...(await blobs.put(text)) }
-  await writeFileAtomically(join(directory, 'oci-layout'), [Buffer.from('{"imageLayoutVersion":"1.0.0"}')])
+  await writeFileAtomically(join(directory, 'oci-layout'), [LAYOUT_FILE])
   const annotations = { 'org.opencontainers.image.ref.name': 'latest' }
   const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [{ ...manifest, annotations }] }
   await writeFileAtomically(join(directory, 'index.json'), [Buffer.from(JSON.stringify(index))])
@@ -74,11 +74,7 @@ async function putDirectory(blobs: BlobStore, { id, scope }: CacheMountContent, 
 function* directoryItems(path: string): Generator<TarItem> {
   const view = rawLayer(path)
   try {
-    const nodes = walkTree(view)
-    for (const item of treeItems([{ view, folder: undefined, epoch: undefined }])) {
-      const { stat } = (nodes.next().value as { node: { stat: { mtimeNanoseconds: number } } }).node
-      yield { ...item, entry: { ...item.entry, mtimeNanoseconds: stat.mtimeNanoseconds } }
-    }
+    yield* treeItems([{ view, folder: undefined, epoch: undefined, nanoseconds: true }])
   } finally {
     view.close()
   }
@@ -112,16 +108,24 @@ interface CacheLayer {
 }
 
 async function readLayers(blobs: BlobStore, directory: string): Promise<CacheLayer[]> {
-  const index = await readFile(join(directory, 'index.json'), 'utf8').catch((cause: unknown) => {
-    throw new TbuildError('CACHE_EXPORT_INVALID', `${directory} is no export of cache mounts: it has no index.json`, { cause })
-  })
-  const digest = (parse(index, directory) as { manifests?: { digest?: unknown; artifactType?: unknown }[] }).manifests?.find(
-    ({ artifactType }) => artifactType === ARTIFACT,
+  const index = await readIndex(directory)
+  const { manifests } = parse(index, directory) as { manifests?: unknown }
+  const entries: unknown[] = Array.isArray(manifests) ? manifests : []
+  const digest = (entries as ({ digest?: unknown; artifactType?: unknown } | null)[]).find(
+    (entry) => entry?.artifactType === ARTIFACT,
   )?.digest
   if (!isDigest(digest)) throw invalid(directory, 'no manifest of cache mounts')
   const manifest = parse((await blobs.read(digest, LIMIT)).toString('utf8'), directory) as { layers?: unknown }
   if (!Array.isArray(manifest.layers)) throw invalid(directory, 'no layers')
   return manifest.layers.map((layer: unknown) => readLayer(layer, directory))
+}
+
+async function readIndex(directory: string): Promise<string> {
+  const path = join(directory, 'index.json')
+  const found = await lstat(path).catch(() => undefined)
+  if (found?.isFile() !== true) throw invalid(directory, 'it has no index.json')
+  if (found.size > LIMIT) throw invalid(directory, 'its index.json is too long')
+  return readFile(path, 'utf8')
 }
 
 function readLayer(value: unknown, directory: string): CacheLayer {
@@ -139,7 +143,7 @@ function readLayer(value: unknown, directory: string): CacheLayer {
 async function fill(blobs: BlobStore, { descriptor, root }: CacheLayer, path: string): Promise<void> {
   const writer = layerWriter(path, layeredView([]))
   try {
-    await unpackArchive(readTar(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType)), writer, { target: '' as never })
+    await unpackArchive(readTar(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType)), writer, { target: '' })
   } finally {
     writer.finish()
   }

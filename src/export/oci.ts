@@ -67,6 +67,7 @@ async function readEntries(directory: string): Promise<Descriptor[]> {
     if ((await lstat(path)).size > MAX_INDEX) throw new SyntaxError('too large')
     const { manifests } = JSON.parse(await readFile(path, 'utf8')) as { manifests?: unknown }
     if (!Array.isArray(manifests)) throw new SyntaxError('no manifests')
+    if (manifests.some((entry) => entry === null || typeof entry !== 'object')) throw new SyntaxError('an entry that is no object')
     return manifests as Descriptor[]
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return []

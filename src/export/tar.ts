@@ -29,7 +29,7 @@ function folderItem({ folder, epoch }: ExportedTree): TarItem {
   return { entry, content: nothing() }
 }
 
-function toItem({ view, folder, epoch }: ExportedTree, { node, linkTo }: WalkedNode): TarItem {
+function toItem({ view, folder, epoch, nanoseconds }: ExportedTree, { node, linkTo }: WalkedNode): TarItem {
   const { stat } = node
   const below = (path: Buffer) => (folder === undefined ? path : Buffer.concat([Buffer.from(`${folder}/`), path]))
   const type = linkTo !== undefined ? 'link' : (node.type as TarEntry['type'])
@@ -38,6 +38,7 @@ function toItem({ view, folder, epoch }: ExportedTree, { node, linkTo }: WalkedN
   const entry: TarEntry = {
     ...{ name: below(node.path), type, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: epoch ?? stat.mtimeSeconds },
     size: type === 'file' ? stat.size : 0,
+    ...(nanoseconds === true && epoch === undefined ? { mtimeNanoseconds: stat.mtimeNanoseconds } : {}),
     ...(linkname === undefined ? {} : { linkname }),
     ...(type === 'character' || type === 'block' ? { major: stat.rdevMajor, minor: stat.rdevMinor } : {}),
     ...(xattrs.size === 0 ? {} : { xattrs }),

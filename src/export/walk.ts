@@ -28,4 +28,6 @@ export interface ExportedTree {
   readonly folder: string | undefined
   /** Time of every entry, seconds, instead of its own: BuildKit sets it and does not clamp here. */
   readonly epoch: number | undefined
+  /** Times of entries with their nanoseconds, which BuildKit's tar output does not have. */
+  readonly nanoseconds?: boolean
 }

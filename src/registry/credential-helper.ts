@@ -29,13 +29,13 @@ function failed(name: string, reason: string): TbuildError {
 }
 
 function parseAnswer(name: string, output: string): Credentials | undefined {
-  let answer: { Username?: unknown; Secret?: unknown }
+  let answer: { Username?: unknown; Secret?: unknown } | null
   try {
     answer = JSON.parse(output)
   } catch {
     throw failed(name, 'its answer is not JSON')
   }
-  const { Username: username, Secret: secret } = answer
+  const { Username: username, Secret: secret } = answer ?? {}
   if (typeof username !== 'string' || typeof secret !== 'string') throw failed(name, 'its answer lacks Username or Secret')
   if (secret === '') return undefined
   const source = `docker-credential-${name}`

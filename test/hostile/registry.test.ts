@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
 import { RegistryClient } from '../../src/registry/client.ts'
+import { askHelper } from '../../src/registry/credential-helper.ts'
 import { parseImageConfig } from '../../src/registry/image-config.ts'
 import { ociLayoutSource } from '../../src/registry/oci-layout.ts'
 import { kindOfHost, realmProblem, redirectProblem } from '../../src/registry/origin.ts'
@@ -254,6 +255,11 @@ describe('credentials', () => {
     registry.intercept = answer(/manifests/, 401, { 'www-authenticate': `Bearer realm="${registry.url}/token",service="test"` })
     await expect(pull()).rejects.toMatchObject({ code: 'REGISTRY_DENIED' })
     expect(registry.requests.length).toBeLessThan(10)
+  })
+
+  test.each(['null', '[]', '"x"', '{"Username":1,"Secret":"s"}', '{'])('a helper that answers %s', async (answer) => {
+    await writeFile(join(home, 'docker-credential-odd'), `#!/bin/sh\necho '${answer}'\n`, { mode: 0o755 })
+    await expect(askHelper('odd', 'h', { PATH: home })).rejects.toMatchObject({ code: 'CREDENTIAL_HELPER_FAILED' })
   })
 
   test('a helper name with a slash runs nothing', async () => {
