@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { busyboxLayout } from './busybox-layout.mjs'
-import { writeLayout } from './oci-layout.mjs'
+import { makeOnce, writeLayout } from './oci-layout.mjs'
 import { needPackages } from './packages.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -60,17 +60,19 @@ function release() {
 }
 
 /** Makes the layout of a base unless it is there; returns its folder. */
-export async function baseImage(name) {
+export function baseImage(name) {
   if (name === 'busybox') return busyboxLayout()
   const folder = join(bases, name)
-  if (existsSync(join(folder, 'index.json'))) return folder
-  mkdirSync(bases, { recursive: true })
+  if (name === 'debian') return makeOnce(folder, () => inWorkFolder((work) => makeDebian(folder, work)))
+  const base = ON_DEBIAN[name]
+  if (base === undefined) throw new Error(`unknown base ${name}: ${['busybox', 'debian', ...Object.keys(ON_DEBIAN)].join(', ')}`)
+  return makeOnce(folder, () => inWorkFolder((work) => makeOnDebian(folder, work, base)))
+}
+
+async function inWorkFolder(use) {
   const work = mkdtempSync(join(tmpdir(), 'tbuild-base-'))
   try {
-    if (name === 'debian') await makeDebian(folder, work)
-    else if (name in ON_DEBIAN) await makeOnDebian(folder, work, ON_DEBIAN[name])
-    else throw new Error(`unknown base ${name}: ${['busybox', 'debian', ...Object.keys(ON_DEBIAN)].join(', ')}`)
-    return folder
+    return await use(work)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }

@@ -1,11 +1,11 @@
 // Makes the base image of samples/hello and of the differential cases: an OCI layout with one layer, from Debian's busybox-static.
 // The same binary gives the same bytes, so that the image's digest is stable on a machine.  node scripts/busybox-layout.mjs [DIR [APPLET,…]]
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { writeLayout } from './oci-layout.mjs'
+import { makeOnce, writeLayout } from './oci-layout.mjs'
 import { needPackages } from './packages.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -62,16 +62,15 @@ function isStatic(binary) {
 }
 
 /** Makes the layout unless it is there; returns its folder. `only`: not all applets. */
-export async function busyboxLayout(folder = join(root, 'build/bases/busybox'), only = undefined) {
-  if (existsSync(join(folder, 'index.json'))) return folder
-  needPackages(['busybox-static'], () => existsSync('/bin/busybox') && isStatic(readFileSync('/bin/busybox')))
-  const applets = only ?? execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
-  const layer = join(mkdtempSync(join(tmpdir(), 'tbuild-busybox-')), 'layer.tar')
-  mkdirSync(dirname(folder), { recursive: true })
-  writeFileSync(layer, tar(readFileSync('/bin/busybox'), applets))
-  await writeLayout(folder, layer, { config: { Env: [PATH], Cmd: ['sh'] }, by: 'busybox-static' })
-  rmSync(dirname(layer), { recursive: true })
-  return folder
+export function busyboxLayout(folder = join(root, 'build/bases/busybox'), only = undefined) {
+  return makeOnce(folder, async () => {
+    needPackages(['busybox-static'], () => existsSync('/bin/busybox') && isStatic(readFileSync('/bin/busybox')))
+    const applets = only ?? execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
+    const layer = join(mkdtempSync(join(tmpdir(), 'tbuild-busybox-')), 'layer.tar')
+    writeFileSync(layer, tar(readFileSync('/bin/busybox'), applets))
+    await writeLayout(folder, layer, { config: { Env: [PATH], Cmd: ['sh'] }, by: 'busybox-static' })
+    rmSync(dirname(layer), { recursive: true })
+  })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,13 +1,55 @@
 // Writes an image of one layer as an OCI image layout: bases for samples and tests, without a registry.
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout } from 'node:timers/promises'
 import { createGzip } from 'node:zlib'
 
 const CREATED = '2026-01-01T00:00:00Z'
 const ARCHITECTURES = { x64: 'amd64', ppc64: 'ppc64le', ia32: '386' }
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
+
+/** Makes the layout `folder` unless it is there. Of all processes that want it one makes it, the others wait. */
+export async function makeOnce(folder, make) {
+  const lock = `${folder}.lock`
+  mkdirSync(dirname(folder), { recursive: true })
+  while (!existsSync(join(folder, 'index.json'))) {
+    if (!takeLock(lock)) {
+      await setTimeout(200)
+      continue
+    }
+    try {
+      if (!existsSync(join(folder, 'index.json'))) await make()
+    } finally {
+      rmSync(lock)
+    }
+  }
+  return folder
+}
+
+/** A lock whose process is gone is free. */
+function takeLock(lock) {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error
+    const owner = existsSync(lock) ? readFileSync(lock, 'utf8') : ''
+    if (owner !== '' && !existsSync(`/proc/${owner}`)) rmSync(lock, { force: true })
+    return false
+  }
+}
 
 /** `tar` is the path of the layer; `config` the container config; `level` that of gzip. The folder appears whole or not at all. */
 export async function writeLayout(folder, tar, { config, by, level = 9 }) {
