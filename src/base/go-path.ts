@@ -27,12 +27,3 @@ export function baseName(path: string): string {
   const trimmed = path.replace(/\/+$/, '')
   return trimmed === '' ? '/' : trimmed.slice(trimmed.lastIndexOf('/') + 1)
 }
-
-/** Everything before the last slash, cleaned: `.` when there is none. */
-export function directoryName(path: string): string {
-  return cleanPath(path.slice(0, path.lastIndexOf('/') + 1))
-}
-
-export function isAbsolutePath(path: string): boolean {
-  return path.startsWith('/')
-}

@@ -94,14 +94,3 @@ export function familiarImageReference(reference: ImageReference): string {
   const short = path.startsWith(OFFICIAL) && !path.slice(OFFICIAL.length).includes('/') ? path.slice(OFFICIAL.length) : path
   return short + suffix(reference)
 }
-
-/** What is asked of the registry: the digest, when there is one, otherwise the tag. */
-export function identifierOf(reference: ImageReference): string {
-  return reference.digest ?? reference.tag ?? 'latest'
-}
-
-/** The reference of `docker-image://debian`, undefined for any other text (named contexts, D rules). */
-export function dockerImageUrl(text: string): string | undefined {
-  const prefix = 'docker-image://'
-  return text.startsWith(prefix) ? text.slice(prefix.length) : undefined
-}

@@ -3,16 +3,12 @@ import { constants } from 'node:fs'
 /** Numbers of the Linux system call interface, by their names there. Those that differ between architectures come from Node. */
 export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 export const O_PATH = 0o10000000
-export const O_TMPFILE = 0o20000000 | O_DIRECTORY
 
 export const AT_FDCWD = -100
 export const AT_SYMLINK_NOFOLLOW = 0x100
 export const AT_REMOVEDIR = 0x200
-export const AT_SYMLINK_FOLLOW = 0x400
 export const AT_EMPTY_PATH = 0x1000
 
-export const RESOLVE_NO_XDEV = 0x01
-export const RESOLVE_NO_MAGICLINKS = 0x02
 export const RESOLVE_NO_SYMLINKS = 0x04
 export const RESOLVE_BENEATH = 0x08
 export const RESOLVE_IN_ROOT = 0x10
@@ -25,8 +21,6 @@ export const S_IFBLK = 0o060000
 export const S_IFDIR = 0o040000
 export const S_IFCHR = 0o020000
 export const S_IFIFO = 0o010000
-/** Permission bits with setuid, setgid and sticky. */
-export const PERMISSIONS = 0o7777
 
 export const DT_UNKNOWN = 0
 export const DT_FIFO = 1
@@ -40,7 +34,6 @@ export const DT_SOCK = 12
 export const LOCK_SH = 1
 export const LOCK_EX = 2
 export const LOCK_NB = 4
-export const LOCK_UN = 8
 
 export const RENAME_NOREPLACE = 1
 export const RENAME_EXCHANGE = 2

@@ -13,9 +13,3 @@ export function annotationsOf(
   const special = own.filter((annotation) => annotation.platform !== undefined && formatPlatform(annotation.platform) === wanted)
   return Object.fromEntries([...general, ...special].map(({ key, value }) => [key, value]))
 }
-
-/** As a member of an OCI struct: sorted as a Go map, left out when empty. */
-export function annotationsMember(annotations: Readonly<Record<string, string>>): { annotations?: Record<string, string> } {
-  const entries = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))
-  return entries.length === 0 ? {} : { annotations: Object.fromEntries(entries) }
-}

@@ -3,10 +3,10 @@ import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import type { Annotation } from '../build-options.ts'
-import { type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
+import { annotationsMember, type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { Bytes } from '../store/types.ts'
-import { annotationsMember, annotationsOf } from './annotations.ts'
+import { annotationsOf } from './annotations.ts'
 
 export interface ExportOptions {
   /** Full references: docker.io/library/app:1. */

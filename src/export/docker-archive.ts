@@ -1,5 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
+import { familiarImageReference, parseImageReference } from '../base/image-reference.ts'
 import type { Image } from '../image/types.ts'
 import { packArchive } from '../tar/archive.ts'
 import { collectContent, type Exported, type ExportOptions, indexFile, LAYOUT_FILE } from './content.ts'
@@ -20,7 +21,7 @@ export async function exportDockerArchive(images: readonly Image[], sink: Sink, 
   const manifest = [
     {
       Config: blobPath(content.exported.configDigest),
-      RepoTags: (options.names ?? []).map(familiarName),
+      RepoTags: (options.names ?? []).map((name) => familiarImageReference(parseImageReference(name))),
       Layers: (content.layers[0] ?? []).map((layer) => blobPath(layer.digest)),
     },
   ]
@@ -32,9 +33,4 @@ export async function exportDockerArchive(images: readonly Image[], sink: Sink, 
   ]
   await writeSink(sink, packArchive(members))
   return content.exported
-}
-
-/** `app:1` of docker.io/library/app:1: the form that Docker lists. */
-export function familiarName(name: string): string {
-  return name.replace(/^docker\.io\/(library\/(?=[^/]+$))?/, '')
 }

@@ -36,7 +36,7 @@ export function makeManifest(
       size: image.config.length,
     },
     layers: layers.map(({ mediaType, digest, size }) => ({ mediaType: names[mediaType] ?? mediaType, digest, size })),
-    ...(options.annotations && Object.keys(options.annotations).length > 0 ? { annotations: sorted(options.annotations) } : {}),
+    ...annotationsMember(options.annotations),
   }
   return document(manifest, manifest.mediaType as string, image.platform)
 }
@@ -47,11 +47,7 @@ export function makeIndex(
   options: { readonly format?: ManifestFormat; readonly annotations?: Readonly<Record<string, string>> } = {},
 ): Document {
   const mediaType = options.format === 'docker' ? MediaType.dockerIndex : MediaType.ociIndex
-  const { annotations } = options
-  const index: Index = {
-    ...{ schemaVersion: 2, mediaType, manifests },
-    ...(annotations && Object.keys(annotations).length > 0 ? { annotations: sorted(annotations) } : {}),
-  }
+  const index: Index = { schemaVersion: 2, mediaType, manifests, ...annotationsMember(options.annotations) }
   return document(index, mediaType)
 }
 
@@ -71,6 +67,8 @@ export function descriptorPlatform(platform: Platform): NonNullable<Descriptor['
   }
 }
 
-function sorted(record: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
+/** Annotations as a member of an OCI struct: sorted as a Go map, left out when empty. */
+export function annotationsMember(annotations: Readonly<Record<string, string>> = {}): { annotations?: Record<string, string> } {
+  const entries = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))
+  return entries.length === 0 ? {} : { annotations: Object.fromEntries(entries) }
 }

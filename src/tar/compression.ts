@@ -1,8 +1,7 @@
 import type { Bytes } from '../store/types.ts'
 import { BLOCK, decodeHeader, isZeroBlock } from './header.ts'
 import { asBuffer, ByteSource } from './source.ts'
-
-export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd'
+import type { Compression } from './types.ts'
 
 // Values are hexadecimal. F26: the four that BuildKit's ADD unpacks; zstd includes its skippable frames.
 const MAGIC: readonly (readonly [Compression, RegExp])[] = [

@@ -1,8 +1,8 @@
-import { pipeline, Readable, type Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
-import type { Compression } from './compression.ts'
+import { throughTransform } from './transform.ts'
+import type { Compression } from './types.ts'
 
 export interface DecompressLimits {
   /** Bytes that may come out; TAR_LIMIT beyond. A ratio is no limit: zeros alone reach 1000 to 1. */
@@ -54,12 +54,4 @@ function failed(kind: Compression, cause: unknown): TbuildError {
 /** Many members follow one another without recursion, in zlib's own loop (CVE-2022-30631). */
 function gunzip(bytes: Bytes): Bytes {
   return throughTransform(bytes, createGunzip({ chunkSize: 256 * 1024 }))
-}
-
-/** A Node transform as a step of a chain of async iterables: errors of the source come out unchanged, stopping early closes it. */
-export function throughTransform(bytes: Bytes, transform: Transform): Bytes {
-  pipeline(Readable.from(bytes, { objectMode: false }), transform, () => {
-    // The error, if any, destroyed the transform and is thrown to whoever iterates it.
-  })
-  return transform
 }

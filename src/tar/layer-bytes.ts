@@ -1,8 +1,8 @@
 import { TbuildError } from '../base/errors.ts'
 import { MediaType } from '../base/oci.ts'
 import type { Bytes } from '../store/types.ts'
-import type { Compression } from './compression.ts'
 import { type DecompressLimits, decompress } from './decompress.ts'
+import type { Compression } from './types.ts'
 
 /** A closed list: a media type that is not here is refused, never guessed. Foreign (nondistributable) layers are not fetched. */
 const LAYER_COMPRESSION: ReadonlyMap<string, Compression> = new Map([

@@ -1,3 +1,5 @@
+export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd'
+
 /** One entry of a tar stream, all of PAX, GNU and ustar decoded. Names are bytes. */
 export interface TarEntry {
   /** Relative, without leading `./` or `/` and without trailing `/`; the root itself is empty. Never normalised otherwise: `..` is the reader's to refuse. */

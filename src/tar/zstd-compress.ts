@@ -1,8 +1,8 @@
 import * as zlib from 'node:zlib'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
-import { throughTransform } from './decompress.ts'
 import { asBuffer } from './source.ts'
+import { throughTransform } from './transform.ts'
 
 /** zstd's own. */
 export const DEFAULT_ZSTD_LEVEL = 3

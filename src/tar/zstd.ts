@@ -1,8 +1,8 @@
 import * as zlib from 'node:zlib'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
-import { throughTransform } from './decompress.ts'
 import { ByteSource } from './source.ts'
+import { throughTransform } from './transform.ts'
 
 /** The window that a decoder must hold; 2^27 is what the zstd command accepts without asking. A frame may claim 2 GiB and more. */
 const MAX_WINDOW = 2 ** 27

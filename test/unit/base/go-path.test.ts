@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { baseName, cleanPath, directoryName, joinPath } from '../../../src/base/go-path.ts'
+import { baseName, cleanPath, joinPath } from '../../../src/base/go-path.ts'
 
 test.each([
   ['', '.'],
@@ -12,12 +12,11 @@ test.each([
   ['/a/../../b', '/b'],
 ])('path.Clean(%j) is %j', (path, expected) => expect(cleanPath(path)).toBe(expected))
 
-test('path.Join, path.Base and path.Dir', () => {
+test('path.Join and path.Base', () => {
   expect(joinPath('', 'a', '../b')).toBe('b')
   expect(joinPath('', '')).toBe('')
   expect(joinPath('/', 'a')).toBe('/a')
   expect([baseName(''), baseName('//'), baseName('/a/b/')]).toEqual(['.', '/', 'b'])
-  expect([directoryName(''), directoryName('/a'), directoryName('a/b/'), directoryName('a')]).toEqual(['.', '/', 'a/b', '.'])
 })
 
 test('cleaning is idempotent and never leaves the root', () => {

@@ -1,11 +1,5 @@
 import fc from 'fast-check'
-import {
-  dockerImageUrl,
-  familiarImageReference,
-  formatImageReference,
-  identifierOf,
-  parseImageReference,
-} from '../../../src/base/image-reference.ts'
+import { familiarImageReference, formatImageReference, parseImageReference } from '../../../src/base/image-reference.ts'
 
 const DIGEST = `sha256:${'a'.repeat(64)}`
 
@@ -29,11 +23,6 @@ describe('parseImageReference', () => {
     const reference = parseImageReference(text)
     expect(formatImageReference(reference)).toBe(normalised)
     expect(familiarImageReference(reference)).toBe(familiar)
-  })
-
-  test('GHSA-qv35-3gw6-8q4j a digest wins over the tag', () => {
-    expect(identifierOf(parseImageReference(`debian:12@${DIGEST}`))).toBe(DIGEST)
-    expect(identifierOf(parseImageReference('debian:12'))).toBe('12')
   })
 
   test.each([
@@ -91,9 +80,4 @@ describe('parseImageReference', () => {
       }),
     )
   })
-})
-
-test('dockerImageUrl strips the scheme of a named context', () => {
-  expect(dockerImageUrl('docker-image://debian:12')).toBe('debian:12')
-  expect(dockerImageUrl('./debian')).toBeUndefined()
 })

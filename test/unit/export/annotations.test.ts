@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
-import { annotationsMember, annotationsOf } from '../../../src/export/annotations.ts'
+import { annotationsOf } from '../../../src/export/annotations.ts'
+import { annotationsMember } from '../../../src/image/manifest.ts'
 
 const arm = { os: 'linux', architecture: 'arm64' }
 

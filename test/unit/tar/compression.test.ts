@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { type Compression, detectCompression, isTarArchive } from '../../../src/tar/compression.ts'
+import { detectCompression, isTarArchive } from '../../../src/tar/compression.ts'
 import { decompress } from '../../../src/tar/decompress.ts'
 import { gzip } from '../../../src/tar/gzip.ts'
+import type { Compression } from '../../../src/tar/types.ts'
 import { chunks, collect, file, write } from './items.ts'
 
 /** Compressible, and longer than several blocks of every format. */
