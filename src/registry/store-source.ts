@@ -11,7 +11,7 @@ import { canRun } from './platform-choice.ts'
 import type { ImageSource, RemoteImage } from './types.ts'
 
 /** How the layers of the store become blobs: the engine's, which packs a layer directory when somebody asks. */
-export interface StoreLayers {
+export interface LayerPacker {
   open(layer: ImageRecord['layers'][number], signal?: AbortSignal): Promise<Bytes>
 }
 
@@ -19,14 +19,9 @@ export interface StoreLayers {
  * Images of earlier builds by their `-t` name. Such an image has no manifest: its layers are named by diffID (uncompressed tars), their size is 0 as
  * nobody has packed them, and its manifest digest is computed from config and diffIDs, so that it is the same wherever the same image was built.
  */
-export function storeSource(
-  images: ImageIndex,
-  blobs: BlobStore,
-  layers?: StoreLayers,
-): ImageSource & { has(reference: string): Promise<boolean> } {
+export function storeSource(images: ImageIndex, blobs: BlobStore, layers?: LayerPacker): ImageSource {
   const find = (text: string) => images.get(formatImageReference(parseImageReference(text)))
   return {
-    has: async (text) => parseImageReference(text).digest === undefined && (await find(text)) !== undefined,
     async resolve(text, platform): Promise<RemoteImage> {
       const record = await find(text)
       if (record === undefined)
@@ -48,7 +43,7 @@ export function storeSource(
   }
 }
 
-function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers?: StoreLayers): RemoteImage {
+function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers?: LayerPacker): RemoteImage {
   const descriptors: Descriptor[] = record.layers.map(({ diffId }) => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 }))
   const digest = sha256(canonicalJson({ config: record.config, layers: record.layers.map(({ diffId }) => diffId) }))
   return {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
 import type { Index, Manifest } from '../../src/base/oci.ts'
-import { validateLayout } from '../../src/image/validate.ts'
+import { validateLayout } from '../support/validate-layout.ts'
 import { readImage } from '../support/image-archive.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 

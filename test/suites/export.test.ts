@@ -10,9 +10,9 @@ import { exportOciDirectory, exportOciTar } from '../../src/export/oci.ts'
 import { assembleConfig, toImage } from '../../src/image/assemble.ts'
 import { StoreLayers } from '../../src/image/layers.ts'
 import type { BlobForm, Image } from '../../src/image/types.ts'
-import { validateLayout } from '../../src/image/validate.ts'
 import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
 import type { LayerId, LayerInfo } from '../../src/store/types.ts'
+import { validateLayout } from '../support/validate-layout.ts'
 import { chunks, collect, entry, file, type Whole } from '../unit/tar/items.ts'
 
 const LAYERS: Readonly<Record<string, readonly Whole[]>> = {

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { finishSha256, hexOf, parseDigest } from '../base/digest.ts'
-import { TbuildError } from '../base/errors.ts'
-import { type Descriptor, type ImageConfigFile, type Index, type Manifest, MediaType } from '../base/oci.ts'
-import type { Bytes } from '../store/types.ts'
-import { decompressLayer } from '../tar/layer-bytes.ts'
-import { readTar } from '../tar/read.ts'
+import { finishSha256, hexOf, parseDigest } from '../../src/base/digest.ts'
+import { TbuildError } from '../../src/base/errors.ts'
+import { type Descriptor, type ImageConfigFile, type Index, type Manifest, MediaType } from '../../src/base/oci.ts'
+import type { Bytes } from '../../src/store/types.ts'
+import { decompressLayer } from '../../src/tar/layer-bytes.ts'
+import { readTar } from '../../src/tar/read.ts'
 
 const INDEXES: readonly string[] = [MediaType.ociIndex, MediaType.dockerIndex]
 const MAX_DOCUMENT = 4 * 1024 * 1024
