@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256 } from '../base/digest.ts'
+import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
@@ -9,6 +8,7 @@ import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import type { TarItem } from '../tar/types.ts'
 import { writeTar } from '../tar/write.ts'
 import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
+import { Meter, type TarFacts } from './meter.ts'
 import type { BlobForm, Layer, LayerBlob } from './types.ts'
 
 type Packed = 'gzip' | 'zstd'
@@ -34,11 +34,6 @@ export interface LayerTools {
   isClaimed?(id: LayerId): boolean
   /** Name of the image that a base layer came with. */
   origin?(id: LayerId): string | undefined
-}
-
-interface TarFacts {
-  readonly diffId: Digest
-  readonly tarSize: number
 }
 
 /**
@@ -151,24 +146,6 @@ function suits(original: Descriptor, form: BlobForm): boolean {
   if (form.force !== true) return true
   const wanted = form.compression === 'uncompressed' ? 'none' : (form.compression ?? 'gzip')
   return layerCompression(original.mediaType) === wanted
-}
-
-/** Digest and length of what passes. */
-class Meter {
-  readonly #hash = createHash('sha256')
-  #size = 0
-
-  async *pass(bytes: Bytes): AsyncGenerator<Uint8Array> {
-    for await (const chunk of bytes) {
-      this.#hash.update(chunk)
-      this.#size += chunk.length
-      yield chunk
-    }
-  }
-
-  finish(): TarFacts {
-    return { diffId: finishSha256(this.#hash), tarSize: this.#size }
-  }
 }
 
 async function* verified(bytes: Bytes, diffId: Digest, id: LayerId): AsyncGenerator<Uint8Array> {

@@ -1,15 +1,15 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256 } from '../base/digest.ts'
+import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
-import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
+import type { BlobStore, LayerId, Snapshot } from '../store/types.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
 import { readTar } from '../tar/read.ts'
 import { unpackLayer } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
+import { Meter } from './meter.ts'
 
 /** A layer whose blob is in the blob store. */
 export interface PackedLayer {
@@ -35,12 +35,12 @@ export async function unpackBlob(
   const { id, descriptor, diffId, created } = layer
   const active = await snapshots.prepare(parent)
   try {
-    const hash = createHash('sha256')
-    const tar = hashed(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType), hash)
+    const meter = new Meter()
+    const tar = meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType))
     const writer = layerWriter(active.upper, layeredView(active.lower))
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
     await unpackLayer(readTar(tar), writer, { signal, onSkipped: () => {} })
-    checkDiffId(finishSha256(hash), layer)
+    checkDiffId(meter.finish().diffId, layer)
     const info = { diffId, blobs: [descriptor], parent, ...(created === undefined ? {} : { created }) }
     await snapshots.commit(active, { id, info })
     return true
@@ -52,9 +52,9 @@ export async function unpackBlob(
 
 /** The same check without unpacking. */
 export async function checkBlob(layer: PackedLayer, blobs: BlobStore): Promise<void> {
-  const hash = createHash('sha256')
-  for await (const chunk of decompressLayer(blobs.get(layer.descriptor.digest), layer.descriptor.mediaType)) hash.update(chunk)
-  checkDiffId(finishSha256(hash), layer)
+  const meter = new Meter()
+  for await (const _chunk of meter.pass(decompressLayer(blobs.get(layer.descriptor.digest), layer.descriptor.mediaType)));
+  checkDiffId(meter.finish().diffId, layer)
 }
 
 function checkDiffId(found: Digest, { descriptor, diffId }: PackedLayer): void {
@@ -62,13 +62,6 @@ function checkDiffId(found: Digest, { descriptor, diffId }: PackedLayer): void {
   throw new TbuildError('DIGEST_MISMATCH', `layer ${descriptor.digest} unpacks to ${found}, but the image's config says ${diffId}`, {
     hint: 'the image is broken or was tampered with',
   })
-}
-
-async function* hashed(bytes: Bytes, hash: { update(data: Uint8Array): unknown }): Bytes {
-  for await (const chunk of bytes) {
-    hash.update(chunk)
-    yield chunk
-  }
 }
 
 /** Starts `jobs` in order, at most `limit` at once; a failure of one shows at its own promise. */

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256 } from '../base/digest.ts'
+import type { Digest } from '../base/digest.ts'
 import { errorCode, isTbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
@@ -16,6 +15,7 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { layerItems } from './layer-items.ts'
 import { isOwnBlob } from './layers.ts'
+import { Meter } from './meter.ts'
 
 /**
  * Whether a layer's directory is what it was. One that was made here is packed again and its diffID compared. One of a base image came from a tar
@@ -40,9 +40,9 @@ export function layerChecker(store: Store, snapshots: Snapshotter): (id: LayerId
 
 async function compareTar(snapshots: Snapshotter, id: LayerId, parent: Snapshot, diffId: Digest): Promise<LayerVerdict> {
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])
-  const hash = createHash('sha256')
-  for await (const chunk of writeTar(layerItems(layerChanges(upper, layeredView(lower))))) hash.update(chunk)
-  const found = finishSha256(hash)
+  const meter = new Meter()
+  for await (const _chunk of meter.pass(writeTar(layerItems(layerChanges(upper, layeredView(lower))))));
+  const found = meter.finish().diffId
   return found === diffId ? { state: 'same' } : { state: 'changed', problem: `its files were altered: they make ${found}, not ${diffId}` }
 }
 

@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { type Digest, finishSha256 } from '../base/digest.ts'
+import type { Bytes } from '../store/types.ts'
+
+/** What is known of a layer's uncompressed tar when all of it has passed. */
+export interface TarFacts {
+  readonly diffId: Digest
+  /** Bytes. */
+  readonly tarSize: number
+}
+
+/** Digest and length of what passes. */
+export class Meter {
+  readonly #hash = createHash('sha256')
+  #size = 0
+
+  async *pass(bytes: Bytes): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      this.#hash.update(chunk)
+      this.#size += chunk.length
+      yield chunk
+    }
+  }
+
+  finish(): TarFacts {
+    return { diffId: finishSha256(this.#hash), tarSize: this.#size }
+  }
+}
