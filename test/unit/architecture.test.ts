@@ -96,6 +96,22 @@ describe('house', () => {
     expect(wrong).toEqual([])
   })
 
+  test('no file imports itself by way of others, types included, but for the commands and displays of the command line', () => {
+    const imports = new Map(SRC.map((source) => [source.path, source.imports.flatMap((name) => target(source, name) ?? [])]))
+    const reaches = (from: string, to: string): boolean => {
+      const seen = new Set<string>()
+      const open = [...(imports.get(from) ?? [])]
+      for (let path = open.pop(); path !== undefined; path = open.pop()) {
+        if (path === to) return true
+        if (!seen.has(path)) open.push(...(imports.get(path) ?? []))
+        seen.add(path)
+      }
+      return false
+    }
+    const engine = [...imports.keys()].filter((path) => !path.startsWith('src/cli/'))
+    expect(engine.filter((path) => reaches(path, path))).toEqual([])
+  })
+
   test.each(Object.entries(IMPORTERS))('only one place imports %s', (library, place) => {
     const wrong = ALL.filter(({ path, imports }) => imports.includes(library) && !path.startsWith(place)).map(({ path }) => path)
     expect(wrong).toEqual([])
