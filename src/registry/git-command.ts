@@ -27,7 +27,7 @@ export interface GitFailure {
 const OUTPUT_LIMIT = 64 * 1024 * 1024
 const STDERR_LIMIT = 64 * 1024
 
-/** Every repository is hostile: no hooks, no helpers, no file protocol, nothing of the caller's configuration (security.md 1.G). */
+/** Every repository is hostile: no hooks, no helpers, no file protocol, nothing of the caller's configuration (docs/security.md, rule 3). */
 const CONFIG: Readonly<Record<string, string>> = {
   'advice.detachedHead': 'false',
   'core.autocrlf': 'false',

@@ -1,4 +1,4 @@
-/** Parts of /proc and /sys that RUN must not read: containerd's list, and what leaked since (security.md 1.B). A missing one is skipped. */
+/** Parts of /proc and /sys that RUN must not read: containerd's list, and what leaked since. A missing one is skipped. */
 export const MASKED_PATHS = [
   '/proc/acpi',
   '/proc/asound',
