@@ -60,9 +60,24 @@ static int attach(struct mounts *mounts, const struct record *record, int mount)
   return tree_attach(mount, walk_fd(&walk)) < 0 ? fail("mount %s", target) : 0;
 }
 
+// As runc: a tmpfs of the Dockerfile has the mode of the directory that it covers. "" where it covers none.
+static int covered_mode(struct mounts *mounts, const struct record *record, char option[16]) {
+  const struct field *fields = record->fields;
+  option[0] = '\0';
+  if (!(field_number(&fields[2]) & MOUNT_USER) || strcmp(fields[3].data, "tmpfs") != 0) return 0;
+  struct walk_options options = {.leaf = LEAF_EXISTING};
+  struct stat stat;
+  AUTO_WALK walk;
+  int found = walk_to(&walk, mounts->rootfs->fd, fields[0].data, &options);
+  if (found == 0 && fstat(walk_fd(&walk), &stat) == 0) snprintf(option, 16, "mode=%04o", (unsigned)stat.st_mode & 07777);
+  return found == -1 ? -1 : 0;
+}
+
 static int apply_fs(struct mounts *mounts, const struct record *record) {
   const struct field *fields = record->fields;
-  AUTO_FD mount = fs_create(fields[3].data, fields + 4, record->count - 4, field_number(&fields[1]));
+  char mode[16];
+  if (covered_mode(mounts, record, mode) < 0) return -1;
+  AUTO_FD mount = fs_create(fields[3].data, fields + 4, record->count - 4, mode, field_number(&fields[1]));
   if (mount < 0) return fail("mount %s on %s", fields[3].data, fields[0].data);
   return attach(mounts, record, mount);
 }
@@ -103,7 +118,7 @@ static int apply_bind(struct mounts *mounts, const struct record *record) {
 static int stage_open(struct mounts *mounts) {
   if (mounts->stage >= 0) return mounts->stage;
   struct field mode = {"mode=0700", 9};
-  AUTO_FD tmpfs = fs_create("tmpfs", &mode, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  AUTO_FD tmpfs = fs_create("tmpfs", &mode, 1, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
   AUTO_FD target = open(mounts->rootfs->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (tmpfs < 0 || target < 0 || tree_attach(tmpfs, target) < 0) return fail("mount a private tmpfs");
   mounts->stage = open(mounts->rootfs->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -29,12 +29,13 @@ static int finish(int context, uint64_t attributes) {
   return fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attributes);
 }
 
-int fs_create(const char *type, const struct field *options, int count, uint64_t attributes) {
+int fs_create(const char *type, const struct field *options, int count, const char *more, uint64_t attributes) {
   AUTO_FD context = fsopen(type, FSOPEN_CLOEXEC);
   if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", type, 0) < 0) return -1;
   for (int i = 0; i < count; i++) {
     if (set_option(context, options[i].data) < 0) return -1;
   }
+  if (more[0] && set_option(context, more) < 0) return -1;
   return finish(context, attributes);
 }
 

@@ -5,7 +5,7 @@
 #include "plan.h"
 
 // A detached mount. `options` are "key" or "key=value". An fd or -1 with errno.
-int fs_create(const char *type, const struct field *options, int count, uint64_t attributes);
+int fs_create(const char *type, const struct field *options, int count, const char *more, uint64_t attributes);
 
 // A detached overlay: fields from `first` on are the lower directories, topmost first. `upper` NULL: read-only. `scratch` is a directory of this mount
 // namespace that may be covered for a moment. An fd or -1 with errno.

@@ -1,6 +1,6 @@
 import { parseByteSize } from '../base/byte-size.ts'
 import { TbuildError } from '../base/errors.ts'
-import { baseName } from '../base/go-path.ts'
+import { baseName, cleanPath } from '../base/go-path.ts'
 import { goQuote } from '../base/go-quote.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { parseCsvFields } from './csv.ts'
@@ -203,7 +203,6 @@ function checkAllowed(options: Options): void {
     const owner = (['mode', 'uid', 'gid'] as const).find((key) => options[key] !== undefined)
     if (owner !== undefined) throw invalid(`${owner} not allowed for "${type}" type mounts`)
   }
-  if (options.env !== undefined && type !== 'secret') throw invalid(`unexpected key 'env' for mount type '${type}'`)
   if (type === 'secret') {
     if (from) throw invalid('secret mount should not have a from')
     if (sharing !== undefined) throw invalid('secret mount should not define sharing')
@@ -238,10 +237,12 @@ function finishCache(options: Options, target: string, from: { from?: string }):
     target,
     ...(id ? { id } : {}),
     ...from,
-    ...(source ? { source } : {}),
+    // The root of `from` is no sub-directory of it (M6).
+    ...(source && cleanPath(`/${source}`) !== '/' ? { source } : {}),
     sharing,
     readonly,
-    ...(mode === undefined ? {} : { mode }),
+    // llb.Mkdir knows no other bits.
+    ...(mode === undefined ? {} : { mode: mode & 0o777 }),
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   }

@@ -16,18 +16,7 @@ export interface BuildArg {
 /** Values from the command line: `--build-arg`. */
 export type BuildArgValues = ReadonlyMap<string, string>
 
-const PROXY = [
-  'HTTP_PROXY',
-  'http_proxy',
-  'HTTPS_PROXY',
-  'https_proxy',
-  'FTP_PROXY',
-  'ftp_proxy',
-  'NO_PROXY',
-  'no_proxy',
-  'ALL_PROXY',
-  'all_proxy',
-]
+const PROXY = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY']
 
 /** Never part of a RUN's environment (A15). */
 export const NON_ENV_ARGS: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE'])
@@ -50,9 +39,13 @@ export function platformArgs(target: Platform, build: Platform, targetStage: str
   return values.reduce((env, [name, value]) => env.with(name, overrides.get(name) ?? value), Env.empty)
 }
 
-/** Proxy variables of the command line: given to every RUN without an ARG, outside key and history (A8). */
+/** Proxy variables of the command line, in whatever case they came: every RUN has them in both, without an ARG, outside key and history (A8). */
 export function proxyEnv(values: BuildArgValues): string[] {
-  return PROXY.filter((name) => values.has(name)).map((name) => `${name}=${values.get(name)}`)
+  const given = new Map([...values].map(([name, value]) => [name.toUpperCase(), value]))
+  return PROXY.flatMap((name) => {
+    const value = given.get(name)
+    return value ? [`${name}=${value}`, `${name.toLowerCase()}=${value}`] : []
+  })
 }
 
 /** `RUN |2 foo=bar bar=123 …`: the value shown is the environment's; a name that is declared twice stays at its first place (I2). */

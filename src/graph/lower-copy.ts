@@ -50,7 +50,8 @@ function expandCopy(instruction: CopyInstruction, expand: Expander): CopyWords {
     chown: optional(instruction.chown),
     chmod: optional(instruction.chmod),
     checksum: optional(instruction.checksum),
-    exclude: instruction.exclude.map((word) => expand.word(word.text)),
+    // BuildKit expands no variables there (buildkit#6072).
+    exclude: instruction.exclude.map((word) => word.text),
     sources: instruction.sources.map((source) => expand.word(source.text)),
     destination: expand.word(instruction.destination.text),
   }

@@ -145,6 +145,7 @@ function contextAsRoot(source: Vertex, name: string, path: string, context: Stag
       destination: '/',
       link: false,
       parents: clean !== '/',
+      mirror: clean !== '/',
       exclude: [],
     },
     inputs: [source],

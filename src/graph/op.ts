@@ -91,6 +91,8 @@ export interface CopyOp {
   readonly chmod?: string
   readonly link: boolean
   readonly parents: boolean
+  /** A part of a context that is mounted: paths are taken as they are written, with what symlinks on the way lead to. */
+  readonly mirror?: boolean
   readonly exclude: readonly string[]
   readonly createdTime?: number
 }

@@ -3,6 +3,7 @@ import type { CopyOp, CopyOpSource } from '../graph/op.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
 import { copyInto } from '../tree/copy.ts'
+import { linkedPaths } from '../tree/linked-paths.ts'
 import { lookupOwner } from '../tree/owner.ts'
 import type { CopySource, TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
@@ -39,14 +40,20 @@ async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[
   if (source.kind === 'content') return { name: source.name, text: source.text }
   const ref = inputs[source.input]
   if (ref === undefined) return { name: baseName(source.path), unpack: source.unpack, content: null }
-  const selector = { path: source.path, parents: op.parents, exclude: op.exclude, wildcards: true }
-  return { name: baseName(source.path), unpack: source.unpack, content: await tools.content.digest(ref, selector, tools.signal) }
+  const digest = (path: string) =>
+    tools.content.digest(ref, { path, parents: op.parents, exclude: op.exclude, wildcards: true }, tools.signal)
+  const content = op.mirror ? await Promise.all(linkedPaths(await viewOf(ref, tools), source.path).map(digest)) : await digest(source.path)
+  return { name: baseName(source.path), unpack: source.unpack, content }
 }
 
 async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], tools: Tools): Promise<void> {
   const writer = layerWriter(active.upper, layeredView(active.lower))
   const sources: CopySource[] = []
-  for (const source of op.sources) sources.push(await copySource(source, inputs, tools))
+  for (const source of op.sources) {
+    const made = await copySource(source, inputs, tools)
+    if (op.mirror && made.kind === 'path') sources.push(...linkedPaths(made.view, made.path).map((path) => ({ ...made, path })))
+    else sources.push(made)
+  }
   await copyInto(
     writer,
     {

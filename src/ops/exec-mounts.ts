@@ -1,3 +1,4 @@
+import { chmodSync, chownSync } from 'node:fs'
 import type { Json } from '../base/canonical-json.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { ExecOp, ExecOpMount } from '../graph/op.ts'
@@ -26,7 +27,7 @@ export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools
       // The id tells nothing of the result, unless it is where the cache is seen (K4).
       return { type: 'cache', target: mount.target, readonly: mount.readonly, source: mount.source }
     case 'tmpfs':
-      return { type: 'tmpfs', target: mount.target, size: mount.size }
+      return { type: 'tmpfs', target: mount.target, size: mount.size, ...(mount.readonly ? { readonly: true } : {}) }
     case 'secret':
       return { type: 'secret', id: mount.id, target: mount.target, env: mount.env, mode: mount.mode, uid: mount.uid, gid: mount.gid }
     case 'ssh':
@@ -76,7 +77,8 @@ export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: T
 }
 
 function tmpfsMount(mount: Extract<ExecOpMount, { type: 'tmpfs' }>): ExecMount {
-  return { type: 'tmpfs', target: mount.target, ...(mount.size === undefined ? {} : { size: mount.size }) }
+  const { target, size, readonly } = mount
+  return { type: 'tmpfs', target, ...(size === undefined ? {} : { size }), ...(readonly ? { readonly } : {}) }
 }
 
 async function bindMount(mount: Extract<ExecOpMount, { type: 'bind' }>, inputs: readonly Ref[], tools: Tools): Promise<ExecMount> {
@@ -118,13 +120,15 @@ async function cacheMount(
   const seed = mount.input === undefined ? undefined : inputs[mount.input]
   // Mode and owner are ignored when a sub-directory of the source is shown (M6).
   const owner = mount.source === undefined ? cacheOwner(mount, tools, runner) : {}
+  // With a mode or an owner the cache is a new directory beside what `from` has.
+  const owned = mount.source === undefined && (mount.mode ?? mount.uid ?? mount.gid) !== undefined
   const cache = await tools.cacheMounts.acquire(
     {
       id: mount.cacheId ?? mount.target,
       scope: cacheScope(seed, owner),
       sharing: mount.sharing,
       ...owner,
-      ...(seed === undefined ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
+      ...(seed === undefined || owned ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
     },
     { signal: tools.signal },
   )
@@ -137,6 +141,9 @@ async function seedCache(ref: Ref, directory: string, tools: Tools): Promise<voi
   const source: CopySource = { kind: 'path', view: await viewOf(ref, tools), path: '/', unpack: false, resetOwner: false }
   const spec = { sources: [source], destination: '/', link: false, parents: false, exclude: [] }
   await copyInto(layerWriter(directory, layeredView([])), spec, { signal: tools.signal })
+  const { mode, uid, gid } = source.view.root.stat
+  chownSync(directory, uid, gid)
+  chmodSync(directory, mode & 0o7777)
 }
 
 /** Mode, owner and seed make a different cache of the same id (M5). */
@@ -175,7 +182,7 @@ async function addSsh(
   const socket = await tools.secrets.ssh(mount.id)
   if (socket === undefined) {
     if (!mount.required) return 1
-    throw new TbuildError('SSH_MISSING', `ssh ${mount.id}: no agent was given`, { hint: `pass --ssh ${mount.id}` })
+    throw new TbuildError('SSH_MISSING', `unset ssh forward key ${mount.id}`, { hint: `pass --ssh ${mount.id}` })
   }
   mounts.push({ type: 'socket', target, socket, mode: mount.mode, uid: mount.uid, gid: mount.gid })
   return 1

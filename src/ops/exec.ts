@@ -1,6 +1,6 @@
 import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { sha256 } from '../base/digest.ts'
-import { TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
 import { goQuote } from '../base/go-quote.ts'
 import { formatPlatform } from '../base/platform.ts'
 import { looksSecret } from '../base/secret-name.ts'
@@ -42,7 +42,8 @@ export const execHandler: OpHandler<ExecOp> = {
     const layers = await makeLayer(root, tools, async (active) => {
       const prepared = await prepareMounts(op, inputs, tools, active.lower)
       try {
-        const status = await tools.sandbox.exec(execSpec(op, active, prepared), logTo(tail, tools), tools.signal)
+        const exec = tools.sandbox.exec(execSpec(op, active, prepared), logTo(tail, tools), tools.signal)
+        const status = await exec.catch((error: unknown) => Promise.reject(userFailure(op, error)))
         if (status.code !== 0) throw failure(op, status.code, status.oomKilled, tail)
       } finally {
         prepared.release()
@@ -89,10 +90,19 @@ function logTo(tail: OutputTail, tools: Tools) {
   return { stdout: write('stdout'), stderr: write('stderr') }
 }
 
+const incomplete = (op: ExecOp, why: string) => `process ${goQuote(op.args.join(' '))} did not complete successfully: ${why}`
+
+/** A USER that the image does not have fails the process, by BuildKit's words (W14). */
+function userFailure(op: ExecOp, error: unknown): unknown {
+  if (!isTbuildError(error) || !['USER_UNKNOWN', 'USER_INVALID'].includes(error.code)) return error
+  const { code, message, hint } = error
+  return new TbuildError(code, incomplete(op, message), { cause: error, ...(hint === undefined ? {} : { hint }) })
+}
+
 /** The failing command's own code is the build's. */
 function failure(op: ExecOp, code: number, oomKilled: boolean, tail: OutputTail): TbuildError {
   const reason = oomKilled ? ' (it ran out of memory)' : ''
-  return new TbuildError('RUN_FAILED', `process ${goQuote(op.args.join(' '))} did not complete successfully: exit code: ${code}${reason}`, {
+  return new TbuildError('RUN_FAILED', incomplete(op, `exit code: ${code}${reason}`), {
     exitCode: code,
     output: tail.lines(),
   })

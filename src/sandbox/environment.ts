@@ -4,7 +4,7 @@ const nameOf = (entry: string): string => entry.slice(0, entry.indexOf('='))
 
 /**
  * The process's environment: entries are KEY=value and nothing else (CVE-2026-57231: a bare name must not import the host's value), the last of a name
- * wins at its first place, HOME is filled in when absent (A14).
+ * wins at its first place, HOME is filled in when it is absent or empty (A14).
  */
 export function environment(entries: readonly string[], home: string): string[] {
   const values = new Map<string, string>()
@@ -16,7 +16,7 @@ export function environment(entries: readonly string[], home: string): string[] 
     }
     values.set(nameOf(entry), entry)
   }
-  if (!values.has('HOME')) values.set('HOME', `HOME=${home}`)
+  if (!values.has('HOME') || values.get('HOME') === 'HOME=') values.set('HOME', `HOME=${home}`)
   return [...values.values()]
 }
 

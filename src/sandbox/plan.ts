@@ -179,7 +179,7 @@ function userMount(mount: ExecMount, overlayOptions: string): PlanMount {
         kind: 'fs',
         fs: 'tmpfs',
         options: mount.size === undefined ? [] : [`size=${mount.size}`],
-        attributes: ['nosuid', 'nodev'],
+        attributes: mount.readonly ? ['ro', 'nosuid', 'nodev'] : ['nosuid', 'nodev'],
       }
     case 'file':
       // M9: noexec unless the mode has x bits.

@@ -36,7 +36,8 @@ export type ExecMount =
     }
   /** A directory of the store, writable in place. */
   | { readonly type: 'cache'; readonly target: string; readonly directory: string; readonly path: string; readonly writable: boolean }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number }
+  /** Has the mode of the directory that it covers, 1777 where there was none. */
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number; readonly readonly?: boolean }
   | {
       readonly type: 'file'
       readonly target: string

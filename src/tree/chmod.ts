@@ -23,7 +23,8 @@ export function parseChmod(text: string): ModeChange {
 }
 
 function invalid(text: string): TbuildError {
-  return new TbuildError('CHMOD_INVALID', `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`, {
+  const problem = /^[0-9]/.test(text) ? 'it should be octal string and between 0 and 07777' : 'invalid syntax'
+  return new TbuildError('CHMOD_INVALID', `invalid chmod parameter: '${text}'. ${problem}`, {
     hint: 'write an octal mode such as 0755, or a symbolic one such as u+x,go-w',
   })
 }

@@ -3,10 +3,10 @@ import { readFileInRoot } from './read.ts'
 import type { TreeView } from './types.ts'
 
 /** (uid_t)-1 means "do not change" to chown(2). */
-const MAX_ID = 2 ** 32 - 2
+const UNCHANGED = -1
 
 /**
- * `user[:group]` of --chown, looked up in the root's passwd and group (F16–F18): digits are ids, one number alone is both, a name alone brings its
+ * `user[:group]` of --chown, looked up in the root's passwd and group (F16–F18): numbers are ids, one number alone is both, a name alone brings its
  * primary group. An unknown user is 0:0, an unknown group leaves what the user gave, an empty group is 0.
  */
 export function lookupOwner(view: TreeView, chown: string): { uid: number; gid: number } {
@@ -22,12 +22,13 @@ export function lookupOwner(view: TreeView, chown: string): { uid: number; gid: 
 function ownerOf(view: TreeView, user: string): { uid: number; gid: number } {
   const id = idOf(user)
   if (id !== undefined) return { uid: id, gid: id }
-  const fields = user === '' ? undefined : lines(view, '/etc/passwd').find(([name]) => name === user)
-  return { uid: idOf(fields?.[2] ?? '') ?? 0, gid: idOf(fields?.[3] ?? '') ?? 0 }
+  const fields = user === '' || looksNumeric(user) ? undefined : lines(view, '/etc/passwd').find(([name]) => name === user)
+  return { uid: fieldOf(fields?.[2]), gid: fieldOf(fields?.[3]) }
 }
 
 function groupId(view: TreeView, group: string): number | undefined {
-  return idOf(lines(view, '/etc/group').find(([name]) => name === group)?.[2] ?? '')
+  const fields = looksNumeric(group) ? undefined : lines(view, '/etc/group').find(([name]) => name === group)
+  return fields === undefined ? undefined : fieldOf(fields[2])
 }
 
 function lines(view: TreeView, path: string): string[][] {
@@ -35,10 +36,25 @@ function lines(view: TreeView, path: string): string[][] {
   return text.split('\n').map((line) => line.trim().split(':'))
 }
 
-/** All digits is a number, and one that is too large is an error: never the name of a user in the image (CVE-2024-40635). */
+const looksNumeric = (text: string): boolean => /^[+-]?[0-9]+$/.test(text)
+
+/**
+ * As llb.WithUser reads it: a number of 32 bits with its sign is an id (-5 is 4294967291). To BuildKit a larger one is a name, here it is one that nobody
+ * has (CVE-2024-40635).
+ */
 function idOf(text: string): number | undefined {
-  if (!/^[0-9]+$/.test(text)) return undefined
+  if (text === 'root') return 0
+  if (!looksNumeric(text)) return undefined
   const id = Number(text)
-  if (id <= MAX_ID) return id
-  throw new TbuildError('OWNER_INVALID', `user or group id ${text} is out of range`, { hint: `ids go from 0 to ${MAX_ID}` })
+  if (id !== (id | 0)) return undefined
+  if (id === UNCHANGED)
+    throw new TbuildError('OWNER_INVALID', `user or group id ${text} is out of range`, { hint: 'ids go from 0 to 2147483647' })
+  return id >>> 0
+}
+
+/** An id of passwd or group; 0 where there is no number. */
+function fieldOf(text = ''): number {
+  const id = looksNumeric(text) ? Number(text) : 0
+  if (id >= 0 && id < 2 ** 32 - 1) return id
+  throw new TbuildError('OWNER_INVALID', `the id ${text} in the image's passwd or group is out of range`)
 }

@@ -30,9 +30,9 @@ export interface Resolution {
 
 /**
  * In-root resolution, component by component: absolute links start again at the root, `..` stops there. Components after a missing one are taken
- * lexically, as Go's continuity fs.RootPath does: the place where the path would be created.
+ * lexically, as Go's continuity fs.RootPath does: the place where the path would be created. `onLink` is told of every symlink that is followed.
  */
-export function resolveIn(view: Walkable, path: Name, follow: boolean): Resolution {
+export function resolveIn(view: Walkable, path: Name, follow: boolean, onLink?: (link: TreeNode) => void): Resolution {
   const text = latin1(path)
   if (text.length > MAX_PATH) throw new TbuildError('ENAMETOOLONG', `path too long: ${shown(text.slice(0, 100))}… (${text.length} bytes)`)
   const directories: TreeNode[] = [view.root]
@@ -53,6 +53,7 @@ export function resolveIn(view: Walkable, path: Name, follow: boolean): Resoluti
     else if (node.type === 'directory') directories.push(node)
     else if (node.type === 'symlink' && (follow || todo.length > 0)) {
       if (++links > MAX_LINKS) throw tooManyLinks(text)
+      onLink?.(node)
       const target = view.readlink(node).toString('latin1')
       if (target.startsWith('/')) directories.length = 1
       todo.push(...components(target).reverse())

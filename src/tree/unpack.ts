@@ -41,6 +41,9 @@ export async function unpackArchive(items: AsyncIterable<TarItem>, writer: Layer
   writer.flushTimes()
 }
 
+/** What an int64 of nanoseconds holds; Go's archive packages put another time at 0. */
+const LAST_TIME = 9_223_372_036
+
 interface Rules {
   readonly whiteouts: boolean
   readonly rootEntry: boolean
@@ -174,7 +177,8 @@ class Unpacker {
 
   #metadataOf(entry: TarEntry): Metadata {
     const { uid, gid } = this.#rules.owner ?? entry
-    const time = { seconds: entry.mtime, nanoseconds: entry.mtimeNanoseconds ?? 0 }
+    const bounded = entry.mtime >= 0 && entry.mtime < LAST_TIME
+    const time = bounded ? { seconds: entry.mtime, nanoseconds: entry.mtimeNanoseconds ?? 0 } : { seconds: 0, nanoseconds: 0 }
     return { uid, gid, mode: entry.mode, time, ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }) }
   }
 

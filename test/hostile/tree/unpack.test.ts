@@ -177,15 +177,19 @@ test('rule 2: passwd that is a fifo, a link to the host, or huge', async () => {
   const root = folder()
   shell('mkdir etc; mkfifo etc/passwd; ln -s /../../../../etc/group etc/group', root)
   const view = layeredView([root])
-  expect(await codeOf(() => lookupOwner(view, 'root'))).toBe('NOT_A_FILE')
+  expect(await codeOf(() => lookupOwner(view, 'bob'))).toBe('NOT_A_FILE')
   expect(await codeOf(() => readFileInRoot(view, '/etc/group'))).toBe('ELOOP')
   shell('rm etc/passwd; truncate -s 11M etc/passwd', root)
-  expect(await codeOf(() => lookupOwner(view, 'root'))).toBe('FILE_TOO_LARGE')
+  expect(await codeOf(() => lookupOwner(view, 'bob'))).toBe('FILE_TOO_LARGE')
 })
 
-test.each(['4294967295', '4294967296', '99999999999999999999', '0:4294967296'])('CVE-2024-40635: the id %s is no name', async (chown) => {
+test.each(['4294967295', '4294967296', '99999999999999999999', '7:4294967296'])('CVE-2024-40635: the id %s is no name', async (chown) => {
   const root = folder()
   shell('mkdir etc', root)
-  writeFileSync(join(root, 'etc/passwd'), `${chown}:x:0:0::/:/bin/sh\n`)
-  expect(await codeOf(() => lookupOwner(layeredView([root]), chown))).toBe('OWNER_INVALID')
+  for (const file of ['passwd', 'group']) writeFileSync(join(root, `etc/${file}`), `${chown.replace(/.*:/, '')}:x:5:5::/:/bin/sh\n`)
+  expect(lookupOwner(layeredView([root]), chown)).toEqual(chown.startsWith('7') ? { uid: 7, gid: 7 } : { uid: 0, gid: 0 })
+})
+
+test.each(['-1', '0:-1'])('the id %s would change nothing', async (chown) => {
+  expect(await codeOf(() => lookupOwner(layeredView([folder()]), chown))).toBe('OWNER_INVALID')
 })

@@ -1,0 +1,13 @@
+import { resolveIn } from './resolve.ts'
+import type { TreeNode, TreeView } from './types.ts'
+
+/**
+ * Where `path` really is, after the symlinks that lead there: what of a context must be present for the path to mean the same (fsutil's FollowLinks).
+ * A path that does not exist stands as it is.
+ */
+export function linkedPaths(view: TreeView, path: string): string[] {
+  const links: TreeNode[] = []
+  const { node } = resolveIn(view, path, true, (link) => links.push(link))
+  if (node === undefined) return [path]
+  return [...links, node].map((found) => `/${found.path.toString()}`)
+}
