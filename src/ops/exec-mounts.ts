@@ -4,6 +4,7 @@ import { TbuildError } from '../base/errors.ts'
 import type { ExecOp, ExecOpMount } from '../graph/op.ts'
 import type { ExecMount } from '../sandbox/types.ts'
 import { resolveUser } from '../sandbox/user.ts'
+import type { CacheMountRequest, CacheMountUse } from '../store/cache-mounts.ts'
 import { copyInto } from '../tree/copy.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { CopySource } from '../tree/types.ts'
@@ -52,6 +53,7 @@ export interface PreparedMounts {
 /** `lower`: the root file system that the command runs in, bottom first. */
 export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: Tools, lower: readonly string[]): Promise<PreparedMounts> {
   const held: (() => void)[] = []
+  const own = new Map<string, CacheMountUse>()
   const release = () => {
     for (const free of held.splice(0)) free()
   }
@@ -61,7 +63,7 @@ export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: T
   try {
     for (const mount of op.mounts) {
       if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, tools))
-      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, { held, runner: () => userOf(op, lower) }))
+      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, { held, own, runner: () => userOf(op, lower) }))
       else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount))
       else if (mount.type === 'secret') await addSecret(mount, tools, mounts, env)
       else sockets += await addSsh(mount, sockets, tools, mounts, env)
@@ -96,6 +98,8 @@ async function sourceDirectories(ref: Ref | undefined, tools: Tools): Promise<st
 
 interface CacheMountSurroundings {
   readonly held: (() => void)[]
+  /** What this RUN has already, by id and scope: a second mount of it is the same directory, however it is shared. */
+  readonly own: Map<string, CacheMountUse>
   readonly runner: () => { readonly uid: number; readonly gid: number }
 }
 
@@ -115,24 +119,28 @@ async function cacheMount(
   mount: CacheOpMount,
   inputs: readonly Ref[],
   tools: Tools,
-  { held, runner }: CacheMountSurroundings,
+  { held, own, runner }: CacheMountSurroundings,
 ): Promise<ExecMount> {
   const seed = mount.input === undefined ? undefined : inputs[mount.input]
   // Mode and owner are ignored when a sub-directory of the source is shown (M6).
   const owner = mount.source === undefined ? cacheOwner(mount, tools, runner) : {}
   // With a mode or an owner the cache is a new directory beside what `from` has.
   const owned = mount.source === undefined && (mount.mode ?? mount.uid ?? mount.gid) !== undefined
-  const cache = await tools.cacheMounts.acquire(
-    {
-      id: mount.cacheId ?? mount.target,
-      scope: cacheScope(seed, owner),
-      sharing: mount.sharing,
-      ...owner,
-      ...(seed === undefined || owned ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
-    },
-    { signal: tools.signal },
-  )
-  held.push(() => cache.release())
+  const request: CacheMountRequest = {
+    id: mount.cacheId ?? mount.target,
+    scope: cacheScope(seed, owner),
+    sharing: mount.sharing,
+    ...owner,
+    ...(seed === undefined || owned ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
+  }
+  const name = JSON.stringify([request.id, request.scope])
+  let cache = own.get(name)
+  if (cache === undefined) {
+    const taken = await tools.cacheMounts.acquire(request, { signal: tools.signal })
+    held.push(() => taken.release())
+    own.set(name, taken)
+    cache = taken
+  }
   return { type: 'cache', target: mount.target, directory: cache.directory, path: mount.source ?? '/', writable: !mount.readonly }
 }
 

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
-import { S_IFMT } from '../base/sys-constants.ts'
+import { S_IFMT, S_IFSOCK } from '../base/sys-constants.ts'
 import { unpackArchiveFile } from './archive-source.ts'
 import { type ModeChange, parseChmod } from './chmod.ts'
 import { copyContent } from './content.ts'
@@ -198,9 +198,20 @@ class Copier {
       if (this.#linked(node, key) === false) await this.#file(node, key)
       return
     }
-    if (node.type === 'symlink') writer.symlink(key, this.#view.readlink(node))
-    else writer.node(key, node.stat.mode & (S_IFMT | 0o700), node.stat.rdevMajor, node.stat.rdevMinor)
-    writer.setMetadata(key, node.type, this.#metadata(node))
+    if (node.type === 'symlink') {
+      writer.symlink(key, this.#view.readlink(node))
+      writer.setMetadata(key, node.type, this.#metadata(node))
+    } else this.#special(node, key)
+  }
+
+  /** As fsutil's copyDevice, which clears the bits of S_IFSOCK: a socket becomes an empty file and a block device a character device (F24). */
+  #special(node: TreeNode, key: Key): void {
+    const { writer } = this.#job
+    const { mode, rdevMajor, rdevMinor } = node.stat
+    const [major, minor] = node.type === 'socket' ? [0, 0] : [rdevMajor, rdevMinor]
+    writer.node(key, mode & (S_IFMT | 0o700) & ~S_IFSOCK, major, minor)
+    const type = node.type === 'socket' ? 'file' : node.type === 'block' ? 'character' : node.type
+    writer.setMetadata(key, type, this.#metadata(node))
   }
 
   async #file(node: TreeNode, key: Key): Promise<void> {

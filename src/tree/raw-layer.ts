@@ -9,7 +9,7 @@ export interface RawLayer extends LayeredView {
 
 class RawLayerView extends LayeredView implements RawLayer {
   constructor(path: string) {
-    super([path], { overlay: false, sockets: true })
+    super([path], { overlay: false })
   }
 
   isWhiteout(node: TreeNode): boolean {

@@ -27,7 +27,7 @@ export function layeredView(directories: readonly string[]): TreeView {
   return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true })
 }
 
-/** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist, nor do sockets. */
+/** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist. */
 export function directoryView(directory: string, options: { ignore?: PathFilter; mode?: ShownMode } = {}): TreeView {
   return new LayeredView([directory], { overlay: false, ...options })
 }
@@ -76,15 +76,13 @@ export class LayeredView implements TreeView {
   readonly fds: readonly DirectoryFds[]
   readonly root: LayerNode
   readonly #overlay: boolean
-  readonly #sockets: boolean
   readonly #ignore: PathFilter | undefined
   readonly #mode: ShownMode | undefined
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; mode?: ShownMode; sockets?: boolean }) {
+  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; mode?: ShownMode }) {
     this.fds = topFirst.map(DirectoryFds.at)
     this.#overlay = options.overlay
-    this.#sockets = options.sockets ?? options.overlay
     this.#ignore = options.ignore
     this.#mode = options.mode
     this.root = new LayerNode(this, '', { layers: this.#rootLayers(), type: 'directory', stat: undefined, closed: true })
@@ -178,7 +176,6 @@ export class LayeredView implements TreeView {
 
   #visible(found: Merging, parent: LayerNode, name: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
-    if (!this.#sockets && found.type === 'socket') return undefined
     if (found.stat !== undefined) found.stat = this.shown(found.stat)
     const key = joinKey(parent.key, name)
     if (this.#ignore === undefined) return new LayerNode(this, key, found)
