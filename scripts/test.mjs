@@ -1,8 +1,36 @@
 // `npm test`: all set-up that is missing, then jest. Arguments go to jest: `npm test -- --selectProjects unit`.
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { needPackages } from './packages.mjs'
+
+/** Commands that tests judge or feed tbuild with, and the Debian package of each. */
+const TOOLS = {
+  setfattr: 'attr',
+  bzip2: 'bzip2',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+  python3: 'python3',
+  pgrep: 'procps',
+  openssl: 'openssl',
+  chattr: 'e2fsprogs',
+  git: 'git',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
+  newuidmap: 'uidmap',
+  busybox: 'busybox-static',
+}
+
+const missing = () => {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin']
+  return Object.keys(TOOLS).filter((name) => !folders.some((folder) => existsSync(join(folder, name))))
+}
 
 await import('./setup.mjs')
+const packages = missing().map((name) => TOOLS[name])
+if (process.getuid() === 0) needPackages(packages, () => missing().length === 0)
+else if (packages.length > 0) console.error(`tests that need them will fail: ${packages.join(' ')} (Debian's names) are missing`)
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest')
 const child = spawnSync(process.execPath, ['--experimental-vm-modules', '--no-warnings', jest, ...process.argv.slice(2)], {
   stdio: 'inherit',
