@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
 import type { Index, Manifest } from '../../src/base/oci.ts'
-import { validateLayout } from '../support/validate-layout.ts'
 import { readImage } from '../support/image-archive.ts'
+import { validateLayout } from '../support/validate-layout.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 const MADE = `FROM busybox AS made
