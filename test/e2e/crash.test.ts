@@ -97,6 +97,8 @@ describe('a build that is killed', () => {
         if (/ started$/m.test(seen)) resolve()
       })
     })
+    // The shell says it has started before it starts the others.
+    for (let waited = 0; waited < 5000 && processesWith('sleep\u0000918273').length === 0; waited += 50) await sleep(50)
     expect(processesWith('sleep\u0000918273').length).toBeGreaterThan(0)
     child.kill('SIGKILL')
     for (let waited = 0; waited < 5000 && processesWith('sleep\u0000918273').length > 0; waited += 50) await sleep(50)
