@@ -6,6 +6,7 @@ import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'
 import { destinationPath, sourcePath } from './paths.ts'
 import { remoteKind, remoteOp, remotePath } from './remote.ts'
 import { addStep, type StageContext } from './stage-context.ts'
+import { copyFrom } from './stage-links.ts'
 import { type StageState, withHistory } from './stage-state.ts'
 
 /** The words of a COPY or ADD after expansion. */
@@ -99,15 +100,8 @@ function inputOf(vertex: Vertex, inputs: Vertex[]): number {
 }
 
 async function fromSource(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<Vertex | undefined> {
-  const from = instruction.from as { text: string; span: CopyInstruction['span'] }
-  if (from.text.includes('$')) {
-    throw new TbuildError(
-      'FROM_VARIABLE',
-      'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
-      { span: from.span },
-    )
-  }
-  return context.sources.from(from.text, context.stage, state.platform, { kind: 'copy', at: instruction })
+  const name = copyFrom(instruction) as string
+  return context.sources.from(name, context.stage, state.platform, { kind: 'copy', at: instruction })
 }
 
 interface RemoteVertex {
@@ -119,7 +113,7 @@ interface RemoteVertex {
 function remoteSource(source: string, instruction: CopyInstruction, words: CopyWords, context: StageContext): RemoteVertex | undefined {
   const kind = remoteKind(source)
   if (instruction.kind === 'copy') {
-    if (kind !== 'path' && instruction.from === undefined) {
+    if (kind !== 'path') {
       throw new TbuildError('COPY_REMOTE', `source can't be a ${kind === 'git' ? 'git ref' : 'URL'} for COPY`, { hint: 'use ADD' })
     }
     return undefined

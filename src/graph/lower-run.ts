@@ -130,7 +130,18 @@ async function mountSource(mount: SourceMount, state: StageState, context: Stage
   const use = { kind: 'mount', target: mount.target, at: context.instruction } as const
   const source =
     mount.from === undefined ? context.sources.context() : await context.sources.from(mount.from, context.stage, state.platform, use)
+  if (source === undefined && mount.type === 'bind') return emptyRoot(context)
   return source?.op.kind === 'context' ? contextAsRoot(source, source.op.name, mount.source ?? '/', context) : source
+}
+
+/** What a bind of scratch shows: a directory with nothing in it. */
+function emptyRoot(context: StageContext): Vertex {
+  return context.builder.shared('mount scratch', {
+    op: { kind: 'copy', sources: [], destination: '/', link: false, parents: false, exclude: [] },
+    inputs: [],
+    name: '[internal] mount scratch',
+    step: 'mount scratch',
+  })
 }
 
 type SourceMount = Extract<RunMount, { type: 'bind' | 'cache' }>

@@ -19,6 +19,7 @@ import type { Vertex } from './op.ts'
 import { neededImages } from './reach.ts'
 import { SourceFinder } from './sources.ts'
 import type { Lowering, StageContext } from './stage-context.ts'
+import { checkStageLinks } from './stage-links.ts'
 import type { StageState } from './stage-state.ts'
 import { StepCounter } from './step-name.ts'
 
@@ -66,8 +67,14 @@ export class StageLowering implements Lowering {
     return this.file.stages[index]?.name ?? (this.file.stages.length === 1 ? '' : `stage-${index}`)
   }
 
-  /** Throws for a base that is no image's name, in a stage that nothing needs too. */
+  isReplaced(index: number): boolean {
+    const base = this.#bases[index]
+    return base !== undefined && base.kind !== 'stage' && base.replacesStage === true
+  }
+
+  /** Throws for a base that is no image's name and for stages that take from each other in a circle, among those that nothing needs too. */
   assertNames(): void {
+    checkStageLinks(this.file, (index) => this.stageName(index))
     for (const [index, base] of this.#bases.entries()) assertImageName(base, (this.file.stages[index] as Stage).from.span)
   }
 
@@ -145,7 +152,7 @@ export class StageLowering implements Lowering {
   }
 
   async #lower(stage: Stage, base: BaseChoice): Promise<StageState> {
-    const replaced = base.kind !== 'stage' && base.replacesStage === true
+    const replaced = this.isReplaced(stage.index)
     const { context, state: initial, instructions } = await this.#begin(stage, base, replaced)
     let state = initial
     for (const instruction of instructions) {

@@ -45,7 +45,8 @@ export function findStage(file: StagedDockerfile, name: string, allowIndex: bool
   return undefined
 }
 
-function fromNames(instruction: Instruction): { name: string; allowIndex: boolean }[] {
+/** The stages and images that an instruction takes files from. */
+export function fromNames(instruction: Instruction): { name: string; allowIndex: boolean }[] {
   if (instruction.kind === 'copy' && instruction.from !== undefined) return [{ name: instruction.from.text, allowIndex: true }]
   if (instruction.kind !== 'run') return []
   return instruction.mounts.flatMap((word) => {

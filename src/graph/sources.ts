@@ -1,7 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Stage } from '../dockerfile/instruction.ts'
-import { checkImagePlatform, findContext } from './base.ts'
+import { assertImageName, checkImagePlatform, findContext } from './base.ts'
 import type { Vertex } from './op.ts'
 import { findStage } from './reach.ts'
 import type { FromUse, Lowering, Sources } from './stage-context.ts'
@@ -24,6 +24,7 @@ export class SourceFinder implements Sources {
     const context = findContext(name, platform, options)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
     if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
+    if (context === undefined) assertImageName({ kind: 'image', reference: name, platform, replacesStage: false }, use.at.span)
     const image = await options.resolveImage(context?.reference ?? name, platform)
     checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
     if (image.configFile.rootfs.diff_ids.length === 0) return undefined
@@ -34,9 +35,10 @@ export class SourceFinder implements Sources {
     const count = this.#lowering.file.stages.length
     if (index >= count) throw new TbuildError('STAGE_INDEX', `invalid stage index ${index}`, { hint: `the stages are 0 to ${count - 1}` })
     if (index === stage.index) {
-      throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${this.#lowering.stageName(index) || index}`)
+      throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${this.#lowering.stageName(index)}`)
     }
-    if (index > stage.index) {
+    // A stage that a named context replaces is there from the beginning (G13).
+    if (index > stage.index && !this.#lowering.isReplaced(index)) {
       const own = this.#lowering.stageName(stage.index)
       const message =
         use.kind === 'copy'

@@ -17,6 +17,8 @@ export interface Lowering {
   readonly builder: GraphBuilder
   /** '' for the only stage without a name. */
   stageName(index: number): string
+  /** A named context stands for the stage and its instructions (G13). */
+  isReplaced(index: number): boolean
   stage(index: number): Promise<StageState>
   contextVertex(name: string): Vertex
   imageVertex(image: BaseImage, span: Span): Vertex
