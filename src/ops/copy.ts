@@ -34,6 +34,8 @@ export const copyHandler: OpHandler<CopyOp> = {
     const made = await makeLayer(op.link ? [] : root, tools, (active) => copy(op, active, inputs, tools))
     return snapshotRef(op.link ? [...root, ...made] : made)
   },
+
+  independent: ({ link }) => link,
 }
 
 async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[], tools: Tools) {

@@ -9,6 +9,8 @@ export const imageHandler: OpHandler<ImageOp> = {
   async run(op, _inputs, tools) {
     return { kind: 'snapshot', layers: tools.remotes.image(op.digest, tools.vertex) }
   },
+  asRoot: ({ digest }) => ({ image: digest }),
+  deferred: true,
 }
 
 export const contextHandler: OpHandler<ContextOp> = {
@@ -30,6 +32,7 @@ export const httpHandler: OpHandler<HttpOp> = {
     const file = await tools.remotes.file(op, tools.signal)
     return snapshotRef(await makeLayer([], tools, (active) => tools.remotes.placeFile(file, active.upper)))
   },
+  remote: true,
 }
 
 /** Key: the commit and what is taken of it (K16). */
@@ -52,6 +55,7 @@ export const gitHandler: OpHandler<GitOp> = {
     const commit = await tools.remotes.commit(op, step)
     return snapshotRef(await makeLayer([], tools, (active) => tools.remotes.checkout(op, commit, active.upper, step)))
   },
+  remote: true,
 }
 
 function gitStep({ signal, emit, vertex }: Tools): GitStep {

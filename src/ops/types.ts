@@ -1,3 +1,4 @@
+import type { Digest } from '../base/digest.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { Op } from '../graph/op.ts'
@@ -11,16 +12,31 @@ import type { Ref } from './ref.ts'
 import type { Remotes } from './remotes.ts'
 
 /**
- * How each kind of op is keyed and run. An op's output is a Ref: a root file system, or files of the outside that later ops read.
+ * How each kind of op is keyed and run, and what the walk must know of it. An op's output is a Ref: a root file system, or files of the outside that
+ * later ops read.
  *
  *   key   the named parts that decide the output besides the root's key: a positive list; secret values never
  *   run   makes the output; called only when no record has the key
  */
 export interface OpHandler<O extends Op> {
-  /** Sources have none: those who read them are keyed by the content. */
+  /** Sources that are what they name have none, and no record: those who read them are keyed by the content. */
   readonly key?: (op: O, inputs: readonly Ref[], tools: Tools) => Promise<KeyPart[]>
   readonly run: (op: O, step: StepInputs, tools: Tools) => Promise<Ref>
+  /** What stands for an op without a key in the key of the step that is put on it. */
+  readonly asRoot?: (op: O) => RootPart
+  /** Tells of itself when somebody needs its files, not when it is solved. */
+  readonly deferred?: true
+  /** The key is known when a server has been asked: work to be shown, but no step of the Dockerfile. */
+  readonly remote?: true
+  /** The layer does not depend on what it is put on: its record holds that one layer. */
+  readonly independent?: (op: O) => boolean
 }
+
+/**
+ * What a step is put on, as the part `root` of its key: null for scratch, `{image: manifest digest}` for a base, otherwise the digest of the key of the
+ * step below, with all that is below that.
+ */
+export type RootPart = null | { readonly image: Digest } | Digest
 
 interface StepInputs {
   /** The root file system that the op changes; empty is scratch. */

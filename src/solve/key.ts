@@ -1,5 +1,6 @@
 import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { type Digest, sha256 } from '../base/digest.ts'
+import type { RootPart } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 
 /** Raised when the meaning of a part or of an op's result changes: old records are then never found. */
@@ -10,12 +11,6 @@ export interface StepKey {
   readonly digest: Digest
   readonly parts: readonly KeyPart[]
 }
-
-/**
- * What a step is put on, as the part `root` of its key: null for scratch, `{image: manifest digest}` for a base, otherwise the digest of the key of the
- * step below, with all that is below that.
- */
-export type RootPart = null | { readonly image: Digest } | Digest
 
 export function stepKey(kind: string, root: RootPart, parts: readonly KeyPart[]): StepKey {
   const all: KeyPart[] = [{ name: 'version', value: KEY_VERSION }, { name: 'op', value: kind }, { name: 'root', value: root }, ...parts]

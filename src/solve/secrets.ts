@@ -2,14 +2,18 @@ import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
+import type { Agents } from '../ssh/agents.ts'
 
 /** BuildKit's limit of a secret. Bytes. */
 const LIMIT = 500 * 1024
 
-/** `--secret` and `--ssh`. Values are read when a RUN asks for them and kept nowhere. */
-export function secretProvider(options: BuildOptions, environment: Readonly<Record<string, string | undefined>>): SecretProvider {
+/** `--secret`, whose values are read when a RUN asks for them and kept nowhere, and the agents of `--ssh`. */
+export function secretProvider(
+  options: BuildOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+  agents: Agents | undefined,
+): SecretProvider {
   const secrets = new Map((options.secrets ?? []).map(({ id, source }) => [id, source]))
-  const agents = new Map((options.ssh ?? []).map(({ id, paths }) => [id, paths]))
   return {
     async secret(id) {
       const source = secrets.get(id)
@@ -18,12 +22,7 @@ export function secretProvider(options: BuildOptions, environment: Readonly<Reco
       const value = environment[source.env]
       return value === undefined ? undefined : Buffer.from(value)
     },
-    async ssh(id) {
-      const paths = agents.get(id)
-      if (paths === undefined) return undefined
-      if (paths.length > 1) throw keysUnsupported(id)
-      return paths[0] ?? environment.SSH_AUTH_SOCK
-    },
+    ssh: async (id) => agents?.socket(id),
   }
 }
 
@@ -41,10 +40,4 @@ async function readSecret(id: string, file: string): Promise<Buffer> {
     if (errorCode(error) !== 'ENOENT') throw error
     throw new TbuildError('SECRET_FILE', `the file of secret ${id} is not there: ${file}`)
   }
-}
-
-function keysUnsupported(id: string): TbuildError {
-  return new TbuildError('SSH_KEYS', `--ssh ${id}: several keys are not supported, only the socket of an agent`, {
-    hint: 'add the keys to an ssh-agent and pass its socket',
-  })
 }

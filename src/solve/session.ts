@@ -9,6 +9,7 @@ import { contentHasher } from '../ops/content-hasher.ts'
 import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
+import type { Agents } from '../ssh/agents.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
@@ -53,13 +54,15 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     onNotice,
     canFetch: (id) => known?.canFetch(id) ?? false,
   })
+  let agents: Agents | undefined
   try {
+    agents = await sshAgents(options, environment, store)
     const snapshots = createSnapshotter(store)
     const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks)
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
-    const secrets = secretProvider(options, environment)
+    const secrets = secretProvider(options, environment, agents)
     const withoutContexts: Omit<StepTools, 'contexts'> = {
       snapshots,
       baseLayers,
@@ -98,9 +101,13 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
         await store.flush()
       },
       collect: async () => (await import('../store/auto-collect.ts')).autoCollect(store),
-      close: () => store.close(),
+      close: () => {
+        agents?.close()
+        return store.close()
+      },
     }
   } catch (error) {
+    agents?.close()
     await store.close()
     throw error
   }
@@ -111,6 +118,11 @@ type StepTools = Omit<Tools, 'vertex' | 'signal' | 'emit'>
 /** What a context is made of is no context. */
 const NO_CONTEXTS: StepTools['contexts'] = {
   files: () => Promise.reject(new Error('a context is loaded from another')),
+}
+
+async function sshAgents({ ssh = [] }: BuildOptions, environment: NonNullable<BuildOptions['environment']>, store: Store) {
+  if (ssh.length === 0) return undefined
+  return (await import('../ssh/agents.ts')).openAgents(ssh, environment, store.temporary)
 }
 
 /** buildx hands the caller's agent on by itself when the context is a repository over ssh. */

@@ -5,11 +5,11 @@ import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { Tools } from '../ops/types.ts'
+import type { RootPart, Tools } from '../ops/types.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
-import { chainOf, type RootPart, type StepKey, stepKey } from './key.ts'
+import { chainOf, type StepKey, stepKey } from './key.ts'
 import { findTwin } from './twin.ts'
 
 export interface SolveOptions {
@@ -175,7 +175,8 @@ export class Solver {
 
   /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
   async #rootPart(vertex: Vertex): Promise<RootPart> {
-    if (vertex.op.kind === 'image') return { image: vertex.op.digest }
+    const source = handlerOf(vertex.op).asRoot?.(vertex.op)
+    if (source !== undefined) return source
     const key = await this.#key(vertex)
     return isIndependent(vertex) && vertex.root !== undefined ? chainOf(await this.#rootPart(vertex.root), key) : key.digest
   }
@@ -219,8 +220,7 @@ export class Solver {
   async #executeNow(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
     this.#abort.signal.throwIfAborted()
     const { onEvent } = this.#options
-    // An image is only named here: it tells of itself when its layers are needed.
-    const tells = vertex.op.kind !== 'image'
+    const tells = handlerOf(vertex.op).deferred !== true
     if (tells && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
     if (tells) this.#told.add(vertex)
     if (!isSource(vertex) && !isRemote(vertex)) this.#executed += 1
@@ -293,19 +293,17 @@ export class Solver {
   }
 }
 
-/** Images and contexts have no record: they are what they name. */
-function isSource(vertex: Vertex): boolean {
-  return vertex.op.kind === 'image' || vertex.op.kind === 'context'
+/** Without a record: what it names is what it is. */
+function isSource({ op }: Vertex): boolean {
+  return handlerOf(op).key === undefined
 }
 
-/** Their key is known when the server has been asked: that is work to be shown, but no step of the Dockerfile. */
-function isRemote(vertex: Vertex): boolean {
-  return vertex.op.kind === 'http' || vertex.op.kind === 'git'
+function isRemote({ op }: Vertex): boolean {
+  return handlerOf(op).remote === true
 }
 
-/** A --link layer does not depend on what it is put on: its record holds that one layer. */
-function isIndependent(vertex: Vertex): boolean {
-  return vertex.op.kind === 'copy' && vertex.op.link
+function isIndependent({ op }: Vertex): boolean {
+  return handlerOf(op).independent?.(op) === true
 }
 
 function layersOf(ref: Ref): Snapshot {
