@@ -1,4 +1,4 @@
-# A word of a Dockerfile: literal text, quotes, and variables with their modifiers (semantics.md X). The tokens come from word-lexer.ts, which closes
+# A word of a Dockerfile: literal text, quotes, and variables with their modifiers (docs/semantics.md, X). The tokens come from word-lexer.ts, which closes
 # what a word leaves open with `end` tokens; so every string has exactly one parse.
 #
 # Lists are linked from the last part to the first, because a copy for each part would make long words quadratic.

@@ -5,7 +5,7 @@ import { goQuote } from '../base/go-quote.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { parseCsvFields } from './csv.ts'
 
-/** One RUN --mount, checked and with its defaults (features.md 1.2). `parseMount` lives here. */
+/** One RUN --mount, checked and with its defaults (Dockerfile reference, "RUN --mount"). `parseMount` lives here. */
 export type RunMount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
 
 interface MountBase {
@@ -89,7 +89,7 @@ export function checkMount(raw: string): void {
 }
 
 /**
- * Parses the value of one RUN --mount (M2, M9-M12, features.md 1.2). `expand` gets each option's value. `target` is '' when none is written and the
+ * Parses the value of one RUN --mount (M2, M9-M12). `expand` gets each option's value. `target` is '' when none is written and the
  * type has no default. Throws MOUNT_INVALID without a span.
  */
 export function parseMount(raw: string, expand: (word: string) => string = (word) => word): RunMount {

@@ -5,7 +5,7 @@ import { goQuote } from '../base/go-quote.ts'
 import { isSpace } from '../base/go-space.ts'
 import { ShellPattern } from './shell-pattern.ts'
 
-/** Variable expansion of Dockerfile words as BuildKit's shell lexer does it (semantics.md X). Pure: nothing here reads the process's environment. */
+/** Variable expansion of Dockerfile words as BuildKit's shell lexer does it (docs/semantics.md, X). Pure: nothing here reads the process's environment. */
 
 /** What words are expanded with; names are case-sensitive. */
 export interface Environment {

@@ -223,7 +223,7 @@ function privileges(spec: ExecSpec): Pick<Plan, 'capabilities' | 'seccomp'> {
       return { capabilities: DEFAULT_CAPABILITY_MASK, seccomp }
     }
     default:
-      // A value that the types do not know must never be the weaker path (security.md 1.A).
+      // A value that the types do not know must never be the weaker path (docs/security.md, rule 6).
       throw new TbuildError('EXEC_INVALID', `security mode ${JSON.stringify(spec.security)} is not known`)
   }
 }

@@ -56,7 +56,7 @@ function refused(message: string): TbuildError {
   })
 }
 
-/** Every entry is resolved anew in the root: no directory is remembered by its name (security.md 1.C). */
+/** Every entry is resolved anew in the root: no directory is remembered by its name. */
 class Unpacker {
   readonly #writer: LayerWriter
   readonly #target: Key
