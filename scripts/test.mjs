@@ -20,6 +20,9 @@ const TOOLS = {
   umoci: 'umoci',
   newuidmap: 'uidmap',
   busybox: 'busybox-static',
+  'ssh-add': 'openssh-client',
+  // Its service would be started where there is an init: there it is installed by hand.
+  ...(existsSync('/run/systemd/system') ? {} : { sshd: 'openssh-server' }),
 }
 
 const missing = () => {

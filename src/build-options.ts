@@ -50,7 +50,7 @@ export interface BuildOptions {
   readonly cgroupParent?: string
   /** For RUN --mount=type=secret: read when a RUN asks, kept nowhere. `env` names a variable of `environment`. */
   readonly secrets?: readonly { readonly id: string; readonly source: { readonly file: string } | { readonly env: string } }[]
-  /** For RUN --mount=type=ssh: the socket of an agent, or none for that of SSH_AUTH_SOCK. */
+  /** For RUN --mount=type=ssh and git: the socket of an agent, or files of private keys without passphrase; none is the agent of SSH_AUTH_SOCK. */
   readonly ssh?: readonly { readonly id: string; readonly paths: readonly string[] }[]
   /** `--build-context name=value`: a directory, `docker-image://REF`, `oci-layout://DIR` or a URL. */
   readonly buildContexts?: Readonly<Record<string, string>>

@@ -176,7 +176,7 @@ function addRunOptions(build: Command): void {
     .option('--network <mode>', 'network of RUN steps: default, none or host')
     .option('--add-host <host:ip>', 'line for /etc/hosts of RUN steps', collect, [])
     .option('--secret <spec>', 'id=ID[,src=FILE|,env=NAME]', collect, [])
-    .option('--ssh <spec>', 'default or ID[=SOCKET|KEY]', collect, [])
+    .option('--ssh <spec>', 'default or ID[=SOCKET|KEY[,KEY]]', collect, [])
     .option('--allow <entitlement>', 'network.host or security.insecure', collect, [])
     .option('--shm-size <bytes>', 'size of /dev/shm in RUN steps')
     .option('--ulimit <name=soft[:hard]>', 'limit of RUN steps', collect, [])

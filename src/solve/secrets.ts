@@ -2,27 +2,33 @@ import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
-import type { Agents } from '../ssh/agents.ts'
 
 /** BuildKit's limit of a secret. Bytes. */
 const LIMIT = 500 * 1024
 
-/** `--secret`, whose values are read when a RUN asks for them and kept nowhere, and the agents of `--ssh`. */
-export function secretProvider(
-  options: BuildOptions,
+/** The agents of it end with the build. */
+export interface Secrets extends SecretProvider {
+  close(): void
+}
+
+/** `--secret`, whose values are read when a RUN asks for them and kept nowhere, and the agents of `--ssh`, which are looked at now. */
+export async function openSecrets(
+  { secrets = [], ssh = [] }: BuildOptions,
   environment: Readonly<Record<string, string | undefined>>,
-  agents: Agents | undefined,
-): SecretProvider {
-  const secrets = new Map((options.secrets ?? []).map(({ id, source }) => [id, source]))
+  temporary: () => string,
+): Promise<Secrets> {
+  const sources = new Map(secrets.map(({ id, source }) => [id, source]))
+  const agents = ssh.length === 0 ? undefined : (await import('../ssh/agents.ts')).openAgents(ssh, environment, temporary)
   return {
     async secret(id) {
-      const source = secrets.get(id)
+      const source = sources.get(id)
       if (source === undefined) return undefined
       if ('file' in source) return readSecret(id, source.file)
       const value = environment[source.env]
       return value === undefined ? undefined : Buffer.from(value)
     },
     ssh: async (id) => agents?.socket(id),
+    close: () => agents?.close(),
   }
 }
 

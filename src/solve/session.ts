@@ -9,7 +9,6 @@ import { contentHasher } from '../ops/content-hasher.ts'
 import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
-import type { Agents } from '../ssh/agents.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
@@ -19,7 +18,7 @@ import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
-import { secretProvider } from './secrets.ts'
+import { openSecrets, type Secrets } from './secrets.ts'
 import { Solver, type Watcher } from './solver.ts'
 
 export interface SolverParts {
@@ -54,15 +53,18 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     onNotice,
     canFetch: (id) => known?.canFetch(id) ?? false,
   })
-  let agents: Agents | undefined
+  let secrets: Secrets | undefined
+  const close = () => {
+    secrets?.close()
+    return store.close()
+  }
   try {
-    agents = await sshAgents(options, environment, store)
+    secrets = await openSecrets(options, environment, store.temporary)
     const snapshots = createSnapshotter(store)
     const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks)
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
-    const secrets = secretProvider(options, environment, agents)
     const withoutContexts: Omit<StepTools, 'contexts'> = {
       snapshots,
       baseLayers,
@@ -101,14 +103,10 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
         await store.flush()
       },
       collect: async () => (await import('../store/auto-collect.ts')).autoCollect(store),
-      close: () => {
-        agents?.close()
-        return store.close()
-      },
+      close,
     }
   } catch (error) {
-    agents?.close()
-    await store.close()
+    await close()
     throw error
   }
 }
@@ -118,11 +116,6 @@ type StepTools = Omit<Tools, 'vertex' | 'signal' | 'emit'>
 /** What a context is made of is no context. */
 const NO_CONTEXTS: StepTools['contexts'] = {
   files: () => Promise.reject(new Error('a context is loaded from another')),
-}
-
-async function sshAgents({ ssh = [] }: BuildOptions, environment: NonNullable<BuildOptions['environment']>, store: Store) {
-  if (ssh.length === 0) return undefined
-  return (await import('../ssh/agents.ts')).openAgents(ssh, environment, store.temporary)
 }
 
 /** buildx hands the caller's agent on by itself when the context is a repository over ssh. */

@@ -10,7 +10,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['dockerfile', 'store'],
   ['tar'],
   ['snapshot', 'graph'],
-  ['tree', 'sandbox', 'registry'],
+  ['tree', 'sandbox', 'registry', 'ssh'],
   ['context'],
   ['image'],
   ['ops'],

@@ -27,18 +27,10 @@ export function secret(text: string, environment: Readonly<Record<string, string
 
 type Ssh = NonNullable<BuildOptions['ssh']>[number]
 
-/** `--ssh default|ID[=SOCKET|KEY[,KEY]]`; without paths the agent at $SSH_AUTH_SOCK. */
+/** `--ssh default|ID[=SOCKET|KEY[,KEY…]]`; without paths the agent at $SSH_AUTH_SOCK, without an id `default`. */
 export function ssh(text: string): Ssh {
   const equals = text.indexOf('=')
   const id = equals === -1 ? text : text.slice(0, equals)
-  if (id === '') throw usage(`invalid --ssh ${JSON.stringify(text)}: the id is empty`, 'write --ssh default or --ssh ID=PATH')
-  const paths =
-    equals === -1
-      ? []
-      : text
-          .slice(equals + 1)
-          .split(',')
-          .filter((path) => path !== '')
-  if (equals !== -1 && paths.length === 0) throw usage(`invalid --ssh ${JSON.stringify(text)}: no path after =`)
-  return { id, paths }
+  const paths = equals === -1 ? [] : text.slice(equals + 1).split(',')
+  return { id: id || 'default', paths: paths.length === 1 && paths[0] === '' ? [] : paths }
 }

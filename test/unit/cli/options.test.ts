@@ -161,7 +161,9 @@ describe('--secret and --ssh', () => {
   test('--ssh', () => {
     expect(ssh('default')).toEqual({ id: 'default', paths: [] })
     expect(ssh('k=/a,/b')).toEqual({ id: 'k', paths: ['/a', '/b'] })
-    expect(refusal(() => ssh('k='))).toBe('invalid --ssh "k=": no path after =')
+    // As buildx: without a path it is the agent of SSH_AUTH_SOCK, without an id the default one.
+    expect(ssh('k=')).toEqual({ id: 'k', paths: [] })
+    expect(ssh('=/a')).toEqual({ id: 'default', paths: ['/a'] })
   })
 })
 
