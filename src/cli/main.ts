@@ -1,6 +1,7 @@
+import type { Io } from './io.ts'
 import { normalizeSwitches } from './options/arguments.ts'
 import { call } from './options/call.ts'
-import { asUsage, type Handlers, type Io, isInformation, program } from './program.ts'
+import { asUsage, type Handlers, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
 import { storeHandlers } from './store-handlers.ts'
 import { version } from './version.ts'

@@ -5,14 +5,6 @@ import { IGNORED, REFUSED } from './options/ignored.ts'
 import { addStoreCommands, type StoreHandlers } from './program-store.ts'
 import { unsupported, usage } from './usage.ts'
 
-/** What the commands share: where to write, and where the process comes from. */
-export interface Io {
-  readonly stdin: NodeJS.ReadStream
-  readonly stdout: NodeJS.WriteStream
-  readonly stderr: NodeJS.WriteStream
-  readonly env: NodeJS.ProcessEnv
-}
-
 /** Each command is one file, loaded when it is asked for; it returns the exit status. */
 export interface Handlers extends StoreHandlers {
   build(context: string, flags: BuildCommandFlags): Promise<number>

@@ -1,6 +1,6 @@
 import { isTbuildError, type TbuildError } from '../base/errors.ts'
 import { formatPlace, type Span } from '../base/span.ts'
-import type { Io } from './program.ts'
+import type { Io } from './io.ts'
 import { escapeControl, plainLine, textWidth } from './text.ts'
 
 const CONTEXT_LINES = 2

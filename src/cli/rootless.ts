@@ -1,4 +1,4 @@
-import type { Io } from './program.ts'
+import type { Io } from './io.ts'
 
 /**
  * An unprivileged build runs in a user namespace that is entered once: this process starts itself again inside it and hands its exit status on.

@@ -1,4 +1,4 @@
-import type { Io } from './program.ts'
+import type { Io } from './io.ts'
 import type { StoreHandlers } from './program-store.ts'
 
 /** `args` is the whole command line, for the process that starts itself again. */

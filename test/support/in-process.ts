@@ -1,5 +1,5 @@
+import type { Io } from '../../src/cli/io.ts'
 import { main } from '../../src/cli/main.ts'
-import type { Io } from '../../src/cli/program.ts'
 import { type Bases, type Builder, buildArguments, refusal } from './differential.ts'
 
 /** The command line without a process of its own: what a few hundred small builds can afford. As root only: others enter a user namespace. */

@@ -2,20 +2,13 @@ import type { BuildEvent } from '../../base/events.ts'
 import { escapeLikeGo } from '../../base/go-json.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import { onInterrupt } from '../interrupts.ts'
+import type { Io } from '../io.ts'
 import { buildOptions } from '../options/build.ts'
 import type { Call } from '../options/call.ts'
-import type { BuildCommandFlags, Io } from '../program.ts'
+import type { BuildCommandFlags } from '../program.ts'
 import { openDisplay, progressMode } from '../progress/display.ts'
 import { warningLines } from '../progress/warnings.ts'
-
-/** What a question brought, to be printed one way or the other. */
-export interface Answer {
-  text(): string
-  json(): object
-  readonly status: number
-  /** Reported after what was found. */
-  readonly error?: unknown
-}
+import type { Answer } from './answer.ts'
 
 type Ask = (options: BuildOptions, hooks: BuildHooks) => Promise<Answer>
 

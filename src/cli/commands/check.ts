@@ -3,7 +3,7 @@ import type { Finding } from '../../dockerfile/lint/linter.ts'
 import { type CheckResult, check } from '../../inquiry.ts'
 import { base64, lineExcerpt, location } from '../location.ts'
 import { escapeControl } from '../text.ts'
-import type { Answer } from './call.ts'
+import type { Answer } from './answer.ts'
 
 /** `--check`: status 1 when something was found. */
 export async function answer(options: BuildOptions, hooks: BuildHooks): Promise<Answer> {

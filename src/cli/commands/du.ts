@@ -1,5 +1,5 @@
 import type { DiskUsage, Usage } from '../../store/disk-usage.ts'
-import type { Io } from '../program.ts'
+import type { Io } from '../io.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { cut, oneLine } from '../text.ts'
 import { usage as usageError } from '../usage.ts'

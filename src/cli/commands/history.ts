@@ -1,5 +1,6 @@
 import type { History, ImageConfigFile } from '../../base/oci.ts'
-import type { HistoryFlags, Io } from '../program.ts'
+import type { Io } from '../io.ts'
+import type { HistoryFlags } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { cut, oneLine } from '../text.ts'
 import { unsupported } from '../usage.ts'

@@ -1,5 +1,6 @@
 import type { ImageRecord } from '../../store/types.ts'
-import type { Io, ListFlags } from '../program.ts'
+import type { Io } from '../io.ts'
+import type { ListFlags } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { unsupported } from '../usage.ts'
 import { splitName, withStore } from './store.ts'

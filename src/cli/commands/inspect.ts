@@ -1,5 +1,6 @@
 import type { ImageConfigFile } from '../../base/oci.ts'
-import type { Io, ListFlags } from '../program.ts'
+import type { Io } from '../io.ts'
+import type { ListFlags } from '../program.ts'
 import { findImage, type NamedImage, withStore } from './store.ts'
 
 /** `tbuild inspect IMAGE` */

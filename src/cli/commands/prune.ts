@@ -1,7 +1,7 @@
 import type { Collected } from '../../store/collect.ts'
 import type { Collectable } from '../../store/select.ts'
+import type { Io } from '../io.ts'
 import { type PruneFlags, pruneRule } from '../options/prune.ts'
-import type { Io } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { cut, oneLine } from '../text.ts'
 import { type StoreFlags, withWritableStore } from './writable-store.ts'

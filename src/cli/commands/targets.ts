@@ -2,7 +2,7 @@ import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import { listTargets, type Target, type TargetsResult } from '../../inquiry.ts'
 import { base64, location } from '../location.ts'
 import { alignTabs } from '../table.ts'
-import type { Answer } from './call.ts'
+import type { Answer } from './answer.ts'
 
 /** `--call=targets` */
 export async function answer(options: BuildOptions, hooks: BuildHooks): Promise<Answer> {

@@ -1,5 +1,5 @@
 import type { Verified } from '../../store/verify.ts'
-import type { Io } from '../program.ts'
+import type { Io } from '../io.ts'
 import { escapeControl } from '../text.ts'
 import { type StoreFlags, withWritableStore } from './writable-store.ts'
 

@@ -1,5 +1,5 @@
 import type { Store } from '../../store/store.ts'
-import type { Io } from '../program.ts'
+import type { Io } from '../io.ts'
 import { buildInUserNamespace } from '../rootless.ts'
 import { unsupported } from '../usage.ts'
 

@@ -2,8 +2,8 @@ import type { BuildEvent } from '../../base/events.ts'
 import type { Verdict } from '../../base/explanation.ts'
 import { oneLine, plainLine, seconds } from '../text.ts'
 import { verdictLines } from '../verdict.ts'
-import type { Display, Screen } from './display.ts'
 import { LineSplitter } from './lines.ts'
+import type { Display, Screen } from './types.ts'
 import { warningLines } from './warnings.ts'
 
 interface Step {

@@ -1,6 +1,6 @@
 import type { BuildEvent } from '../../base/events.ts'
 import type { Span } from '../../base/span.ts'
-import type { Display, Screen } from './display.ts'
+import type { Display, Screen } from './types.ts'
 
 /** The event stream, one JSON object a line (docs/rawjson.md). */
 export function rawjsonDisplay(screen: Screen): Display {

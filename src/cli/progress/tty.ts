@@ -3,9 +3,9 @@ import type { BuildEvent } from '../../base/events.ts'
 import type { Verdict } from '../../base/explanation.ts'
 import { cut, oneLine } from '../text.ts'
 import { verdictLines } from '../verdict.ts'
-import type { Display, Screen } from './display.ts'
 import { finished, frame, painter, summary } from './frame.ts'
 import { StepBook } from './steps.ts'
+import type { Display, Screen } from './types.ts'
 import { warningLines } from './warnings.ts'
 
 /** A build that ends sooner shows no spinner, and does not pay for loading one. */

@@ -1,11 +1,12 @@
 import { describe, expect, test } from '@jest/globals'
 import type { BuildEvent } from '../../../src/base/events.ts'
-import { type Display, progressMode, type Screen } from '../../../src/cli/progress/display.ts'
+import { progressMode } from '../../../src/cli/progress/display.ts'
 import { finished, frame, painter, summary } from '../../../src/cli/progress/frame.ts'
 import { plainDisplay } from '../../../src/cli/progress/plain.ts'
 import { rawjsonDisplay } from '../../../src/cli/progress/rawjson.ts'
 import { StepBook } from '../../../src/cli/progress/steps.ts'
 import { ttyDisplay } from '../../../src/cli/progress/tty.ts'
+import type { Display, Screen } from '../../../src/cli/progress/types.ts'
 import { textWidth } from '../../../src/cli/text.ts'
 
 const T = 1_700_000_000_000
