@@ -1,3 +1,4 @@
+import type { TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
@@ -11,10 +12,11 @@ import { buildMetadata, imageId } from './export/metadata.ts'
 import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from './export/outputs.ts'
 import { parseTags, tagImages } from './export/tag.ts'
 import type { Graph } from './graph/lower.ts'
+import type { Vertex } from './graph/op.ts'
 import { assembleTarget } from './image/target.ts'
 import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
-import { requireRunnable } from './solve/emulation.ts'
+import { unrunnable } from './solve/emulation.ts'
 import { lowerFor } from './solve/lowering.ts'
 import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
@@ -32,7 +34,9 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
     const graphs = await graphsOf(parseStages(session.inputs.dockerfile), session, { options, ...hearing })
     const cache = await openCache(options, session, hearing)
     try {
-      const around: Surroundings = { options, ...hearing, cache, names, stdout: hooks.stdout }
+      const refused = await refusedSteps(graphs, session, cache)
+      for (const { graph } of graphs) announce(graph, hearing.onEvent)
+      const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
       const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
       await cache?.finish(() => recordsOf(built))
       if (built.some(({ executed }) => executed > 0)) await session.collect()
@@ -88,9 +92,25 @@ interface Surroundings extends Hearing {
   readonly stdout: BuildHooks['stdout']
   /** Of --cache-from and --cache-to. */
   readonly cache: BuildCache | undefined
+  /** What this machine cannot run. */
+  readonly refused: ReadonlyMap<Vertex, TbuildError>
 }
 
 /** Nothing runs before all platforms are known to be buildable. */
+async function refusedSteps(
+  graphs: readonly PlatformGraph[],
+  session: Session,
+  cache: BuildCache | undefined,
+): Promise<ReadonlyMap<Vertex, TbuildError>> {
+  const refused = unrunnable(graphs.flatMap(({ graph }) => graph.vertices))
+  if (refused.size === 0) return refused
+  const { refuseForeign } = await import('./solve/foreign.ts')
+  const solver = (watcher: Watcher) => session.solver({ watcher, cache: cache?.index, content: cache?.content, tells: false })
+  const targets = graphs.flatMap(({ graph }) => graph.target.root ?? [])
+  await refuseForeign(targets, refused, { solver, cache: session.store.cache })
+  return refused
+}
+
 async function graphsOf(
   file: StagedDockerfile,
   session: Session,
@@ -99,8 +119,6 @@ async function graphsOf(
   const graphs: PlatformGraph[] = []
   for (const platform of platformsOf(options))
     graphs.push({ platform, graph: await lowerFor(platform, file, session, { options, onEvent }) })
-  for (const { graph } of graphs) requireRunnable(graph.vertices)
-  for (const { graph } of graphs) announce(graph, onEvent)
   return graphs
 }
 
@@ -122,9 +140,9 @@ async function untilUsable<T>(cache: BuildCache | undefined, attempt: () => Prom
 
 /** The platforms share what they have in common. */
 async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<Built[]> {
-  const { options, onEvent, cache } = around
+  const { options, onEvent, cache, refused } = around
   const watcher = options.explain ? await explainer(session, onEvent) : undefined
-  const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
+  const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content, refused })
   const roots = graphs.map(({ graph }) => graph.target.root)
   const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : solver.solve(root))))
   const built: Built[] = []

@@ -38,16 +38,18 @@ const MACHINES: Readonly<Record<string, readonly [number, number, number]>> = {
 /** What the processor of a host runs besides its own. */
 const ALSO_NATIVE: Readonly<Record<string, readonly string[]>> = { amd64: ['386'], arm64: ['arm'] }
 
-/** Throws EMULATION_MISSING for the first RUN that this machine cannot run: before anything of the build does. */
-export function requireRunnable(vertices: readonly Vertex[], folder = BINFMT, host = hostPlatform()): void {
+/** The RUN steps that this machine cannot run, each with the error that says why (EMULATION_MISSING). */
+export function unrunnable(vertices: readonly Vertex[], folder = BINFMT, host = hostPlatform()): Map<Vertex, TbuildError> {
+  const errors = new Map<Vertex, TbuildError>()
   let handlers: readonly BinaryHandler[] | undefined
   for (const vertex of vertices) {
     const platform = vertex.op.kind === 'exec' ? platformOfFiles(vertex) : undefined
     if (platform === undefined || isNative(platform, host)) continue
     handlers ??= readHandlers(folder)
     const problem = problemOf(platform, handlers)
-    if (problem !== undefined) throw cannotRun(platform, host, problem, vertex)
+    if (problem !== undefined) errors.set(vertex, cannotRun(platform, host, problem, vertex))
   }
+  return errors
 }
 
 /** The programs that a RUN starts are its base image's, whatever platform the result is said to be of. What stands on scratch cannot be told. */

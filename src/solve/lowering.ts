@@ -14,6 +14,7 @@ import type { Session } from './session.ts'
 export function lowerOptions(options: BuildOptions, platform: Platform, session: Session, linter = Linter.off): LowerOptions {
   return {
     targetPlatform: platform,
+    isPlatformGiven: (options.platforms?.length ?? 0) > 0,
     buildPlatform: hostPlatform(),
     target: options.target,
     buildArgs: buildArgValues(options),

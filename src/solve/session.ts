@@ -19,12 +19,15 @@ import { Images } from './images.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
-import { Solver, type Watcher } from './solver.ts'
+import { type SolveOptions, Solver, type Watcher } from './solver.ts'
 
 export interface SolverParts {
   readonly watcher?: Watcher | undefined
   readonly cache?: CacheIndex | undefined
   readonly content?: ContentHasher | undefined
+  readonly refused?: SolveOptions['refused']
+  /** False in a dry run whose events nobody is to see. */
+  readonly tells?: boolean
 }
 
 /** Everything with an effect that one build uses, opened from its options. */
@@ -65,6 +68,7 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
+    const agent = contextAgent(options, environment)
     const withoutContexts: Omit<StepTools, 'contexts'> = {
       snapshots,
       baseLayers,
@@ -72,20 +76,13 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       sandbox: lazySandbox(),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
-      remotes: remotes({
-        images,
-        store,
-        secrets,
-        known: caches.open('files of URLs'),
-        environment,
-        agent: contextAgent(options, environment),
-      }),
+      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent }),
       secrets,
       allow: options.allow ?? [],
     }
-    const jobs = options.jobs ?? availableParallelism()
-    const makeSolver = (own: StepTools, { watcher, cache = store.cache, content = own.content }: SolverParts = {}) =>
-      new Solver({ cache, locks: store.locks, tools: { ...own, content }, jobs, onEvent, signal, watcher })
+    const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }
+    const makeSolver = (own: StepTools, { cache = store.cache, content = own.content, tells = true, ...parts }: SolverParts = {}) =>
+      new Solver({ ...always, ...parts, cache, tools: { ...own, content }, onEvent: tells ? onEvent : () => {} })
     const sources = contextSources({ store, snapshots, onEvent, solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }) })
     const inputs = await loadInputs(options, sources)
     const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }

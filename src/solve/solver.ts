@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import type { Digest } from '../base/digest.ts'
-import { errorCode, isTbuildError, withSpan } from '../base/errors.ts'
+import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -23,6 +23,8 @@ export interface SolveOptions {
   readonly locks: Pick<Locks, 'singleFlight'>
   /** Hears of each step once, before it runs. */
   readonly watcher?: Watcher | undefined
+  /** Steps that must not run, with the reason: they have to be cached. */
+  readonly refused?: ReadonlyMap<Vertex, TbuildError> | undefined
 }
 
 /** Whoever wants to know why steps run (src/explain). */
@@ -225,6 +227,8 @@ export class Solver {
     if (tells) this.#told.add(vertex)
     if (!isSource(vertex) && !isRemote(vertex)) this.#executed += 1
     try {
+      const refusal = this.#options.refused?.get(vertex)
+      if (refusal !== undefined) throw refusal
       const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
       if (tells) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
       return ref

@@ -7,7 +7,7 @@ import { hostPlatform, type Platform } from '../../src/base/platform.ts'
 import { build } from '../../src/build.ts'
 import { readHandlers } from '../../src/solve/emulation.ts'
 import { arm64Program } from '../support/arm64-program.ts'
-import { root as project } from '../support/cli.ts'
+import { root as project, tbuild } from '../support/cli.ts'
 import { listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 
 const QEMU = '/usr/bin/qemu-aarch64-static'
@@ -116,31 +116,56 @@ describe('RUN for another platform', () => {
   ].filter(Boolean)
   const withQemu = missing.length === 0 ? native : test.skip
 
-  withQemu(`works where qemu is registered${missing.length === 0 ? '' : `: needs ${missing.join(' and ')}`}`, async () => {
+  const needs = missing.length === 0 ? '' : `: needs ${missing.join(' and ')}`
+  const store = () => join(builds.folder, 'emulated-store')
+  const emulatedArgs = (context: string, ...more: readonly string[]) => [
+    ...['--root', store(), '--progress', 'plain', '--platform', 'linux/arm64', '--build-context', `base=oci-layout://${base}`],
+    ...more,
+    context,
+  ]
+
+  withQemu(`works where qemu is registered${needs}`, async () => {
     const context = builds.files('emulated', { Dockerfile: 'FROM base\nRUN ["/prog"]\n' })
-    const store = join(builds.folder, 'emulated-store')
-    const args = [
-      '--root',
-      store,
-      '--progress',
-      'plain',
-      '--platform',
-      'linux/arm64',
-      '--build-context',
-      `base=oci-layout://${base}`,
-      context,
-    ]
-    const finished = await withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...args])
+    const finished = await withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...emulatedArgs(context)])
     expect(finished.output).toContain('hello from arm64')
     expect(finished.status).toBe(0)
+  })
+
+  const withoutQemu = emulated ? test.skip : withQemu
+  withoutQemu(`a cached one is no obstacle where nothing is registered any more; one that would run is${needs}`, async () => {
+    const lines = (made: string, run: string, label = '') =>
+      `FROM --platform=$BUILDPLATFORM scratch AS made\nCOPY <<EOF /x\nx\nEOF\n${made}\nFROM base\nRUN ["/prog"]\nCOPY --from=made /x /x\n${run}\n${label}\n`
+    const context = builds.files('later', { Dockerfile: lines('', 'RUN ["/prog", "2"]') })
+    const first = await withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...emulatedArgs(context)])
+    expect(first).toMatchObject({ status: 0 })
+
+    const again = (Dockerfile: string, ...more: readonly string[]) => tbuild(emulatedArgs(builds.files('later', { Dockerfile }), ...more))
+    const labelled = again(lines('', 'RUN ["/prog", "2"]', 'LABEL a=b'))
+    expect(labelled).toMatchObject({ status: 0 })
+    expect(labelled.stderr).toMatch(/RUN \["\/prog", "2"\]\n.*CACHED/)
+
+    const refused = { status: 1, stderr: expect.stringContaining('code: EMULATION_MISSING') }
+    for (const finished of [again(lines('', 'RUN ["/prog", "3"]')), again(lines('', 'RUN ["/prog", "2"]'), '--no-cache')]) {
+      expect(finished).toMatchObject(refused)
+      expect(finished.stderr).not.toContain('DONE')
+    }
+    // What is below has to run first: then its files are the same and the step is cached, or it is refused when its turn comes.
+    expect(again(lines('COPY <<EOF /y\ny\nEOF', 'RUN ["/prog", "2"]'))).toMatchObject({ status: 0 })
+    const other = again(lines('COPY <<EOF /x\nother\nEOF', 'RUN ["/prog", "2"]'))
+    expect(other).toMatchObject(refused)
+    expect(other.stderr).toContain('Dockerfile:11')
+    // An earlier build did no such step: nothing below it is run in vain.
+    const unknown = again(lines('COPY <<EOF /x\nthird\nEOF', 'RUN ["/prog", "4"]'))
+    expect(unknown).toMatchObject(refused)
+    expect(unknown.stderr).not.toContain('DONE')
   })
 })
 
 /** Since Linux 6.7 a user namespace has handlers of its own: nothing is registered for the rest of the machine. */
 async function withBinfmt(command: readonly string[]): Promise<{ status: number | null; output: string }> {
   const folder = join(builds.folder, 'binfmt')
-  mkdirSync(folder)
-  const go = join(folder, 'go')
+  mkdirSync(folder, { recursive: true })
+  const go = join(folder, `go-${Date.now()}`)
   spawnSync('mkfifo', [go])
   const magic = '\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00'
   const mask = '\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
-import { requireRunnable } from '../../../src/solve/emulation.ts'
+import { unrunnable } from '../../../src/solve/emulation.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tbuild-binfmt-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -32,6 +32,11 @@ const vertex = (op: object, root?: Vertex): Vertex =>
 function run(architecture: string, asked = architecture): Vertex[] {
   const image = vertex({ kind: 'image', name: 'x', digest: sha256('x'), platform: { os: 'linux', architecture } })
   return [image, vertex({ kind: 'exec', platform: { os: 'linux', architecture: asked } }, vertex({ kind: 'workdir' }, image))]
+}
+
+/** Throws what the first of the steps that cannot run is refused with. */
+function requireRunnable(...args: Parameters<typeof unrunnable>): void {
+  for (const error of unrunnable(...args).values()) throw error
 }
 
 describe('RUN for another platform', () => {
