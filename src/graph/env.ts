@@ -1,4 +1,7 @@
-/** An environment as BuildKit keeps it: order of first definition, replaced in place (A12). Immutable. */
+/**
+ * An environment as BuildKit keeps it for commands (client/llb, EnvList): in the order in which each name was set last. Immutable. The list in an image's
+ * config is another one: there a name keeps its place (A12).
+ */
 export class Env {
   static readonly empty = new Env(new Map())
   readonly #entries: ReadonlyMap<string, string>
@@ -12,8 +15,9 @@ export class Env {
     const entries = new Map<string, string>()
     for (const item of list) {
       const at = item.indexOf('=')
-      if (at < 0) entries.set(item, '')
-      else entries.set(item.slice(0, at), item.slice(at + 1))
+      const name = at < 0 ? item : item.slice(0, at)
+      entries.delete(name)
+      entries.set(name, at < 0 ? '' : item.slice(at + 1))
     }
     return new Env(entries)
   }
@@ -31,7 +35,14 @@ export class Env {
   }
 
   with(name: string, value: string): Env {
-    return new Env(new Map(this.#entries).set(name, value))
+    const entries = new Map(this.#entries)
+    entries.delete(name)
+    return new Env(entries.set(name, value))
+  }
+
+  /** Sets all of a list of `NAME=value` again, as a stage does with what the image below it has. */
+  withAll(list: readonly string[]): Env {
+    return Env.from([...this.list(), ...list])
   }
 
   list(): string[] {

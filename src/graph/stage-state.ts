@@ -14,7 +14,10 @@ const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
 export interface StageState {
   /** Undefined is scratch. */
   readonly root: Vertex | undefined
+  /** What its steps run on. */
   readonly platform: Platform
+  /** What the config says: that of the base, however the base was asked for (I11). */
+  readonly imagePlatform: Platform
   /** The image's config as it would be written now. */
   readonly config: ContainerConfig
   readonly author: string | undefined
@@ -50,6 +53,7 @@ export function scratchState(platform: Platform): StageState {
   return {
     root: undefined,
     platform,
+    imagePlatform: platform,
     config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
     author: undefined,
     history: undefined,
@@ -71,6 +75,7 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
   return {
     root,
     platform,
+    imagePlatform: configPlatform(file),
     config: { ...inherited, Env: withPath },
     author: file.author,
     history: (file.history ?? []).reduce<HistoryChain | undefined>((before, entry) => ({ entry, before }), undefined),
@@ -85,10 +90,14 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
   }
 }
 
+function configPlatform({ os, architecture, variant, 'os.version': osVersion }: ImageConfigFile): Platform {
+  return { os, architecture, ...(variant ? { variant } : {}), ...(osVersion ? { osVersion } : {}) }
+}
+
 /** A stage FROM another stage: everything goes on, its ARGs too (A4); its ONBUILD triggers have been taken (O4). */
 export function childState(parent: StageState): StageState {
   const { OnBuild: _triggers, ...config } = parent.config
-  return { ...parent, config, cmdSet: false }
+  return { ...parent, config, env: parent.env.withAll(config.Env ?? []), cmdSet: false }
 }
 
 /** Adds a history entry: of an instruction that made a layer, or of one that changed the config alone (`empty`). */
