@@ -1,6 +1,6 @@
 // Measures tbuild against docker in one run, alternating, and prints medians and ratios.
 //   TBUILD_PEER=docker TBUILD_PEER_BASE=debian:bookworm node bench/compare.mjs [cached] [runs] [copy] [pull] [export]
-// The base must be an image that both can pull (plain HTTP registries on loopback are fine).
+// The base must be an image that both can pull (plain HTTP registries on loopback are fine); `pull` pushes bases made of it to the same registry.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -98,17 +98,16 @@ const benches = {
     })
   },
   pull() {
-    const folder = context('pull', `FROM ${BASE}\nRUN true\n`)
-    measure('pull and one RUN, cold store', (build) => build(folder, '--no-cache', '--pull'), {
-      prepare(side) {
-        if (side === 'tbuild') rmSync(store, { recursive: true, force: true })
-        else
-          for (const args of [
-            ['builder', 'prune', '-af'],
-            ['rmi', '-f', 'tbuild-bench', BASE],
-          ])
-            spawnSync(peer, [...peerArgs, ...args], { env })
-      },
+    // A base of one layer that neither side has seen, in the registry of BASE: nobody's cache needs to be emptied.
+    const registry = BASE.split('/')[0]
+    const name = (round) => `${registry}/tbuild-bench/base:${process.pid}-${round}`
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const folder = context(`base-${round}`, `FROM ${BASE} AS b\nRUN echo ${name(round)} > /stamp\nFROM scratch\nCOPY --from=b / /\n`)
+      builders.tbuild(folder, '-o', `type=registry,name=${name(round)}`)
+      context(`pull-${round}`, `FROM ${name(round)}\nRUN true\n`)
+    }
+    measure('pull and one RUN, base never seen', (build, round) => build(join(work, `pull-${round}`)), {
+      prepare: (side) => side === 'tbuild' && rmSync(store, { recursive: true, force: true }),
     })
   },
   export() {
