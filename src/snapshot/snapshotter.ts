@@ -22,7 +22,8 @@ export function createSnapshotter(store: Store): Snapshotter {
         hint: 'run the build again; `tbuild verify-store` finds what else is missing',
       })
     }
-    return snapshot.map((id) => layers.fs(id))
+    // overlayfs refuses a directory that stands twice (ELOOP), as two equal COPY --link make it; what the lower one does the upper one does again.
+    return snapshot.filter((id, at) => snapshot.lastIndexOf(id) === at).map((id) => layers.fs(id))
   }
 
   async function prepare(parent: Snapshot): Promise<ActiveLayer> {

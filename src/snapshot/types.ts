@@ -17,7 +17,7 @@ export interface Snapshotter {
   info(id: LayerId): Promise<LayerInfo | undefined>
   /** Merges into what is known; works for a layer that is only known, not there. */
   update(id: LayerId, info: LayerInfo): Promise<void>
-  /** The fs directories, bottom first; SNAPSHOT_MISSING when one is not there. */
+  /** The fs directories, bottom first, one that stands twice only at its upper place; SNAPSHOT_MISSING when one is not there. */
   directories(snapshot: Snapshot): Promise<string[]>
   list(): AsyncIterable<LayerId>
   remove(id: LayerId): Promise<void>

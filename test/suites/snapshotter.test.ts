@@ -39,6 +39,12 @@ describe('a snapshotter over a store', () => {
     expect(leftovers()).toEqual([])
   })
 
+  test('a layer that stands twice is one directory, at its upper place', async () => {
+    const [linked, between] = [await layerWith('linked'), await layerWith('between')]
+    expect(await snapshots.directories([linked, between, linked])).toEqual(await snapshots.directories([between, linked]))
+    expect((await snapshots.prepare([linked, between, linked])).lower).toHaveLength(2)
+  })
+
   test('an active layer is not visible, and a discarded one leaves nothing', async () => {
     const active = await snapshots.prepare([])
     writeFileSync(join(active.upper, 'file'), 'x')
