@@ -71,7 +71,14 @@ export interface BuildOptions {
 
 /** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */
 export type OutputSpec =
-  | (ImageOutput & { readonly type: 'oci' | 'docker'; readonly dest: string; readonly tar: boolean })
+  | (ImageOutput & { readonly type: 'oci'; readonly dest: string; readonly tar: boolean })
+  | (ImageOutput & {
+      readonly type: 'docker'
+      /** Without, the image is loaded into docker: by `docker load`, of the `docker` in PATH. */
+      readonly dest?: string
+      /** `docker --context`, for loading. */
+      readonly context?: string
+    })
   | (ImageOutput & {
       readonly type: 'image'
       readonly push: boolean

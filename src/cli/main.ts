@@ -1,5 +1,5 @@
 import type { Io } from './io.ts'
-import { normalizeSwitches } from './options/arguments.ts'
+import { normalizeArguments } from './options/arguments.ts'
 import { call } from './options/call.ts'
 import { asUsage, type Handlers, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
@@ -10,7 +10,7 @@ import { version } from './version.ts'
 export async function main(args: readonly string[], io: Io): Promise<number> {
   let status = 0
   try {
-    const normalized = normalizeSwitches(args)
+    const normalized = normalizeArguments(args)
     const handlers: Handlers = {
       build: async (context, flags) => {
         const asked = call(flags)

@@ -1,8 +1,11 @@
 import { Command, CommanderError, Option } from 'commander'
 import { isTbuildError } from '../base/errors.ts'
 import type { BuildFlags } from './options/build.ts'
+import { ignoredEnvironment } from './options/environment.ts'
 import { IGNORED, REFUSED } from './options/ignored.ts'
+import { hasDocker } from './options/output.ts'
 import { addStoreCommands, type StoreHandlers } from './program-store.ts'
+import { PROGRESS_MODES } from './progress/display.ts'
 import { unsupported, usage } from './usage.ts'
 
 /** Each command is one file, loaded when it is asked for; it returns the exit status. */
@@ -180,11 +183,13 @@ function addResultOptions(build: Command): void {
   build
     .option('-o, --output <spec>', 'type=oci|docker|local|tar|image,dest=PATH|-; DIR; or - for a tar of the files', collect, [])
     .option('--push', 'push the image to the registry of its tags')
+    .option('--load', 'load the image into docker, where there is one')
     .option('--iidfile <file>', 'write the id of the image to a file')
     .option('--metadata-file <file>', 'write what was built to a file, as JSON')
-    .addOption(new Option('--progress <mode>', 'how to show progress').choices(['auto', 'tty', 'plain', 'rawjson', 'quiet', 'none']))
+    .addOption(new Option('--progress <mode>', 'how to show progress').choices(PROGRESS_MODES))
     .option('-q, --quiet', 'print nothing but the id of the image')
     .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
+    .addOption(new Option('--attest <spec>').argParser(collect).default([]).hideHelp())
     .addOption(new Option('--provenance <value>').hideHelp())
     .addOption(new Option('--sbom <value>').hideHelp())
 }
@@ -196,8 +201,17 @@ function refuse(build: Command): void {
   }
 }
 
-/** Warnings for the options that were given and mean nothing here. */
-export function ignoredOptions(args: readonly string[]): string[] {
+/** Warnings for what was asked for and means nothing here. */
+export function ignoredOptions(args: readonly string[], environment: NodeJS.ProcessEnv = {}): string[] {
+  const load = args.includes('--load') && !hasDocker(environment)
+  return [
+    ...ignoredArguments(args),
+    ...(load ? ['--load has no effect: there is no `docker` in PATH; the image is in the store of tbuild'] : []),
+    ...ignoredEnvironment(environment),
+  ]
+}
+
+function ignoredArguments(args: readonly string[]): string[] {
   return IGNORED.flatMap(({ flags, reason }) => {
     const { long, short } = new Option(flags)
     const given = args.some((arg) => arg === long || arg.startsWith(`${long}=`) || (short !== undefined && arg === short))

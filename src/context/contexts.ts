@@ -3,9 +3,11 @@ import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
+import { parseGoBool } from '../base/go-bool.ts'
 import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
+import { requireOwnFrontend } from '../dockerfile/frontend.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView, layeredView, type ShownMode } from '../tree/view.ts'
 import { type ContextPlace, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
@@ -44,6 +46,7 @@ export interface BuildInputs {
 export async function loadInputs(options: BuildOptions, sources: ContextSources): Promise<BuildInputs> {
   const place = await openPlace(options, sources)
   const { file, ownIgnore } = await findDockerfile(place, options, sources)
+  requireOwnFrontend(file, options.buildArgs?.BUILDKIT_SYNTAX)
   const { context, ignore } = openContext(place, ownIgnore, projectMode(place, options))
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
   return { dockerfile: file, ignore, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
@@ -70,7 +73,7 @@ export function isDirectory(path: string): boolean {
 async function openRepository(git: GitReference, options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
   const { openGit } = await import('./remote.ts')
   const keep = options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR
-  const keepGitDir = keep !== undefined && /^(1|t|true)$/i.test(keep)
+  const keepGitDir = parseGoBool(keep ?? '') === true
   const remote = await openGit(git, keepGitDir, `[internal] load git source ${options.context}`, sources)
   return { kind: 'inside', identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, ...remote }
 }

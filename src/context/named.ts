@@ -1,5 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
+import { contextName, contextNameOf, MAIN_CONTEXT } from './context-name.ts'
 import { type ContextFiles, isDirectory, openNamedContext } from './contexts.ts'
 import { parseNamedContext } from './parse-context.ts'
 import { sentView } from './sent-view.ts'
@@ -7,15 +8,15 @@ import type { ContextSources } from './sources.ts'
 
 /** `--build-context name=value`, and the build context itself under the name `context`. */
 export class NamedContexts {
-  readonly #values: Readonly<Record<string, string>>
+  readonly #values: ReadonlyMap<string, string>
   readonly #main: ContextFiles
   readonly #sources: ContextSources
   readonly #open = new Map<string, Promise<ContextFiles>>()
   readonly #reads = new Map<string, readonly string[]>()
 
-  /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not. */
+  /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not; CONTEXT_NAME. */
   constructor(values: Readonly<Record<string, string>>, main: ContextFiles, sources: ContextSources) {
-    this.#values = values
+    this.#values = new Map(Object.entries(values).map(([name, value]) => [contextName(name), value]))
     this.#main = main
     this.#sources = sources
     for (const [name, value] of Object.entries(values)) {
@@ -28,9 +29,10 @@ export class NamedContexts {
   }
 
   /** What stands in place of a stage or a base of that name (G13). */
-  find(name: string): NamedContext | undefined {
-    const value = Object.hasOwn(this.#values, name) ? this.#values[name] : undefined
-    if (value === undefined) return undefined
+  find(written: string): NamedContext | undefined {
+    const name = this.#values.size === 0 ? undefined : contextNameOf(written)
+    const value = name === undefined ? undefined : this.#values.get(name)
+    if (name === undefined || value === undefined) return undefined
     const context = parseNamedContext(value)
     if (context.kind !== 'image') return { kind: 'files', name }
     return context.reference === 'scratch' ? { kind: 'scratch' } : context
@@ -48,10 +50,10 @@ export class NamedContexts {
   }
 
   #all(name: string): Promise<ContextFiles> {
-    if (name === 'context') return Promise.resolve(this.#main)
+    if (name === MAIN_CONTEXT) return Promise.resolve(this.#main)
     let files = this.#open.get(name)
     if (files === undefined) {
-      files = openNamedContext(name, this.#values[name] as string, this.#sources, this.#main.mode)
+      files = openNamedContext(name, this.#values.get(name) as string, this.#sources, this.#main.mode)
       this.#open.set(name, files)
     }
     return files

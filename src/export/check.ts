@@ -1,17 +1,24 @@
 import { TbuildError } from '../base/errors.ts'
+import { parseGoBool } from '../base/go-bool.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { Annotation, BuildOptions, OutputSpec } from '../build-options.ts'
 import { assertZstd } from '../tar/zstd-compress.ts'
 
 type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
 
+/** Several platforms make an index; the build argument BUILDKIT_MULTI_PLATFORM makes one of a single platform, too. */
+export function makesIndex({ buildArgs, platforms = [] }: BuildOptions): boolean {
+  return platforms.length > 1 || parseGoBool(buildArgs?.BUILDKIT_MULTI_PLATFORM ?? '') === true
+}
+
 /** Refuses what no exporter does, before anything is built. `names` are the references of `-t`. */
 export function checkOutputs(options: BuildOptions, platforms: readonly Platform[], names: readonly string[]): void {
+  const index = makesIndex(options)
   for (const output of options.outputs ?? []) {
     if (output.type !== 'oci' && output.type !== 'docker' && output.type !== 'image') continue
     checkForm(output)
-    checkAnnotations([...(output.annotations ?? []), ...(options.annotations ?? [])], output, platforms)
-    if (output.type === 'docker' && platforms.length > 1) {
+    checkAnnotations([...(output.annotations ?? []), ...(options.annotations ?? [])], output, platforms, index)
+    if (output.type === 'docker' && index) {
       throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
         hint: 'use -o type=oci for an image of several platforms',
       })
@@ -41,7 +48,7 @@ function checkImage(output: Extract<OutputSpec, { type: 'image' }>, names: reado
 }
 
 /** The messages are BuildKit's. */
-function checkAnnotations(annotations: readonly Annotation[], output: ImageSpec, platforms: readonly Platform[]): void {
+function checkAnnotations(annotations: readonly Annotation[], output: ImageSpec, platforms: readonly Platform[], index: boolean): void {
   const built = platforms.map(formatPlatform)
   for (const { level, platform } of annotations) {
     if (platform !== undefined && !built.includes(formatPlatform(platform))) {
@@ -49,7 +56,7 @@ function checkAnnotations(annotations: readonly Annotation[], output: ImageSpec,
         exitCode: 2,
       })
     }
-    if (level.startsWith('index') && platforms.length === 1) {
+    if (level.startsWith('index') && !index) {
       throw new TbuildError('ANNOTATION_INDEX', 'index annotations not supported for single platform export', {
         hint: 'annotate the manifest',
         exitCode: 2,

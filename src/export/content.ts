@@ -17,6 +17,8 @@ export interface ExportOptions {
   /** `org.opencontainers.image.created` of the index entries, RFC 3339. */
   readonly created?: string
   readonly annotations?: readonly Annotation[]
+  /** An index also of one platform. */
+  readonly index?: boolean
 }
 
 /** What an export made. `descriptor` is of the manifest, or of the index when there are several platforms, with the annotations that belong to it. */
@@ -67,7 +69,7 @@ export async function collectContent(images: readonly Image[], options: ExportOp
     documents.push(manifestOf(image, descriptors, options))
     layers.push(descriptors)
   }
-  if (images.length > 1) documents.push(indexOf(documents, options))
+  if (images.length > 1 || options.index) documents.push(indexOf(documents, options))
   for (const { bytes, descriptor } of documents) {
     blobs.set(descriptor.digest, { digest: descriptor.digest, size: bytes.length, open: () => bytes })
   }

@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts'
+import { MediaType } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
 import type { Written } from './outputs.ts'
 
@@ -6,17 +7,24 @@ import type { Written } from './outputs.ts'
 export function buildMetadata(images: readonly Image[], names: readonly string[], written: Written | undefined): Record<string, unknown> {
   const [first, second] = images
   const named = written?.names ?? names
+  // Of an image that is in a store only, buildx too gives the id of the image as its digest.
+  const digest = written?.descriptor.digest ?? (second === undefined ? first?.configDigest : undefined)
   return {
-    ...(first === undefined || second !== undefined ? {} : { 'containerimage.config.digest': written?.configDigest ?? first.configDigest }),
-    ...(written === undefined
+    ...(first === undefined || second !== undefined || (written && isIndex(written))
       ? {}
-      : { 'containerimage.descriptor': written.descriptor, 'containerimage.digest': written.descriptor.digest }),
+      : { 'containerimage.config.digest': written?.configDigest ?? first.configDigest }),
+    ...(written === undefined ? {} : { 'containerimage.descriptor': written.descriptor }),
+    ...(digest === undefined ? {} : { 'containerimage.digest': digest }),
     ...(named.length === 0 ? {} : { 'image.name': named.join(',') }),
   }
 }
 
 /** `--iidfile`: the config's digest of one platform; of several the index's, or where no output made one all their configs', a line each. */
 export function imageId(images: readonly Image[], written: Written | undefined): string {
-  if (written !== undefined) return images.length === 1 ? written.configDigest : written.descriptor.digest
+  if (written !== undefined) return isIndex(written) ? written.descriptor.digest : written.configDigest
   return images.map((image): Digest => image.configDigest).join('\n')
+}
+
+function isIndex({ descriptor }: Written): boolean {
+  return descriptor.mediaType === MediaType.ociIndex || descriptor.mediaType === MediaType.dockerIndex
 }

@@ -7,6 +7,7 @@ import { tellStep } from '../base/tell-step.ts'
 import type { BuildHooks, BuildOptions, OutputSpec } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { TreeView } from '../tree/types.ts'
+import { makesIndex } from './check.ts'
 import type { Exported, ExportOptions } from './content.ts'
 import type { Sink } from './sink.ts'
 import { parseTags } from './tag.ts'
@@ -80,6 +81,7 @@ function title(output: OutputSpec): string {
     local: 'exporting to client directory',
     tar: 'exporting to client tarball',
   }
+  if (output.type === 'docker' && output.dest === undefined) return 'loading into docker'
   return titles[output.type] ?? `exporting to ${output.type} image format`
 }
 
@@ -96,7 +98,7 @@ function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {
 }
 
 async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], tools: OutputTools): Promise<undefined> {
-  const split = output.platformSplit ?? built.length > 1
+  const split = output.platformSplit ?? makesIndex(tools.options)
   const trees: ExportedTree[] = []
   for (const one of built) {
     const folder = split ? formatPlatform(one.platform).replaceAll('/', '_') : undefined
@@ -123,6 +125,7 @@ async function writeImages(
     names,
     annotations: [...(output.annotations ?? []), ...(tools.options.annotations ?? [])],
     form: blobForm(output),
+    index: makesIndex(tools.options),
     format: output.ociMediaTypes === false ? 'docker' : 'oci',
   }
   const exported = await writeContent(output, images, options, { ...tools, created: created(output, built, images) })
@@ -137,12 +140,26 @@ async function writeContent(
 ): Promise<Exported> {
   if (output.type === 'image') return push(output, images, options, tools)
   const dated = { ...options, ...(tools.created === undefined ? {} : { created: tools.created }) }
-  if (output.type === 'docker') {
-    const { exportDockerArchive } = await import('./docker-archive.ts')
-    return exportDockerArchive(images, sinkOf(output.dest, tools), dated)
-  }
+  if (output.type === 'docker') return writeDocker(output, images, dated, tools)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
   return output.tar ? exportOciTar(images, sinkOf(output.dest, tools), dated) : exportOciDirectory(images, resolve(output.dest), dated)
+}
+
+async function writeDocker(
+  output: Extract<OutputSpec, { type: 'docker' }>,
+  images: readonly Image[],
+  options: ExportOptions,
+  tools: OutputTools,
+): Promise<Exported> {
+  const { exportDockerArchive } = await import('./docker-archive.ts')
+  if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
+  const { loadIntoDocker } = await import('./docker-load.ts')
+  const environment = tools.options.environment ?? process.env
+  return loadIntoDocker((sink) => exportDockerArchive(images, sink, options), {
+    environment,
+    context: output.context,
+    signal: tools.signal,
+  })
 }
 
 async function push(

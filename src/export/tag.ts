@@ -1,5 +1,5 @@
-import { TbuildError } from '../base/errors.ts'
-import { formatImageReference, parseImageReference } from '../base/image-reference.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
+import { formatImageReference, type ImageReference, parseImageReference } from '../base/image-reference.ts'
 import type { Image } from '../image/types.ts'
 import type { Store } from '../store/store.ts'
 import type { LayerInfo } from '../store/types.ts'
@@ -7,12 +7,23 @@ import type { LayerInfo } from '../store/types.ts'
 /** `-t` values as full references; a digest is no name to give. */
 export function parseTags(tags: readonly string[]): string[] {
   return tags.map((tag) => {
-    const reference = parseImageReference(tag)
-    if (reference.digest !== undefined) {
-      throw new TbuildError('TAG_INVALID', `invalid tag "${tag}": a digest cannot be given as a name`, { exitCode: 2 })
-    }
+    const reference = parseTag(tag)
+    if (reference.digest !== undefined) throw invalidTag(tag, 'a digest cannot be given as a name')
     return formatImageReference(reference)
   })
+}
+
+function parseTag(tag: string): ImageReference {
+  try {
+    return parseImageReference(tag)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    throw invalidTag(tag, error.message.split('": ').at(-1) ?? error.message, error.hint)
+  }
+}
+
+function invalidTag(tag: string, problem: string, hint?: string): TbuildError {
+  return new TbuildError('TAG_INVALID', `invalid tag ${JSON.stringify(tag)}: ${problem}`, { exitCode: 2, ...(hint && { hint }) })
 }
 
 /** Puts the images into the store, under their names; a name stands for the first platform's image. */

@@ -170,7 +170,9 @@ describe('images', () => {
   ])(
     'refused before anything is built: %j',
     (options, message) => {
-      const { status, stderr } = space.run([...options, space.context({ Dockerfile: 'FROM scratch\nRUN nothing\n' })])
+      const { status, stderr } = space.run([...options, space.context({ Dockerfile: 'FROM scratch\nRUN nothing\n' })], {
+        env: { PATH: '/nowhere' },
+      })
       if (options.join().includes('zstd') && stderr.includes('ZSTD_UNAVAILABLE')) return
       expect(status).not.toBe(0)
       expect(stderr).toContain(message)

@@ -25,7 +25,7 @@ export function openWorkspace(): Workspace {
   if (layout.status !== 0) throw new Error(layout.stderr)
   const folder = mkdtempSync(join(tmpdir(), 'tbuild-outputs-'))
   const store = join(folder, 'store')
-  const base = ['--root', store, '--progress', 'plain', '--build-context', `busybox=oci-layout://${layout.stdout.trim()}`]
+  const base = ['--root', store, '--build-context', `busybox=oci-layout://${layout.stdout.trim()}`]
   let contexts = 0
   const workspace: Workspace = {
     folder,
@@ -38,7 +38,7 @@ export function openWorkspace(): Workspace {
       return path
     },
     path: (name) => join(folder, name),
-    run: (args, options) => tbuild([...base, ...args], options),
+    run: (args, options) => tbuild([...base, ...(args.includes('-q') ? [] : ['--progress', 'plain']), ...args], options),
     build(args, options) {
       const finished = workspace.run(args, options)
       if (finished.status !== 0) throw new Error(finished.stderr)

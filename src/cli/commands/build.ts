@@ -1,6 +1,7 @@
+import { rm } from 'node:fs/promises'
 import { errorCode, TbuildError } from '../../base/errors.ts'
 import type { BuildEvent } from '../../base/events.ts'
-import type { BuildHooks, BuildResult } from '../../build-options.ts'
+import type { BuildHooks, BuildOptions, BuildResult } from '../../build-options.ts'
 import { writeAtomically } from '../files.ts'
 import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
 import type { Io } from '../io.ts'
@@ -18,14 +19,7 @@ export async function buildCommand(
   { io, args }: { io: Io; args: readonly string[] },
 ): Promise<number> {
   const options = { ...buildOptions(context, flags, io.env), ...(flags.explain ? { explain: true } : {}) }
-  if (flags.iidfile !== undefined && options.outputs?.some(({ type }) => type === 'local' || type === 'tar')) {
-    throw usage('local and tar exporters are incompatible with image ID file')
-  }
-  const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
-  if (toStdout && io.stdout.isTTY)
-    throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
-  if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
-  if (flags.explain && flags.quiet) throw usage('-q and --explain cannot both be used', 'use `tbuild explain`')
+  refuseConflicts(options, flags, io)
   const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
   const inside = await buildInUserNamespace(args, io, (message) => display.event({ type: 'notice', message }))
   if (inside !== undefined) {
@@ -36,7 +30,9 @@ export async function buildCommand(
   let failed = true
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   try {
-    for (const message of ignoredOptions(args)) display.event({ type: 'warning', rule: 'IgnoredOption', message })
+    // Should the build fail, nobody takes an earlier image for its.
+    if (flags.iidfile) await rm(flags.iidfile, { force: true })
+    for (const message of ignoredOptions(args, io.env)) display.event({ type: 'warning', rule: 'IgnoredOption', message })
     const readsStdin = context === '-' || options.file === '-'
     const hooks: BuildHooks = {
       onEvent: (event) => {
@@ -51,7 +47,7 @@ export async function buildCommand(
     failed = false
     await writeResults(result, flags, metadataWarnings(warnings, io.env))
     display.close(false)
-    if (flags.quiet) io.stdout.write(result.images.map((image) => `${image.configDigest}\n`).join(''))
+    if (flags.quiet || flags.progress === 'quiet') io.stdout.write(`${result.iid}\n`)
     return 0
   } catch (error) {
     display.close(failed)
@@ -64,10 +60,20 @@ export async function buildCommand(
   }
 }
 
+function refuseConflicts(options: BuildOptions, flags: BuildCommandFlags, io: Io): void {
+  if (flags.iidfile && options.outputs?.some(({ type }) => type === 'local' || type === 'tar')) {
+    throw usage('local and tar exporters are incompatible with image ID file')
+  }
+  const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
+  if (toStdout && io.stdout.isTTY)
+    throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
+  if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
+  if (flags.explain && flags.quiet) throw usage('-q and --explain cannot both be used', 'use `tbuild explain`')
+}
+
 async function writeResults(result: BuildResult, flags: BuildCommandFlags, warnings: object): Promise<void> {
-  if (flags.iidfile !== undefined) await writeAtomically(flags.iidfile, result.iid)
-  if (flags.metadataFile !== undefined)
-    await writeAtomically(flags.metadataFile, `${JSON.stringify({ ...warnings, ...result.metadata }, null, 2)}\n`)
+  if (flags.iidfile) await writeAtomically(flags.iidfile, result.iid)
+  if (flags.metadataFile) await writeAtomically(flags.metadataFile, `${JSON.stringify({ ...warnings, ...result.metadata }, null, 2)}\n`)
 }
 
 /** Waits for the reader: an archive is larger than memory. */

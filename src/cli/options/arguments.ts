@@ -14,23 +14,38 @@ const SWITCHES = [
   'check',
   'help',
   'version',
+  'debug',
   'explain',
   'dry-run',
   'fail-on-miss',
+  'reset-cache-mounts',
+  'normalize-modes',
 ]
 
-/** The command line with `--switch=true` as `--switch`, and `--switch=false` left out. Nothing after `--` is touched. */
-export function normalizeSwitches(args: readonly string[]): string[] {
-  const end = args.indexOf('--')
-  const options = end === -1 ? args : args.slice(0, end)
-  const rest = end === -1 ? [] : args.slice(end)
-  const result = options.flatMap((arg) => {
-    const match = /^--([a-z-]+)=(.*)$/s.exec(arg)
-    if (!match || !SWITCHES.includes(match[1] as string)) return [arg]
-    const value = (match[2] as string).toLowerCase()
-    if (['true', 't', '1'].includes(value)) return [`--${match[1]}`]
-    if (['false', 'f', '0'].includes(value)) return []
-    throw usage(`invalid argument ${JSON.stringify(match[2])} for --${match[1]}: expected true or false`)
-  })
-  return [...result, ...rest]
+/** Short names of switches; other short options take a value. */
+const SHORT: Readonly<Record<string, string>> = { q: 'quiet', D: 'debug', h: 'help' }
+
+/** How docker spells the command besides `build`. */
+const SPELLINGS: Readonly<Record<string, readonly string[]>> = { buildx: ['build', 'b'], builder: ['build'], image: ['build'] }
+
+/** The command line as commander reads it: in docker's other spellings of `build`, and with pflag's ways to write a value. Nothing after `--` is touched. */
+export function normalizeArguments(args: readonly string[]): string[] {
+  const [group = '', command = '', ...others] = args
+  const spelled = SPELLINGS[group]?.includes(command) ? ['build', ...others] : args
+  const end = spelled.indexOf('--')
+  const options = end === -1 ? spelled : spelled.slice(0, end)
+  return [...options.flatMap(normalizeOption), ...(end === -1 ? [] : spelled.slice(end))]
+}
+
+/** `--switch=true` as `--switch`, `--switch=false` left out, `-t=name` as `-t name`. */
+function normalizeOption(arg: string): string[] {
+  const short = /^-([A-Za-z])=(.*)$/s.exec(arg)
+  const name = short?.[1] ?? ''
+  if (short && SHORT[name] === undefined) return [`-${name}`, short[2] as string]
+  const match = short ? [arg, SHORT[name], short[2]] : /^--([a-z-]+)=(.*)$/s.exec(arg)
+  if (!match || !SWITCHES.includes(match[1] as string)) return [arg]
+  const value = (match[2] as string).toLowerCase()
+  if (['true', 't', '1'].includes(value)) return [`--${match[1]}`]
+  if (['false', 'f', '0'].includes(value)) return match[1] === 'normalize-modes' ? ['--no-normalize-modes'] : []
+  throw usage(`invalid argument ${JSON.stringify(match[2])} for --${match[1]}: expected true or false`)
 }

@@ -1,12 +1,16 @@
-import { parsePlatform } from '../../base/platform.ts'
-import type { BuildOptions } from '../../build-options.ts'
-import { unsupported, usage } from '../usage.ts'
+import { parseGoBool } from '../../base/go-bool.ts'
+import type { BuildOptions, CacheExportSpec } from '../../build-options.ts'
+import { dockerProxies } from '../../registry/docker-proxies.ts'
+import { checked, usage } from '../usage.ts'
 import { annotations } from './annotation.ts'
+import { refuseAttestations } from './attest.ts'
 import { cacheFrom, cacheTo } from './cache.ts'
+import { refuseEnvironment } from './environment.ts'
 import { buildArgs, buildContexts, labels } from './key-value.ts'
 import { byteSize, jobs, ulimit } from './limits.ts'
-import { entitlements, extraHost, network } from './network.ts'
-import { output } from './output.ts'
+import { entitlements, extraHosts, network } from './network.ts'
+import { outputs } from './output.ts'
+import { platforms } from './platform.ts'
 import { secret, ssh } from './secret.ts'
 
 /** The options of `tbuild build` as commander collects them. */
@@ -27,6 +31,8 @@ export interface BuildFlags {
   cacheMountOwner?: string
   normalizeModes?: boolean
   push?: boolean
+  load?: boolean
+  attest: string[]
   network?: string
   allow: string[]
   addHost: string[]
@@ -50,17 +56,16 @@ export interface BuildFlags {
 export function buildOptions(context: string, flags: BuildFlags, environment: NodeJS.ProcessEnv): BuildOptions {
   if (context === '-' && flags.file === '-') throw usage('the context and the Dockerfile cannot both be read from standard input')
   refuseAttestations(flags)
-  const platforms = platformList(flags.platform, environment)
-  const outputs = outputList(flags)
+  refuseEnvironment(environment)
   return {
     context,
     environment,
-    ...optional('file', flags.file),
-    ...optional('target', flags.target),
+    ...optional('file', flags.file || undefined),
+    ...optional('target', flags.target || undefined),
     ...list('tags', flags.tag),
-    ...record('buildArgs', buildArgs(flags.buildArg)),
+    ...record('buildArgs', withProxies(buildArgs(flags.buildArg), environment)),
     ...record('labels', labels(flags.label)),
-    ...list('platforms', platforms),
+    ...list('platforms', platforms(flags.platform, environment)),
     ...(flags.cache ? {} : { noCache: true }),
     ...list(
       'noCacheFilter',
@@ -72,52 +77,42 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...optional('normalizeModes', flags.normalizeModes),
     ...optional('network', flags.network === undefined ? undefined : network(flags.network)),
     ...list('allow', entitlements(flags.allow)),
-    ...list('extraHosts', flags.addHost.map(extraHost)),
+    ...list('extraHosts', extraHosts(flags.addHost)),
     ...list('ulimits', flags.ulimit.map(ulimit)),
     ...optional('shmSize', flags.shmSize === undefined ? undefined : byteSize(flags.shmSize, '--shm-size')),
-    ...optional('cgroupParent', flags.cgroupParent),
+    ...optional('cgroupParent', flags.cgroupParent || undefined),
     ...list(
       'secrets',
-      flags.secret.map((text) => secret(text, environment)),
+      given(flags.secret).map((text) => secret(text, environment)),
     ),
-    ...list('ssh', flags.ssh.map(ssh)),
-    ...record('buildContexts', buildContexts(flags.buildContext)),
-    ...list('annotations', annotations(flags.annotation)),
-    ...list('outputs', outputs),
-    ...list('cacheFrom', flags.cacheFrom.map(cacheFrom)),
-    ...list('cacheTo', flags.cacheTo.map(cacheTo)),
+    ...list('ssh', given(flags.ssh).map(ssh)),
+    ...record('buildContexts', buildContexts(given(flags.buildContext))),
+    ...list('annotations', annotations(given(flags.annotation))),
+    ...list('outputs', outputs(flags, environment)),
+    ...list('cacheFrom', given(flags.cacheFrom).map(cacheFrom)),
+    ...list('cacheTo', cachesTo(flags)),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
     ...optional('root', flags.root),
   }
 }
 
-function platformList(values: readonly string[], environment: NodeJS.ProcessEnv) {
-  const fallback = environment.DOCKER_DEFAULT_PLATFORM
-  const texts = values.length === 0 && fallback ? [fallback] : values
-  return texts
-    .flatMap((value) => value.split(','))
-    .filter((text) => text !== '')
-    .map((text) => parsePlatform(text))
+/** Of some options an empty value is none, as in buildx: scripts write `--secret "$SECRET"`. */
+function given(values: readonly string[]): string[] {
+  return values.filter((value) => value !== '')
 }
 
-function outputList(flags: BuildFlags) {
-  const outputs = flags.output.map(output)
-  if (outputs.filter((spec) => 'dest' in spec && spec.dest === '-').length > 1) throw usage('only one output can go to standard output')
-  if (!flags.push) return outputs
-  const images = outputs.filter((spec) => spec.type === 'image')
-  if (images.length > 0) return outputs.map((spec) => (spec.type === 'image' ? { ...spec, push: true } : spec))
-  if (flags.tag.length === 0) throw usage('--push needs a tag', 'add -t REGISTRY/NAME:TAG')
-  return [...outputs, { type: 'image' as const, push: true }]
+/** With those of docker's configuration; one that is given wins, in whatever case it is written. */
+function withProxies(args: Record<string, string | undefined>, environment: NodeJS.ProcessEnv): Record<string, string | undefined> {
+  const given = new Set(Object.keys(args).map((name) => name.toLowerCase()))
+  const proxies = Object.entries(checked(() => dockerProxies(environment))).filter(([name]) => !given.has(name.toLowerCase()))
+  return { ...Object.fromEntries(proxies), ...args }
 }
 
-/** `--provenance=false` and `--sbom=false` ask for what is done anyway; anything else would promise an attestation. */
-function refuseAttestations(flags: BuildFlags): void {
-  for (const [name, value] of [
-    ['--provenance', flags.provenance],
-    ['--sbom', flags.sbom],
-  ] as const) {
-    if (value !== undefined && !['false', '0', 'disabled=true'].includes(value)) throw unsupported(`${name}=${value}`, `use ${name}=false`)
-  }
+/** The build argument BUILDKIT_INLINE_CACHE is an older way to write `--cache-to type=inline`. */
+function cachesTo(flags: BuildFlags): CacheExportSpec[] {
+  const specs = given(flags.cacheTo).map(cacheTo)
+  const inline = parseGoBool(buildArgs(flags.buildArg).BUILDKIT_INLINE_CACHE ?? '') === true && !specs.some(({ type }) => type === 'inline')
+  return inline ? [...specs, { type: 'inline' }] : specs
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {

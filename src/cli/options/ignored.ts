@@ -4,10 +4,10 @@ export const IGNORED: readonly { readonly flags: string; readonly reason: string
   ['--force-rm', 'there are no intermediate containers'],
   ['--compress', 'there is no daemon to send the context to'],
   ['--squash', 'BuildKit ignores it too; use a multi-stage build'],
-  ['--load', 'there is no daemon to load into: the image is in the store of tbuild; -o type=docker,dest=FILE writes an archive'],
   ['--isolation <mode>', 'it is for Windows containers'],
   ['--security-opt <option>', 'BuildKit ignores it too'],
   ['--builder <name>', 'there is one builder'],
+  ['-D, --debug', 'warnings are shown whole; TBUILD_DEBUG=1 shows where an error was thrown'],
   ['-m, --memory <bytes>', 'RUN steps are not limited'],
   ['--memory-swap <bytes>', 'RUN steps are not limited'],
   ['-c, --cpu-shares <weight>', 'RUN steps are not limited'],
@@ -19,7 +19,6 @@ export const IGNORED: readonly { readonly flags: string; readonly reason: string
 
 /** Options of `docker buildx build` that would change the result and are not carried out: refused by name. */
 export const REFUSED: readonly { readonly flags: string; readonly hint?: string }[] = [
-  { flags: '--attest <attestation>' },
   { flags: '--resource <limits>' },
   { flags: '--policy <file>' },
   { flags: '--device <name>' },

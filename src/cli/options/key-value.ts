@@ -1,4 +1,5 @@
-import { usage } from '../usage.ts'
+import { contextName } from '../../context/context-name.ts'
+import { checked, usage } from '../usage.ts'
 
 /** `--build-arg K=V` and `--build-arg K`, whose value comes from the environment later (A10). The last of a name wins. */
 export function buildArgs(values: readonly string[]): Record<string, string | undefined> {
@@ -33,6 +34,7 @@ export function buildContexts(values: readonly string[]): Record<string, string>
         'VALUE is a directory, docker-image://REF, oci-layout://DIR[:TAG] or a URL',
       )
     }
+    checked(() => contextName(key))
     result[key] = value
   }
   return result

@@ -1,17 +1,19 @@
 import { type ExtraHost, parseExtraHost } from '../../base/extra-host.ts'
 import { checked, unsupported, usage } from '../usage.ts'
+import { csvFields } from './csv.ts'
 
-/** `--add-host HOST:IP` or `HOST=IP`. */
-export function extraHost(text: string): ExtraHost {
-  const found = checked(() => parseExtraHost(text))
-  if (found.ip === 'host-gateway') {
-    throw unsupported('--add-host with host-gateway', 'a RUN step shares the network of the host: name 127.0.0.1')
-  }
-  return found
+/** `--add-host HOST:IP` or `HOST=IP`, several in one value. A RUN that reaches the host at all is in its network, so that its gateway is the host itself. */
+export function extraHosts(values: readonly string[]): ExtraHost[] {
+  return values
+    .flatMap((value) => csvFields(value, '--add-host'))
+    .filter((text) => text !== '')
+    .map((text) => checked(() => parseExtraHost(text)))
+    .map(({ host, ip }) => ({ host, ip: ip === 'host-gateway' ? '127.0.0.1' : ip }))
 }
 
 /** `--network`. */
 export function network(text: string): 'default' | 'none' | 'host' {
+  if (text === '') return 'default'
   if (text === 'default' || text === 'none' || text === 'host') return text
   throw usage(`network mode ${JSON.stringify(text)} is not supported`, 'modes are default, none and host')
 }

@@ -1,3 +1,5 @@
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
 import { withSuggestion } from '../../base/suggest.ts'
 import type { ImageOutput, OutputSpec, Timed } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
@@ -12,7 +14,7 @@ const IMAGE_KEYS = [
 ]
 const KEYS: Readonly<Record<OutputSpec['type'] | 'registry', readonly string[]>> = {
   oci: ['dest', 'tar', ...IMAGE_KEYS],
-  docker: ['dest', 'tar', ...IMAGE_KEYS],
+  docker: ['dest', 'tar', 'context', ...IMAGE_KEYS],
   local: ['dest', 'mode', 'platform-split', 'source-date-epoch'],
   tar: ['dest', 'platform-split', 'source-date-epoch'],
   image: ['push', 'push-by-digest', 'registry.insecure', ...IMAGE_KEYS],
@@ -26,7 +28,6 @@ const REFUSED: Readonly<Record<string, string | undefined>> = {
   'attestation-prefix': undefined,
   buildinfo: 'false',
   'compatibility-version': '30',
-  context: undefined,
   'danging-name-empty-only': undefined,
   'dangling-name-prefix': undefined,
   mode: 'copy',
@@ -38,11 +39,10 @@ const REFUSED: Readonly<Record<string, string | undefined>> = {
 }
 
 /**
- * `-o`: `DIR` is type=local, `-` is type=tar on stdout, otherwise CSV with `type=`. Keys and meanings are buildx's; a key that is not carried out is
+ * `-o`: nothing is no output, as in buildx; `DIR` is type=local, `-` is type=tar on stdout, otherwise CSV with `type=`. Keys and meanings are buildx's; a key that is not carried out is
  * refused by name.
  */
 export function output(text: string): OutputSpec {
-  if (text === '') throw usage('-o needs a value', 'for example -o type=oci,dest=image.tar')
   if (text === '-') return { type: 'tar', dest: '-' }
   const fields = csvFields(text, '--output')
   if (fields.length === 1 && !text.startsWith('type=')) return { type: 'local', dest: fields[0] as string }
@@ -63,8 +63,9 @@ function refuseKey(type: keyof typeof KEYS, key: string, value: string | undefin
 function specOf(type: string, pairs: Pairs): OutputSpec {
   switch (type) {
     case 'oci':
+      return oci(pairs)
     case 'docker':
-      return archive(type, pairs)
+      return docker(pairs)
     case 'local':
       return { type, dest: destination(type, pairs), ...split(pairs), ...timed(pairs) }
     case 'tar':
@@ -82,12 +83,20 @@ function specOf(type: string, pairs: Pairs): OutputSpec {
   }
 }
 
-function archive(type: 'oci' | 'docker', pairs: Pairs): OutputSpec {
+function oci(pairs: Pairs): OutputSpec {
   const tar = flag(pairs, 'tar') ?? true
-  const dest = destination(type, pairs)
-  if (!tar && dest === '-') throw usage(`--output type=${type},tar=false writes a directory: dest cannot be -`)
-  if (!tar && type === 'docker') throw unsupported('tar=false of --output type=docker', 'use type=oci,tar=false for a directory')
-  return { type, dest, tar, ...imageOutput(pairs) }
+  const dest = destination('oci', pairs)
+  if (!tar && dest === '-') throw usage('--output type=oci,tar=false writes a directory: dest cannot be -')
+  return { type: 'oci', dest, tar, ...imageOutput(pairs) }
+}
+
+/** Without `dest` the image is loaded into docker. */
+function docker(pairs: Pairs): OutputSpec {
+  if (flag(pairs, 'tar') === false) throw unsupported('tar=false of --output type=docker', 'use type=oci,tar=false for a directory')
+  const dest = take(pairs, 'dest')
+  const context = take(pairs, 'context')
+  if (dest && context) throw usage('--output type=docker: dest and context exclude each other', 'context says which docker loads the image')
+  return { type: 'docker', ...(dest ? { dest } : {}), ...(context ? { context } : {}), ...imageOutput(pairs) }
 }
 
 function image(type: 'image' | 'registry', pairs: Pairs): OutputSpec {
@@ -153,11 +162,7 @@ function timed(pairs: Pairs): Timed {
 function destination(type: string, pairs: Pairs): string {
   const dest = take(pairs, 'dest')
   if (dest) return dest
-  const hints: Readonly<Record<string, string>> = {
-    local: 'dest is a directory',
-    docker: 'there is no Docker to load it into by itself: use dest=FILE, or dest=- and pipe it to `docker load`',
-  }
-  throw usage(`--output type=${type} needs dest=PATH`, hints[type] ?? 'dest=- writes to standard output')
+  throw usage(`--output type=${type} needs dest=PATH`, type === 'local' ? 'dest is a directory' : 'dest=- writes to standard output')
 }
 
 function take(pairs: Pairs, key: string): string | undefined {
@@ -175,4 +180,43 @@ function flag(pairs: Pairs, key: string): boolean | undefined {
   if (value === undefined || value === 'true' || value === '1') return value === undefined ? undefined : true
   if (value === 'false' || value === '0') return false
   throw usage(`--output: ${key} must be true or false, not ${JSON.stringify(value)}`)
+}
+
+export interface OutputFlags {
+  readonly output: readonly string[]
+  readonly push?: boolean
+  readonly load?: boolean
+  readonly tag: readonly string[]
+}
+
+/** `-o`, `--push` and `--load` as buildx adds them up: the two are for the first output of their kind, or one more. */
+export function outputs({ output: texts, push, load, tag }: OutputFlags, environment: NodeJS.ProcessEnv): OutputSpec[] {
+  const specs = texts.filter((text) => text !== '').map(output)
+  if (specs.filter((spec) => 'dest' in spec && spec.dest === '-').length > 1) throw usage('only one output can go to standard output')
+  if (specs.some(loads) && !hasDocker(environment)) {
+    throw usage('--output type=docker needs dest=PATH', 'there is no `docker` in PATH to load it into; dest=- writes to standard output')
+  }
+  const pushed = push && specs.some(({ type }) => type === 'image')
+  if (push && !pushed && tag.length === 0) throw usage('--push needs a tag', 'add -t REGISTRY/NAME:TAG')
+  return [
+    ...specs.map((spec) => (push && spec.type === 'image' ? { ...spec, push: true } : spec)),
+    ...(push && !pushed ? [{ type: 'image' as const, push: true }] : []),
+    ...(load && !specs.some(loads) && hasDocker(environment) ? [{ type: 'docker' as const }] : []),
+  ]
+}
+
+function loads(spec: OutputSpec): boolean {
+  return spec.type === 'docker' && spec.dest === undefined
+}
+
+/** Whether `docker load` can be run. */
+export function hasDocker({ PATH = '' }: NodeJS.ProcessEnv): boolean {
+  return PATH.split(':').some((folder) => {
+    try {
+      accessSync(join(folder || '.', 'docker'), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
 }

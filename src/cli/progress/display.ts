@@ -1,11 +1,18 @@
+import { usage } from '../usage.ts'
 import type { Display, Screen } from './types.ts'
+
+/** What `--progress` takes. */
+export const PROGRESS_MODES: readonly string[] = ['auto', 'tty', 'plain', 'rawjson', 'quiet', 'none']
 
 export type ProgressMode = 'tty' | 'plain' | 'rawjson' | 'quiet'
 
-/** `auto` is tty on a terminal that can move its cursor, else plain; `none` is quiet. */
+/** `auto` is tty on a terminal that can move its cursor, else plain; `none` is quiet. Throws USAGE for what is no mode, and for `-q` with another one. */
 export function progressMode(asked: string | undefined, quiet: boolean, screen: Screen, env: NodeJS.ProcessEnv): ProgressMode {
+  if (quiet && asked !== undefined && asked !== 'auto' && asked !== 'quiet')
+    throw usage(`progress=${asked} and quiet cannot be used together`, 'give one of them')
   if (quiet) return 'quiet'
-  const mode = asked ?? env.TBUILD_PROGRESS ?? env.BUILDKIT_PROGRESS ?? 'auto'
+  const mode = asked ?? (env.TBUILD_PROGRESS || env.BUILDKIT_PROGRESS || 'auto')
+  if (!PROGRESS_MODES.includes(mode)) throw usage(`invalid progress mode ${mode}`, `modes are ${PROGRESS_MODES.join(', ')}`)
   if (mode === 'plain' || mode === 'rawjson' || mode === 'quiet') return mode
   if (mode === 'none') return 'quiet'
   if (mode === 'tty') return 'tty'

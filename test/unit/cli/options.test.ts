@@ -1,13 +1,22 @@
-import { describe, expect, test } from '@jest/globals'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { errorCode } from '../../../src/base/errors.ts'
+import { formatPlatform, hostPlatform } from '../../../src/base/platform.ts'
 import { annotations } from '../../../src/cli/options/annotation.ts'
-import { normalizeSwitches } from '../../../src/cli/options/arguments.ts'
+import { normalizeArguments } from '../../../src/cli/options/arguments.ts'
+import { refuseAttestations } from '../../../src/cli/options/attest.ts'
+import { ignoredEnvironment, refuseEnvironment } from '../../../src/cli/options/environment.ts'
 import { buildArgs, buildContexts, labels } from '../../../src/cli/options/key-value.ts'
 import { byteSize, jobs, ulimit } from '../../../src/cli/options/limits.ts'
-import { entitlements, extraHost, network } from '../../../src/cli/options/network.ts'
-import { output } from '../../../src/cli/options/output.ts'
+import { entitlements, extraHosts, network } from '../../../src/cli/options/network.ts'
+import { output, outputs } from '../../../src/cli/options/output.ts'
+import { platforms } from '../../../src/cli/options/platform.ts'
 import { secret, ssh } from '../../../src/cli/options/secret.ts'
+import { ignoredOptions } from '../../../src/cli/program.ts'
+import { progressMode } from '../../../src/cli/progress/display.ts'
 
 /** The message of a usage error. */
 function refusal(action: () => unknown): string {
@@ -30,11 +39,10 @@ describe('--output', () => {
     ['type=tar', { type: 'tar', dest: '-' }],
     ['type=oci,dest=x.tar', { type: 'oci', dest: 'x.tar', tar: true }],
     ['type=oci,dest=x,tar=false', { type: 'oci', dest: 'x', tar: false }],
-    ['type=docker,"dest=a,b.tar",name=app:1', { type: 'docker', dest: 'a,b.tar', tar: true, name: 'app:1' }],
-    [
-      'type=docker,dest=-,compression=gzip,compression-level=9',
-      { type: 'docker', dest: '-', tar: true, compression: 'gzip', compressionLevel: 9 },
-    ],
+    ['type=docker,"dest=a,b.tar",name=app:1', { type: 'docker', dest: 'a,b.tar', name: 'app:1' }],
+    ['type=docker,dest=-,compression=gzip,compression-level=9', { type: 'docker', dest: '-', compression: 'gzip', compressionLevel: 9 }],
+    ['type=docker', { type: 'docker' }],
+    ['type=docker,context=remote', { type: 'docker', context: 'remote' }],
     ['type=image,name=r/a,push=true', { type: 'image', push: true, name: 'r/a' }],
     ['type=registry,name=r/a', { type: 'image', push: true, name: 'r/a' }],
     ['type=cacheonly', { type: 'cacheonly' }],
@@ -65,7 +73,6 @@ describe('--output', () => {
   })
 
   test.each([
-    ['', '-o needs a value'],
     ['dest=x,tar=true', 'invalid --output "dest=x,tar=true": type is required'],
     ['type=oci', '--output type=oci needs dest=PATH'],
     ['type=oci,dest=-,tar=false', '--output type=oci,tar=false writes a directory: dest cannot be -'],
@@ -79,7 +86,7 @@ describe('--output', () => {
     ['type=image,unpack=true', 'key unpack of --output type=image is not supported'],
     ['type=oci,dest=x,source-date-epoch=now', 'invalid source-date-epoch "now": expected seconds since 1970'],
     ['type=oci,dest=x,annotation-idx.a=1', 'unknown annotation type "idx"'],
-    ['type=docker', '--output type=docker needs dest=PATH'],
+    ['type=docker,dest=x,context=y', '--output type=docker: dest and context exclude each other'],
     ['type=docker,dest=x,tar=false', 'tar=false of --output type=docker is not supported'],
     ['type=oci,dest=x,tar=perhaps', '--output: tar must be true or false, not "perhaps"'],
     ['type=oci,dest=x,dest=y', 'invalid --output "type=oci,dest=x,dest=y": dest is given twice'],
@@ -121,6 +128,8 @@ describe('names and values', () => {
 
   test('--build-context', () => {
     expect({ ...buildContexts(['node:20=oci-layout://x?y=z']) }).toEqual({ 'node:20': 'oci-layout://x?y=z' })
+    const message = 'invalid context name Foo: invalid reference format: repository name (library/Foo) must be lowercase'
+    expect(refusal(() => buildContexts(['Foo=.']))).toBe(message)
     expect(refusal(() => buildContexts(['a']))).toBe('invalid --build-context "a": expected NAME=VALUE')
   })
 
@@ -205,12 +214,18 @@ describe('limits', () => {
 
 describe('network', () => {
   test('--add-host', () => {
-    expect(extraHost('a:1.2.3.4')).toEqual({ host: 'a', ip: '1.2.3.4' })
-    expect(extraHost('a=::1')).toEqual({ host: 'a', ip: '::1' })
-    expect(extraHost('a:[::1]')).toEqual({ host: 'a', ip: '::1' })
-    expect(refusal(() => extraHost('a'))).toBe('bad format for add-host: "a"')
-    expect(refusal(() => extraHost('a:b'))).toBe('invalid IP address in add-host: "b"')
-    expect(refusal(() => extraHost('a\n:1.2.3.4'))).toBe('bad format for add-host: "a\n:1.2.3.4"')
+    expect(extraHosts(['a:1.2.3.4'])).toEqual([{ host: 'a', ip: '1.2.3.4' }])
+    expect(extraHosts(['a=::1', 'b:[::1]'])).toEqual([
+      { host: 'a', ip: '::1' },
+      { host: 'b', ip: '::1' },
+    ])
+    expect(extraHosts(['a:1.2.3.4,b:host-gateway'])).toEqual([
+      { host: 'a', ip: '1.2.3.4' },
+      { host: 'b', ip: '127.0.0.1' },
+    ])
+    expect(refusal(() => extraHosts(['a']))).toBe('bad format for add-host: "a"')
+    expect(refusal(() => extraHosts(['a:b']))).toBe('invalid IP address in add-host: "b"')
+    expect(refusal(() => extraHosts(['a b:1.2.3.4']))).toBe('bad format for add-host: "a b:1.2.3.4"')
   })
 
   test('--network and --allow', () => {
@@ -222,7 +237,114 @@ describe('network', () => {
 })
 
 test('switches take =true and =false as docker does', () => {
-  expect(normalizeSwitches(['--pull=true', '--no-cache=false', '-t', 'x', '--rm=1', '.'])).toEqual(['--pull', '-t', 'x', '--rm', '.'])
-  expect(normalizeSwitches(['--', '--pull=false'])).toEqual(['--', '--pull=false'])
-  expect(refusal(() => normalizeSwitches(['--pull=maybe']))).toBe('invalid argument "maybe" for --pull: expected true or false')
+  expect(normalizeArguments(['--pull=true', '--no-cache=false', '-t', 'x', '--rm=1', '.'])).toEqual(['--pull', '-t', 'x', '--rm', '.'])
+  expect(normalizeArguments(['--', '--pull=false'])).toEqual(['--', '--pull=false'])
+  expect(normalizeArguments(['-t=a:b', '-q=true', '-D=false', '-o=type=oci,dest=x', '.'])).toEqual([
+    ...['-t', 'a:b', '--quiet', '-o', 'type=oci,dest=x', '.'],
+  ])
+  expect(refusal(() => normalizeArguments(['--pull=maybe']))).toBe('invalid argument "maybe" for --pull: expected true or false')
+})
+
+test.each([
+  [
+    ['buildx', 'build', '.'],
+    ['build', '.'],
+  ],
+  [
+    ['buildx', 'b', '-t', 'x', '.'],
+    ['build', '-t', 'x', '.'],
+  ],
+  [
+    ['image', 'build', '.'],
+    ['build', '.'],
+  ],
+  [
+    ['builder', 'build', '.'],
+    ['build', '.'],
+  ],
+  [
+    ['build', 'buildx'],
+    ['build', 'buildx'],
+  ],
+  [['buildx'], ['buildx']],
+  [
+    ['image', 'ls'],
+    ['image', 'ls'],
+  ],
+])('%j is how docker spells the command', (args, expected) => {
+  expect(normalizeArguments(args)).toEqual(expected)
+})
+
+describe('attestations', () => {
+  test.each([
+    { provenance: 'false' },
+    { provenance: 'F', sbom: '0' },
+    { sbom: 'disabled=true' },
+    { attest: ['type=provenance,disabled=true', 'type=sbom,disabled=1'] },
+    { provenance: '', attest: [] },
+  ])('%j asks for what is done anyway', (flags) => {
+    refuseAttestations(flags)
+  })
+
+  test.each([
+    [{ provenance: 'true' }, '--provenance=true is not supported'],
+    [{ provenance: 'mode=min' }, '--provenance=mode=min is not supported'],
+    [{ sbom: '1' }, '--sbom=1 is not supported'],
+    [{ attest: ['type=sbom,generator=x'] }, '--attest type=sbom,generator=x is not supported'],
+    [{ attest: ['generator=x'] }, 'invalid --attest generator=x: attestation type not specified'],
+    [{ attest: ['type=sbom,disabled=no'] }, 'invalid --attest type=sbom,disabled=no: disabled must be true or false'],
+  ])('%j is refused by name', (flags, message) => {
+    expect(refusal(() => refuseAttestations(flags))).toBe(message)
+  })
+})
+
+test('--platform: local is this machine, none twice', () => {
+  const host = formatPlatform(hostPlatform())
+  expect(platforms(['linux/arm64,local', host, 'linux/aarch64'], {}).map(formatPlatform)).toEqual(['linux/arm64', host])
+  expect(() => platforms([''], {})).toThrow(expect.objectContaining({ code: 'PLATFORM_INVALID' }))
+  expect(platforms([], { DOCKER_DEFAULT_PLATFORM: 'local' }).map(formatPlatform)).toEqual([host])
+})
+
+describe('--load and --push', () => {
+  const PATH = mkdtempSync(join(tmpdir(), 'tbuild-docker-'))
+  writeFileSync(join(PATH, 'docker'), '#!/bin/sh\n', { mode: 0o755 })
+  afterAll(() => rmSync(PATH, { recursive: true }))
+  const flags = { output: [], tag: ['a'] }
+
+  test('add an output each, unless there is one', () => {
+    expect(outputs({ ...flags, push: true, load: true }, { PATH })).toEqual([{ type: 'image', push: true }, { type: 'docker' }])
+    const given = { ...flags, output: ['', 'type=image,name=b', 'type=docker'], push: true, load: true }
+    expect(outputs(given, { PATH })).toEqual([{ type: 'image', push: true, name: 'b' }, { type: 'docker' }])
+    expect(outputs({ ...flags, output: ['type=docker,dest=x'], load: true }, { PATH })).toHaveLength(2)
+  })
+
+  test('without a docker --load is a warning, and -o type=docker an error', () => {
+    expect(outputs({ ...flags, load: true }, { PATH: '/none' })).toEqual([])
+    expect(ignoredOptions(['--load'], { PATH: '/none' })).toEqual([expect.stringContaining('no `docker` in PATH')])
+    expect(ignoredOptions(['--load'], { PATH })).toEqual([])
+    expect(refusal(() => outputs({ ...flags, output: ['type=docker'] }, {}))).toBe('--output type=docker needs dest=PATH')
+  })
+})
+
+test('variables that change what buildx builds', () => {
+  expect(refusal(() => refuseEnvironment({ EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: 'p.json' }))).toContain('SOURCE_POLICY is not supported')
+  refuseEnvironment({ EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: '' })
+  expect(ignoredEnvironment({ BUILDX_GIT_LABELS: 'full' })).toHaveLength(1)
+  expect([...ignoredEnvironment({ BUILDX_GIT_LABELS: '0' }), ...ignoredEnvironment({})]).toEqual([])
+})
+
+describe('--progress', () => {
+  const screen = { isTTY: true, write: () => true }
+
+  test('-q excludes another mode', () => {
+    expect(progressMode('auto', true, screen, {})).toBe('quiet')
+    expect(refusal(() => progressMode('plain', true, screen, {}))).toBe('progress=plain and quiet cannot be used together')
+  })
+
+  test('BUILDKIT_PROGRESS', () => {
+    expect(progressMode(undefined, false, screen, { BUILDKIT_PROGRESS: 'plain' })).toBe('plain')
+    expect(progressMode(undefined, false, screen, { BUILDKIT_PROGRESS: '' })).toBe('tty')
+    expect(progressMode('rawjson', false, screen, { BUILDKIT_PROGRESS: 'plain' })).toBe('rawjson')
+    expect(refusal(() => progressMode(undefined, false, screen, { BUILDKIT_PROGRESS: 'nope' }))).toBe('invalid progress mode nope')
+  })
 })

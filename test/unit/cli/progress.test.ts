@@ -187,6 +187,6 @@ test('the mode is chosen by the terminal, the environment and the options', () =
   expect(progressMode(undefined, false, tty, { TERM: 'dumb' })).toBe('plain')
   expect(progressMode(undefined, false, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('rawjson')
   expect(progressMode('plain', false, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('plain')
-  expect(progressMode('plain', true, tty, {})).toBe('quiet')
+  expect(progressMode(undefined, true, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('quiet')
   expect(progressMode('none', false, tty, {})).toBe('quiet')
 })
