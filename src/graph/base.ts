@@ -33,18 +33,13 @@ export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, optio
 }
 
 function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
+  // Before all else: a blank name is an error even when a named context stands for the stage.
+  const name = baseName(stage.from, globals, file.directives)
   const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, file.directives)
   const platform = explicit ?? options.targetPlatform
   if (stage.name !== undefined) {
     const replacement = findContext(stage.name, platform, options)
     if (replacement) return fromContext(replacement, platform, true)
-  }
-  const name = expandWord(stage.from.image.text, globals, file.directives).result
-  if (name === '') {
-    throw new TbuildError('BASE_NAME_EMPTY', `base name (${stage.from.image.text}) should not be blank`, {
-      span: stage.from.image.span,
-      hint: 'give the ARG in it a default before FROM, or pass --build-arg',
-    })
   }
   // Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one.
   const index = file.stages.slice(0, stage.index).findLastIndex((other) => other.name === name)
@@ -53,6 +48,15 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   if (context) return fromContext(context, platform, false)
   if (name === 'scratch') return { kind: 'scratch', platform }
   return { kind: 'image', reference: name, platform, replacesStage: false }
+}
+
+function baseName({ image }: Stage['from'], globals: Env, directives: Directives): string {
+  const name = expandWord(image.text, globals, directives).result
+  if (name !== '') return name
+  throw new TbuildError('BASE_NAME_EMPTY', `base name (${image.text}) should not be blank`, {
+    span: image.span,
+    hint: 'give the ARG in it a default before FROM, or pass --build-arg',
+  })
 }
 
 function explicitPlatform(text: string, globals: Env, directives: Directives): Platform {
