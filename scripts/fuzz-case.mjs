@@ -16,12 +16,12 @@ function generator(seed) {
 /** Few, so that commands meet what others made. */
 const COMMON = ['a', 'b', 'd', 'a', 'b', 'd', 'c.txt']
 const ODD = ['.hidden', 'e f', 'é', '[z]', 'a*', '-n', 'c.txt']
-const MODES = ['600', '644', '755', '700', '4755', '2750', '1777', '444', '000']
+export const MODES = ['600', '644', '755', '700', '4755', '2750', '1777', '444', '000']
 const TIMES = ['@0', '@981173106', '@1600000000', '@1700000000']
-const quote = (text) => `'${text}'`
+export const quote = (text) => `'${text}'`
 
 /** Choices from one stream of random numbers. */
-class Dice {
+export class Dice {
   constructor(seed) {
     this.next = generator(seed)
   }
@@ -48,7 +48,7 @@ class Dice {
 }
 
 /** A command for something below `top`, that may fail. */
-function change(dice, top) {
+export function change(dice, top) {
   const [one, two] = [quote(dice.path(top)), quote(dice.path(top))]
   const parents = dice.chance(0.5) ? `mkdir -p "$(dirname ${one})"; ` : ''
   return (
@@ -74,7 +74,7 @@ function change(dice, top) {
 }
 
 /** Its own: chown, and what replaces whole directories. */
-function imageChange(dice) {
+export function imageChange(dice) {
   const top = dice.of(['/', '/w/', '/w/', '/x/', '/w/d/'])
   const [one, two] = [quote(dice.path(top)), quote(dice.path(top))]
   return dice.of([
@@ -127,7 +127,7 @@ function copy(dice, stages) {
   return `${add ? 'ADD' : 'COPY'} ${flags.map((flag) => `${flag} `).join('')}${JSON.stringify([...shown, destination(dice)])}`
 }
 
-function run(dice) {
+export function run(dice) {
   const commands = Array.from({ length: 1 + dice.below(5) }, () => `(${imageChange(dice)}) 2>/dev/null || true`)
   return `RUN ${commands.join('; ')}`
 }

@@ -1,5 +1,5 @@
 // Builds random contexts and Dockerfiles with tbuild and with the docker of TBUILD_PEER and compares the images; not part of the tests.
-//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--seed N] [--count N] [--keep DIR]
+//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers] [--seed N] [--count N] [--keep DIR]
 // A difference is printed with its seed; `--seed N --count 1` builds it again. Times of files are compared, too, but for those of the build itself.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,9 +8,15 @@ import { parseArgs } from 'node:util'
 import { busyboxLayout } from './busybox-layout.mjs'
 import { difference, load, root } from './differential-support.mjs'
 import { randomCase } from './fuzz-case.mjs'
+import { randomLayersCase } from './fuzz-layers.mjs'
 
 const { values } = parseArgs({
-  options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '100' }, keep: { type: 'string' } },
+  options: {
+    kind: { type: 'string', default: 'files' },
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string', default: '100' },
+    keep: { type: 'string' },
+  },
 })
 if (!process.env.TBUILD_PEER) throw new Error('set TBUILD_PEER to a docker command')
 
@@ -19,8 +25,9 @@ function settleTimes(outcome) {
   const recent = Date.now() / 1000 - 6 * 3600
   const settle = (line) => line.replace(/ @(\d+)$/, (all, time) => (Number(time) > recent ? ' @now' : all))
   // docker's mounts on hosts and resolv.conf touch etc.
-  const lines = Object.entries(outcome.tree ?? {}).filter(([path]) => path !== 'etc')
-  return { ...outcome, tree: Object.fromEntries(lines.map(([path, line]) => [path, settle(line)])) }
+  const settled = (lines) =>
+    Object.fromEntries(Object.entries(lines ?? {}).flatMap(([path, line]) => (/^(\d+ )?etc$/.test(path) ? [] : [[path, settle(line)]])))
+  return { ...outcome, tree: settled(outcome.tree), steps: settled(outcome.steps) }
 }
 
 /** Ours leaves out what means nothing outside of BuildKit. */
@@ -39,14 +46,14 @@ try {
   let refused = 0
   const first = Number(values.seed)
   for (let seed = first; seed < first + Number(values.count); seed++) {
-    const { setup, dockerfile } = randomCase(seed)
+    const { setup, dockerfile } = (values.kind === 'layers' ? randomLayersCase : randomCase)(seed)
     const folder = values.keep === undefined ? join(work, 'case') : join(values.keep, String(seed))
     mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'Dockerfile'), dockerfile)
     writeFileSync(join(folder, 'setup.sh'), `${setup}\n`)
     const one = { rule: 'random', name: `seed ${seed}`, folder, setup, mtimes: { includes: () => true } }
     const failed = (error) => ({ broken: error.message })
-    const both = [peer, tbuild].map((builder) => outcome(one, builder, base).catch(failed))
+    const both = [peer, tbuild].map((builder) => outcome(one, builder, base, { steps: true }).catch(failed))
     const [theirs, ours] = (await Promise.all(both)).map(settleTimes)
     if (theirs.refused) {
       refused += 1

@@ -81,7 +81,9 @@ async function copySources(
     const remote = remoteSource(source, instruction, words, context)
     const vertex = remote?.vertex ?? (instruction.from === undefined ? context.sources.context() : origin)
     const unpack = instruction.kind === 'copy' ? false : unpackMode(instruction, remote !== undefined)
-    const path = remote === undefined ? sourcePath(source, instruction.parents) : remotePath(remote.op)
+    // With --parents the path is a pattern, to be read as it is written (F22).
+    const local = instruction.parents ? source : sourcePath(source)
+    const path = remote === undefined ? local : remotePath(remote.op)
     return { kind: 'path', input: vertex === undefined ? -1 : inputOf(vertex, inputs), path, unpack }
   })
   const contents = instruction.heredocs.map(

@@ -148,7 +148,7 @@ type SourceMount = Extract<RunMount, { type: 'bind' | 'cache' }>
 
 /** A command never sees the caller's own files, but a copy of those it may see: owned by root, without what is ignored. */
 function contextAsRoot(source: Vertex, name: string, path: string, context: StageContext): Vertex {
-  const clean = sourcePath(path, false)
+  const clean = sourcePath(path)
   return context.builder.shared(`mount ${name} ${clean}`, {
     op: {
       kind: 'copy',

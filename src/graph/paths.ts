@@ -18,11 +18,7 @@ export function mountTarget(workdir: string, path: string): string {
   return cleanPath(path.startsWith('/') ? path : `${workdir}/${path}`)
 }
 
-/** A source: `..` and a leading slash stop at the root of what is copied from (F3). `--parents` keeps its `/./` pivot. */
-export function sourcePath(path: string, keepPivot: boolean): string {
-  if (!keepPivot) return cleanPath(`/${path}`)
-  const pivot = path.indexOf('/./')
-  if (pivot < 0) return cleanPath(`/${path}`)
-  const head = cleanPath(`/${path.slice(0, pivot)}`)
-  return `${head === '/' ? '' : head}/./${cleanPath(`/${path.slice(pivot + 3)}`).slice(1)}`
+/** A source: `..` and a leading slash stop at the root of what is copied from (F3). */
+export function sourcePath(path: string): string {
+  return cleanPath(`/${path}`)
 }

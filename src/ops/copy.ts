@@ -64,12 +64,14 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], too
       link: op.link,
       parents: op.parents,
       exclude: op.exclude,
+      ...(op.mirror === true ? { mirror: true } : {}),
       ...(op.chown === undefined ? {} : { owner: lookupOwner(writer, op.chown) }),
       ...(op.chmod === undefined ? {} : { chmod: op.chmod }),
       ...(op.createdTime === undefined ? {} : { createdTime: op.createdTime }),
     },
     {
       signal: tools.signal,
+      maxBytes: tools.limits.unpack,
       onSkipped: (message) =>
         tools.emit({ type: 'log', id: tools.vertex, stream: 'stderr', data: Buffer.from(`${message}\n`), time: Date.now() }),
     },

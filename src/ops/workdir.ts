@@ -19,7 +19,8 @@ export const workdirHandler: OpHandler<WorkdirOp> = {
   async run(op, { root }, tools) {
     const layers = await makeLayer(root, tools, async (active) => {
       const writer = layerWriter(active.upper, layeredView(active.lower))
-      const owner = op.user === '' ? { uid: 0, gid: 0 } : lookupOwner(writer, op.user)
+      // Without a USER nothing is changed: in a setgid directory it is that one's group.
+      const owner = op.user === '' ? {} : lookupOwner(writer, op.user)
       const created = op.createdTime === undefined ? {} : { createdTime: op.createdTime }
       makeDirectories(writer, op.path, { ...owner, mode: 0o755, ...created })
       writer.finish()

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { TbuildError } from '../base/errors.ts'
+import { cleanPath } from '../base/go-path.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFMT, S_IFSOCK } from '../base/sys-constants.ts'
 import { unpackArchiveFile } from './archive-source.ts'
@@ -15,7 +16,7 @@ import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
 import type { UnpackOptions } from './unpack.ts'
-import { emptyView, readXattrs } from './view.ts'
+import { emptyView, isEmptyView, readXattrs } from './view.ts'
 import type { LayerWriter } from './writer.ts'
 
 const NONE: Map<string, Buffer> = new Map()
@@ -62,7 +63,7 @@ function prepareDestination({ writer, spec, made }: Job): { key: Key; node: Tree
 
 function copyText(job: Job, source: Extract<CopySource, { kind: 'content' }>): void {
   const { writer, spec, chmod } = job
-  const key = prepareFile(job, latin1(source.name))
+  const key = prepareFile(job, heredocFile(source.name))
   ensureReplaceable(writer, key)
   const fd = writer.file(key)
   try {
@@ -72,6 +73,19 @@ function copyText(job: Job, source: Extract<CopySource, { kind: 'content' }>): v
   } finally {
     sys().close(fd)
   }
+}
+
+/** BuildKit first writes the text to that name in an empty root, where there is no other directory. */
+function heredocFile(name: string): Key {
+  const path = cleanPath(`/${name}`)
+  if (path === '/')
+    throw new TbuildError('COPY_SOURCE_NOT_FOUND', `open ${path}: is a directory`, { hint: 'give the heredoc the name of a file' })
+  if (path.lastIndexOf('/') > 0) {
+    throw new TbuildError('COPY_SOURCE_NOT_FOUND', `open ${path}: no such file or directory`, {
+      hint: 'the name of a heredoc is one of a file, without /',
+    })
+  }
+  return latin1(path.slice(1))
 }
 
 /** Where a file of that name goes, its parent made. */
@@ -101,6 +115,7 @@ async function unpacked(job: Job, { view, unpack }: PathSource, { node }: Select
   return unpackArchiveFile(view, node, {
     writer: job.writer,
     signal: job.signal,
+    maxBytes: job.maxBytes,
     ...(job.onSkipped === undefined ? {} : { onSkipped: job.onSkipped }),
     ...(owner === undefined ? {} : { owner }),
     // Only once it is known to be an archive: otherwise the destination may be a file's name.
@@ -147,13 +162,13 @@ class Copier {
     } finally {
       await this.#plain.idle()
     }
-    writer.laterTimes(target, timeOf(node.stat))
+    if (!isEmptyView(this.#view)) writer.laterTimes(target, timeOf(node.stat))
   }
 
   /** Depth first with a stack of its own: depth is the source's choice. */
   async #contents(top: Visit, target: Key, filter: Selected['filter']): Promise<void> {
     const { pace } = this.#job
-    const stack = [{ visit: top, entries: filter.children(this.#view, top.node, ''), made: true }]
+    const stack: Level[] = [{ visit: top, entries: filter.children(this.#view, top.node, ''), there: 'directory' }]
     for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
       const { value: visit, done } = current.entries.next()
       if (done === true) {
@@ -164,7 +179,7 @@ class Copier {
       if (visit.included) {
         // Directories on the way to something wanted are made when it is found (F22).
         for (const level of stack) {
-          if (!level.made) this.#makeDirectory(level.visit.node, joinKey(target, level.visit.key), false)
+          if (!level.visit.included && level.made !== true) this.#makeParent(level.visit.node, joinKey(target, level.visit.key))
           level.made = true
         }
       }
@@ -173,22 +188,52 @@ class Copier {
         await this.#plain.add(visit.node, key, this.#metadata(visit.node, NONE))
       else if (visit.node.type !== 'directory') await this.single(visit.node, key)
       else {
-        if (visit.included) this.#makeDirectory(visit.node, key, true)
-        stack.push({ visit, entries: filter.children(this.#view, visit.node, visit.key, visit.state), made: visit.included })
+        const there = visit.included ? this.#makeDirectory(visit.node, key) : this.#onTheWay(current, key)
+        stack.push({ visit, entries: filter.children(this.#view, visit.node, visit.key, visit.state), there })
       }
     }
   }
 
-  /** F12: a directory that is there gets the source's metadata; those on the way to a wanted path only when they are new. */
-  #makeDirectory(node: TreeNode, key: Key, overwrite: boolean): void {
+  /** F12: a directory that is there gets the source's metadata. */
+  #makeDirectory(node: TreeNode, key: Key): 'directory' {
     const { writer } = this.#job
-    const existing = writer.at(key)
-    if (existing !== undefined && existing.type !== 'directory') throw notADirectory(key)
-    if (existing === undefined) writer.directory(key, 0o700)
+    if (!this.#isDirectory(key)) writer.directory(key, 0o700)
     const { time, ...metadata } = this.#metadata(node)
-    if (existing !== undefined && !overwrite) return
     writer.setMetadata(key, 'directory', metadata)
     if (time !== undefined) writer.laterTimes(key, time)
+    return 'directory'
+  }
+
+  /** fsutil asks what is at the destination of every directory that it walks: below a file that fails, whether or not anything there is wanted. */
+  #onTheWay(above: Level, key: Key): Level['there'] {
+    if (above.there === 'file') throw notADirectory(parentKey(key))
+    const type = above.there === 'directory' || above.made === true ? this.#job.writer.at(key)?.type : undefined
+    if (type === undefined || type === 'symlink') return 'nothing'
+    return type === 'directory' ? type : 'file'
+  }
+
+  /**
+   * F22, F23: a directory that is made, or was there, because something in it is wanted. As with fsutil's createParentDirs, one that is there gets the
+   * source's own mode and nothing else, and what is put into them then changes their times.
+   */
+  #makeParent(node: TreeNode, key: Key): void {
+    const { writer, spec } = this.#job
+    if (this.#isDirectory(key)) {
+      writer.setMetadata(key, 'directory', { mode: node.stat.mode & 0o7777 })
+      return
+    }
+    const { time, ...metadata } = this.#metadata(node)
+    writer.directory(key, 0o700)
+    writer.setMetadata(key, 'directory', metadata)
+    const kept = spec.createdTime === undefined ? undefined : { seconds: spec.createdTime, nanoseconds: 0 }
+    const later = spec.mirror === true ? time : kept
+    if (later !== undefined) writer.laterTimes(key, later)
+  }
+
+  #isDirectory(key: Key): boolean {
+    const existing = this.#job.writer.at(key)
+    if (existing !== undefined && existing.type !== 'directory') throw notADirectory(key)
+    return existing !== undefined
   }
 
   async single(node: TreeNode, key: Key): Promise<void> {
@@ -250,6 +295,16 @@ class Copier {
     const mode = chmod === undefined ? stat.mode & 0o7777 : chmod.apply(stat.mode)
     return { ...owner, ...spec.owner, mode, time: timeOf(stat), xattrs }
   }
+}
+
+/** A directory that is being walked. */
+interface Level {
+  readonly visit: Visit
+  readonly entries: Generator<Visit>
+  /** What the destination had, or was given, when the walk came to it. */
+  readonly there: 'directory' | 'file' | 'nothing'
+  /** It was made, or found, because something in it is wanted. */
+  made?: boolean
 }
 
 function notADirectory(key: Key): TbuildError {

@@ -100,22 +100,22 @@ export function selectSources(view: TreeView, selector: Selector): Selected[] {
   return match(view, selector.path, selector.wildcards !== false).map((found) => ({ ...found, filter }))
 }
 
-/** F22: the part after `/./` is a pattern of wanted paths below the part before it. */
+/**
+ * F22: the part after `/./` is a pattern of wanted paths below the part before it. Only a relative one is cleaned, and one slash is taken off: as in
+ * BuildKit, `.` and `//a` are patterns that match nothing.
+ */
 function selectParents(view: TreeView, { path, exclude }: Selector): Selected[] {
   const pivot = path.indexOf('/./')
   const base = pivot < 0 ? '/' : path.slice(0, pivot)
-  const pattern = cleanPath(`/${pivot < 0 ? path : path.slice(pivot + 3)}`).slice(1)
-  const filter = new Filter(pattern === '' ? [] : [pattern], exclude)
-  const sources = match(view, base, true).map((found) => ({ ...found, filter }))
-  if (pattern !== '' && !hasWildcard(pattern)) {
-    const exists = sources.some(({ node }) => view.resolve(joinPath(node, pattern)) !== undefined)
-    if (!exists && !hasWildcard(base)) throw notFound(path)
+  const below = pivot < 0 ? path : path.slice(pivot + 3)
+  const pattern = (below.startsWith('/') ? below : cleanPath(`/${below}`)).slice(1)
+  const filter = new Filter([pattern], exclude)
+  const sources = match(view, base, true)
+  if (!hasWildcard(base) && !hasWildcard(pattern)) {
+    const required = cleanPath(`/${base}/${cleanPath(`/${pattern}`)}`)
+    if (view.resolve(required) === undefined) throw notFound(required)
   }
-  return sources
-}
-
-function joinPath(node: TreeNode, below: string): Buffer {
-  return bytes(joinKey(keyOf(node), latin1(below)))
+  return sources.map((found) => ({ ...found, filter }))
 }
 
 function match(view: TreeView, path: string, wildcards: boolean): { node: TreeNode; name: Key }[] {

@@ -55,6 +55,8 @@ export interface CopySpec {
   readonly exclude: readonly string[]
   /** SOURCE_DATE_EPOCH seconds for directories that are made, otherwise now. */
   readonly createdTime?: number
+  /** Directories on the way to what is wanted keep their times, as in a copy of a context that is mounted. */
+  readonly mirror?: boolean
 }
 
 export type CopySource =

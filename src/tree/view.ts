@@ -277,6 +277,11 @@ class EmptyRoot extends KeyedNode {
   }
 }
 
+/** Whether a view is `emptyView`'s: its root never was a directory on a disk, and has no time. */
+export function isEmptyView(view: TreeView): boolean {
+  return view.root instanceof EmptyRoot
+}
+
 /** `FROM scratch`: a root directory with nothing in it. */
 export function emptyView(): TreeView {
   const root = new EmptyRoot('', 'directory')

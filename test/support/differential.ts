@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { type DifferentialCase, materialize, type Outcome, outcomeOf, removeContext } from './differential-case.ts'
-import { readImage } from './image-archive.ts'
-import { applyLayers, type Tree } from './image-tree.ts'
+import { type ReadImage, readImage } from './image-archive.ts'
+import { applyLayers, describeTree, type Tree } from './image-tree.ts'
 import { readTar } from './tar-reader.ts'
 
 /** Something that builds a context: tbuild, or the docker of TBUILD_PEER. */
@@ -26,8 +26,13 @@ export function baseTree(layout: string): Tree {
 /** What a FROM is called, and the OCI layout that stands for it. */
 export type Bases = Readonly<Record<string, string>>
 
-/** Builds one case and reduces the result to what is compared. */
-export async function outcome(one: DifferentialCase, builder: Builder, base: Tree): Promise<Outcome> {
+/** Builds one case and reduces the result to what is compared; with `steps` also what each layer changed. */
+export async function outcome(
+  one: DifferentialCase,
+  builder: Builder,
+  base: Tree,
+  options: { steps?: boolean } = {},
+): Promise<Outcome & { steps?: Record<string, string> }> {
   const context = materialize(one)
   const archive = join(mkdtempSync(join(tmpdir(), 'tbuild-image-')), 'image.tar')
   try {
@@ -35,11 +40,28 @@ export async function outcome(one: DifferentialCase, builder: Builder, base: Tre
     const message = await builder.build(context, args, archive)
     if (message !== undefined) return { refused: true, message }
     const image = readImage(archive)
-    return outcomeOf(image, applyLayers(image.layers), base, one)
+    const steps = options.steps === true ? { steps: stepLines(image.layers, one) } : {}
+    return { ...outcomeOf(image, applyLayers(image.layers), base, one), ...steps }
   } finally {
     removeContext(context)
     rmSync(join(archive, '..'), { recursive: true, force: true })
   }
+}
+
+/** `3 t/a` to what the third layer made of it, or `removed`. Without times of directories: a layer of docker has some of which nothing else changed. */
+function stepLines(layers: ReadImage['layers'], one: DifferentialCase): Record<string, string> {
+  const steps: Record<string, string> = {}
+  let before = new Map<string, string>()
+  for (const index of layers.keys()) {
+    const described = describeTree(applyLayers(layers.slice(0, index + 1)), one.mtimes === undefined ? {} : { mtimes: one.mtimes })
+    const lines = new Map([...described].map(([path, line]) => [path, line.startsWith('directory') ? line.replace(/ @.*/, '') : line]))
+    if (index > 0) {
+      for (const [path, line] of lines) if (before.get(path) !== line) steps[`${index} ${path}`] = line
+      for (const path of before.keys()) if (!lines.has(path)) steps[`${index} ${path}`] = 'removed'
+    }
+    before = lines
+  }
+  return steps
 }
 
 /** `tbuild` from this checkout's bundle, with a store of its own. */

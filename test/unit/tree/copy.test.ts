@@ -19,7 +19,7 @@ shell(
 const base = folder('base')
 shell(
   `umask 022; mkdir -p exist/sub sg; chown 5:5 exist exist/sub; chmod 2770 exist; ln -s /exist toexist; ln -s /nowhere/deep dang; echo z > real
-   ln -s /real fl; chgrp 7 sg; chmod 2775 sg; touch -d 2000-01-01 exist exist/sub sg`,
+   ln -s /real fl; mkdir way; echo z > way/a; chgrp 7 sg; chmod 2775 sg; touch -d 2000-01-01 exist exist/sub sg`,
   base,
 )
 
@@ -182,6 +182,24 @@ test('F22 --parents recreates the path, or what follows the pivot, with the mode
     'c15/a/b/q file 644 0:0 2',
   ])
   expect(await codeOf(copy('p/./none', '/c15/', { parents: true }))).toBe('COPY_SOURCE_NOT_FOUND')
+})
+
+test("F22 F23 directories on the way to what is wanted have the time of the build, or its epoch; wanted ones the source's", async () => {
+  const times = async (spec: Options) => {
+    const { upper } = await copy('p/a/b', '/c16/', { parents: true, ...spec })
+    return ['c16/p/a', 'c16/p/a/b'].map((path) => upper.resolve(path)?.stat.mtimeSeconds as number)
+  }
+  const wanted = (await copy('p', '/c16/')).upper.resolve('c16/a/b')?.stat.mtimeSeconds as number
+  const [onTheWay, last] = await times({})
+  expect(onTheWay).toBeGreaterThan(Date.now() / 1000 - 60)
+  expect(last).toBe(wanted)
+  expect(await times({ createdTime: 1234 })).toEqual([1234, wanted])
+  expect((await times({ mirror: true }))[0]).not.toBe(onTheWay)
+})
+
+test('F22 a directory that is walked below a file of the destination is refused, though nothing in it is wanted', async () => {
+  expect(await codeOf(copy('p/./none*', '/way', { parents: true }))).toBe('COPY_OVER_FILE')
+  expect(await codeOf(copy('p/a/./none*', '/way', { parents: true }))).toBeUndefined()
 })
 
 test('F23 --exclude is relative to each source, `!` takes back', async () => {
