@@ -1,6 +1,7 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
 import type { ExtraHost } from './base/extra-host.ts'
+import type { Limits } from './base/limits.ts'
 import type { Platform } from './base/platform.ts'
 import type { Ulimit } from './base/ulimit.ts'
 
@@ -61,6 +62,8 @@ export interface BuildOptions {
   readonly cacheFrom?: readonly CacheImportSpec[]
   /** `--cache-to`. */
   readonly cacheTo?: readonly CacheExportSpec[]
+  /** Bytes that others may make this machine take in; `Number.MAX_SAFE_INTEGER` is no limit. Default: 64 GiB each. */
+  readonly limits?: Partial<Limits>
   /** RUN steps at once; default: the number of processors. */
   readonly jobs?: number
   /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
@@ -96,12 +99,14 @@ export type OutputSpec =
   | { readonly type: 'cacheonly' }
 
 /** Where an earlier build put its cache; `registry` is also an image with an inline cache. */
-export type CacheImportSpec = { readonly type: 'local'; readonly src: string } | { readonly type: 'registry'; readonly ref: string }
+export type CacheImportSpec =
+  | { readonly type: 'local'; readonly src: string /** Default: latest. */; readonly tag?: string; readonly digest?: Digest }
+  | { readonly type: 'registry'; readonly ref: string; readonly insecure?: boolean }
 
 /** Where this build puts its cache; `inline` is into the config of the image. */
 export type CacheExportSpec =
-  | (CacheExportMode & { readonly type: 'local'; readonly dest: string })
-  | (CacheExportMode & { readonly type: 'registry'; readonly ref: string })
+  | (CacheExportMode & { readonly type: 'local'; readonly dest: string /** Default: latest. */; readonly tag?: string })
+  | (CacheExportMode & { readonly type: 'registry'; readonly ref: string; readonly insecure?: boolean })
   | { readonly type: 'inline' }
 
 export interface CacheExportMode {
@@ -109,6 +114,13 @@ export interface CacheExportMode {
   readonly mode?: 'min' | 'max'
   /** A failure is a warning. */
   readonly ignoreError?: boolean
+  /** False: a list of layers instead of an image manifest, as older BuildKits wrote it. */
+  readonly imageManifest?: boolean
+  /** False: Docker's media types, which only the list can have. */
+  readonly ociMediaTypes?: boolean
+  readonly compression?: 'gzip' | 'uncompressed' | 'zstd'
+  readonly compressionLevel?: number
+  readonly forceCompression?: boolean
 }
 
 /** Of outputs whose files or documents have times. */

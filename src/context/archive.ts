@@ -7,11 +7,11 @@ import { layerWriter } from '../tree/writer.ts'
 import { readAll } from './dockerfile.ts'
 
 /** Unpacks a context that arrives as a tar of any compression; when the bytes are none, gives them back whole (D8). */
-export async function unpackIfArchive(bytes: AsyncIterable<Uint8Array>, folder: string): Promise<Buffer | undefined> {
+export async function unpackIfArchive(bytes: AsyncIterable<Uint8Array>, folder: string, maxBytes: number): Promise<Buffer | undefined> {
   const { head, rest } = await peek(bytes, 16 * 1024)
   if (!(await isTarArchive(only(head)))) return readAll(rest)
   mkdirSync(folder, { mode: 0o700, recursive: true })
-  await unpackArchive(readTar(decompressAny(rest)), layerWriter(folder, layeredView([])), { target: '' })
+  await unpackArchive(readTar(decompressAny(rest, { maxBytes }), { maxBytes }), layerWriter(folder, layeredView([])), { target: '' })
   return undefined
 }
 

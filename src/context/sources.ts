@@ -4,6 +4,8 @@ import type { GitOp, HttpOp } from '../graph/op.ts'
 export interface ContextSources {
   /** A free path, for what arrives on standard input. */
   temporary(): string
+  /** Bytes that an archive there may unpack to. */
+  readonly unpackLimit: number
   /** A directory with the checkout; its time is the commit's. `name` is shown. */
   checkout(op: GitOp, name: string): Promise<string>
   /** A directory with the one file of the URL. */

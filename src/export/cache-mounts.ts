@@ -3,6 +3,7 @@ import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import { createBlobStore } from '../store/blob-store.ts'
 import type { CacheMountContent, CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
@@ -143,7 +144,9 @@ function readLayer(value: unknown, directory: string): CacheLayer {
 async function fill(blobs: BlobStore, { descriptor, root }: CacheLayer, path: string): Promise<void> {
   const writer = layerWriter(path, layeredView([]))
   try {
-    await unpackArchive(readTar(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType)), writer, { target: '' })
+    const maxBytes = DEFAULT_LIMITS.unpack
+    const tar = decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes })
+    await unpackArchive(readTar(tar, { maxBytes }), writer, { target: '' })
   } finally {
     writer.finish()
   }

@@ -6,7 +6,7 @@ import type { Snapshotter } from '../snapshot/types.ts'
 import type { Locks } from '../store/locks.ts'
 import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
-import { limited, type PackedLayer, unpackBlob } from './unpack-blob.ts'
+import { checkPackedSize, limited, type PackedLayer, type UnpackTools, unpackBlob } from './unpack-blob.ts'
 
 /** Layers of one image fetched at once. */
 const PARALLEL_FETCHES = 3
@@ -40,12 +40,15 @@ export class BaseLayers {
   readonly #snapshots: Snapshotter
   readonly #blobs: BlobStore
   readonly #locks: Pick<Locks, 'singleFlight'>
+  /** What a layer may unpack to. */
+  readonly maxBytes: number
 
-  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>) {
+  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>, maxBytes: number) {
     this.#snapshots = snapshots
     this.#blobs = blobs
     this.#locks = locks
-    this.cached = new CachedLayers(snapshots, blobs, locks)
+    this.maxBytes = maxBytes
+    this.cached = new CachedLayers(snapshots, blobs, locks, maxBytes)
   }
 
   /** The image's root file system. */
@@ -111,6 +114,7 @@ export class BaseLayers {
     const { owner, layer } = known
     const { descriptor } = layer
     if ((await this.#blobs.stat(descriptor.digest)) === undefined) {
+      checkPackedSize(descriptor, this.maxBytes)
       const bytes = counted(await owner.image.fetch(descriptor, signal), (current) => owner.listener?.progress(descriptor, current, false))
       await this.#blobs.put(bytes, { digest: descriptor.digest, size: descriptor.size })
     }
@@ -136,6 +140,10 @@ export class BaseLayers {
     owner.listener?.done()
   }
 
+  #unpackTools(): UnpackTools {
+    return { snapshots: this.#snapshots, blobs: this.#blobs, maxBytes: this.maxBytes }
+  }
+
   async #unpackAll(owner: KnownImage, missing: readonly PackedLayer[], signal?: AbortSignal): Promise<void> {
     const jobs = missing.map((layer) => () => this.fetchBlob(layer.id, signal))
     const fetches = limited(jobs, PARALLEL_FETCHES)
@@ -146,7 +154,7 @@ export class BaseLayers {
       await this.#locks.singleFlight(
         `layer-${layer.id}`,
         async () => (await this.#snapshots.has(layer.id)) || undefined,
-        async () => unpackBlob(layer, order.slice(0, order.indexOf(layer.id)), { snapshots: this.#snapshots, blobs: this.#blobs }, signal),
+        async () => unpackBlob(layer, order.slice(0, order.indexOf(layer.id)), this.#unpackTools(), signal),
         { signal },
       )
     }

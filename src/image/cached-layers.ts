@@ -3,7 +3,7 @@ import type { Descriptor } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Locks } from '../store/locks.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
-import { checkBlob, limited, type PackedLayer, unpackBlob } from './unpack-blob.ts'
+import { checkBlob, checkPackedSize, limited, type PackedLayer, type UnpackTools, unpackBlob } from './unpack-blob.ts'
 
 /** Layers fetched at once. */
 const PARALLEL_FETCHES = 3
@@ -46,12 +46,15 @@ export class CachedLayers {
   readonly #snapshots: Snapshotter
   readonly #blobs: BlobStore
   readonly #locks: Pick<Locks, 'singleFlight'>
+  readonly #maxBytes: number
   #failure: CacheFailure | undefined
 
-  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>) {
+  /** `maxBytes`: what a layer may unpack to. */
+  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>, maxBytes: number) {
     this.#snapshots = snapshots
     this.#blobs = blobs
     this.#locks = locks
+    this.#maxBytes = maxBytes
   }
 
   /** The first that offers a layer is asked for it. */
@@ -119,7 +122,7 @@ export class CachedLayers {
         this.#locks.singleFlight(
           `layer-${layer.id}`,
           async () => (await this.#snapshots.has(layer.id)) || undefined,
-          () => unpackBlob(layer, layer.parent, { snapshots: this.#snapshots, blobs: this.#blobs }, signal),
+          () => unpackBlob(layer, layer.parent, this.#unpackTools(), signal),
           { signal },
         ),
       )
@@ -147,9 +150,13 @@ export class CachedLayers {
     return true
   }
 
+  #unpackTools(): UnpackTools {
+    return { snapshots: this.#snapshots, blobs: this.#blobs, maxBytes: this.#maxBytes }
+  }
+
   async #fetchChecked(layer: CachedLayer, signal?: AbortSignal): Promise<void> {
     await this.#fetch(layer, signal)
-    await this.#guard(layer, signal, () => checkBlob(layer, this.#blobs))
+    await this.#guard(layer, signal, () => checkBlob(layer, this.#unpackTools()))
     await this.#snapshots.update(layer.id, this.info(layer.id) ?? {})
   }
 
@@ -160,6 +167,7 @@ export class CachedLayers {
         const { digest, size } = layer.descriptor
         const { source } = layer
         if ((await this.#blobs.stat(digest)) !== undefined || source === undefined) return
+        checkPackedSize(layer.descriptor, this.#maxBytes)
         await this.#blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
       })
       this.#fetches.set(layer.id, fetched)

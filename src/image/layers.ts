@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
@@ -32,6 +33,8 @@ export interface LayerTools {
   fetch?(id: LayerId, blob: Descriptor): Promise<boolean>
   /** The blob is only claimed to have the diffID: `fetch` compares them, also when the blob is there. */
   isClaimed?(id: LayerId): boolean
+  /** What a layer may unpack to. */
+  readonly maxBytes?: number
   /** Name of the image that a base layer came with. */
   origin?(id: LayerId): string | undefined
 }
@@ -69,7 +72,8 @@ export class StoreLayers {
   async *#tar(id: LayerId, diffId: Digest): Bytes {
     const blob = (await this.#info(id)).blobs?.[0]
     if (blob !== undefined && (await this.#fetched(id, blob))) {
-      yield* verified(decompressLayer(this.#tools.blobs.get(blob.digest), blob.mediaType), diffId, id)
+      const { blobs, maxBytes = DEFAULT_LIMITS.unpack } = this.#tools
+      yield* verified(decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes }), diffId, id)
     } else yield* verified(writeTar(this.#tools.changes(id)), diffId, id)
   }
 

@@ -79,6 +79,7 @@ export function storeLayers(tools: LayerSources): StoreLayers {
     },
     isClaimed: (id) => baseLayers.cached.canFetch(id),
     origin: (id) => baseLayers.origin(id),
+    maxBytes: baseLayers.maxBytes,
   })
 }
 

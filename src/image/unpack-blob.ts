@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { limitHint } from '../base/limits.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
@@ -23,23 +24,25 @@ export interface PackedLayer {
 export interface UnpackTools {
   readonly snapshots: Snapshotter
   readonly blobs: BlobStore
+  /** What a layer may unpack to. */
+  readonly maxBytes: number
 }
 
 /** Makes the layer's directory over `parent`, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
 export async function unpackBlob(
   layer: PackedLayer,
   parent: Snapshot,
-  { snapshots, blobs }: UnpackTools,
+  { snapshots, blobs, maxBytes }: UnpackTools,
   signal?: AbortSignal,
 ): Promise<true> {
   const { id, descriptor, diffId, created } = layer
   const active = await snapshots.prepare(parent)
   try {
     const meter = new Meter()
-    const tar = meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType))
+    const tar = meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes }))
     const writer = layerWriter(active.upper, layeredView(active.lower))
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
-    await unpackLayer(readTar(tar), writer, { signal, onSkipped: () => {} })
+    await unpackLayer(readTar(tar, { maxBytes }), writer, { signal, onSkipped: () => {} })
     checkDiffId(meter.finish().diffId, layer)
     const info = { diffId, blobs: [descriptor], parent, ...(created === undefined ? {} : { created }) }
     await snapshots.commit(active, { id, info })
@@ -51,10 +54,18 @@ export async function unpackBlob(
 }
 
 /** The same check without unpacking. */
-export async function checkBlob(layer: PackedLayer, blobs: BlobStore): Promise<void> {
+export async function checkBlob({ descriptor, ...layer }: PackedLayer, { blobs, maxBytes }: Omit<UnpackTools, 'snapshots'>): Promise<void> {
   const meter = new Meter()
-  for await (const _chunk of meter.pass(decompressLayer(blobs.get(layer.descriptor.digest), layer.descriptor.mediaType)));
-  checkDiffId(meter.finish().diffId, layer)
+  for await (const _chunk of meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes })));
+  checkDiffId(meter.finish().diffId, { ...layer, descriptor })
+}
+
+/** A layer is refused before it is fetched when it is packed already larger than it may be unpacked. */
+export function checkPackedSize({ digest, size }: Descriptor, maxBytes: number): void {
+  if (size <= maxBytes) return
+  throw new TbuildError('TAR_LIMIT', `layer ${digest} has ${size} bytes, more than ${maxBytes}, and is refused`, {
+    hint: limitHint('unpack'),
+  })
 }
 
 function checkDiffId(found: Digest, { descriptor, diffId }: PackedLayer): void {

@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { OnEvent } from '../base/events.ts'
+import type { Limits } from '../base/limits.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { Op } from '../graph/op.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
@@ -57,6 +58,7 @@ export interface Tools {
   readonly contexts: ContextProvider
   readonly secrets: SecretProvider
   readonly allow: readonly string[]
+  readonly limits: Limits
   readonly signal: AbortSignal
   /** Output of the vertex that runs. */
   readonly vertex: string

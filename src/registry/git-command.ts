@@ -14,6 +14,8 @@ export interface GitAccess {
   /** Files of host keys; new hosts are added to the first. */
   readonly knownHosts?: readonly string[] | undefined
   readonly signal?: AbortSignal | undefined
+  /** Bytes that a repository and its checkout may have on disk. */
+  readonly limit?: number | undefined
   /** What git prints. */
   readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined
 }

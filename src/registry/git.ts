@@ -1,8 +1,10 @@
 import { lstat, lutimes, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
 import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
 import { redactUrl } from './redact.ts'
+import { withinSize } from './size-watch.ts'
 
 /** Which files of which repository. */
 export interface GitSource {
@@ -81,12 +83,17 @@ export function shownRemote(remote: string): string {
 
 /**
  * Writes the files of the commit into `target`, an empty directory, which gets the commit's time. `scratch` is a path on the same file system where nothing is; it is removed.
- * Errors: GIT_FAILED, GIT_REF_NOT_FOUND, GIT_SUBDIR.
+ * Errors: GIT_FAILED, GIT_REF_NOT_FOUND, GIT_SUBDIR, GIT_TOO_LARGE.
  */
 export async function checkoutGit(source: GitSource, found: GitCommit, target: string, scratch: string, access: GitAccess): Promise<void> {
   await mkdir(scratch, { mode: 0o700 })
+  const limit = access.limit ?? DEFAULT_LIMITS.git
+  const tooLarge = (what: string) =>
+    new TbuildError('GIT_TOO_LARGE', `the repository ${shownRemote(source.remote)} has ${what}`, { hint: limitHint('git') })
   try {
-    await new Checkout(source, found, target, scratch, access).run()
+    await withinSize([scratch, target], limit, access.signal, tooLarge, (signal, check) =>
+      new Checkout(source, found, target, scratch, { ...access, signal }).run(check),
+    )
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
@@ -112,10 +119,12 @@ class Checkout {
     this.#git = new GitCommand(source.remote, access)
   }
 
-  async run(): Promise<void> {
+  /** `check`: whether what was fetched is within its limit. */
+  async run(check: () => Promise<void>): Promise<void> {
     await mkdir(this.#work, { recursive: true, mode: 0o755 })
     await this.#run('init', '--quiet', '--template=', ...(this.#keep ? [] : ['--bare']))
     await this.#fetch()
+    await check()
     await this.#run('checkout', '--quiet', '--force', '--detach', this.#found.commit, '--')
     const submodules = this.#source.submodules && (await this.#updateSubmodules())
     const time = Number((await this.#run('show', '--no-patch', '--format=%ct', this.#found.commit, '--')).trim())

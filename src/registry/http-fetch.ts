@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { limitHint } from '../base/limits.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
 import { discard } from './body.ts'
 import { digestMismatch, resolveLocation } from './client.ts'
@@ -107,6 +108,7 @@ class Fetcher {
         hint: 'open the URL in a browser, or ask its owner',
       })
     }
+    this.#checkSize(Number(response.header('content-length') ?? 0), response)
     const { digest, size } = await this.#options.blobs.put(this.#body(response))
     const etag = strongTag(response.header('etag'))
     return {
@@ -125,16 +127,20 @@ class Fetcher {
     try {
       for await (const chunk of source as AsyncIterable<Buffer>) {
         size += chunk.length
-        if (this.#options.limit !== undefined && size > this.#options.limit) {
-          throw new TbuildError('URL_TOO_LARGE', `${redactUrl(this.#url)}: more than ${this.#options.limit} bytes`, {
-            hint: 'raise the limit',
-          })
-        }
+        this.#checkSize(size, response)
         yield chunk
       }
     } catch (error) {
       throw unreachable(redactUrl(this.#url), response.url, error, 'URL_UNREACHABLE')
     }
+  }
+
+  /** A size that is only announced is refused, too: nothing is fetched in vain. */
+  #checkSize(size: number, response: HttpResponse): void {
+    const { limit } = this.#options
+    if (limit === undefined || !(size > limit)) return
+    response.body.destroy()
+    throw new TbuildError('URL_TOO_LARGE', `${redactUrl(this.#url)}: more than ${limit} bytes`, { hint: limitHint('url') })
   }
 
   async #follow(method: 'GET' | 'HEAD', headers: Record<string, string>): Promise<HttpResponse> {

@@ -10,6 +10,7 @@ export interface ContextSourceParts {
   readonly snapshots: Snapshotter
   readonly onEvent: OnEvent
   readonly solver: () => Solver
+  readonly unpackLimit: number
 }
 
 /** Contexts from elsewhere are steps like those of a Dockerfile: shown, cancelled, made once by all builds on the store, and found again when nothing changed. */
@@ -34,6 +35,7 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
   }
   return {
     temporary: () => parts.store.temporary(),
+    unpackLimit: parts.unpackLimit,
     checkout: (op: GitOp, name) => solve(vertex(op, [], name)),
     fetch: (op, name) => solve(fetchVertex(op, name)),
     unpack: (op, name) => solve(vertex(unpackOp(op), [fetchVertex(op, name)], `copy /${op.filename} /`)),

@@ -3,6 +3,7 @@ import { chmod, copyFile, utimes } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
+import type { Limits } from '../base/limits.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
 import type { SecretProvider } from '../ops/types.ts'
@@ -22,6 +23,7 @@ export interface RemoteParts {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
   readonly agent?: string | undefined
+  readonly limits: Limits
 }
 
 /** What ops fetch from elsewhere; the code that does it is loaded at its first use. */
@@ -53,13 +55,18 @@ function once<T>(known: Map<string, Promise<T>>, op: HttpOp | GitOp, ask: () => 
   return answer
 }
 
-async function fetchFile(op: HttpOp, { store, secrets, known, environment }: RemoteParts, signal: AbortSignal): Promise<RemoteFile> {
+async function fetchFile(
+  op: HttpOp,
+  { store, secrets, known, environment, limits }: RemoteParts,
+  signal: AbortSignal,
+): Promise<RemoteFile> {
   const { fetchUrl } = await import('../registry/http-fetch.ts')
   const authorization = await httpAuthorization(op.url, secrets)
   const file = await fetchUrl(op.url, {
     blobs: store.blobs,
     environment,
     signal,
+    limit: limits.url,
     // What a login shows is nobody else's.
     ...(authorization === undefined ? { cache: fetchCache(known) } : { authorization }),
     ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
@@ -128,12 +135,12 @@ async function secretText(id: string, secrets: SecretProvider): Promise<string |
   return data === undefined ? undefined : Buffer.from(data).toString('utf8').trim()
 }
 
-async function gitAccess(op: GitOp, { store, secrets, environment, agent }: RemoteParts, step: GitStep): Promise<GitAccess> {
+async function gitAccess(op: GitOp, { store, secrets, environment, agent, limits }: RemoteParts, step: GitStep): Promise<GitAccess> {
   const authorization = await gitAuthorization(op.remote, secrets)
   const ssh = /^https?:|^git:/i.test(op.remote)
     ? {}
     : { sshSocket: (await secrets.ssh('default')) ?? agent, knownHosts: knownHosts(store, environment) }
-  return { environment, authorization, ...ssh, ...step }
+  return { environment, authorization, limit: limits.git, ...ssh, ...step }
 }
 
 function knownHosts(store: Store, environment: RemoteParts['environment']): string[] {

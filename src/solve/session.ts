@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { OnEvent } from '../base/events.ts'
+import { DEFAULT_LIMITS } from '../base/limits.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
@@ -64,7 +65,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
   try {
     secrets = await openSecrets(options, environment, store.temporary)
     const snapshots = createSnapshotter(store)
-    const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks)
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks, limits.unpack)
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
@@ -76,14 +78,18 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       sandbox: lazySandbox(),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
-      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent }),
+      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent, limits }),
       secrets,
       allow: options.allow ?? [],
+      limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }
     const makeSolver = (own: StepTools, { cache = store.cache, content = own.content, tells = true, ...parts }: SolverParts = {}) =>
       new Solver({ ...always, ...parts, cache, tools: { ...own, content }, onEvent: tells ? onEvent : () => {} })
-    const sources = contextSources({ store, snapshots, onEvent, solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }) })
+    const sources = contextSources({
+      ...{ store, snapshots, onEvent, unpackLimit: limits.unpack },
+      solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),
+    })
     const inputs = await loadInputs(options, sources)
     const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {

@@ -123,6 +123,12 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
     lock.release({ remove: all })
   }
 
+  async function removeOwn(name: string): Promise<void> {
+    const own = (ifPresent(() => readdirSync(layout.tmp)) ?? []).filter((entry) => entry.startsWith(`${name}.`))
+    // What cannot be removed now is left to the next sweep, which tells of it.
+    for (const entry of own) await removeTree(join(layout.tmp, entry))
+  }
+
   return {
     use,
     holds: (name) => held.has(name),
@@ -132,6 +138,8 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
     sweep,
     async close() {
       await sweeping
+      // What was used up: a context that came on standard input.
+      if (lease !== undefined && counter > 0) await removeOwn(lease.name)
       lease?.lock.release({ remove: true })
       lease = undefined
       held.clear()

@@ -1,5 +1,6 @@
 import { createGunzip } from 'node:zlib'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
+import { limitHint } from '../base/limits.ts'
 import type { Bytes } from '../store/types.ts'
 import { throughTransform } from './transform.ts'
 import type { Compression } from './types.ts'
@@ -32,7 +33,10 @@ export async function* decompress(
     for await (const chunk of await DECODERS[kind](bytes)) {
       signal?.throwIfAborted()
       size += chunk.length
-      if (size > maxBytes) throw new TbuildError('TAR_LIMIT', `the ${kind} stream holds more than ${maxBytes} bytes and is refused`)
+      if (size > maxBytes)
+        throw new TbuildError('TAR_LIMIT', `the ${kind} stream holds more than ${maxBytes} bytes and is refused`, {
+          hint: limitHint('unpack'),
+        })
       yield chunk
     }
   } catch (error) {

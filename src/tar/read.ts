@@ -1,4 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
+import { limitHint } from '../base/limits.ts'
 import type { Bytes } from '../store/types.ts'
 import { BLOCK, decodeHeader, type Header, isZeroBlock, text } from './header.ts'
 import { decodePax, lastValues, type PaxRecords, paxInteger, paxTime, paxXattrs } from './pax.ts'
@@ -89,7 +90,7 @@ class MemberReader {
     const sparse = type === 'file' ? await this.#sparse(member, records) : undefined
     const size = sparse?.size ?? stored
     this.#bytes += size
-    if (this.#bytes > this.#limits.maxBytes) throw limit(`more than ${this.#limits.maxBytes} bytes of files`)
+    if (this.#bytes > this.#limits.maxBytes) throw limit(`more than ${this.#limits.maxBytes} bytes of files`, limitHint('unpack'))
     const raw = this.#content()
     const entry = toEntry(member, records, type, size)
     if (entry.name.length === 0 && type !== 'directory') throw corrupt('an entry without a name that is not a directory', offset)
@@ -264,6 +265,6 @@ function cString(data: Buffer): Buffer {
   return text(data, 0, data.length)
 }
 
-function limit(what: string): TbuildError {
-  return new TbuildError('TAR_LIMIT', `the tar archive has ${what} and is refused`)
+function limit(what: string, hint?: string): TbuildError {
+  return new TbuildError('TAR_LIMIT', `the tar archive has ${what} and is refused`, hint === undefined ? {} : { hint })
 }

@@ -1,10 +1,11 @@
 import { createReadStream } from 'node:fs'
+import { DEFAULT_LIMITS } from '../base/limits.ts'
 import type { Key } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { type ArchiveOptions, unpackArchive } from './unpack.ts'
 import type { LayerWriter } from './writer.ts'
 
-export interface ArchiveTarget extends Pick<ArchiveOptions, 'owner' | 'signal' | 'onSkipped'> {
+export interface ArchiveTarget extends Pick<ArchiveOptions, 'owner' | 'signal' | 'onSkipped' | 'maxBytes'> {
   readonly writer: LayerWriter
   /** Makes the destination directory (F27) and says where it is. */
   readonly directory: () => Key
@@ -17,9 +18,9 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
   const { decompressAny, isTarArchive } = await import('../tar/compression.ts')
   if (!(await isTarArchive(contentOf(view, node)))) return false
   const { readTar } = await import('../tar/read.ts')
-  const { writer, directory, owner, signal, onSkipped } = target
-  const limits = signal === undefined ? {} : { signal }
-  await unpackArchive(readTar(decompressAny(contentOf(view, node), limits)), writer, {
+  const { writer, directory, owner, signal, onSkipped, maxBytes = DEFAULT_LIMITS.unpack } = target
+  const limits = { maxBytes, ...(signal === undefined ? {} : { signal }) }
+  await unpackArchive(readTar(decompressAny(contentOf(view, node), limits), { maxBytes }), writer, {
     target: directory(),
     signal,
     ...(owner === undefined ? {} : { owner }),

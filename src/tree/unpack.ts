@@ -15,6 +15,8 @@ export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined
   /** Told of entries that cannot be made here: device nodes in a user namespace. Without it they are errors. */
   readonly onSkipped?: (message: string) => void
+  /** What an archive may unpack to; default: DEFAULT_LIMITS. */
+  readonly maxBytes?: number | undefined
 }
 
 export interface ArchiveOptions extends UnpackOptions {

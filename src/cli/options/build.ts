@@ -7,7 +7,7 @@ import { refuseAttestations } from './attest.ts'
 import { cacheFrom, cacheTo } from './cache.ts'
 import { refuseEnvironment } from './environment.ts'
 import { buildArgs, buildContexts, labels } from './key-value.ts'
-import { byteSize, jobs, ulimit } from './limits.ts'
+import { byteSize, jobs, limits, ulimit } from './limits.ts'
 import { entitlements, extraHosts, network } from './network.ts'
 import { outputs } from './output.ts'
 import { platforms } from './platform.ts'
@@ -46,6 +46,7 @@ export interface BuildFlags {
   output: string[]
   provenance?: string
   sbom?: string
+  limit: string[]
   jobs?: string
   call?: string
   check?: boolean
@@ -91,6 +92,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...list('outputs', outputs(flags, environment)),
     ...list('cacheFrom', given(flags.cacheFrom).map(cacheFrom)),
     ...list('cacheTo', cachesTo(flags)),
+    ...record('limits', limits(flags.limit)),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
     ...optional('root', flags.root),
   }

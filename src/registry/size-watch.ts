@@ -1,0 +1,81 @@
+import { lstat, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errorCode } from '../base/errors.ts'
+
+/** Milliseconds between two looks, at least; a look that takes long is rarer. */
+const PAUSE = 500
+const RESTS = 10
+
+/** Files and directories that a repository may have: as many as a tar. */
+const MAX_ENTRIES = 10_000_000
+
+/**
+ * Looks at what grows in `folders` while `work` goes on, and once more at its end. `over` makes the error for more than `limit` bytes on disk, which ends the
+ * work by its signal. A program that writes by itself (git) can be capped in no other way: what it unpacks is many times what it fetches.
+ */
+export async function withinSize<T>(
+  folders: readonly string[],
+  limit: number,
+  signal: AbortSignal | undefined,
+  over: (what: string) => Error,
+  work: (signal: AbortSignal, check: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController()
+  const both = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
+  const check = async () => {
+    const problem = await excess(folders, limit, both)
+    if (problem === undefined) return
+    ended.abort(over(problem))
+    throw ended.signal.reason
+  }
+  let timer: NodeJS.Timeout | undefined
+  const watch = () => {
+    const begun = Date.now()
+    check()
+      .then(() => {
+        timer = setTimeout(watch, Math.max(PAUSE, (Date.now() - begun) * RESTS)).unref()
+      })
+      // Said by the work, whose signal it is.
+      .catch(() => {})
+  }
+  timer = setTimeout(watch, PAUSE).unref()
+  const stop = () => clearTimeout(timer)
+  both.addEventListener('abort', stop, { once: true })
+  try {
+    const result = await work(both, check)
+    await check()
+    return result
+  } finally {
+    // After this no look begins, and one under way ends by itself.
+    ended.abort()
+  }
+}
+
+/** What there is too much of; undefined when all is within its limit. */
+async function excess(folders: readonly string[], limit: number, signal: AbortSignal): Promise<string | undefined> {
+  let bytes = 0
+  let entries = 0
+  const open = folders.map((folder) => Buffer.from(folder))
+  for (let folder = open.pop(); folder !== undefined; folder = open.pop()) {
+    for (const entry of (await ifThere(readdir(folder, { withFileTypes: true, encoding: 'buffer' }))) ?? []) {
+      if (signal.aborted) return undefined
+      const path = Buffer.from(join(folder.toString('latin1'), entry.name.toString('latin1')), 'latin1')
+      if (entry.isDirectory()) open.push(path)
+      else bytes += (await ifThere(lstat(path)))?.size ?? 0
+      entries += 1
+      if (bytes > limit) return `more than ${limit} bytes`
+      if (entries > MAX_ENTRIES) return `more than ${MAX_ENTRIES} files`
+    }
+  }
+  return undefined
+}
+
+/** git makes and removes files while we look. */
+async function ifThere<T>(value: Promise<T>): Promise<T | undefined> {
+  try {
+    return await value
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
