@@ -22,24 +22,34 @@ export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools
   switch (mount.type) {
     case 'bind': {
       const { type, target, readonly, source } = mount
-      return { type, target, readonly, content: await bindContent(mount, source, inputs, tools) }
+      return { type, target, readonly, content: await sourceContent(mount, source, inputs, tools) }
     }
-    case 'cache':
-      // The id tells nothing of the result, unless it is where the cache is seen (K4).
-      return { type: 'cache', target: mount.target, readonly: mount.readonly, source: mount.source }
+    case 'cache': {
+      // The id tells nothing of the result, unless it is where the cache is seen (K4); what a new cache begins with does (K5).
+      const { type, target, readonly, source } = mount
+      const begun = mount.input === undefined ? {} : { content: await sourceContent(mount, source ?? '/', inputs, tools) }
+      return { type, target, readonly, source, ...begun }
+    }
     case 'tmpfs':
       return { type: 'tmpfs', target: mount.target, size: mount.size, ...(mount.readonly ? { readonly: true } : {}) }
-    case 'secret':
-      return { type: 'secret', id: mount.id, target: mount.target, env: mount.env, mode: mount.mode, uid: mount.uid, gid: mount.gid }
-    case 'ssh':
-      return { type: 'ssh', id: mount.id, target: mount.target, mode: mount.mode, uid: mount.uid, gid: mount.gid }
+    case 'secret': {
+      const { type, id, target, env, mode, uid, gid } = mount
+      return { type, id, target, env, mode, uid, gid, ...asked(mount) }
+    }
+    case 'ssh': {
+      const { type, id, target, mode, uid, gid } = mount
+      return { type, id, target, mode, uid, gid, ...asked(mount) }
+    }
   }
 }
 
-async function bindContent(mount: ExecOpMount, source: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
+/** What ran without it need not run with it (K2). */
+const asked = ({ required }: { readonly required: boolean }) => (required ? { required } : {})
+
+async function sourceContent(mount: ExecOpMount, path: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
   const ref = mount.input === undefined ? undefined : inputs[mount.input]
   if (ref === undefined) return null
-  return tools.content.digest(ref, { path: source, parents: false, exclude: [], wildcards: false }, tools.signal)
+  return tools.content.digest(ref, { path, parents: false, exclude: [], wildcards: false }, tools.signal)
 }
 
 /** Mounts that are ready for the sandbox, and what they hold until `release`. */

@@ -95,12 +95,19 @@ describe('CVE-2024-24557: any change of a RUN misses', () => {
     ['secret id', secret, { ...secret, id: 'other' } as ExecOpMount],
     ['secret env', secret, { ...secret, env: 'TOKEN' } as ExecOpMount],
     ['secret mode', secret, { ...secret, mode: 0o444 } as ExecOpMount],
+    ['secret required', secret, { ...secret, required: false } as ExecOpMount],
+    ['ssh required', mount('ssh', { id: 'default' }), mount('ssh', { id: 'default', required: true })],
+    ['cache from', CACHE, { ...CACHE, input: 0 } as ExecOpMount],
     ['type', secret, { ...secret, type: 'ssh' } as ExecOpMount],
   ])('mount: %s', async (_name, before, after) => {
     expect(await keyOf({ ...RUN, mounts: [before] })).not.toBe(await keyOf({ ...RUN, mounts: [after] }))
   })
   test('K5 the content of a bind mount', async () => {
     const op = { ...RUN, mounts: [bind] }
+    expect(await keyOf(op, [files('a')])).not.toBe(await keyOf(op, [files('b')]))
+  })
+  test.each([undefined, '/below'])('K5 the content of what a cache mount is from, at %s', async (source) => {
+    const op = { ...RUN, mounts: [{ ...CACHE, input: 0, source } as ExecOpMount] }
     expect(await keyOf(op, [files('a')])).not.toBe(await keyOf(op, [files('b')]))
   })
   test('K4 the id of a cache mount is free', async () => {
