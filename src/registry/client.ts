@@ -4,13 +4,15 @@ import type { Bytes } from '../store/types.ts'
 import { type Access, Authorizer } from './auth.ts'
 import { discard, readCapped } from './body.ts'
 import { INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES } from './document.ts'
+import { mirrored } from './mirrored.ts'
 import { redirectProblem, sameOrigin } from './origin.ts'
 import type { Environment } from './proxy.ts'
-import { type Endpoint, endpointOf, loadRegistriesConf, type RegistryEntry } from './registries-conf.ts'
+import { type Endpoint, endpointOf, loadRegistriesConf, mirrorsOf, type RegistryEntry } from './registries-conf.ts'
 import { badRedirect, statusError, unreachable } from './registry-error.ts'
 import { resumedBlob } from './resumed-blob.ts'
 import { DEFAULT_RETRY, type RetryPolicy, withRetry } from './retry.ts'
 import { type HttpRequest, type HttpResponse, Transport } from './transport.ts'
+import type { PullRepository } from './types.ts'
 
 export interface RegistryClientOptions {
   /** For proxies, logins and certificates; process.env when absent. */
@@ -71,6 +73,16 @@ export class RegistryClient {
   repository(domain: string, path: string, actions: 'pull' | 'pull,push' = 'pull', mountFrom?: string): Repository {
     this.#registries ??= loadRegistriesConf(this.environment)
     return new Repository(this, endpointOf(domain, path, this.#registries), actions, mountFrom)
+  }
+
+  /** For pulls, with its mirrors. */
+  pullRepository(domain: string, path: string, byDigest: boolean): PullRepository {
+    const primary = this.repository(domain, path)
+    const mirrors = mirrorsOf(domain, path, byDigest, this.#registries ?? [])
+    return mirrored(
+      mirrors.map((endpoint) => new Repository(this, endpoint, 'pull')),
+      primary,
+    )
   }
 
   /** http or https; an insecure registry is tried with unverified TLS first, once a process. */

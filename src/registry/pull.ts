@@ -4,10 +4,10 @@ import { formatImageReference, type ImageReference, parseImageReference } from '
 import type { Descriptor } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { BlobStore } from '../store/types.ts'
-import { RegistryClient, type Repository } from './client.ts'
+import { RegistryClient } from './client.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT } from './document.ts'
 import { type ImageReader, resolveImage } from './resolve-image.ts'
-import type { ImageSource, RemoteImage } from './types.ts'
+import type { ImageSource, PullRepository, RemoteImage } from './types.ts'
 import { fetchToBlobStore } from './verified-blob.ts'
 
 /** What a tag meant when it was last asked for; the caller keeps it where it likes. Names are normalised. */
@@ -31,7 +31,8 @@ export interface RegistrySource extends ImageSource {
 /** Images of OCI distribution registries. A tag is asked for each time; what its digest names is fetched once. */
 export function registrySource(options: RegistrySourceOptions): RegistrySource {
   const client = options.client ?? new RegistryClient()
-  const repositoryOf = (reference: ImageReference) => client.repository(reference.domain, reference.path)
+  const repositoryOf = (reference: ImageReference) =>
+    client.pullRepository(reference.domain, reference.path, reference.digest !== undefined)
   return {
     async resolve(text, platform, signal) {
       const reference = parseImageReference(text)
@@ -57,7 +58,7 @@ export function registrySource(options: RegistrySourceOptions): RegistrySource {
 }
 
 async function resolveTag(
-  repository: Repository,
+  repository: PullRepository,
   reference: ImageReference,
   options: RegistrySourceOptions,
   signal?: AbortSignal,
@@ -73,7 +74,7 @@ async function resolveTag(
   }
 }
 
-async function resolveByGet(repository: Repository, tag: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {
+async function resolveByGet(repository: PullRepository, tag: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {
   const { bytes, digest } = await repository.manifest(tag, signal)
   await blobs.put(bytes, { digest, size: bytes.length })
   return digest
@@ -91,7 +92,7 @@ async function withOfflineHint(error: unknown, name: string, options: RegistrySo
 }
 
 /** Documents from the store when they are there, otherwise from the registry and then in the store. */
-function registryReader(repository: Repository, blobs: BlobStore, signal?: AbortSignal): ImageReader {
+function registryReader(repository: PullRepository, blobs: BlobStore, signal?: AbortSignal): ImageReader {
   return {
     async manifest(digest) {
       if (await blobs.stat(digest)) return { bytes: await blobs.read(digest, MANIFEST_LIMIT) }
@@ -108,7 +109,7 @@ function registryReader(repository: Repository, blobs: BlobStore, signal?: Abort
   }
 }
 
-function storeOnlyReader(repository: Repository, blobs: BlobStore): ImageReader {
+function storeOnlyReader(repository: PullRepository, blobs: BlobStore): ImageReader {
   return {
     manifest: async (digest) => ({ bytes: await blobs.read(digest, MANIFEST_LIMIT) }),
     config: (descriptor: Descriptor) => blobs.read(descriptor.digest, CONFIG_LIMIT),

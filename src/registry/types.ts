@@ -22,6 +22,18 @@ export interface RemoteImage {
   fetch(layer: Descriptor, signal?: AbortSignal): Promise<Bytes>
 }
 
+/** What a pull asks a repository for. */
+export interface PullRepository {
+  /** For messages. */
+  readonly name: string
+  resolveTag(tag: string, signal?: AbortSignal): Promise<Digest | undefined>
+  manifest(
+    identifier: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly bytes: Buffer; readonly digest: Digest; readonly contentType: string | undefined }>
+  blob(digest: Digest, signal?: AbortSignal): Promise<Bytes>
+}
+
 /** Where FROM and COPY --from images come from: a registry, an OCI layout, the store. */
 export interface ImageSource {
   /** Throws IMAGE_NOT_FOUND, REGISTRY_UNREACHABLE, REGISTRY_DENIED, PLATFORM_NOT_FOUND … */

@@ -6,7 +6,7 @@ import { parseImageDocument } from '../../../src/registry/document.ts'
 import { parseLayoutReference } from '../../../src/registry/oci-layout.ts'
 import { rankByPlatform, runnablePlatforms } from '../../../src/registry/platform-choice.ts'
 import { proxyFor } from '../../../src/registry/proxy.ts'
-import { endpointOf, parseRegistriesConf } from '../../../src/registry/registries-conf.ts'
+import { endpointOf, mirrorsOf, parseRegistriesConf } from '../../../src/registry/registries-conf.ts'
 
 describe('platform choice follows containerd', () => {
   test.each([
@@ -72,9 +72,34 @@ blocked = true
     expect(endpointOf('localhost:5000', 'a', entries).security).toBe('plain')
     expect(endpointOf('docker.io', 'library/debian', entries).host).toBe('registry-1.docker.io')
   })
-  test('blocked is carried out, mirrors and unknown syntax are refused by line', () => {
+  test('mirrors stand for the prefix, a wildcard for the whole host', () => {
+    const mirrors = `[[registry]]
+prefix = "docker.io"
+[[registry.mirror]]
+location = "mirror.example/hub"
+[[registry.mirror]]
+location = "localhost:5000"
+[[registry]]
+prefix = "*.corp.example"
+[[registry.mirror]]
+location = "cache.example/corp"
+insecure = true
+`
+    const parsed = parseRegistriesConf(mirrors, 'f')
+    expect(mirrorsOf('docker.io', 'library/debian', false, parsed)).toEqual([
+      { host: 'mirror.example', path: 'hub/library/debian', security: 'tls' },
+      { host: 'localhost:5000', path: 'library/debian', security: 'plain' },
+    ])
+    expect(mirrorsOf('a.corp.example', 'x/y', true, parsed)).toEqual([{ host: 'cache.example', path: 'corp/x/y', security: 'either' }])
+    expect(endpointOf('a.corp.example', 'x/y', parsed)).toEqual({ host: 'a.corp.example', path: 'x/y', security: 'tls' })
+    expect(mirrorsOf('other.example', 'x', true, parsed)).toEqual([])
+  })
+  test('blocked is carried out, unknown syntax is refused by line', () => {
     expect(() => endpointOf('bad.example', 'x', entries)).toThrow(expect.objectContaining({ code: 'REGISTRY_DENIED' }))
-    expect(() => parseRegistriesConf('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f')).toThrow('f:3: mirrors')
+    expect(() => parseRegistriesConf('[[registry.mirror]]\nlocation = "a"\n', 'f')).toThrow('f:1: a mirror of no registry')
+    expect(() => parseRegistriesConf('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f')).toThrow('f: a mirror without a location')
+    const odd = '[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"\n'
+    expect(() => parseRegistriesConf(odd, 'f')).toThrow('f: pull-from-mirror = "never"')
     expect(() => parseRegistriesConf('[[registry]]\nlocation = {', 'f')).toThrow('f:2')
   })
 })

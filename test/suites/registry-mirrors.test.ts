@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
+import { parsePlatform } from '../../src/base/platform.ts'
+import { RegistryClient } from '../../src/registry/client.ts'
+import { registrySource } from '../../src/registry/pull.ts'
+import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
+import { makeImage, type TestImage } from '../support/oci-image.ts'
+import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
+
+const amd64 = parsePlatform('linux/amd64')
+const image = makeImage()
+const folder = mkdtempSync(join(tmpdir(), 'tbuild-mirrors-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+let primary: TestRegistry
+let mirror: TestRegistry
+beforeEach(async () => {
+  primary = await startTestRegistry()
+  mirror = await startTestRegistry()
+  primary.addImage('team/app', image, 'v1')
+})
+afterEach(async () => {
+  await primary.close()
+  await mirror.close()
+})
+
+/** Resolves an image of corp.example and fetches its layers, as registries.conf leads to the two registries. */
+async function pull(reference: string, mirrors: string, registry = ''): Promise<TestImage['layers']> {
+  const file = join(folder, 'registries.conf')
+  writeFileSync(file, `[[registry]]\nprefix = "corp.example/team"\nlocation = "${primary.host}/team"\n${registry}\n${mirrors}`)
+  const environment = { HOME: folder, CONTAINERS_REGISTRIES_CONF: file }
+  const client = new RegistryClient({ environment, retry: { attempts: 2, delay: 1, maxDelay: 5 }, idleTimeout: 500 })
+  try {
+    const found = await registrySource({ blobs: createMemoryBlobStore(), client }).resolve(`corp.example/team/${reference}`, amd64)
+    return await Promise.all(found.layers.map(async (layer) => buffer(await found.fetch(layer))))
+  } finally {
+    await client.close()
+  }
+}
+
+const table = (host: string, more = '') => `[[registry.mirror]]\nlocation = "${host}/cache/team"\n${more}\n`
+const asked = ({ requests }: TestRegistry) => requests.filter(({ path }) => path !== '/v2/').map(({ method, path }) => `${method} ${path}`)
+
+describe('mirrors of registries.conf', () => {
+  test('one that has the image serves all of it', async () => {
+    mirror.addImage('cache/team/app', image, 'v1')
+    expect(await pull('app:v1', table(mirror.host))).toEqual(image.layers)
+    expect(asked(primary)).toEqual([])
+    expect(asked(mirror)[0]).toBe('HEAD /v2/cache/team/app/manifests/v1')
+  })
+
+  test('one that lacks it, or a blob of it, is passed over', async () => {
+    expect(await pull('app:v1', table(mirror.host))).toEqual(image.layers)
+    mirror.addImage('cache/team/app', image, 'v1')
+    mirror.blobs.delete(sha256(image.layers[1] as Buffer))
+    primary.requests.length = 0
+    expect(await pull('app:v1', table(mirror.host))).toEqual(image.layers)
+    expect(asked(primary)).toEqual([expect.stringContaining('/blobs/')])
+  })
+
+  test('one that is gone is asked once; the next is asked, then the registry', async () => {
+    const gone = await startTestRegistry()
+    await gone.close()
+    mirror.addImage('cache/team/app', image, 'v1')
+    expect(await pull('app:v1', `${table(gone.host)}${table(mirror.host)}`)).toEqual(image.layers)
+    expect(asked(primary)).toEqual([])
+    mirror.documents.clear()
+    mirror.blobs.clear()
+    expect(await pull('app:v1', `${table(gone.host)}${table(mirror.host)}`)).toEqual(image.layers)
+    await expect(pull('app:v2', table(mirror.host))).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+      message: expect.stringContaining(primary.host),
+    })
+  })
+
+  test('what a mirror claims is compared with the digest: another image is refused by it, and the registry is asked', async () => {
+    const other = makeImage({ layers: ['evil'] })
+    mirror.addImage('cache/team/app', other, 'v1')
+    mirror.documents.set(`cache/team/app@${image.manifest.digest}`, other.manifest)
+    expect(await pull(`app@${image.manifest.digest}`, table(mirror.host))).toEqual(image.layers)
+  })
+
+  test.each([
+    ['pull-from-mirror = "digest-only"', '', false, true],
+    ['pull-from-mirror = "tag-only"', '', true, false],
+    ['pull-from-mirror = "all"', '', true, true],
+    ['', 'mirror-by-digest-only = true', false, true],
+  ])('%s %s', async (more, registry, tag, digest) => {
+    mirror.addImage('cache/team/app', image, 'v1')
+    await pull('app:v1', table(mirror.host, more), registry)
+    expect(mirror.requests.length > 0).toBe(tag)
+    mirror.requests.length = 0
+    await pull(`app@${image.manifest.digest}`, table(mirror.host, more), registry)
+    expect(mirror.requests.length > 0).toBe(digest)
+  })
+
+  test('a blocked registry is blocked, with its mirrors', async () => {
+    await expect(pull('app:v1', table(mirror.host), 'blocked = true')).rejects.toMatchObject({ code: 'REGISTRY_DENIED' })
+  })
+})
