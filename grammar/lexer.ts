@@ -55,16 +55,21 @@ function settingRules(escapeChar: EscapeChar): moo.Rules {
   }
 }
 
+/** Flags are escaped with \ whatever `# escape=` says. */
+function flagRules(space: string): moo.Rules {
+  return {
+    space: all(`[${space}]+`),
+    flag: all(`--(?:"(?:\\\\[\\s\\S]|[^"\\\\]+)*"?|'(?:\\\\[\\s\\S]|[^'\\\\]+)*'?|\\\\[\\s\\S]?|[^${space}"'\\\\]+)*`),
+    rest: all('[\\s\\S]+'),
+  }
+}
+
 function compile(escapeChar: EscapeChar): moo.Lexer {
   return moo.states(
     {
       keyword: { keyword: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
-      // Flags are escaped with \ whatever `# escape=` says.
-      flags: {
-        space: all(`[${SPACE}]+`),
-        flag: all(`--(?:"(?:\\\\[\\s\\S]|[^"\\\\]+)*"?|'(?:\\\\[\\s\\S]|[^'\\\\]+)*'?|\\\\[\\s\\S]?|[^${SPACE}"'\\\\]+)*`),
-        rest: all('[\\s\\S]+'),
-      },
+      flags: flagRules(SPACE),
+      byteFlags: flagRules('\\t-\\r \\u0085\\u00a0'),
       text: { text: all('[\\s\\S]+') },
       words: { word: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
       type: { word: all(`[^${SPACE}]+`), space: all(`[${SPACE}]+`) },
@@ -82,7 +87,7 @@ function compile(escapeChar: EscapeChar): moo.Lexer {
   )
 }
 
-type State = 'keyword' | 'flags' | 'text' | 'words' | 'type' | 'array' | 'settings'
+type State = 'keyword' | 'flags' | 'byteFlags' | 'text' | 'words' | 'type' | 'array' | 'settings'
 const compiled: Partial<Record<EscapeChar, moo.Lexer>> = {}
 const SKIPPED = new Set(['space', 'blank', 'stray'])
 
@@ -97,12 +102,14 @@ class InstructionLexer {
   private readonly tokens: GrammarToken[] = []
   private position: number
   private readonly end: number
+  private readonly isAscii: boolean
 
   constructor(line: string, escapeChar: EscapeChar) {
     this.lexer = compiled[escapeChar] ??= compile(escapeChar)
     this.line = line
     this.position = line.length - trimStart(line).length
     this.end = trimEnd(line).length
+    this.isAscii = /^[\0-\x7f]*$/.test(line)
   }
 
   instruction(): GrammarToken[] {
@@ -131,7 +138,7 @@ class InstructionLexer {
   /** P13: words that begin with --, up to the first that does not, or up to a bare --. */
   private flags(): void {
     for (;;) {
-      const [token] = this.read('flags', 1)
+      const [token] = this.flag()
       if (token?.type !== 'flag') {
         if (token) this.position = token.offset
         return
@@ -142,6 +149,22 @@ class InstructionLexer {
       }
       this.tokens.push(token)
     }
+  }
+
+  /** BuildKit reads flags byte by byte and takes each byte for a character: é is Ã and ©, and the second byte of à is a blank. */
+  private flag(): GrammarToken[] {
+    if (this.isAscii) return this.read('flags', 1)
+    const rest = this.line.slice(this.position, this.end)
+    if (!/^\s*--/.test(rest)) return this.read('flags', 1)
+    const base = this.position
+    const bytes = Buffer.from(rest).toString('latin1')
+    const offsetOf = (byte: number) => base + Buffer.from(bytes.slice(0, byte), 'latin1').toString().length
+    this.lexer.reset(bytes, { state: 'byteFlags', line: 1, col: 1 } as moo.LexerState)
+    let token = this.lexer.next()
+    if (token?.type === 'space') token = this.lexer.next()
+    if (token === undefined) return []
+    this.position = offsetOf(token.offset + token.text.length)
+    return [{ type: token.type ?? '', value: token.value, offset: offsetOf(token.offset) }]
   }
 
   private skipSpace(): void {

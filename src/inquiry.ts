@@ -3,7 +3,9 @@ import { hostPlatform } from './base/platform.ts'
 import type { SourceFile, Span } from './base/span.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
-import { type Finding, Linter } from './dockerfile/lint/linter.ts'
+import type { Finding, Linter } from './dockerfile/lint/linter.ts'
+import { checkBroken } from './dockerfile/lint/text-checks.ts'
+import { parseBroken } from './dockerfile/parse.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { checkStages } from './graph/lower.ts'
 import { description, type Outline, outline } from './graph/outline.ts'
@@ -24,18 +26,32 @@ export interface CheckResult {
 /** `--check`: of all stages, or of the target and what it needs. Like BuildKit it takes the host's platform. */
 export function check(options: BuildOptions, hooks?: BuildHooks): Promise<CheckResult> {
   return ask(options, hooks, async (session, file) => {
-    let linter = Linter.off
+    let linter: Linter | undefined
     try {
       const stages = parseStages(file)
       linter = linterFor(stages, options)
       await checkStages(stages, lowerOptions(options, hostPlatform(), session, linter))
     } catch (error) {
       if (!isTbuildError(error) || hooks?.signal?.aborted) throw error
-      return { file, findings: linter.findings(), error }
+      return linter === undefined ? checkBrokenFile(file, options, error) : { file, findings: linter.findings(), error }
     }
     const { violation } = linter
     return { file, findings: linter.findings(), ...(violation === undefined ? {} : { error: violation }) }
   })
+}
+
+/** What is found before the instruction that is wrong; a malformed `# check=` comes before both. */
+function checkBrokenFile(file: SourceFile, options: BuildOptions, error: TbuildError): CheckResult {
+  const broken = parseBroken(file)
+  if (broken === undefined) return { file, findings: [], error }
+  try {
+    const linter = linterFor(broken, options)
+    checkBroken(broken, linter.text)
+    return { file, findings: linter.findings(), error }
+  } catch (invalid) {
+    if (!isTbuildError(invalid)) throw invalid
+    return { file, findings: [], error: invalid }
+  }
 }
 
 export interface OutlineResult extends Outline {

@@ -4,6 +4,8 @@ import type { Span } from './span.ts'
 export interface ErrorDetails {
   /** Where in the Dockerfile (or ignore file) the cause stands. */
   readonly span?: Span
+  /** The instruction that `span` is a part of: all its lines are shown as failing (E5). */
+  readonly within?: Span
   /** The next step for the user: one sentence, imperative. */
   readonly hint?: string
   /** Exit status of the whole build; a failing RUN hands its own on. 1 when absent, 2 for usage. */
@@ -20,6 +22,7 @@ export interface ErrorDetails {
 export class TbuildError extends Error {
   readonly code: string
   readonly span: Span | undefined
+  readonly within: Span | undefined
   readonly hint: string | undefined
   readonly exitCode: number
   readonly output: readonly string[] | undefined
@@ -29,6 +32,7 @@ export class TbuildError extends Error {
     this.name = 'TbuildError'
     this.code = code
     this.span = details.span
+    this.within = details.within
     this.hint = details.hint
     this.exitCode = details.exitCode ?? 1
     this.output = details.output
@@ -55,11 +59,13 @@ export function systemError(error: unknown): unknown {
   })
 }
 
-/** The same error at a place, when it has none yet: attached once, by the boundary that knows the lines. */
+/** The same error at an instruction, when it has no place yet or one in it: attached once, by the boundary that knows the lines. */
 export function withSpan(error: unknown, span: Span): unknown {
-  if (!isTbuildError(error) || error.span !== undefined) return error
+  if (!isTbuildError(error) || error.within !== undefined) return error
+  if (error.span !== undefined && error.span.file !== span.file) return error
   return new TbuildError(error.code, error.message, {
-    span,
+    span: error.span ?? span,
+    within: span,
     exitCode: error.exitCode,
     cause: error.cause,
     ...(error.hint === undefined ? {} : { hint: error.hint }),

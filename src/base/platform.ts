@@ -1,4 +1,5 @@
 import { TbuildError } from './errors.ts'
+import { goQuote } from './go-quote.ts'
 
 /** OCI image index spec, `platform` of a descriptor. */
 export interface Platform {
@@ -39,29 +40,44 @@ export function normalizePlatform(platform: Platform): Platform {
   }
 }
 
-/** `os[(osversion)]/arch[/variant]`, or an os or architecture alone, the rest being the host's. */
+const OS_SYNTAX = '^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$'
+const PART_SYNTAX = '^[A-Za-z0-9_.-]+$'
+/** Those that may stand alone; beside another part any name may (containerd's platforms, database.go). */
+const SYSTEMS = /^(aix|android|darwin|dragonfly|freebsd|hurd|illumos|ios|js|linux|nacl|netbsd|openbsd|plan9|solaris|windows|zos)$/
+const KNOWN_ARCHITECTURES =
+  /^(386|amd64|amd64p32|arm|armbe|arm64|arm64be|ppc64|ppc64le|loong64|mips|mipsle|mips64|mips64le|mips64p32|mips64p32le|ppc|riscv|riscv64|s390|s390x|sparc|sparc64|wasm)$/
+
+/** `os[(osversion)]/arch[/variant]`, or an os or architecture alone, the rest being the host's. Throws PLATFORM_INVALID with containerd's text. */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
-  const parts = text.split('/')
-  const invalid = () =>
-    new TbuildError('PLATFORM_INVALID', `failed to parse platform ${text}`, {
-      hint: 'write os/architecture[/variant], for example linux/arm64',
-    })
-  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.()-]+$/.test(part))) throw invalid()
-  const [first = '', second, variant] = parts
-  const match = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/.exec(first)
-  if (!match) throw invalid()
-  const os = match[1] as string
-  const version = match[2] === undefined || match[2] === '' ? {} : { osVersion: match[2] }
-  if (second === undefined) {
-    if (/^(linux|windows|darwin|macos|freebsd|solaris)$/i.test(os)) {
-      return normalizePlatform({ ...host, os, ...version })
-    }
-    if (ARCHITECTURES[os.toLowerCase()] || /^(amd64|arm64|arm|386|ppc64le|s390x|riscv64|mips64le|mips64|loong64)$/i.test(os)) {
-      return normalizePlatform({ os: host.os, architecture: os })
-    }
-    throw invalid()
+  const [first = '', second, variant, ...more] = text.split('/')
+  if (text.includes('*')) throw invalid(`${goQuote(text)}: wildcards not yet supported`)
+  const match = new RegExp(OS_SYNTAX).exec(first)
+  if (match === null) throw invalidPart(first, text, 'OS ', 'OSAndVersion', OS_SYNTAX)
+  if (match[3]) throw invalid(`${goQuote(text)}: features of an operating system are not supported`)
+  for (const part of [second, variant]) {
+    if (part !== undefined && !new RegExp(PART_SYNTAX).test(part)) throw invalidPart(part, text, '', 'platform', PART_SYNTAX)
   }
-  return normalizePlatform({ os, architecture: second, ...(variant === undefined ? {} : { variant }), ...version })
+  if (more.length > 0) throw invalid(`${goQuote(text)}: cannot parse platform specifier`)
+  const version = match[2] ? { osVersion: match[2] } : {}
+  const os = match[1] as string
+  if (second !== undefined)
+    return normalizePlatform({ os, architecture: second, ...(variant === undefined ? {} : { variant }), ...version })
+  const system = normalizePlatform({ ...host, os, ...version })
+  if (SYSTEMS.test(system.os)) return system
+  const platform = normalizePlatform({ os: host.os, architecture: first })
+  if (KNOWN_ARCHITECTURES.test(platform.architecture)) return platform
+  throw invalid(`${goQuote(text)}: unknown operating system or architecture`)
+}
+
+function invalidPart(part: string, text: string, kind: string, name: string, syntax: string): TbuildError {
+  const where = `${goQuote(part)} is an invalid ${kind}component of ${goQuote(text)}`
+  return invalid(`${where}: ${name} specifier component must match ${goQuote(syntax)}`)
+}
+
+function invalid(problem: string): TbuildError {
+  return new TbuildError('PLATFORM_INVALID', `${problem}: invalid argument`, {
+    hint: 'write os/architecture[/variant], for example linux/arm64',
+  })
 }
 
 /** `linux/arm/v7`; BuildKit writes the os version in parentheses after the os. */

@@ -17,7 +17,7 @@ export function reportError(error: unknown, io: Pick<Io, 'stderr' | 'env'>): num
 /** The whole report of an error that a user can cause. */
 export function errorReport(error: TbuildError): string {
   const parts = [`ERROR: ${escapeControl(error.message)}\n`]
-  if (error.span && error.span.file.text !== '') parts.push(`\n${excerpt(error.span)}`)
+  if (error.span && error.span.file.text !== '') parts.push(`\n${excerpt(error.span, error.within)}`)
   if (error.output && error.output.length > 0) {
     parts.push(`\nlast output of the step:\n${error.output.map((line) => `  | ${plainLine(line)}\n`).join('')}`)
   }
@@ -38,30 +38,33 @@ function stackOf(error: unknown): string {
 }
 
 /**
- * The place, the lines around it with their numbers, `>>>` on the failing ones, and carets below: under the span when it lies on one line.
+ * The place, the lines around it with their numbers, `>>>` on those of the instruction that fails, and carets below the span when it lies on one
+ * line.
  *
  *     Dockerfile:2:5
  *        1 |     FROM busybox
  *        2 | >>> RUN false
  *          |     ^^^^^^^^^
  */
-export function excerpt(span: Span): string {
+export function excerpt(span: Span, within = span): string {
   const lines = span.file.text.split('\n').map((line) => line.replace(/\r$/, ''))
   if (lines.at(-1) === '') lines.pop()
-  const last = lastLine(span)
-  const first = Math.max(1, span.start.line - CONTEXT_LINES)
+  const last = Math.max(lastLine(within), lastLine(span))
+  const start = Math.min(within.start.line, span.start.line)
+  const first = Math.max(1, start - CONTEXT_LINES)
   const end = Math.min(lines.length, last + CONTEXT_LINES)
   const width = Math.max(4, String(end).length + 1)
   const rows: string[] = []
   for (let number = first; number <= end; number += 1) {
-    if (number === span.start.line + MAX_MARKED && number < last) {
+    if (number === start + MAX_MARKED && number < last) {
       rows.push(`${'…'.padStart(width)} |`)
       number = last
     }
-    const marked = number >= span.start.line && number <= last
+    const marked = number >= start && number <= last
     const line = escapeControl(lines[number - 1] ?? '')
     rows.push(`${String(number).padStart(width)} | ${marked ? '>>>' : '   '} ${line}`.trimEnd())
-    if (marked && span.start.line === last) rows.push(`${' '.repeat(width)} |     ${carets(lines[number - 1] ?? '', span)}`)
+    if (number === span.start.line && number === lastLine(span))
+      rows.push(`${' '.repeat(width)} |     ${carets(lines[number - 1] ?? '', span)}`)
   }
   return `${escapeControl(formatPlace(span))}\n${rows.join('\n')}\n`
 }

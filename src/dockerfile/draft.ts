@@ -31,7 +31,11 @@ export class Draft {
   /** Without a span the error stands at the keyword. */
   fail(message: string, span?: Span, hint?: string): TbuildError {
     const place = span ?? this.span(this.statement.keyword)
-    return new TbuildError('DOCKERFILE_SYNTAX', this.prefix + message, { span: place, ...(hint === undefined ? {} : { hint }) })
+    return new TbuildError('DOCKERFILE_SYNTAX', this.prefix + message, {
+      span: place,
+      within: this.base.span,
+      ...(hint === undefined ? {} : { hint }),
+    })
   }
 
   span(token: GrammarToken): Span {

@@ -38,12 +38,19 @@ export function parseHeredocWord(word: string): HeredocWord | undefined {
   const delimiter = trimStart(match?.[3] ?? '')
   if (delimiter === '' || shellWords(delimiter)?.length !== 1) return undefined
   const name = unquote(trimEnd(delimiter))
-  return { name, expand: name === delimiter, chomp: match?.[2] === '-', fd: match?.[1] ?? '' }
+  // A word of nothing but quotes is none to BuildKit.
+  if (name === '') return undefined
+  return { name, expand: !isQuoted(delimiter), chomp: match?.[2] === '-', fd: match?.[1] ?? '' }
 }
 
 /** The body of `<<-`: without the tabs that begin its lines. */
 export function chompTabs(content: string): string {
   return content.replace(/(^|\n)\t+/g, '$1')
+}
+
+/** A quote that itself is not escaped (H4). */
+function isQuoted(text: string): boolean {
+  return /['"]/.test(text.replace(/\\[\s\S]/g, ''))
 }
 
 /** Quotes and escapes removed as a shell does. */

@@ -39,8 +39,8 @@ export interface InstructionBase {
   readonly source: string
   /** The comment lines directly above, without `#` and one blank. */
   readonly comments: readonly string[]
-  /** Numbers of the blank lines among its continuations, for checks. */
-  readonly emptyContinuations: readonly number[]
+  /** The last line read for it, when there are blank lines among its continuations: for checks. */
+  readonly emptyContinuation?: number
 }
 
 /** `<<NAME`: a body that follows the instruction's line. */

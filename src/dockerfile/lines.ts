@@ -24,8 +24,8 @@ export class LogicalLine {
   private joined: string | undefined
   /** Last line read for it, comments and blank lines among the continuations included. */
   endLine = 0
-  /** Numbers of the blank lines among the continuations (P7). */
-  readonly emptyContinuations: number[] = []
+  /** There are blank lines among the continuations (P7). */
+  hasEmptyContinuation = false
 
   constructor(file: SourceFile) {
     this.file = file
@@ -125,7 +125,7 @@ export function readLogicalLine(first: PhysicalLine, lines: LineReader, escapeCh
     const stripped = trimStart(line.text)
     if (stripped.startsWith('#')) continue
     if (stripped === '') {
-      logical.emptyContinuations.push(line.number)
+      logical.hasEmptyContinuation = true
       continue
     }
     const text = withoutContinuation(line.text, escapeChar)

@@ -1,12 +1,12 @@
 import { parseStatement, type Statement } from '../../grammar/dockerfile.ts'
 import { KEYWORDS, trimEnd, trimStart } from '../../grammar/lexer.ts'
-import { TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { DirectiveReader, type EscapeChar } from './directives.ts'
 import { Draft } from './draft.ts'
 import { chompTabs, findHeredocs } from './heredoc.ts'
-import type { Dockerfile, Heredoc, Instruction } from './instruction.ts'
+import type { Dockerfile, Heredoc, Instruction, InstructionBase } from './instruction.ts'
 import { BUILDERS } from './instructions/table.ts'
 import { LineReader, type LogicalLine, readLogicalLine } from './lines.ts'
 
@@ -18,7 +18,47 @@ export function parseDockerfile(file: SourceFile): Dockerfile {
   const reader = new FileReader(file, (line) => `dockerfile parse error on line ${line}: `)
   const drafts = reader.drafts()
   if (drafts.length === 0) throw new TbuildError('DOCKERFILE_SYNTAX', 'file with no instructions', { span: reader.span })
-  return { directives: reader.directives(), instructions: drafts.map(buildInstruction) }
+  return { directives: reader.directives(), instructions: buildAll(drafts) }
+}
+
+/** P21: only ARG may stand before the first FROM; found where it stands, before a later instruction that is wrong. */
+function buildAll(drafts: readonly Draft[]): Instruction[] {
+  const instructions: Instruction[] = []
+  let begun = false
+  for (const draft of drafts) {
+    const instruction = buildInstruction(draft)
+    begun ||= instruction.kind === 'from'
+    if (!begun && instruction.kind !== 'arg') {
+      const hint = 'begin the Dockerfile with FROM'
+      throw new TbuildError('DOCKERFILE_SYNTAX', 'no build stage in current context', { span: instruction.span, hint })
+    }
+    instructions.push(instruction)
+  }
+  return instructions
+}
+
+/** The syntax of a file in which an instruction is wrong: checks tell what they find before it. */
+export interface BrokenDockerfile {
+  readonly directives: Dockerfile['directives']
+  /** Of all instructions. */
+  readonly bases: readonly InstructionBase[]
+  /** Those before the wrong one. */
+  readonly instructions: readonly Instruction[]
+}
+
+/** Undefined for a file whose syntax is wrong. */
+export function parseBroken(file: SourceFile): BrokenDockerfile | undefined {
+  const reader = new FileReader(file, () => '')
+  const instructions: Instruction[] = []
+  let drafts: readonly Draft[] = []
+  try {
+    drafts = reader.drafts()
+    for (const draft of drafts) instructions.push(buildInstruction(draft))
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    if (drafts.length === 0) return undefined
+  }
+  return { directives: reader.directives(), bases: drafts.map(({ base }) => base), instructions }
 }
 
 /** Parses an ONBUILD trigger, with `name` for messages: it must be one instruction (O6), and its escape is always \. */
@@ -90,18 +130,19 @@ class FileReader {
     const statement = parseStatement(line.text, this.escape, (message, token) => {
       const from = token?.offset ?? 0
       const span = line.span(from, from + (token?.value ?? line.text).length)
-      return new TbuildError('DOCKERFILE_SYNTAX', message, { span })
+      return new TbuildError('DOCKERFILE_SYNTAX', message, { span, within: line.span(0, line.text.length) })
     })
     const length = trimEnd(line.text).length
     const own = line.span(statement.keyword.offset, Math.max(length, statement.keyword.offset))
     const heredocs = takesHeredocs(statement) ? this.heredocs(line) : []
-    const end = heredocs.length > 0 ? this.lines.span.end : own.end
+    // Comments and blank lines behind the last continuation are its own, too.
+    const end = heredocs.length > 0 || line.endLine > own.end.line ? this.lines.span.end : own.end
     const base = {
       span: { ...own, end },
       keyword: statement.keyword.value,
       source: trimEnd(line.text) + heredocs.map((heredoc) => `\n${heredoc.raw}${heredoc.name}`).join(''),
       comments: this.comments,
-      emptyContinuations: line.emptyContinuations,
+      ...(line.hasEmptyContinuation ? { emptyContinuation: line.endLine } : {}),
     }
     this.comments = []
     return new Draft(statement, line, heredocs, base, this.prefix(start))
@@ -124,6 +165,7 @@ class FileReader {
     }
     throw new TbuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', {
       span,
+      within: { ...span, end: this.lines.span.end },
       hint: `end it with a line that is exactly ${terminator}, without blanks around it`,
     })
   }

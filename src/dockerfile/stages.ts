@@ -8,7 +8,6 @@ export function parseStages(file: SourceFile): StagedDockerfile {
   return splitStages(parseDockerfile(file), file)
 }
 
-/** P21: only ARG may stand before the first FROM. */
 export function splitStages(dockerfile: Dockerfile, file: SourceFile): StagedDockerfile {
   const globals: ArgInstruction[] = []
   const stages: { from: FromInstruction; instructions: Exclude<Instruction, FromInstruction>[] }[] = []
@@ -17,10 +16,7 @@ export function splitStages(dockerfile: Dockerfile, file: SourceFile): StagedDoc
     if (instruction.kind === 'from') stages.push({ from: instruction, instructions: [] })
     else if (stage !== undefined) stage.instructions.push(instruction)
     else if (instruction.kind === 'arg') globals.push(instruction)
-    else {
-      const hint = 'begin the Dockerfile with FROM'
-      throw new TbuildError('DOCKERFILE_SYNTAX', 'no build stage in current context', { span: instruction.span, hint })
-    }
+    else throw new Error('the parser lets only ARG stand before the first FROM')
   }
   if (stages.length === 0) {
     const span = globals.at(-1)?.span ?? { file, start: { line: 1, column: 1 }, end: { line: 1, column: 1 } }

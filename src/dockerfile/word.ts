@@ -55,8 +55,17 @@ function run<T>(word: string, env: Environment, options: ExpandOptions, evaluate
     return { result: evaluate(expander, parts), matched: expander.matched, unmatched: expander.unmatched }
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    throw new TbuildError('EXPANSION_FAILED', `failed to process ${goQuote(word)}: ${error.message}`)
+    const failure = new TbuildError('EXPANSION_FAILED', `failed to process ${goQuote(word)}: ${error.message}`)
+    askedInVain.set(failure, expander.unmatched)
+    throw failure
   }
+}
+
+const askedInVain = new WeakMap<object, ReadonlySet<string>>()
+
+/** The names that were asked for in vain before an expansion failed: checks tell of them all the same. */
+export function unmatchedBefore(failure: unknown): ReadonlySet<string> {
+  return askedInVain.get(failure as object) ?? NONE
 }
 
 /** A failure and the offset that BuildKit has read up to when it fails: at the end of the word, an enclosing `${` is what it reports. */

@@ -14,7 +14,7 @@ import { childState, imageState, type StageState, scratchState } from './stage-s
 /** What a FROM names, decided from the text alone. */
 export type BaseChoice =
   | { readonly kind: 'scratch'; readonly platform: Platform; readonly replacesStage?: boolean }
-  | { readonly kind: 'stage'; readonly index: number; readonly platform: Platform | undefined }
+  | { readonly kind: 'stage'; readonly index: number }
   | {
       readonly kind: 'image'
       readonly reference: string
@@ -43,10 +43,12 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   }
   // Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one.
   const index = file.stages.slice(0, stage.index).findLastIndex((other) => other.name === name)
-  if (index >= 0) return { kind: 'stage', index, platform: explicit }
+  // That stage's platform is its own, whatever --platform says here.
+  if (index >= 0) return { kind: 'stage', index }
   const context = findContext(name, platform, options)
   if (context) return fromContext(context, platform, false)
-  if (name === 'scratch') return { kind: 'scratch', platform }
+  // Whatever --platform says.
+  if (name === 'scratch') return { kind: 'scratch', platform: options.targetPlatform }
   return { kind: 'image', reference: name, platform, replacesStage: false }
 }
 
@@ -62,10 +64,21 @@ function baseName({ image }: Stage['from'], globals: Env, directives: Directives
 function explicitPlatform(text: string, globals: Env, directives: Directives): Platform {
   const { result: value, unmatched } = expandWord(text, globals, directives)
   if (value === '') {
-    const [name = ''] = unmatched
-    throw new TbuildError('PLATFORM_EMPTY', withSuggestion(`empty platform value from expression ${text}`, name, globals.keys()))
+    throw new TbuildError('PLATFORM_EMPTY', withNearestName(`empty platform value from expression ${text}`, unmatched, globals))
   }
-  return parsePlatform(value)
+  try {
+    return parsePlatform(value)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    const message = withNearestName(`failed to parse platform ${text}: ${error.message}`, unmatched, globals)
+    throw new TbuildError(error.code, message, error.hint === undefined ? {} : { hint: error.hint })
+  }
+}
+
+/** The first of the names that is nearly that of a global ARG. */
+function withNearestName(message: string, names: Iterable<string>, globals: Env): string {
+  const suggested = [...names].map((name) => withSuggestion(message, name, globals.keys(), { caseSensitive: true }))
+  return suggested.find((one) => one !== message) ?? message
 }
 
 /** Throws IMAGE_REFERENCE_INVALID. A named context has a name of its own kind. */
@@ -110,13 +123,12 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
       return { state: scratchState(base.platform), triggers: [] }
     case 'files': {
       const root = lowering.filesAsRoot(base.name, stage)
-      return { state: { ...scratchState(base.platform), root }, triggers: [] }
+      const files = scratchState(lowering.options.targetPlatform)
+      return { state: { ...files, platform: base.platform, root }, triggers: [] }
     }
     case 'stage': {
       const parent = await lowering.stage(base.index)
-      const child = childState(parent)
-      const state = base.platform === undefined ? child : { ...child, platform: base.platform }
-      return { state, triggers: parseTriggers(parent.config.OnBuild, lowering, stage.from.image.text) }
+      return { state: childState(parent), triggers: parseTriggers(parent.config.OnBuild, lowering, stage.from.image.text) }
     }
     case 'image': {
       const image = await lowering.options.resolveImage(base.reference, base.platform)

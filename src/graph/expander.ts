@@ -1,6 +1,6 @@
 import type { Directives, Instruction } from '../dockerfile/instruction.ts'
 import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
-import { expandWord, expandWords } from '../dockerfile/word.ts'
+import { expandWord, expandWords, unmatchedBefore } from '../dockerfile/word.ts'
 import type { BuildArg } from './build-args.ts'
 import type { Env } from './env.ts'
 
@@ -25,11 +25,19 @@ interface ExpansionPlace {
 export function expanderAt(place: ExpansionPlace, env: Env, raw: boolean): Expander {
   const { instruction, args, directives, checks } = place
   const declared = (name: string) => args.some((arg) => arg.name === name)
+  const tell = (unmatched: ReadonlySet<string>) => {
+    if (unmatched.size > 0) checks.undefinedVariables(instruction, unmatched, declared, () => env.keys())
+  }
   return {
     word(text) {
-      const { result, unmatched } = expandWord(text, env, raw ? { escape: '\\', raw } : directives)
-      if (unmatched.size > 0) checks.undefinedVariables(instruction, unmatched, declared, () => env.keys())
-      return result
+      try {
+        const { result, unmatched } = expandWord(text, env, raw ? { escape: '\\', raw } : directives)
+        tell(unmatched)
+        return result
+      } catch (failure) {
+        tell(unmatchedBefore(failure))
+        throw failure
+      }
     },
     words: (text) => expandWords(text, env, directives),
   }

@@ -1,8 +1,10 @@
+import { parseChmod } from '../base/chmod.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { CopyInstruction } from '../dockerfile/instruction.ts'
 import type { Expander } from './expander.ts'
 import { copyHistory } from './history.ts'
 import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'
+import { checkOwnerNames } from './owner-names.ts'
 import { destinationPath, sourcePath } from './paths.ts'
 import { remoteKind, remoteOp, remotePath } from './remote.ts'
 import { addStep, type StageContext } from './stage-context.ts'
@@ -22,17 +24,20 @@ interface CopyWords {
 export async function lowerCopy(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<StageState> {
   const words = expandCopy(instruction, context.expander(state.env))
   const link = instruction.link && !words.chmod
-  if (link && words.chown) checkLinkOwner(words.chown)
+  if (words.chown) checkOwnerNames(words.chown, link ? undefined : state.root)
+  if (words.chmod) parseChmod(words.chmod)
   const inputs: Vertex[] = []
   const sources = await copySources(state, instruction, words, context, inputs)
   if (instruction.from === undefined) {
     const paths = words.sources.filter((source) => remoteKind(source) === 'path')
     context.checks.copy(instruction, paths, context.options.ignored)
   }
+  const destination = destinationPath(state.workdir, words.destination)
   const op: CopyOp = {
     kind: 'copy',
     sources,
-    destination: destinationPath(state.workdir, words.destination),
+    destination,
+    ...(words.destination.endsWith('/.') ? { written: `${destination}.` } : {}),
     // --chmod makes it a normal copy, silently (F20).
     link,
     parents: instruction.parents,
@@ -58,13 +63,6 @@ function expandCopy(instruction: CopyInstruction, expand: Expander): CopyWords {
   }
 }
 
-/** A --link layer has no passwd to look a name up in (F19). */
-function checkLinkOwner(chown: string): void {
-  const named = chown.split(':').find((part) => !/^\d*$/.test(part) && part !== 'root')
-  if (named === undefined) return
-  throw new TbuildError('LINK_OWNER', 'invalid user index: -1', { hint: `with --link write the number of "${named}", or leave out --link` })
-}
-
 async function copySources(
   state: StageState,
   instruction: CopyInstruction,
@@ -75,7 +73,7 @@ async function copySources(
   if (words.checksum && words.sources.length !== 1) {
     throw new TbuildError('CHECKSUM_SOURCES', "checksum can't be specified for multiple sources")
   }
-  const origin = instruction.from === undefined ? undefined : await fromSource(state, instruction, context)
+  const origin = instruction.from === undefined ? undefined : await fromSource(instruction, context)
   const raw = context.expander(state.env, true)
   const paths = words.sources.map((source): CopyOpSource => {
     const remote = remoteSource(source, instruction, words, context)
@@ -101,9 +99,9 @@ function inputOf(vertex: Vertex, inputs: Vertex[]): number {
   return at >= 0 ? at : inputs.push(vertex) - 1
 }
 
-async function fromSource(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<Vertex | undefined> {
+async function fromSource(instruction: CopyInstruction, context: StageContext): Promise<Vertex | undefined> {
   const name = copyFrom(instruction) as string
-  return context.sources.from(name, context.stage, state.platform, { kind: 'copy', at: instruction })
+  return context.sources.from(name, context.stage, { kind: 'copy', at: instruction })
 }
 
 interface RemoteVertex {

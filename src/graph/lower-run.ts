@@ -110,12 +110,17 @@ async function lowerMounts(
 async function lowerMount(mount: RunMount, state: StageState, context: StageContext, inputs: Vertex[]): Promise<ExecOpMount> {
   const target = mount.target === undefined ? undefined : mountTarget(state.workdir, mount.target)
   if (target === '/') throw new TbuildError('MOUNT_TARGET_INVALID', `invalid mount target "/"`)
-  const placed = target === undefined ? mount : ({ ...mount, target } as RunMount)
+  const placed = target === undefined ? mount : ({ ...mount, target, ...writtenTarget(mount.target, target) } as ExecOpMount)
   if (placed.type !== 'bind' && placed.type !== 'cache') return placed
   const cache = placed.type === 'cache' ? { cacheId: cacheId(placed.id ?? cleanPath(mount.target ?? ''), context) } : {}
-  const source = await mountSource(placed, state, context)
+  const source = await mountSource(placed, context)
   if (source === undefined) return { ...placed, ...cache }
   return { ...placed, ...cache, input: inputs.push(source) - 1 }
+}
+
+/** Only an absolute target keeps what cleaning takes away. */
+function writtenTarget(written: string | undefined, target: string): { written?: string } {
+  return written?.startsWith('/') === true && written !== target ? { written } : {}
 }
 
 /** The target as written stands for the id when there is none (M4). */
@@ -125,11 +130,10 @@ function cacheId(id: string, context: StageContext): string {
 }
 
 /** A bind without `from` shows the build context, a cache without one starts empty (M1). */
-async function mountSource(mount: SourceMount, state: StageState, context: StageContext): Promise<Vertex | undefined> {
+async function mountSource(mount: SourceMount, context: StageContext): Promise<Vertex | undefined> {
   if (mount.from === undefined && mount.type === 'cache') return undefined
   const use = { kind: 'mount', target: mount.target, at: context.instruction } as const
-  const source =
-    mount.from === undefined ? context.sources.context() : await context.sources.from(mount.from, context.stage, state.platform, use)
+  const source = mount.from === undefined ? context.sources.context() : await context.sources.from(mount.from, context.stage, use)
   if (source === undefined && mount.type === 'bind') return emptyRoot(context)
   return source?.op.kind === 'context' ? contextAsRoot(source, source.op.name, mount.source ?? '/', context) : source
 }

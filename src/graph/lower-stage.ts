@@ -74,7 +74,7 @@ export class StageLowering implements Lowering {
 
   /** Throws for a base that is no image's name and for stages that take from each other in a circle, among those that nothing needs too. */
   assertNames(): void {
-    checkStageLinks(this.file, (index) => this.stageName(index))
+    checkStageLinks(this.file)
     for (const [index, base] of this.#bases.entries()) assertImageName(base, (this.file.stages[index] as Stage).from.span)
   }
 

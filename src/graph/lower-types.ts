@@ -28,6 +28,8 @@ export type NamedContext =
 
 export interface LowerOptions {
   readonly targetPlatform: Platform
+  /** The caller named it: the image says that it is for that platform, whatever its base is for (I11). */
+  readonly isPlatformGiven?: boolean
   readonly buildPlatform: Platform
   readonly target?: string | undefined
   readonly buildArgs: BuildArgValues

@@ -25,7 +25,7 @@ export async function lower(file: StagedDockerfile, options: LowerOptions): Prom
   const { lowering, index, state } = await lowerTarget(file, options)
   return {
     vertices: lowering.builder.vertices,
-    target: withLabels(state, options.labels),
+    target: forPlatform(withLabels(state, options.labels), options),
     stage: lowering.stageName(index),
     epoch: lowering.epoch,
   }
@@ -70,6 +70,11 @@ function findTarget(file: StagedDockerfile, target: string | undefined): number 
   throw new TbuildError('TARGET_NOT_FOUND', withSuggestion(`target stage "${target}" could not be found`, target, names), {
     hint: names.length === 0 ? 'name a stage with FROM … AS name' : `the stages are: ${names.join(', ')}`,
   })
+}
+
+/** I11 */
+function forPlatform(state: StageState, { isPlatformGiven, targetPlatform }: LowerOptions): StageState {
+  return isPlatformGiven === true ? { ...state, imagePlatform: targetPlatform } : state
 }
 
 /** `--label`: last, and without history (A16). */

@@ -78,7 +78,13 @@ export interface ExecOp {
 }
 
 /** A RUN --mount with an absolute target; `input` is the position of the source vertex, undefined for scratch or none. */
-export type ExecOpMount = RunMount & { readonly input?: number /** BUILDKIT_CACHE_MOUNT_NS and id (M4). */; readonly cacheId?: string }
+export type ExecOpMount = RunMount & {
+  readonly input?: number
+  /** BUILDKIT_CACHE_MOUNT_NS and id (M4). */
+  readonly cacheId?: string
+  /** The target where it is not a clean path: BuildKit's cache keys have it so. */
+  readonly written?: string
+}
 
 /** COPY and ADD (solver/pb/ops.proto FileActionCopy). */
 export interface CopyOp {
@@ -86,6 +92,8 @@ export interface CopyOp {
   readonly sources: readonly CopyOpSource[]
   /** Absolute; a trailing slash says directory. */
   readonly destination: string
+  /** The destination where `/.` was written at its end: BuildKit's cache keys have it so. */
+  readonly written?: string
   /** `user[:group]`, expanded, unresolved. */
   readonly chown?: string
   readonly chmod?: string

@@ -85,7 +85,9 @@ function describedGlobals(file: StagedDockerfile, values: Env, { buildArgs }: Lo
       const value = values.get(name)
       const uses = buildArgs.has(name) || fallback === undefined ? [] : expandWord(fallback, env, file.directives).matched
       if (value !== undefined) env = env.with(name, value)
-      found.set(name, { name, value, description: description(instruction, name), span: instruction.span, uses })
+      // The last declaration counts, and one without a default has no value of its own.
+      const shown = buildArgs.has(name) || fallback !== undefined ? value : undefined
+      found.set(name, { name, value: shown, description: description(instruction, name), span: instruction.span, uses })
     }
   }
   return found

@@ -41,7 +41,7 @@ export function neededImages(file: StagedDockerfile, bases: readonly BaseChoice[
 export function findStage(file: StagedDockerfile, name: string, allowIndex: boolean): number | undefined {
   const byName = file.stages.findLastIndex((stage) => stage.name === name.toLowerCase())
   if (byName >= 0) return byName
-  if (allowIndex && /^\d+$/.test(name)) return Number(name)
+  if (allowIndex && /^[+-]?\d+$/.test(name)) return Number(name)
   return undefined
 }
 

@@ -1,4 +1,4 @@
-import { parseDigest } from '../base/digest.ts'
+import { type Digest, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { checkCommit, type GitReference, parseGitReference } from '../base/git-reference.ts'
 import { baseName } from '../base/go-path.ts'
@@ -47,9 +47,23 @@ function httpOp(url: string, checksum?: string): HttpOp {
   return {
     kind: 'http',
     url,
-    ...(checksum ? { checksum: parseDigest(checksum) } : {}),
+    ...(checksum ? { checksum: parseChecksum(checksum) } : {}),
     ...(filename === undefined ? {} : { filename }),
   }
+}
+
+/** Any digest that go-digest knows is well formed to BuildKit; ours is sha256. The texts are go-digest's. */
+function parseChecksum(text: string): Digest {
+  if (isDigest(text)) return text
+  const fail = (problem: string) =>
+    new TbuildError('DIGEST_INVALID', problem, { hint: 'write sha256: and 64 lower-case hexadecimal digits' })
+  const [, algorithm = '', hex = ''] = /^([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)$/.exec(text) ?? []
+  if (algorithm === '') throw fail('invalid checksum digest format')
+  const length = { sha256: 64, sha384: 96, sha512: 128 }[algorithm]
+  if (length === undefined) throw fail('unsupported digest algorithm')
+  if (hex.length !== length) throw fail('invalid checksum digest length')
+  if (!/^[a-f0-9]+$/.test(hex)) throw fail('invalid checksum digest format')
+  throw fail(`the digest algorithm ${algorithm} is not supported for ADD --checksum`)
 }
 
 /** The last segment of the URL's path (F30); without one the server is asked. */

@@ -1,5 +1,4 @@
 import { TbuildError } from '../base/errors.ts'
-import type { Platform } from '../base/platform.ts'
 import type { Stage } from '../dockerfile/instruction.ts'
 import { assertImageName, checkImagePlatform, findContext } from './base.ts'
 import type { Vertex } from './op.ts'
@@ -17,8 +16,10 @@ export class SourceFinder implements Sources {
     return this.#lowering.contextVertex('context')
   }
 
-  async from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined> {
+  async from(name: string, stage: Stage, use: FromUse): Promise<Vertex | undefined> {
     const { file, options } = this.#lowering
+    // An image is the target's, whatever the platform of the stage that takes from it.
+    const platform = options.targetPlatform
     const index = findStage(file, name, use.kind === 'copy')
     if (index !== undefined) return this.#fromStage(name, index, stage, use)
     const context = findContext(name, platform, options)

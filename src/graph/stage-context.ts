@@ -1,4 +1,3 @@
-import type { Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
@@ -33,7 +32,7 @@ export interface Sources {
   /** The build context. */
   context(): Vertex
   /** Undefined is a stage without files. */
-  from(name: string, stage: Stage, platform: Platform, use: FromUse): Promise<Vertex | undefined>
+  from(name: string, stage: Stage, use: FromUse): Promise<Vertex | undefined>
 }
 
 /** The vertex of an instruction that changes the file system: it stands on the one that the stage has come to. */

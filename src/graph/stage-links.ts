@@ -25,7 +25,7 @@ interface Link {
  * What the stages take from each other, checked for those too that nothing needs or that a named context replaces: no --from is a variable, no index is too large (STAGE_INDEX), no stage takes
  * from itself by way of others (G11, STAGE_CYCLE). FROM is no such link: a stage is FROM an earlier one.
  */
-export function checkStageLinks(file: StagedDockerfile, nameOf: (index: number) => string): void {
+export function checkStageLinks(file: StagedDockerfile): void {
   const links = file.stages.map(({ index }) => linksOf(file, index))
   const visited = new Set<number>()
   const onPath = new Set<number>()
@@ -41,9 +41,9 @@ export function checkStageLinks(file: StagedDockerfile, nameOf: (index: number) 
     onPath.delete(index)
     return undefined
   }
-  for (const { index } of file.stages) {
+  for (const { index, name = `stage-${index}` } of file.stages) {
     const span = visit(index)
-    if (span !== undefined) throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${nameOf(index)}`, { span })
+    if (span !== undefined) throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${name}`, { span })
   }
 }
 
@@ -53,7 +53,7 @@ function linksOf(file: StagedDockerfile, index: number): Link[] {
     return fromNames(instruction).flatMap(({ name, allowIndex }) => {
       const to = findStage(file, name, allowIndex)
       if (to === undefined) return []
-      if (to >= file.stages.length) throw new TbuildError('STAGE_INDEX', `invalid stage index ${to}`, { span: instruction.span })
+      if (to < 0 || to >= file.stages.length) throw new TbuildError('STAGE_INDEX', `invalid stage index ${to}`, { span: instruction.span })
       return [{ to, span: instruction.span }]
     })
   })

@@ -29,7 +29,6 @@ export interface TargetTools extends LayerSources {
 
 /** The image of a solved target: its layers as values, and the config that the instructions folded. */
 export async function assembleTarget(target: StageState, snapshot: Snapshot, tools: TargetTools): Promise<Image> {
-  await tools.baseLayers.requireFetchable(snapshot)
   const store = storeLayers(tools)
   const made: Layer[] = []
   const times: (string | undefined)[] = []
@@ -48,13 +47,13 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     ...(target.base === undefined ? {} : { base: target.base }),
     config: target.config,
     ...(target.author === undefined ? {} : { author: target.author }),
-    platform: target.platform,
+    platform: target.imagePlatform,
     history: historyList(target.history),
     layers: history,
     ...(tools.epoch === undefined ? {} : { epoch: tools.epoch }),
   })
   for (const warning of warnings) tools.warn(warning)
-  return toImage(file, target.platform, layers)
+  return toImage(file, target.imagePlatform, layers)
 }
 
 async function rewritten(layers: readonly Layer[], target: StageState, tools: TargetTools): Promise<readonly Layer[]> {

@@ -56,7 +56,7 @@ export async function lowerFor(
 }
 
 /** As the file, or the build argument in its stead, sets the checks. */
-export function linterFor(file: StagedDockerfile, options: BuildOptions): Linter {
+export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: BuildOptions): Linter {
   return Linter.of(file.directives, buildArgValues(options).get('BUILDKIT_DOCKERFILE_CHECK'))
 }
 

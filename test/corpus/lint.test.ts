@@ -3,8 +3,10 @@ import { sha256 } from '../../src/base/digest.ts'
 import { isTbuildError } from '../../src/base/errors.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
+import type { StagedDockerfile } from '../../src/dockerfile/instruction.ts'
 import { Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../src/dockerfile/parse.ts'
+import { checkBroken } from '../../src/dockerfile/lint/text-checks.ts'
+import { parseBroken, parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { checkStages } from '../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
@@ -48,18 +50,26 @@ function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
 }
 
 async function check(one: LintCase): Promise<string[]> {
-  let linter = Linter.off
+  let linter: Linter | undefined
+  const source = { name: 'Dockerfile', text: one.dockerfile }
+  const linterOf = ({ directives }: Pick<StagedDockerfile, 'directives'>) =>
+    Linter.of(directives, buildArgsOf(one).get('BUILDKIT_DOCKERFILE_CHECK'))
   const errors: string[] = []
   try {
-    const file = parseStages({ name: 'Dockerfile', text: one.dockerfile })
-    linter = Linter.of(file.directives, buildArgsOf(one).get('BUILDKIT_DOCKERFILE_CHECK'))
+    const file = parseStages(source)
+    linter = linterOf(file)
     await checkStages(file, lowerOptions(one, linter))
     if (linter.violation) errors.push(`error: ${linter.violation.message}`)
   } catch (error) {
     if (!isTbuildError(error)) throw error
     errors.push(`error: ${error.message}`)
+    const broken = linter === undefined && error.code === 'DOCKERFILE_SYNTAX' ? parseBroken(source) : undefined
+    if (broken !== undefined) {
+      linter = linterOf(broken)
+      checkBroken(broken, linter.text)
+    }
   }
-  const findings = linter.findings().map(({ rule, message, span }) => {
+  const findings = (linter ?? Linter.off).findings().map(({ rule, message, span }) => {
     const { first, last } = linesOf(span)
     return `${first === last ? first : `${first}-${last}`} ${rule}: ${message}`
   })

@@ -14,7 +14,6 @@ export function printStages({ directives, globals, stages }: StagedDockerfile): 
 /** What is the same for most is left out. */
 const USUAL: Record<string, string> = {
   comments: '[]',
-  emptyContinuations: '[]',
   heredocs: '[]',
   mounts: '[]',
   devices: '[]',

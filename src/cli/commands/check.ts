@@ -29,8 +29,8 @@ function paragraph({ rule, url, message, span }: Finding): string {
 function json({ file, findings, error }: CheckResult): object {
   return {
     warnings: findings.length === 0 ? null : findings.map(warning),
-    sources: [{ filename: file.name, data: base64(file), language: 'Dockerfile' }],
-    ...(error === undefined ? {} : { buildError: { message: error.message, location: location(error.span) } }),
+    sources: [{ filename: file.name, ...(file.text === '' ? {} : { data: base64(file) }), language: 'Dockerfile' }],
+    ...(error === undefined ? {} : { buildError: { message: error.message, location: location(error.within ?? error.span) } }),
   }
 }
 

@@ -24,7 +24,8 @@ export function parseCheckConfig(text = ''): CheckConfig {
     const key = part.slice(0, at).trim()
     const value = part.slice(at + 1).trim()
     if (key === 'skip' || key === 'experimental') {
-      options[key] = value === 'all' ? 'all' : new Set(value.split(',').map((name) => name.trim()))
+      // Once it is all it stays all; of two lists the last counts.
+      if (options[key] !== 'all') options[key] = value === 'all' ? 'all' : new Set(value.split(',').map((name) => name.trim()))
     } else if (key !== 'error') throw invalid(`invalid check option ${goQuote(key)}`)
     else if (BOOL.test(value)) options.error = /^[1tT]/.test(value)
     else throw invalid(`failed to parse check option ${goQuote(part)}: strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`)

@@ -4,7 +4,7 @@ import { parseImageReference } from '../../base/image-reference.ts'
 import { parsePlatform } from '../../base/platform.ts'
 import { suggestion } from '../../base/suggest.ts'
 import type { Directives, FromInstruction, Stage } from '../instruction.ts'
-import { type Environment, type ExpandedWord, expandWord } from '../word.ts'
+import { type Environment, type ExpandedWord, expandWord, unmatchedBefore } from '../word.ts'
 import type { Report } from './linter.ts'
 
 /** Whether each base has a name when no build argument is given: `defaults` are the global ARGs then. A name that was never one is found too. */
@@ -29,16 +29,26 @@ export interface FromScope {
 
 /** The variables and the platform of one FROM. */
 export function checkFrom(from: FromInstruction, scope: FromScope, report: Report): void {
-  const image = expand(from.image.text, scope.globals, scope.directives)
-  if (image !== undefined) checkVariables(from, image, scope, report)
-  if (from.platform === undefined) return
-  const platform = expand(from.platform.text, scope.globals, scope.directives)
-  if (platform === undefined) return
-  checkVariables(from, platform, scope, report)
-  checkPlatform(from, from.platform.text, platform, scope, report)
+  const image = expandAndCheck(from, from.image.text, scope, report)
+  if (image === undefined || from.platform === undefined) return
+  const platform = expandAndCheck(from, from.platform.text, scope, report)
+  if (platform !== undefined) checkPlatform(from, from.platform.text, platform, scope, report)
 }
 
-function checkVariables(from: FromInstruction, { unmatched }: ExpandedWord, { declared }: FromScope, report: Report): void {
+/** Undefined when it cannot be expanded: building will say why. */
+function expandAndCheck(from: FromInstruction, text: string, scope: FromScope, report: Report): ExpandedWord | undefined {
+  try {
+    const word = expandWord(text, scope.globals, scope.directives)
+    checkVariables(from, word.unmatched, scope, report)
+    return word
+  } catch (failure) {
+    if (errorCode(failure) !== 'EXPANSION_FAILED') throw failure
+    checkVariables(from, unmatchedBefore(failure), scope, report)
+    return undefined
+  }
+}
+
+function checkVariables(from: FromInstruction, unmatched: ReadonlySet<string>, { declared }: FromScope, report: Report): void {
   for (const name of unmatched) {
     if (declared.includes(name)) continue
     const near = suggestion(name, declared, { caseSensitive: true })

@@ -1,5 +1,6 @@
 import { cleanPath } from '../../base/go-path.ts'
 import { goQuote } from '../../base/go-quote.ts'
+import { describePort } from '../../base/ports.ts'
 import { looksSecret } from '../../base/secret-name.ts'
 import { suggestion } from '../../base/suggest.ts'
 import type { ArgInstruction, CopyInstruction, EnvInstruction, Instruction, WorkdirInstruction } from '../instruction.ts'
@@ -77,14 +78,17 @@ export class StageChecks {
   /** Expanded words of an EXPOSE. */
   expose(instruction: Instruction, words: readonly string[]): void {
     for (const word of words) {
-      const [address = '', protocol = ''] = word.split('/')
-      if (protocol !== protocol.toLowerCase()) {
+      const port = describePort(word)
+      // Building says why; BuildKit does not look at what follows.
+      if (port === undefined) return
+      if (port.protocol !== port.protocol.toLowerCase()) {
         this.#report('ExposeProtoCasing', instruction, `Defined protocol '${word}' in EXPOSE instruction should be lowercase`)
       }
-      if (address.includes(':')) {
+      if (port.isMapped) {
         const message = `EXPOSE instruction should not define an IP address or host-port mapping, found '${word}'`
         this.#report('ExposeInvalidFormat', instruction, message)
       }
+      if (!port.isValid) return
     }
   }
 

@@ -1,7 +1,9 @@
 import { goQuote } from '../../base/go-quote.ts'
-import type { FromInstruction, Instruction, StagedDockerfile } from '../instruction.ts'
+import type { FromInstruction, Instruction, InstructionBase, StagedDockerfile } from '../instruction.ts'
+import type { BrokenDockerfile } from '../parse.ts'
 import type { Report } from './linter.ts'
 
+const MAINTAINER = 'Maintainer instruction is deprecated in favor of using label'
 const RESERVED = new Set(['context', 'scratch'])
 
 /** Checks of how the file is written, in BuildKit's order: continuations, each instruction by itself, names of stages, casing. */
@@ -17,11 +19,19 @@ export function checkText({ globals, stages }: StagedDockerfile, report: Report)
   checkCasing(staged, report)
 }
 
-/** Reported once, at the last line. */
-function checkContinuations({ emptyContinuations, span, comments }: Instruction, report: Report): void {
-  if (emptyContinuations.length === 0) return
-  const start = { line: span.end.line, column: 1 }
-  report('NoEmptyContinuation', { span: { ...span, start }, comments }, 'Empty continuation line')
+/** The same of a file with a wrong instruction, as far as BuildKit comes; it finds MAINTAINER before it reads what follows. */
+export function checkBroken({ bases, instructions }: BrokenDockerfile, report: Report): void {
+  for (const base of bases) checkContinuations(base, report)
+  for (const instruction of instructions) checkInstruction(instruction, report)
+  const wrong = bases[instructions.length]
+  if (wrong?.keyword.toLowerCase() === 'maintainer') report('MaintainerDeprecated', wrong, MAINTAINER)
+}
+
+/** Reported once, at the last line that was read for it. */
+function checkContinuations({ emptyContinuation, span, comments }: InstructionBase, report: Report): void {
+  if (emptyContinuation === undefined) return
+  const place = { line: emptyContinuation, column: 1 }
+  report('NoEmptyContinuation', { span: { ...span, start: place, end: place }, comments }, 'Empty continuation line')
 }
 
 function checkInstruction(instruction: Instruction, report: Report): void {
@@ -36,7 +46,7 @@ function checkInstruction(instruction: Instruction, report: Report): void {
       break
     }
     case 'maintainer':
-      report('MaintainerDeprecated', instruction, 'Maintainer instruction is deprecated in favor of using label')
+      report('MaintainerDeprecated', instruction, MAINTAINER)
   }
 }
 

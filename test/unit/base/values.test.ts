@@ -26,14 +26,14 @@ describe('W11 ports', () => {
   ])('%j names %j', (words, ports) => expect(parseExposedPorts(words)).toEqual(ports))
 
   test.each([
-    ['80/foo', 'invalid proto: foo'],
-    ['80/tcp/udp', 'invalid proto: tcp/udp'],
+    ['80/foo', 'invalid port: "80/foo": invalid proto: foo'],
+    ['80/tcp/udp', 'invalid port: "80/tcp/udp": invalid proto: tcp/udp'],
     ['65536', 'invalid containerPort: 65536'],
     ['5-3', 'invalid containerPort: 5-3'],
     ['8a', 'invalid containerPort: 8a'],
     ['1-2-3', 'invalid containerPort: 1-2-3'],
-    ['80:', 'no port specified: <empty>'],
-    ['/tcp', 'no port specified: /tcp<empty>'],
+    ['80:', 'invalid port: "80:": no port specified'],
+    ['/tcp', 'invalid port: "/tcp": no port specified'],
     ['a:80', 'invalid hostPort: a'],
     ['1-2:3-5', 'invalid ranges specified for container and host Ports: 3-5 and 1-2'],
     ['1.2.3:1:2', 'invalid IP address: 1.2.3'],

@@ -1,5 +1,5 @@
-import { TbuildError } from '../base/errors.ts'
-import { S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import { TbuildError } from './errors.ts'
+import { S_IFDIR, S_IFMT } from './sys-constants.ts'
 
 /** F21: what --chmod makes of a file's mode. */
 export interface ModeChange {
@@ -23,8 +23,8 @@ export function parseChmod(text: string): ModeChange {
 }
 
 function invalid(text: string): TbuildError {
-  const problem = /^[0-9]/.test(text) ? 'it should be octal string and between 0 and 07777' : 'invalid syntax'
-  return new TbuildError('CHMOD_INVALID', `invalid chmod parameter: '${text}'. ${problem}`, {
+  const octal = `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`
+  return new TbuildError('CHMOD_INVALID', /^[0-9]/.test(text) ? octal : 'invalid syntax', {
     hint: 'write an octal mode such as 0755, or a symbolic one such as u+x,go-w',
   })
 }
