@@ -3,7 +3,7 @@ import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
 import type { BuildCache } from './cache/build-cache.ts'
-import type { BuildRecords } from './cache/collect.ts'
+import type { BuiltSteps } from './cache/exports.ts'
 import { openCache } from './cache/open.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import { parseStages } from './dockerfile/stages.ts'
@@ -38,7 +38,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
       for (const { graph } of graphs) announce(graph, hearing.onEvent)
       const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
       const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
-      await cache?.finish(() => recordsOf(built))
+      await cache?.finish(stepsOf(built), adoptInto(built))
       if (built.some(({ executed }) => executed > 0)) await session.collect()
       return resultOf(built, names, written)
     } finally {
@@ -82,7 +82,8 @@ function resultOf(built: readonly Built[], names: readonly string[], written: Wr
 interface Built extends BuiltPlatform {
   readonly steps: number
   readonly executed: number
-  records(): Promise<BuildRecords>
+  readonly target: Vertex | undefined
+  readonly solver: Solver
 }
 
 interface Surroundings extends Hearing {
@@ -105,7 +106,7 @@ async function refusedSteps(
   const refused = unrunnable(graphs.flatMap(({ graph }) => graph.vertices))
   if (refused.size === 0) return refused
   const { refuseForeign } = await import('./solve/foreign.ts')
-  const solver = (watcher: Watcher) => session.solver({ watcher, cache: cache?.index, content: cache?.content, tells: false })
+  const solver = (watcher: Watcher) => session.solver({ watcher, imported: cache?.imports, tells: false })
   const targets = graphs.flatMap(({ graph }) => graph.target.root ?? [])
   await refuseForeign(targets, refused, { solver, cache: session.store.cache })
   return refused
@@ -142,7 +143,7 @@ async function untilUsable<T>(cache: BuildCache | undefined, attempt: () => Prom
 async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<Built[]> {
   const { options, onEvent, cache, refused } = around
   const watcher = options.explain ? await explainer(session, onEvent) : undefined
-  const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content, refused })
+  const solver = session.solver({ watcher, imported: cache?.imports, refused })
   const roots = graphs.map(({ graph }) => graph.target.root)
   const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : solver.solve(root))))
   const built: Built[] = []
@@ -161,14 +162,13 @@ async function finishPlatform(
 ): Promise<Built> {
   const { snapshots, baseLayers } = session
   const { epoch, target } = graph
-  const records = async () => (target.root === undefined ? { own: [], others: [] } : solver.records(target.root))
   const assemble: BuiltPlatform['assemble'] = async (how) => {
     const warn = (message: string) => onEvent({ type: 'notice', message })
     const image = await assembleTarget(target, snapshot, { ...how, blobs: session.store.blobs, snapshots, baseLayers, warn })
-    return cache === undefined ? image : cache.inline(image, records)
+    return cache === undefined ? image : cache.inline(image, stepsOf([{ target: target.root, solver }]))
   }
   return {
-    ...{ platform, epoch, assemble, records },
+    ...{ platform, epoch, assemble, solver, target: target.root },
     image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
     files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers, signal }),
     steps: graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy').length,
@@ -176,9 +176,16 @@ async function finishPlatform(
   }
 }
 
-async function recordsOf(built: readonly Built[]): Promise<BuildRecords> {
-  const all = await Promise.all(built.map(({ records }) => records()))
-  return { own: all.flatMap(({ own }) => own), others: all.flatMap(({ others }) => others) }
+type Solved = Pick<Built, 'target' | 'solver'>
+
+/** All platforms have one solver. */
+function stepsOf(built: readonly Solved[]): BuiltSteps {
+  const solver = built[0]?.solver
+  return { targets: built.flatMap(({ target }) => target ?? []), result: async (vertex) => solver?.result(vertex) }
+}
+
+function adoptInto(built: readonly Solved[]): Solver['adopt'] {
+  return async (vertex, layers, isHere) => built[0]?.solver.adopt(vertex, layers, isHere)
 }
 
 async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {

@@ -21,7 +21,7 @@ export function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<voi
     const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
     const cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
     try {
-      const solver = session.solver({ watcher, cache: cache?.index, content: cache?.content })
+      const solver = session.solver({ watcher, imported: cache?.imports })
       for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
     } finally {
       await cache?.close()

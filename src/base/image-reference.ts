@@ -94,3 +94,10 @@ export function familiarImageReference(reference: ImageReference): string {
   const short = path.startsWith(OFFICIAL) && !path.slice(OFFICIAL.length).includes('/') ? path.slice(OFFICIAL.length) : path
   return short + suffix(reference)
 }
+
+/** The repository of the same registry that a layer came from: a push mounts it there instead of sending it. */
+export function repositoryIn(domain: string, origin: string | undefined): string | undefined {
+  if (origin === undefined || origin.includes('://')) return undefined
+  const reference = parseImageReference(origin)
+  return reference.domain === domain ? reference.path : undefined
+}

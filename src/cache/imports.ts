@@ -1,34 +1,48 @@
-import type { Digest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
-import type { OnEvent } from '../base/events.ts'
-import type { BaseLayers } from '../image/base-layers.ts'
+import type { Vertex } from '../graph/op.ts'
 import type { CachedLayer, CacheSource } from '../image/cached-layers.ts'
-import type { Store } from '../store/store.ts'
-import type { CacheRecord, LayerId, Snapshot } from '../store/types.ts'
-import { contentKey } from './contents.ts'
-import { type DocumentRecord, layerIds } from './document.ts'
+import type { Ref } from '../ops/ref.ts'
+import type { LayerId, Snapshot } from '../store/types.ts'
+import type { ConfigRecord, ConfigResult } from './buildkit/cache-config.ts'
+import type { Base, Node } from './buildkit/node.ts'
+import type { NodeGraph } from './buildkit/nodes.ts'
+import { type ContentOf, type FoundNodes, RecordGraph } from './buildkit/record-graph.ts'
+import { type Foundation, foundationOf, type OfferedLayer, ownLayers, spread, toStoreLayers } from './chain-layers.ts'
 import { type LoadedCache, loadCaches } from './load.ts'
 import type { Place } from './places.ts'
+import type { CacheSession, Hearing } from './session.ts'
+import type { StepContents } from './step-contents.ts'
 
-export interface ImportTools {
-  readonly store: Store
-  readonly baseLayers: BaseLayers
-  readonly onEvent: OnEvent
-  readonly signal: AbortSignal
+export interface ImportTools extends Hearing {
+  readonly session: CacheSession
+  readonly nodes: NodeGraph
+  readonly contents: StepContents
 }
 
-interface ImportedRecord {
-  readonly record: DocumentRecord
+/** What an imported cache had for a step: the step's own layer for a COPY --link, otherwise all. */
+export interface ImportedStep {
   readonly layers: Snapshot
+  readonly elsewhere: boolean
 }
 
-/** One cache that was read: what it knows, in terms of this store. */
-interface ImportedCache {
+/** Keeps a step's layers for later builds, if all that its key needs is here. */
+export type Adopt = (vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>) => Promise<void>
+
+interface ImportedCache extends LoadedCache {
   readonly source: CacheSource
-  readonly layers: readonly CachedLayer[]
-  readonly records: ReadonlyMap<Digest, ImportedRecord>
-  readonly contents: ReadonlyMap<string, Digest>
+  readonly graph: RecordGraph
+  /** What is found without files of steps. */
+  readonly known: FoundNodes
 }
+
+/** One look for a step. */
+interface Look {
+  readonly contentOf: ContentOf
+  /** Files of steps that were made by now count as well: what was not found before may be. */
+  readonly fresh: boolean
+}
+
+type Solved = (vertex: Vertex) => Ref | undefined
 
 /** The caches of `--cache-from` in their order. What is wrong with one is a warning, and it is not asked any more. */
 export class Imports {
@@ -36,15 +50,12 @@ export class Imports {
   readonly damaged: Set<string>
   readonly #tools: ImportTools
   #caches: readonly ImportedCache[]
-  readonly #used = new Map<Digest, CacheRecord>()
-  /** Records whose layers nobody has are no hits, since one of those layers was needed. */
-  #whole = false
+  readonly #used = new Map<Vertex, Snapshot>()
 
   private constructor(tools: ImportTools, caches: readonly ImportedCache[], damaged: Set<string>) {
     this.damaged = damaged
     this.#tools = tools
     this.#caches = caches
-    this.#register()
   }
 
   static async load(places: readonly Place[], tools: ImportTools): Promise<Imports> {
@@ -53,70 +64,113 @@ export class Imports {
     return new Imports(tools, loaded.flat(), damaged)
   }
 
-  /** The record of the first cache that has one, with layers that are there or can be fetched; or, for its key alone, with layers that only have names. */
-  async find(key: Digest): Promise<CacheRecord | undefined> {
-    const { store, baseLayers } = this.#tools
-    for (const { records } of this.#caches) {
-      const found = records.get(key)
-      if (found === undefined) continue
-      // Also claims those that are there.
-      const all = await store.layers.claim(found.layers, 'usable')
-      const isUsable = (id: LayerId) => all || baseLayers.canFetch(id) || store.layers.isUsable(id)
-      const whole = found.layers.every(isUsable)
-      if (!whole && this.#whole) continue
-      if (!whole) baseLayers.cached.name(found.layers)
-      const record = toRecord(found)
-      this.#used.set(key, record)
-      return record
+  /** The newest result of the first cache that has one for the step. */
+  async find(vertex: Vertex, solved?: Solved): Promise<ImportedStep | undefined> {
+    if (this.#caches.length === 0) return undefined
+    const { session, nodes, contents } = this.#tools
+    const foundation = foundationOf(vertex, (digest) => session.images.describe(digest))
+    if (foundation === undefined) return undefined
+    const { whole, layer } = await nodes.of(vertex)
+    const look: Look = { contentOf: contents.reader(async (other) => layersOf(solved?.(other))), fresh: solved !== undefined }
+    for (const cache of this.#caches) {
+      const own = layer === undefined ? undefined : await this.#resultOf(layer, { base: NOTHING, steps: [vertex] }, cache, look)
+      const found = own ?? (await this.#resultOf(whole, foundation, cache, look))
+      if (found !== undefined) return this.#use(vertex, layer === undefined ? found : found.slice(-1))
     }
     return undefined
   }
 
-  content(key: string): Digest | undefined {
-    for (const { contents } of this.#caches) {
-      const digest = contents.get(key)
-      if (digest !== undefined) return digest
-    }
-    return undefined
-  }
-
-  /** Records whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
-  async keep(): Promise<void> {
-    const { store, baseLayers } = this.#tools
+  /** Steps whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
+  async keep(adopt: Adopt): Promise<void> {
+    const { layers, blobs } = this.#tools.session.store
+    const { baseLayers } = this.#tools.session
     const isKept = async (id: LayerId) => {
-      if (baseLayers.describe(id) !== undefined || store.layers.isPresent(id)) return true
-      for (const { digest } of store.layers.info(id)?.blobs ?? []) if ((await store.blobs.stat(digest)) !== undefined) return true
+      if (baseLayers.describe(id) !== undefined || layers.isPresent(id)) return true
+      for (const { digest } of layers.info(id)?.blobs ?? []) if ((await blobs.stat(digest)) !== undefined) return true
       return false
     }
-    for (const record of this.#used.values()) {
-      const kept = await Promise.all(record.layers.map(isKept))
-      if (record.parts.length > 0 && !kept.includes(false)) await store.cache.save(record)
+    const isHere = async (snapshot: Snapshot) => snapshot.every((id) => layers.isPresent(id))
+    for (const [vertex, snapshot] of this.#used) {
+      const kept = await Promise.all(snapshot.map(isKept))
+      if (!kept.includes(false)) await adopt(vertex, snapshot, isHere)
     }
   }
 
   /** After a layer of a cache could not be had: true when the build is to be tried again without it. */
   recover(error: unknown): boolean {
     if (errorCode(error) !== 'CACHE_LAYER_UNUSABLE') return false
-    const { cached } = this.#tools.baseLayers
+    const { cached } = this.#tools.session.baseLayers
     const failure = cached.takeFailure()
     if (failure === undefined) return false
     const { source, problem } = failure
-    if (source === undefined) {
-      if (this.#whole) return false
-      this.#whole = true
-    } else {
-      this.damaged.add(source.name)
-      warn(this.#tools, `the cache ${source.name} is not used any more: ${problem}`)
-      this.#caches = this.#caches.filter((cache) => cache.source !== source)
-    }
+    this.damaged.add(source.name)
+    warn(this.#tools, `the cache ${source.name} is not used any more: ${problem}`)
+    this.#caches = this.#caches.filter((cache) => cache.source.name !== source.name)
+    this.#used.clear()
     cached.clear()
-    this.#register()
     return true
   }
 
-  #register(): void {
-    for (const { layers } of this.#caches) for (const layer of layers) this.#tools.baseLayers.cached.register(layer)
+  async #use(vertex: Vertex, found: readonly LayerId[]): Promise<ImportedStep> {
+    const { layers } = this.#tools.session.store
+    // So that those that are here stay.
+    await layers.claim(found, 'usable')
+    this.#used.set(vertex, found)
+    return { layers: found, elsewhere: !found.every((id) => layers.isPresent(id)) }
   }
+
+  async #resultOf(node: Base, foundation: Foundation, cache: ImportedCache, look: Look): Promise<Snapshot | undefined> {
+    if (node === null) return undefined
+    const records = await recordsOf(node, cache, look)
+    const results = records.flatMap((record) => record.results)
+    for (const result of results.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))) {
+      const layers = await this.#layersOf(result, foundation, cache, look)
+      if (layers === undefined) continue
+      for (const layer of layers) this.#tools.session.baseLayers.cached.register(layer)
+      return [...foundation.base.layers, ...layers.map(({ id }) => id)]
+    }
+    return undefined
+  }
+
+  /** Undefined when the layers are not what this step could have made on its base. */
+  async #layersOf({ chain }: ConfigResult, foundation: Foundation, cache: ImportedCache, look: Look): Promise<CachedLayer[] | undefined> {
+    const offered = chain.map((position) => cache.layers[position] as OfferedLayer)
+    const own = ownLayers(offered, foundation.base)
+    if (own === undefined || own.length > foundation.steps.length) return this.#misfit(cache)
+    const isWhole = own.length === foundation.steps.length
+    const all = isWhole ? own : spread(own, await this.#lengths(chain, chain.length - own.length, foundation, cache, look))
+    return all && toStoreLayers(all, foundation, cache.source)
+  }
+
+  #misfit({ source: { name } }: ImportedCache): undefined {
+    if (!this.damaged.has(name))
+      warn(this.#tools, `the cache ${name} has layers for a step that are not on the step's base: they are not used`)
+    this.damaged.add(name)
+  }
+
+  /** How many layers of the chain there were after each step: of those below, what their own results say. */
+  async #lengths(chain: readonly number[], base: number, { steps }: Foundation, cache: ImportedCache, look: Look): Promise<number[]> {
+    const lengths: number[] = []
+    for (const step of steps.slice(0, -1)) {
+      const { whole } = await this.#tools.nodes.of(step)
+      const records = whole === null ? [] : await recordsOf(whole, cache, look)
+      const below = records
+        .flatMap((record) => record.results)
+        .find((result) => result.chain.every((position, at) => position === chain[at]))
+      lengths.push(below === undefined ? -1 : below.chain.length - base)
+    }
+    return [...lengths, chain.length - base]
+  }
+}
+
+const NOTHING: Foundation['base'] = { diffIds: [], layers: [] }
+
+function recordsOf(node: Node, { graph, known }: ImportedCache, { contentOf, fresh }: Look): Promise<ConfigRecord[]> {
+  return graph.find(node, contentOf, fresh ? new Map() : known)
+}
+
+function layersOf(ref: Ref | undefined): Snapshot | undefined {
+  return ref?.kind === 'snapshot' ? ref.layers : undefined
 }
 
 async function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
@@ -132,7 +186,7 @@ async function load(place: Place, id: string, tools: ImportTools, damaged: Set<s
   try {
     const { caches, notices } = await loadCaches(place, signal)
     for (const notice of notices) onEvent({ type: 'notice', message: `${place.name}: ${notice}` })
-    return caches.map((cache) => importCache(cache, source))
+    return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Map() }))
   } catch (error) {
     signal.throwIfAborted()
     if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${place.name} yet` })
@@ -146,37 +200,6 @@ async function load(place: Place, id: string, tools: ImportTools, damaged: Set<s
   }
 }
 
-function importCache({ document, blobs }: LoadedCache, source: CacheSource): ImportedCache {
-  const ids = layerIds(document)
-  const idsOf = (positions: readonly number[]) => positions.map((position) => ids[position] as LayerId)
-  const layers = document.layers.flatMap(({ diffId, blob, parent, created }, index): CachedLayer[] => {
-    const descriptor = blob === undefined ? undefined : blobs.get(blob)
-    if (diffId === undefined || descriptor === undefined) return []
-    const id = ids[index] as LayerId
-    const { mediaType, digest, size } = descriptor
-    const known = { id, diffId, descriptor: { mediaType, digest, size }, parent: idsOf(parent), source }
-    return [created === undefined ? known : { ...known, created }]
-  })
-  return {
-    source,
-    layers,
-    records: new Map(document.records.map((record) => [record.key, { record, layers: idsOf(record.layers) }])),
-    contents: new Map(document.contents.map(({ layers: of, selector, digest }) => [contentKey(idsOf(of), selector), digest])),
-  }
-}
-
-function toRecord({ record, layers }: ImportedRecord): CacheRecord {
-  const { key, parts = [], step, name, place, created } = record
-  return {
-    version: 1,
-    ...{ key, parts, step },
-    ...(name === undefined ? {} : { name }),
-    ...(place === undefined ? {} : { place }),
-    ...{ layers, created },
-    lastUsed: new Date().toISOString(),
-  }
-}
-
-function warn({ onEvent }: ImportTools, message: string): void {
+function warn({ onEvent }: Hearing, message: string): void {
   onEvent({ type: 'warning', rule: 'CacheImport', message })
 }

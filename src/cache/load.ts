@@ -1,28 +1,26 @@
-import type { Digest } from '../base/digest.ts'
+import { isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import { INLINE_CACHE } from '../image/assemble.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../registry/document.ts'
 import { verifiedBytes } from '../registry/verified-blob.ts'
-import { CACHE_MEDIA_TYPE, type CacheDocument, checkDocument, DOCUMENT_LIMIT, parseDocument } from './document.ts'
+import { CACHE_CONFIG_LIMIT, CONFIG_MEDIA_TYPE, type ConfigRecord, parseCacheConfig, parseInlineRecords } from './buildkit/cache-config.ts'
+import { CREATED, DIFF_ID, type OfferedLayer } from './chain-layers.ts'
 import type { Place } from './places.ts'
 
-/** A document and the blobs that its manifest has for it. */
+/** One cache: results of its records name positions in `layers`. */
 export interface LoadedCache {
-  readonly document: CacheDocument
-  readonly blobs: ReadonlyMap<Digest, Descriptor>
+  readonly records: readonly ConfigRecord[]
+  readonly layers: readonly OfferedLayer[]
 }
 
-/** What a cache was found to be: why it is not used, where it is not. */
+/** What was found at a place. */
 export interface Loaded {
   readonly caches: readonly LoadedCache[]
-  /** Nothing wrong, but worth knowing. */
+  /** Nothing wrong, but worth knowing: why nothing of it is used. */
   readonly notices: readonly string[]
 }
 
-const BUILDKIT_CONFIG = 'application/vnd.buildkit.cacheconfig.v0'
-const BUILDKIT_MEMBER = 'moby.buildkit.cache.v0'
-const BUILDKIT = 'a cache of BuildKit: its keys are not ours; ignored'
 const IMAGE_CONFIGS: ReadonlySet<string> = new Set([MediaType.ociConfig, MediaType.dockerConfig])
 const LAYERS: ReadonlySet<string> = new Set([
   ...[MediaType.ociLayer, MediaType.ociLayerGzip, MediaType.ociLayerZstd, MediaType.dockerLayer, MediaType.dockerLayerGzip],
@@ -40,55 +38,79 @@ export async function loadCaches(place: Place, signal: AbortSignal): Promise<Loa
   const notices = new Set<string>()
   const visit = async (bytes: Buffer, depth: number): Promise<void> => {
     const document = parseObject(bytes)
-    if (!Array.isArray(document.manifests)) {
+    const entries = Array.isArray(document.manifests) ? descriptors(document.manifests, place) : undefined
+    const config = entries?.find(({ mediaType }) => mediaType === CONFIG_MEDIA_TYPE)
+    if (entries !== undefined && config !== undefined) caches.push(await loadConfig(place, config, entries, signal))
+    else if (entries === undefined) {
       const found = await loadManifest(place, document, signal)
       if (typeof found === 'string') notices.add(found)
       else caches.push(found)
-      return
+    } else {
+      if (depth === INDEX_DEPTH) throw new TbuildError('CACHE_INVALID', 'its indexes are nested too deep')
+      for (const entry of entries.slice(0, MANIFESTS)) {
+        if (!isAttestation(entry)) await visit(await place.manifest(entry.digest, signal), depth + 1)
+      }
     }
-    if (depth === INDEX_DEPTH) throw new TbuildError('CACHE_INVALID', 'its indexes are nested too deep')
-    const entries = document.manifests.slice(0, MANIFESTS).map((entry) => toDescriptor(entry, place.name))
-    if (entries.some(({ mediaType }) => mediaType === BUILDKIT_CONFIG)) notices.add(BUILDKIT)
-    else for (const entry of entries) if (!isAttestation(entry)) await visit(await place.manifest(entry.digest, signal), depth + 1)
   }
   await visit(await place.root(signal), 0)
   return { caches, notices: caches.length > 0 ? [] : [...notices] }
 }
 
-/** A cache, or what the manifest is instead. */
+/** A cache in the form of an image manifest, an image with a cache, or what the manifest is instead. */
 async function loadManifest(place: Place, manifest: Members, signal: AbortSignal): Promise<LoadedCache | string> {
   const config = toDescriptor(manifest.config, place.name)
-  if (config.mediaType === BUILDKIT_CONFIG) return BUILDKIT
-  const layers = manifest.layers ?? []
-  if (!Array.isArray(layers) || layers.length > LAYER_COUNT) throw new TbuildError('CACHE_INVALID', 'its layers are no list of sane length')
-  const descriptors = layers.map((layer) => toDescriptor(layer, place.name))
-  const foreign = descriptors.find(({ mediaType }) => !LAYERS.has(mediaType))
-  if (config.mediaType === CACHE_MEDIA_TYPE) {
-    if (foreign !== undefined) throw new TbuildError('CACHE_INVALID', `it has a layer of the type ${JSON.stringify(foreign.mediaType)}`)
-    const document = parseDocument(await readBlob(place, config, DOCUMENT_LIMIT, signal))
-    return { document, blobs: new Map(descriptors.map((descriptor) => [descriptor.digest, descriptor])) }
-  }
-  if (IMAGE_CONFIGS.has(config.mediaType)) return inlineCache(parseObject(await readBlob(place, config, CONFIG_LIMIT, signal)), descriptors)
-  throw new TbuildError('CACHE_INVALID', `it has a config of the type ${JSON.stringify(config.mediaType).slice(0, 120)}`)
+  const layers = descriptors(manifest.layers ?? [], place)
+  if (config.mediaType === CONFIG_MEDIA_TYPE) return loadConfig(place, config, layers, signal)
+  if (!IMAGE_CONFIGS.has(config.mediaType))
+    throw new TbuildError('CACHE_INVALID', `it has a config of the type ${JSON.stringify(config.mediaType).slice(0, 120)}`)
+  return inlineCache(parseObject(await readBlob(place, config, CONFIG_LIMIT, signal)), layers)
 }
 
-/** The layers of the document are those of the image, by their diffIDs. */
-function inlineCache(config: Members, descriptors: readonly Descriptor[]): LoadedCache | string {
-  const member = config[INLINE_CACHE]
-  if (member === undefined) return config[BUILDKIT_MEMBER] === undefined ? 'an image without an inline cache' : BUILDKIT
-  const document = checkDocument(member)
-  const { diff_ids: diffIds } = (config.rootfs ?? {}) as { diff_ids?: unknown }
-  const blobs = new Map<unknown, Descriptor>()
-  if (Array.isArray(diffIds) && diffIds.length === descriptors.length) {
-    for (const [index, descriptor] of descriptors.entries()) if (LAYERS.has(descriptor.mediaType)) blobs.set(diffIds[index], descriptor)
-  }
-  const layers = document.layers.map((layer) => {
-    // Base layers, which have no time, are had from their own image.
-    const blob = layer.diffId !== undefined && layer.created !== undefined ? blobs.get(layer.diffId)?.digest : undefined
-    const { blob: _claimed, ...rest } = layer
-    return { ...rest, ...(blob === undefined ? {} : { blob }) }
+async function loadConfig(place: Place, descriptor: Descriptor, offered: readonly Descriptor[], signal: AbortSignal): Promise<LoadedCache> {
+  const { layers, records } = parseCacheConfig(await readBlob(place, descriptor, CACHE_CONFIG_LIMIT, signal))
+  const known = new Map(offered.map((layer) => [layer.digest, layer]))
+  const offers = layers.map(({ blob, created }) => {
+    const layer = known.get(blob)
+    if (layer === undefined) throw new TbuildError('CACHE_INVALID', `its manifest has no layer ${blob}`)
+    const { [DIFF_ID]: diffId, [CREATED]: annotated } = layer.annotations ?? {}
+    return offerOf(layer, diffId, created ?? annotated)
   })
-  return { document: { ...document, layers }, blobs: new Map([...blobs.values()].map((descriptor) => [descriptor.digest, descriptor])) }
+  return { records, layers: offers }
+}
+
+function offerOf({ mediaType, digest, size }: Descriptor, diffId: unknown, created: unknown): OfferedLayer {
+  if (!LAYERS.has(mediaType))
+    throw new TbuildError('CACHE_INVALID', `it has a layer of the type ${JSON.stringify(mediaType).slice(0, 120)}`)
+  if (!isDigest(diffId)) throw new TbuildError('CACHE_INVALID', `the diffID of its layer ${digest} is none`)
+  return { descriptor: { mediaType, digest, size }, diffId, ...(isTime(created) ? { created } : {}) }
+}
+
+/** The layers are those of the image, from its bottom. */
+function inlineCache(config: Members, layers: readonly Descriptor[]): LoadedCache | string {
+  const member = config[INLINE_CACHE]
+  if (member === undefined || member === null) return 'an image without an inline cache'
+  if (typeof member !== 'string') throw new TbuildError('CACHE_INVALID', 'its inline cache is no text')
+  const { diff_ids: diffIds } = (config.rootfs ?? {}) as { diff_ids?: unknown }
+  if (!Array.isArray(diffIds) || diffIds.length !== layers.length)
+    throw new TbuildError('CACHE_INVALID', 'it has not the layers of its config')
+  const times = layerTimes(config.history)
+  const offered = layers.map((descriptor, index) => offerOf(descriptor, diffIds[index], times[index]))
+  return { records: parseInlineRecords(Buffer.from(member, 'base64'), layers.length), layers: offered }
+}
+
+function layerTimes(history: unknown): unknown[] {
+  if (!Array.isArray(history)) return []
+  const entries = history.filter((entry): entry is Members => entry !== null && typeof entry === 'object')
+  return entries.filter((entry) => entry.empty_layer !== true).map(({ created }) => created)
+}
+
+function isTime(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(value) && !Number.isNaN(Date.parse(value))
+}
+
+function descriptors(value: unknown, place: Place): Descriptor[] {
+  if (!Array.isArray(value) || value.length > LAYER_COUNT) throw new TbuildError('CACHE_INVALID', 'its layers are no list of sane length')
+  return value.map((entry) => toDescriptor(entry, place.name))
 }
 
 async function readBlob(place: Place, descriptor: Descriptor, limit: number, signal: AbortSignal): Promise<Buffer> {

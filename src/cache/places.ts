@@ -2,15 +2,15 @@ import { chmod, lstat, mkdir, readFile, rm, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { formatImageReference, type ImageReference, parseImageReference } from '../base/image-reference.ts'
+import { formatImageReference, parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
-import type { LayerBlob } from '../image/types.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { MANIFEST_LIMIT } from '../registry/document.ts'
 import { writeAtomicSync } from '../store/atomic-file.ts'
 import { createBlobStore } from '../store/blob-store.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
-import { CACHE_MEDIA_TYPE } from './document.ts'
+import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
+import type { CacheManifest } from './cache-manifest.ts'
 
 /** Where caches lie: a directory or a repository. */
 export interface Place {
@@ -24,57 +24,80 @@ export interface Place {
   /** Not verified. */
   blob(digest: Digest, signal?: AbortSignal): Promise<Bytes>
   /** Blobs first, so that the manifest never names what is not there. `anew`: what is there was found to be damaged. */
-  put(
-    manifest: CacheManifest,
-    blobs: readonly LayerBlob[],
-    options: { readonly signal: AbortSignal; readonly anew: boolean },
-  ): Promise<void>
+  put(manifest: CacheManifest, options: { readonly signal: AbortSignal; readonly anew: boolean }): Promise<void>
   close(): Promise<void>
-}
-
-/** Its exact bytes and those of its config. */
-export interface CacheManifest {
-  readonly descriptor: Descriptor
-  readonly bytes: Buffer
-  readonly config: { readonly descriptor: Descriptor; readonly bytes: Buffer }
 }
 
 const REF_NAME = 'org.opencontainers.image.ref.name'
 
-/** An OCI image layout, with the cache as `latest`. */
-export function localPlace(path: string): Place {
+/** An OCI image layout, with the cache under a tag. */
+export function localPlace(
+  path: string,
+  { tag = 'latest', digest }: { tag?: string | undefined; digest?: Digest | undefined } = {},
+): Place {
   const directory = resolve(path)
   const folder = join(directory, 'blobs/sha256')
   const blobs = blobsIn(folder)
   return {
     name: path,
-    root: () => readIndex(directory),
-    manifest: (digest) => blobs.read(digest, MANIFEST_LIMIT),
-    blob: async (digest) => blobs.get(digest),
-    async put({ descriptor, bytes, config }, layers, { anew }) {
-      const before = await readEntries(directory)
-      const others = before.filter((entry) => entry.artifactType !== CACHE_MEDIA_TYPE)
-      if (others.some((entry) => entry.annotations?.[REF_NAME] === 'latest')) {
-        throw new TbuildError('CACHE_EXPORT_REFUSED', `${path} has another image as latest`, { hint: 'name a directory of its own' })
-      }
+    async root() {
+      if (digest !== undefined) return blobs.read(digest, MANIFEST_LIMIT)
+      const index = await readIndex(directory)
+      const tagged = entriesOf(index)?.find((entry) => nameOf(entry) === tag)?.digest
+      return tagged === undefined ? index : blobs.read(tagged, MANIFEST_LIMIT)
+    },
+    manifest: (wanted) => blobs.read(wanted, MANIFEST_LIMIT),
+    blob: async (wanted) => blobs.get(wanted),
+    async put(manifest, { anew }) {
+      const { descriptor } = manifest
+      const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
       await mkdir(folder, { recursive: true })
-      const needed = new Set([descriptor, config.descriptor, ...layers.map((layer) => layer.descriptor)].map(({ digest }) => digest))
-      if (anew) for (const digest of needed) await rm(join(folder, hexOf(digest)), { force: true, recursive: true })
-      for (const { descriptor: layer, open } of layers) {
-        if ((await blobs.stat(layer.digest))?.size !== layer.size) await blobs.put(open(), layer)
+      const needed = new Set([descriptor, ...manifest.blobs.map((blob) => blob.descriptor)].map((blob) => blob.digest))
+      if (anew) for (const wanted of needed) await rm(join(folder, hexOf(wanted)), { force: true, recursive: true })
+      for (const { descriptor: blob, open } of manifest.blobs) {
+        if ((await blobs.stat(blob.digest))?.size !== blob.size) await blobs.put(open(), blob)
       }
-      await blobs.put(config.bytes)
-      await blobs.put(bytes)
-      const entry = { ...descriptor, artifactType: CACHE_MEDIA_TYPE, annotations: { [REF_NAME]: 'latest' } }
-      const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...others, entry] }
+      await blobs.put(manifest.bytes)
+      const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
+      const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }
       await writeFile(directory, 'oci-layout', '{"imageLayoutVersion":"1.0.0"}')
       await writeFile(directory, 'index.json', JSON.stringify(index))
       // As other outputs are: whoever carries the directory need not be who built.
-      for (const digest of needed) await chmod(join(folder, hexOf(digest)), 0o644)
+      for (const wanted of needed) await chmod(join(folder, hexOf(wanted)), 0o644)
       // A directory that holds nothing else does not grow with every build.
-      if (others.length === 0) for await (const digest of blobs.list()) if (!needed.has(digest)) await unlink(join(folder, hexOf(digest)))
+      if (kept.length > 0 || !replaced) return
+      for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
     },
     close: async () => {},
+  }
+}
+
+/** What stays beside the cache. Another image under its tag is not overwritten. */
+async function otherEntries(
+  directory: string,
+  path: string,
+  tag: string,
+  blobs: BlobStore,
+): Promise<{ kept: IndexEntry[]; replaced: boolean }> {
+  const before = await readEntries(directory)
+  for (const entry of before) {
+    if (nameOf(entry) !== tag || (await isCache(entry.digest, blobs))) continue
+    throw new TbuildError('CACHE_EXPORT_REFUSED', `${path} has another image as ${tag}`, { hint: 'name a directory or a tag of its own' })
+  }
+  const kept = before.filter((entry) => nameOf(entry) !== tag)
+  return { kept, replaced: kept.length < before.length }
+}
+
+/** What cannot be read is no image either. */
+async function isCache(digest: Digest, blobs: BlobStore): Promise<boolean> {
+  try {
+    const manifest = JSON.parse((await blobs.read(digest, MANIFEST_LIMIT)).toString('utf8')) as {
+      config?: Partial<Descriptor>
+      manifests?: Partial<Descriptor>[]
+    }
+    return [manifest.config, ...(manifest.manifests ?? [])].some((entry) => entry?.mediaType === CONFIG_MEDIA_TYPE)
+  } catch {
+    return true
   }
 }
 
@@ -102,28 +125,44 @@ async function readIndex(directory: string): Promise<Buffer> {
   throw new TbuildError('CACHE_INVALID', `${path} has more than ${MANIFEST_LIMIT} bytes`)
 }
 
-type IndexEntry = Partial<Descriptor> & { readonly artifactType?: unknown }
+interface IndexEntry extends Partial<Descriptor> {
+  readonly digest: Digest
+}
+
+function nameOf({ annotations }: IndexEntry): string | undefined {
+  return annotations?.[REF_NAME]
+}
+
+/** Undefined for what is no index of an OCI image layout. */
+function entriesOf(index: Buffer): IndexEntry[] | undefined {
+  try {
+    const found = (JSON.parse(index.toString('utf8')) as { manifests?: unknown } | null)?.manifests
+    if (Array.isArray(found) && found.every((entry) => isDigest((entry as IndexEntry | null)?.digest))) return found as IndexEntry[]
+  } catch {
+    // Not JSON.
+  }
+  return undefined
+}
 
 async function readEntries(directory: string): Promise<IndexEntry[]> {
-  let found: unknown
   try {
-    found = (JSON.parse((await readIndex(directory)).toString('utf8')) as { manifests?: unknown } | null)?.manifests
+    const entries = entriesOf(await readIndex(directory))
+    if (entries !== undefined) return entries
   } catch (error) {
     if (errorCode(error) === 'IMAGE_NOT_FOUND') return []
-    if (!(error as Error).name.startsWith('Syntax')) throw error
+    throw error
   }
-  if (Array.isArray(found) && found.every((entry) => isDigest((entry as IndexEntry | null)?.digest))) return found as IndexEntry[]
   throw new TbuildError('CACHE_EXPORT_REFUSED', `${directory} has an index.json that is not of an OCI image layout`, {
     hint: 'name a directory of its own',
   })
 }
 
 /** A tag of a repository. */
-export function registryPlace(ref: string, environment: Readonly<Record<string, string | undefined>>): Place {
+export function registryPlace(ref: string, environment: Readonly<Record<string, string | undefined>>, insecure = false): Place {
   const reference = parseImageReference(ref)
   let client: Promise<RegistryClient> | undefined
   const open = () => {
-    client ??= import('../registry/client.ts').then(({ RegistryClient: Client }) => new Client({ environment }))
+    client ??= import('../registry/open.ts').then(({ openRegistries }) => openRegistries(environment, insecure ? [reference.domain] : []))
     return client
   }
   const repository = async () => (await open()).repository(reference.domain, reference.path)
@@ -133,24 +172,14 @@ export function registryPlace(ref: string, environment: Readonly<Record<string, 
     root: async (signal) => (await (await repository()).manifest(reference.digest ?? reference.tag ?? 'latest', signal)).bytes,
     manifest: async (digest, signal) => (await (await repository()).manifest(digest, signal)).bytes,
     blob: async (digest, signal) => (await repository()).blob(digest, signal),
-    put: async (manifest, layers, { signal }) => push(await open(), reference, manifest, layers, signal),
+    async put({ descriptor, bytes, blobs }, { signal }) {
+      const { pushImage } = await import('../registry/push.ts')
+      const sent = blobs.map(({ origin, ...blob }) => {
+        const from = repositoryIn(reference.domain, origin)
+        return { ...blob, ...(from === undefined || from === reference.path ? {} : { from }) }
+      })
+      await pushImage(await open(), { reference, blobs: sent, documents: [{ descriptor, bytes }], signal })
+    },
     close: async () => (await client)?.close(),
   }
-}
-
-async function push(
-  client: RegistryClient,
-  reference: ImageReference,
-  { descriptor, bytes, config }: CacheManifest,
-  layers: readonly LayerBlob[],
-  signal: AbortSignal,
-): Promise<void> {
-  const { pushImage } = await import('../registry/push.ts')
-  const settings = {
-    descriptor: config.descriptor,
-    async *open() {
-      yield config.bytes
-    },
-  }
-  await pushImage(client, { reference, blobs: [...layers, settings], documents: [{ descriptor, bytes }], signal })
 }

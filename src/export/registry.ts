@@ -1,7 +1,7 @@
-import { parseImageReference } from '../base/image-reference.ts'
+import { parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
-import type { RegistryClient } from '../registry/client.ts'
+import { openRegistries } from '../registry/open.ts'
 import type { PushBlob } from '../registry/push.ts'
 import type { Bytes } from '../store/types.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions } from './content.ts'
@@ -25,7 +25,8 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
     collectContent(images, { ...options, form: { ...options.form, lazy: true } }),
     import('../registry/push.ts'),
   ])
-  const client = await registryClient(options)
+  const domains = options.names.map((name) => parseImageReference(name).domain)
+  const client = await openRegistries(options.environment, options.insecure === true ? domains : [])
   const source = new Source(options)
   try {
     for (const name of options.names) {
@@ -47,18 +48,6 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
   return content.exported
 }
 
-async function registryClient({ insecure, names, environment }: PushOptions): Promise<RegistryClient> {
-  const [{ RegistryClient: Client }, { loadRegistriesConf }] = await Promise.all([
-    import('../registry/client.ts'),
-    import('../registry/registries-conf.ts'),
-  ])
-  if (insecure !== true) return new Client({ environment })
-  const domains = new Set(names.map((name) => parseImageReference(name).domain))
-  const entries = [...domains].map((domain) => ({ prefix: domain, location: domain, insecure: true, blocked: false }))
-  const configured = loadRegistriesConf(environment).map((entry) => ({ ...entry, insecure: true }))
-  return new Client({ environment, registries: [...configured, ...entries] })
-}
-
 /** Without the documents, which follow when all blobs are there. */
 function pushBlobs(content: Content, domain: string, source: Source): PushBlob[] {
   const documents = new Set(content.documents.map(({ descriptor }) => descriptor.digest))
@@ -69,13 +58,6 @@ function pushBlobs(content: Content, domain: string, source: Source): PushBlob[]
       const from = repositoryIn(domain, blob.origin)
       return { descriptor, open: () => source.bytes(blob), ...(from === undefined ? {} : { from }) }
     })
-}
-
-/** The repository of the same registry that a layer came from: it is mounted there instead of sent. */
-function repositoryIn(domain: string, origin: string | undefined): string | undefined {
-  if (origin === undefined || origin.includes('://')) return undefined
-  const reference = parseImageReference(origin)
-  return reference.domain === domain ? reference.path : undefined
 }
 
 /** The blobs as they are read. One that cannot be (it was altered, the disk fails) ends the push: to the client it looks like a broken connection. */

@@ -8,9 +8,8 @@ import type { Image, Layer } from './types.ts'
 /** History comment of a layer that no instruction accounts for (I1). */
 const FILLER_COMMENT = 'buildkit.exporter.image.v0'
 
-/** Members of a config that hold a build cache, ours and BuildKit's: that of a base image is not the cache of what is built on it. */
-export const INLINE_CACHE = 'tbuild.cache.v1'
-const BUILDKIT_CACHE = 'moby.buildkit.cache.v0'
+/** Member of a config that holds BuildKit's inline cache: that of a base image is not the cache of what is built on it. */
+export const INLINE_CACHE = 'moby.buildkit.cache.v0'
 
 /** A layer as history needs it. */
 export interface HistoryLayer {
@@ -44,7 +43,7 @@ export function assembleConfig(inputs: ConfigInputs): { readonly file: ImageConf
   const history = inputs.epoch === undefined ? timed : clampTimes(timed, base?.history ?? [], inputs.epoch)
   const created = history.findLast((entry) => entry.created !== undefined)?.created
   const { created: _created, variant: _variant, 'os.version': _version, ...rest } = base ?? ({} as Partial<ImageConfigFile>)
-  for (const member of [INLINE_CACHE, BUILDKIT_CACHE]) delete rest[member]
+  delete rest[INLINE_CACHE]
   const author = inputs.author ?? base?.author
   const file: ImageConfigFile = {
     ...rest,

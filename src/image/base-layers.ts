@@ -98,11 +98,6 @@ export class BaseLayers {
     )
   }
 
-  /** CACHE_LAYER_UNUSABLE when a layer was named by a cache and cannot be had: what is to be an image needs its files. */
-  async requireFetchable(snapshot: Snapshot): Promise<void> {
-    await this.cached.requireFetchable(snapshot, (id) => this.#known.has(id))
-  }
-
   /** Brings the original blob of a registered layer into the blob store. */
   async fetchBlob(id: LayerId, signal?: AbortSignal): Promise<Descriptor> {
     const known = this.#known.get(id)

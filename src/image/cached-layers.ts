@@ -27,9 +27,9 @@ export interface CacheSource {
 /** A layer without a source is known by its blob in the store. */
 type FetchableLayer = Omit<CachedLayer, 'source'> & { readonly source?: CacheSource }
 
-/** Why a layer that a record names cannot be had. Without `source` it was never offered: its record answers only for its key. */
+/** Why a layer that a record names cannot be had. */
 export interface CacheFailure {
-  readonly source?: CacheSource
+  readonly source: CacheSource
   readonly problem: string
 }
 
@@ -40,7 +40,6 @@ export interface CacheFailure {
  */
 export class CachedLayers {
   readonly #known = new Map<LayerId, CachedLayer>()
-  readonly #named = new Set<LayerId>()
   readonly #fetches = new Map<LayerId, Promise<void>>()
   readonly #checks = new Map<LayerId, Promise<void>>()
   readonly #snapshots: Snapshotter
@@ -62,13 +61,8 @@ export class CachedLayers {
     if (!this.#known.has(layer.id)) this.#known.set(layer.id, layer)
   }
 
-  /** A record was used that names layers which perhaps cannot be had. */
-  name(ids: readonly LayerId[]): void {
-    for (const id of ids) this.#named.add(id)
-  }
-
   clear(): void {
-    for (const map of [this.#known, this.#named, this.#fetches, this.#checks]) map.clear()
+    for (const map of [this.#known, this.#fetches, this.#checks]) map.clear()
   }
 
   canFetch(id: LayerId): boolean {
@@ -112,7 +106,6 @@ export class CachedLayers {
       if (await this.#snapshots.has(id)) continue
       const layer = await this.#layer(id)
       if (layer !== undefined) missing.push(layer)
-      else if (this.#named.has(id)) throw this.#unusable({ problem: `layer ${id} is not in the cache` })
     }
     const jobs = missing.map((layer) => () => this.#fetch(layer, signal))
     const fetches = limited(jobs, PARALLEL_FETCHES)
@@ -126,14 +119,6 @@ export class CachedLayers {
           { signal },
         ),
       )
-    }
-  }
-
-  /** CACHE_LAYER_UNUSABLE when a layer of the snapshot is known by its name only. */
-  async requireFetchable(snapshot: Snapshot, isElsewhere: (id: LayerId) => boolean): Promise<void> {
-    for (const id of snapshot) {
-      if (!this.#named.has(id) || this.#known.has(id) || isElsewhere(id) || (await this.#snapshots.has(id))) continue
-      if ((await this.#stored(id)) === undefined) throw this.#unusable({ problem: `layer ${id} is not in the cache` })
     }
   }
 
@@ -202,13 +187,9 @@ export class CachedLayers {
 
   #unusable(failure: CacheFailure, cause?: unknown): TbuildError {
     this.#failure ??= failure
-    return new TbuildError(
-      'CACHE_LAYER_UNUSABLE',
-      `a layer of the cache ${failure.source?.name ?? ''} cannot be used: ${failure.problem}`,
-      {
-        hint: 'build without this --cache-from',
-        cause,
-      },
-    )
+    return new TbuildError('CACHE_LAYER_UNUSABLE', `a layer of the cache ${failure.source.name} cannot be used: ${failure.problem}`, {
+      hint: 'build without this --cache-from',
+      cause,
+    })
   }
 }

@@ -4,7 +4,7 @@ import type { OnEvent } from '../base/events.ts'
 import type { Platform } from '../base/platform.ts'
 import { tellStep } from '../base/tell-step.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
-import type { BaseLayers, PullListener } from '../image/base-layers.ts'
+import { type BaseLayers, chainIds, type PullListener } from '../image/base-layers.ts'
 import type { ImageSource, RemoteImage } from '../registry/types.ts'
 import type { Snapshot } from '../store/types.ts'
 
@@ -44,6 +44,14 @@ export class Images {
     const image = this.#known.get(digest)
     if (image === undefined) throw new Error(`image ${digest} was not resolved`)
     return this.#layers.register(image, pullEvents(vertex, this.#onEvent, this.#signal))
+  }
+
+  /** What an image that `resolve` found is made of, and what its name resolved to (of an index, where it has one). */
+  describe(digest: Digest): { readonly resolved: Digest; readonly diffIds: readonly Digest[]; readonly layers: Snapshot } {
+    const image = this.#known.get(digest)
+    if (image === undefined) throw new Error(`image ${digest} was not resolved`)
+    const diffIds = image.configFile.rootfs.diff_ids
+    return { resolved: image.resolvedDigest, diffIds, layers: image.layerIds ?? chainIds(diffIds) }
   }
 
   async #find(reference: string, platform: Platform): Promise<RemoteImage> {

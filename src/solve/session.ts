@@ -7,16 +7,17 @@ import { NamedContexts } from '../context/named.ts'
 import { BaseLayers } from '../image/base-layers.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
+import type { Remotes } from '../ops/remotes.ts'
 import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import { defaultRoot, openStore, type Store } from '../store/store.ts'
-import type { CacheIndex } from '../store/types.ts'
 import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
+import type { ImportedSteps } from './imported.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
@@ -24,8 +25,7 @@ import { type SolveOptions, Solver, type Watcher } from './solver.ts'
 
 export interface SolverParts {
   readonly watcher?: Watcher | undefined
-  readonly cache?: CacheIndex | undefined
-  readonly content?: ContentHasher | undefined
+  readonly imported?: ImportedSteps | undefined
   readonly refused?: SolveOptions['refused']
   /** False in a dry run whose events nobody is to see. */
   readonly tells?: boolean
@@ -40,7 +40,10 @@ export interface Session {
   readonly inputs: BuildInputs
   readonly contexts: NamedContexts
   readonly content: ContentHasher
-  /** `watcher` hears why steps run; records and digests come from the store unless an imported cache stands before it. */
+  readonly remotes: Remotes
+  /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
+  statCache(identity: string): StatCacheFile
+  /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
   solver(parts?: SolverParts): Solver
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
   flush(): Promise<void>
@@ -84,8 +87,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }
-    const makeSolver = (own: StepTools, { cache = store.cache, content = own.content, tells = true, ...parts }: SolverParts = {}) =>
-      new Solver({ ...always, ...parts, cache, tools: { ...own, content }, onEvent: tells ? onEvent : () => {} })
+    const makeSolver = (own: StepTools, { tells = true, ...parts }: SolverParts = {}) =>
+      new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: tells ? onEvent : () => {} })
     const sources = contextSources({
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack },
       solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),
@@ -93,13 +96,9 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     const inputs = await loadInputs(options, sources)
     const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
-      store,
-      snapshots,
-      baseLayers,
-      images,
-      inputs,
-      contexts: tools.contexts,
-      content: tools.content,
+      ...{ store, snapshots, baseLayers, images, inputs },
+      ...{ contexts: tools.contexts, content: tools.content, remotes: tools.remotes },
+      statCache: (identity) => caches.open(identity),
       solver: (parts) => makeSolver(tools, parts),
       async flush() {
         caches.save()

@@ -9,11 +9,14 @@ import type { RootPart, Tools } from '../ops/types.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
+import type { FoundStep, ImportedSteps } from './imported.ts'
 import { chainOf, type StepKey, stepKey } from './key.ts'
 import { findTwin } from './twin.ts'
 
 export interface SolveOptions {
   readonly cache: CacheIndex
+  /** Asked for what `cache` does not have. */
+  readonly imported?: ImportedSteps | undefined
   /** Everything but what belongs to one vertex or to the running of this solver. */
   readonly tools: Omit<Tools, 'vertex' | 'signal' | 'emit'>
   readonly jobs: number
@@ -47,7 +50,9 @@ export class Solver {
   readonly #abort = new AbortController()
   readonly #refs = new Map<Vertex, Promise<Ref>>()
   readonly #keys = new Map<Vertex, Promise<StepKey>>()
-  readonly #hits = new Map<Vertex, Promise<CacheRecord | undefined>>()
+  /** Those of `#refs` that are known by now. */
+  readonly #solved = new Map<Vertex, Ref>()
+  readonly #hits = new Map<Vertex, Promise<FoundStep | undefined>>()
   readonly #ready = new Map<Vertex, Promise<boolean>>()
   readonly #told = new Set<Vertex>()
   /** Made by this build: with --no-cache, too, what two platforms or stages have in common runs once. */
@@ -72,7 +77,9 @@ export class Solver {
   /** The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. */
   async solve(target: Vertex): Promise<Snapshot> {
     try {
-      return layersOf(await this.#ref(target))
+      const layers = layersOf(await this.#ref(target))
+      this.#tellRest(target)
+      return layers
     } catch (error) {
       // What still waits in the queue sees the signal when its turn comes: a cleared queue would never settle it.
       this.#abort.abort(error)
@@ -83,39 +90,49 @@ export class Solver {
 
   /** What `solve` would do, told to the watcher: nothing runs, though sources are read. */
   async plan(target: Vertex): Promise<void> {
+    await this.#planStep(target)
+    this.#tellRest(target)
+  }
+
+  async #planStep(target: Vertex): Promise<void> {
     if (this.#told.has(target) || isSource(target)) return
     const hit = await this.#hit(target)
     const open = hit === undefined ? [target.root, ...target.inputs] : isIndependent(target) ? [target.root] : []
-    for (const below of open) if (below !== undefined) await this.plan(below)
+    for (const below of open) if (below !== undefined) await this.#planStep(below)
     if (hit !== undefined) this.#cached(target)
     else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#key(target))
     else this.#options.watcher?.unknown(target, await this.#waitsFor(target))
     this.#told.add(target)
   }
 
-  /**
-   * The records that answer for a solved target: `own` for its own chain, from the bottom, `others` for what it was made of besides. Of steps below a
-   * cached one, too, so that a cache that is carried elsewhere has them.
-   */
-  async records(target: Vertex): Promise<{ readonly own: CacheRecord[]; readonly others: CacheRecord[] }> {
-    const own = new Map<Vertex, CacheRecord>()
-    const others = new Map<Vertex, CacheRecord>()
-    const seen = new Set<Vertex>()
-    const visit = async (vertex: Vertex, into: Map<Vertex, CacheRecord>) => {
-      if (seen.has(vertex) || isSource(vertex)) return
-      seen.add(vertex)
-      if (vertex.root !== undefined) await visit(vertex.root, into)
-      for (const input of vertex.inputs) await visit(input, others)
-      const key = await (this.#keys.get(vertex) ?? ((await this.#keyIsReady(vertex)) ? this.#key(vertex) : undefined))
-      const record = key && (this.#fresh.get(key.digest) ?? (await this.#find(key)))
-      if (record !== undefined) into.set(vertex, record)
+  /** The root file system of a vertex of a solved target, also of one below a cached step, as far as it is known without running or fetching anything. */
+  async result(vertex: Vertex): Promise<Snapshot | undefined> {
+    const solved = this.#solved.get(vertex)
+    if (solved !== undefined) return solved.kind === 'snapshot' ? solved.layers : undefined
+    const hit = isSource(vertex) ? undefined : await this.#hit(vertex)
+    if (hit === undefined || !isIndependent(vertex) || vertex.root === undefined) return hit?.layers
+    const below = vertex.root.op.kind === 'image' ? await this.#layers(vertex.root) : await this.result(vertex.root)
+    return below === undefined ? undefined : [...below, ...hit.layers]
+  }
+
+  /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
+  async adopt(vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>): Promise<void> {
+    for (let step: Vertex | undefined = vertex; step !== undefined; step = step.root) {
+      for (const input of step.inputs) {
+        if (input.op.kind === 'context') continue
+        const made = input.op.kind === 'image' ? await this.#layers(input) : await this.result(input)
+        if (made === undefined || !(await isHere(made))) return
+      }
     }
-    await visit(target, own)
-    return { own: [...own.values()], others: [...others.values()] }
+    await this.#save(vertex, await this.#key(vertex), layers)
   }
 
   #ref(vertex: Vertex): Promise<Ref> {
-    return remember(this.#refs, vertex, () => this.#make(vertex))
+    return remember(this.#refs, vertex, async () => {
+      const ref = await this.#make(vertex)
+      this.#solved.set(vertex, ref)
+      return ref
+    })
   }
 
   async #make(vertex: Vertex): Promise<Ref> {
@@ -135,11 +152,12 @@ export class Solver {
     return ref.kind === 'snapshot' ? ref.layers : []
   }
 
-  /** The record of a vertex, when its key can be known without running anything. */
-  #hit(vertex: Vertex): Promise<CacheRecord | undefined> {
+  /** What the cache has for a vertex, when that can be known without running or fetching anything. */
+  #hit(vertex: Vertex): Promise<FoundStep | undefined> {
     return remember(this.#hits, vertex, async () => {
       if (vertex.noCache || isSource(vertex)) return undefined
-      return (await this.#keyIsReady(vertex)) ? this.#find(await this.#key(vertex)) : undefined
+      const record = (await this.#keyIsReady(vertex)) ? await this.#find(await this.#key(vertex)) : undefined
+      return record ?? this.#options.imported?.find(vertex)
     })
   }
 
@@ -147,16 +165,22 @@ export class Solver {
     return remember(this.#ready, vertex, async () => {
       if (vertex.root !== undefined && !(await this.#keyIsReady(vertex.root))) return false
       for (const input of vertex.inputs) {
-        if (!isSource(input) && (await this.#hit(input)) === undefined) return false
+        if (!isSource(input) && !(await this.#isHere(input))) return false
       }
       return true
     })
   }
 
-  /** The inputs of a step, and of those below it, that have to run before its key can be known. */
+  /** Cached, and its files can be read at once. */
+  async #isHere(vertex: Vertex): Promise<boolean> {
+    const hit = await this.#hit(vertex)
+    return hit !== undefined && hit.elsewhere !== true
+  }
+
+  /** The inputs of a step, and of those below it, that have to run, or be fetched, before its key can be known. */
   async #waitsFor(vertex: Vertex): Promise<Vertex[]> {
     const waits = vertex.root === undefined ? [] : await this.#waitsFor(vertex.root)
-    for (const input of vertex.inputs) if (!isSource(input) && (await this.#hit(input)) === undefined) waits.push(input)
+    for (const input of vertex.inputs) if (!isSource(input) && !(await this.#isHere(input))) waits.push(input)
     return waits
   }
 
@@ -192,12 +216,14 @@ export class Solver {
     const key = await this.#key(vertex)
     let executed = false
     let twin: CacheRecord | undefined
-    const record = await this.#options.locks.singleFlight(
+    const found = await this.#options.locks.singleFlight<FoundStep>(
       `step-${key.digest}`,
       async () => (vertex.noCache ? this.#fresh.get(key.digest) : this.#find(key)),
       async () => {
         twin = await this.#twin(vertex, key, root)
         if (twin !== undefined) return this.#save(vertex, key, twin.layers)
+        const imported = vertex.noCache ? undefined : await this.#options.imported?.find(vertex, (other) => this.#solved.get(other))
+        if (imported !== undefined) return imported
         await this.#options.watcher?.miss(vertex, key)
         executed = true
         const ref = await this.#execute(vertex, inputs, root)
@@ -206,12 +232,12 @@ export class Solver {
       { signal: this.#abort.signal },
     )
     if (!executed) this.#cached(vertex, twin !== undefined)
-    return this.#refOf(vertex, record)
+    return this.#refOf(vertex, found)
   }
 
-  async #refOf(vertex: Vertex, record: CacheRecord): Promise<Ref> {
+  async #refOf(vertex: Vertex, found: FoundStep): Promise<Ref> {
     const below = isIndependent(vertex) && vertex.root !== undefined ? await this.#layers(vertex.root) : []
-    return { kind: 'snapshot', layers: [...below, ...record.layers] }
+    return { kind: 'snapshot', layers: [...below, ...found.layers] }
   }
 
   async #execute(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
@@ -284,6 +310,19 @@ export class Solver {
     if (vertex.root !== undefined && answers) this.#cached(vertex.root, false, true)
     if (!isSource(vertex)) this.#options.watcher?.hit(vertex, sameFiles)
     this.#options.onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: true })
+  }
+
+  /** An imported cache may answer for a step without a look at what it is made of: then that was not needed. */
+  #tellRest(target: Vertex): void {
+    const seen = new Set<Vertex>()
+    const visit = (vertex: Vertex) => {
+      if (seen.has(vertex) || isSource(vertex)) return
+      seen.add(vertex)
+      if (vertex.root !== undefined) visit(vertex.root)
+      for (const input of vertex.inputs) visit(input)
+      this.#cached(vertex)
+    }
+    visit(target)
   }
 
   #tools(vertex: Vertex): Tools {

@@ -110,7 +110,7 @@ describe.each(places)('%s', (_name, place) => {
     expect(first.ran).toHaveLength(STEPS.length)
     const second = await run({ cacheFrom: [from], tags: ['app'] })
     expect(second.ran).toEqual([])
-    expect(second.cached).toEqual(STEPS)
+    expect(new Set(second.cached)).toEqual(new Set(STEPS))
     expect(idOf(second)).toBe(idOf(first))
     expect(layerFolders(second.store)).toEqual([])
     expect(second.messages).toEqual([])
@@ -162,9 +162,9 @@ describe('registry', () => {
     const ref = `${registry.host}/app:cache`
     await run({ cacheTo: [{ type: 'registry', ref, mode: 'max' }] })
     const { config, layers } = cacheManifest()
-    expect(config.mediaType).toBe('application/vnd.tbuild.cache.v1+json')
-    // What COPY --from copies has the same tar as the layer that it comes from.
-    expect(layers).toHaveLength(STEPS.length - 1)
+    expect(config.mediaType).toBe('application/vnd.buildkit.cacheconfig.v0')
+    // The base's, too; what COPY --from copies has the same tar as the layer that it comes from.
+    expect(layers).toHaveLength(STEPS.length)
     registry.requests.length = 0
     await run({ cacheFrom: [{ type: 'registry', ref }] })
     // The config of the base image, and the cache's.
@@ -173,6 +173,8 @@ describe('registry', () => {
     registry.requests.length = 0
     await run({ cacheFrom: [{ type: 'registry', ref }], outputs: [{ type: 'oci', dest: join(folder, 'a.tar'), tar: true }] })
     expect(gets().filter((path) => layers.some(({ digest }) => path === `/v2/app/blobs/${digest}`))).toHaveLength(3)
+    // The base's own is fetched from its image.
+    expect(gets().filter((path) => path.startsWith('/v2/library/busybox/blobs/'))).toHaveLength(2)
   }, 120_000)
 
   test('pushed again by a build that took everything from it, nothing is sent or fetched', async () => {
@@ -208,8 +210,8 @@ describe('registry', () => {
     const touched = registry.requests
       .map(({ method, path }) => `${method} ${decodeURIComponent(path)}`)
       .filter((request) => !request.startsWith('HEAD') && cached.some((digest) => request.includes(digest)))
-    expect(touched).toHaveLength(3)
-    for (const request of touched) expect(request).toMatch(/^POST \/v2\/team\/app\/blobs\/uploads\/\?mount=.*&from=app$/)
+    expect(touched).toHaveLength(4)
+    for (const request of touched) expect(request).toMatch(/^POST \/v2\/team\/app\/blobs\/uploads\/\?mount=.*&from=(app|library\/busybox)$/)
   }, 120_000)
 
   test('a bare reference to an image with an inline cache; its config has no build argument of another stage', async () => {
@@ -219,7 +221,7 @@ describe('registry', () => {
     const inline: Partial<BuildOptions> = { cacheTo: [{ type: 'inline' }], buildArgs }
     const first = await run({ ...inline, tags: [name], outputs: [{ type: 'image', push: true }] })
     const config = registry.blobs.get(idOf(first) as string)?.toString() ?? ''
-    expect(config).toContain('"tbuild.cache.v1"')
+    expect(config).toContain('"moby.buildkit.cache.v0"')
     expect(config).not.toContain('not-for-everyone')
     const second = await run({
       ...inline,
@@ -231,37 +233,37 @@ describe('registry', () => {
     write('Dockerfile', `FROM ${name}\nLABEL next=1\n`)
     const next = await run({ tags: ['next'] })
     const stored = readFileSync(join(next.store, 'v1/oci/blobs/sha256', String(idOf(next)).slice(7)), 'utf8')
-    expect(stored).not.toContain('tbuild.cache')
+    expect(stored).not.toContain('buildkit.cache')
   }, 120_000)
 })
 
 test('several caches: the first that has a record wins, and one that is not there yet is only told of', async () => {
   const [one, two] = [join(folder, 'one'), join(folder, 'two')]
   const first = await run({ cacheTo: [{ type: 'local', dest: one, mode: 'max' }] })
-  write('b.txt', 'changed\n')
   const second = await run({ cacheTo: [{ type: 'local', dest: two, mode: 'max' }] })
   const from: CacheImportSpec[] = [join(folder, 'none'), one, two].map((src) => ({ type: 'local', src }))
   const again = await run({ cacheFrom: from })
   expect(again.ran).toEqual([])
   expect(again.messages).toEqual([`there is no cache ${join(folder, 'none')} yet`])
-  // The target's own steps are in both; the first one's times are taken.
+  // The steps are in both; the first one's times are taken.
   expect(idOf(again)).toBe(idOf(first))
   expect(idOf(again)).not.toBe(idOf(second))
 }, 120_000)
 
 test("what was fetched is the store's own: the next build needs no cache for it, and the store is in order", async () => {
   const dest = join(folder, 'cache')
+  const dockerfile = `FROM ${registry.host}/library/busybox\nCOPY a.txt /first\nRUN cp /first /second\n`
+  write('Dockerfile', dockerfile)
   await run({ cacheTo: [{ type: 'local', dest, mode: 'max' }] })
   const from: CacheImportSpec[] = [{ type: 'local', src: dest }]
   const outputs: BuildOptions['outputs'] = [{ type: 'oci', dest: join(folder, 'a.tar'), tar: true }]
   const { store } = await run({ cacheFrom: from, outputs })
   rmSync(dest, { recursive: true })
-  const dockerfile = readFileSync(join(context, 'Dockerfile'), 'utf8').replace('LABEL version=1', 'RUN cp /second /third')
-  write('Dockerfile', dockerfile)
+  write('Dockerfile', `${dockerfile}RUN cp /second /third\n`)
   const files = join(folder, 'files')
   const { cached } = await run({ root: store, outputs: [{ type: 'local', dest: files }] })
   expect(cached).toContain('RUN cp /first /second')
-  expect(readFileSync(join(files, 'third'), 'utf8')).toBe('first\n')
+  expect(readFileSync(join(files, 'third'), 'utf8')).toBe('first\nsecond\n')
   const { stdout } = tbuild(['verify-store', '--root', store])
   expect(stdout).toContain('all is well')
 }, 120_000)

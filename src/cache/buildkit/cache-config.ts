@@ -11,6 +11,8 @@ export interface ConfigLayer {
   readonly blob: Digest
   /** The layer below, or -1. */
   readonly parent: number
+  /** RFC 3339; where the blob is the layer of several steps. */
+  readonly created?: string
 }
 
 export interface ConfigRecord {
@@ -68,9 +70,11 @@ function parse(json: Uint8Array, limit: number): unknown {
 function layerList(value: unknown): ConfigLayer[] {
   const found = list(value, 'its layers')
   return found.map((layer) => {
-    const { blob, parent } = members(layer, 'a layer')
+    const { blob, parent, annotations } = members(layer, 'a layer')
+    const { createdAt } = members(annotations ?? {}, 'the annotations of a layer')
     if (!isDigest(blob)) throw invalid('the blob of a layer is no digest')
-    return { blob, parent: parent === -1 ? -1 : bounded(parent ?? 0, found.length) }
+    const created = createdAt === undefined ? {} : { created: time(createdAt) }
+    return { blob, parent: parent === -1 ? -1 : bounded(parent ?? 0, found.length), ...created }
   })
 }
 

@@ -14,9 +14,15 @@ export interface WrittenLink {
 }
 
 export interface WrittenResult {
-  /** Blobs, bottom first. */
-  readonly chain: readonly Digest[]
+  /** Bottom first. */
+  readonly chain: readonly WrittenLayer[]
   readonly createdAt: string
+}
+
+export interface WrittenLayer {
+  readonly blob: Digest
+  /** RFC 3339. */
+  readonly created?: string | undefined
 }
 
 /** Records and layers in the form and order in which BuildKit writes them (cache/remotecache/v1/utils.go), so that the same cache has the same digest. */
@@ -44,13 +50,13 @@ export class ConfigWriter {
     const records = this.#sorted()
     for (const { results } of records) for (const { chain } of results) layers.add(chain)
     const { list, positionOf } = layers.sorted()
-    const json = goJson({ layers: list.map(({ blob, parent }) => omitEmpty({ blob, parent })), records: write(records, positionOf) })
+    const json = goJson({ layers: writeLayers(list), records: write(records, positionOf) })
     return { json, blobs: list.map(({ blob }) => blob) }
   }
 
   /** The text of the records of an inline cache; results count from the bottom of the image, and those with other layers are left out. */
   inline(image: readonly Digest[]): string {
-    const isOfImage = (chain: readonly Digest[]) => chain.length <= image.length && chain.every((blob, index) => blob === image[index])
+    const isOfImage = (chain: Chain) => chain.length <= image.length && chain.every(({ blob }, index) => blob === image[index])
     return goJson(write(this.#sorted(), (chain) => (isOfImage(chain) && chain.length > 0 ? chain.length - 1 : undefined)))
   }
 
@@ -62,7 +68,18 @@ export class ConfigWriter {
   }
 }
 
-type PositionOf = (chain: readonly Digest[]) => number | undefined
+type Chain = readonly WrittenLayer[]
+type PositionOf = (chain: Chain) => number | undefined
+
+/** A blob is annotated with one time. Where it is the layer of several steps, each says its own, in the place that the format has for it. */
+function writeLayers(layers: readonly TableLayer[]) {
+  const times = new Map<Digest, Set<string | undefined>>()
+  for (const { blob, created } of layers) times.set(blob, (times.get(blob) ?? new Set()).add(created))
+  return layers.map(({ blob, parent, created }) => {
+    const annotations = created !== undefined && (times.get(blob)?.size ?? 0) > 1 ? { createdAt: created } : undefined
+    return omitEmpty({ blob, parent, annotations })
+  })
+}
 
 function write(records: readonly WrittenRecord[], positionOf: PositionOf) {
   const positions = new Map(records.map((record, position) => [record, position]))
@@ -81,20 +98,19 @@ function write(records: readonly WrittenRecord[], positionOf: PositionOf) {
   })
 }
 
-interface TableLayer {
-  readonly blob: Digest
-  parent: number
+interface TableLayer extends WrittenLayer {
+  readonly parent: number
 }
 
 class LayerTable {
   readonly #layers: TableLayer[] = []
   readonly #known = new Map<string, number>()
 
-  add(chain: readonly Digest[]): void {
+  add(chain: Chain): void {
     let parent = -1
-    for (const [index, blob] of chain.entries()) {
-      const key = chain.slice(0, index + 1).join(' ')
-      parent = this.#known.get(key) ?? this.#layers.push({ blob, parent }) - 1
+    for (const [index, layer] of chain.entries()) {
+      const key = keyOf(chain.slice(0, index + 1))
+      parent = this.#known.get(key) ?? this.#layers.push({ ...layer, parent }) - 1
       this.#known.set(key, parent)
     }
   }
@@ -103,7 +119,11 @@ class LayerTable {
     const order = this.#layers.map((layer, before) => ({ layer, before }))
     order.sort((a, b) => (a.layer.blob < b.layer.blob ? -1 : a.layer.blob > b.layer.blob ? 1 : a.layer.parent - b.layer.parent))
     const moved = new Map(order.map(({ before }, now) => [before, now]))
-    const list = order.map(({ layer: { blob, parent } }) => ({ blob, parent: parent === -1 ? -1 : (moved.get(parent) as number) }))
-    return { list, positionOf: (chain) => moved.get(this.#known.get(chain.join(' ')) ?? -1) }
+    const list = order.map(({ layer }) => ({ ...layer, parent: layer.parent === -1 ? -1 : (moved.get(layer.parent) as number) }))
+    return { list, positionOf: (chain) => moved.get(this.#known.get(keyOf(chain)) ?? -1) }
   }
+}
+
+function keyOf(chain: Chain): string {
+  return chain.map(({ blob }) => blob).join(' ')
 }

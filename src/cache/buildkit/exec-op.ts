@@ -1,3 +1,4 @@
+import type { Digest } from '../../base/digest.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
 import type { ExecOp, ExecOpMount } from '../../graph/op.ts'
 import { cacheDirectoryNode, heredocNode } from './file-op.ts'
@@ -35,24 +36,24 @@ export function execNode(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) 
     }
     return omitEmpty({ input, dest: target, output: root === true ? 0 : -1, ...members })
   })
-  const all = [...listed, ...secretMounts(op), ...sshMounts(op)]
-  const digest = digestOf({
-    Type: 'buildkit.exec.v0',
-    // A RUN without mounts has none in its key, as older versions had.
-    Exec: {
-      meta: metaOf(op),
-      ...omitEmpty({ mounts: all.length === 1 && base !== null ? [] : all, ...modesOf(op), secretenv: secretEnv(op) }),
-    },
-    OS: op.platform.os,
-    Arch: op.platform.architecture,
-    ...omitEmpty({ Variant: op.platform.variant, OSVersion: op.platform.osVersion }),
-  })
+  const digests = sshIds(op).map((id) => execDigest(op, [...listed, ...secretMounts(op), ...sshMounts(op, id)]))
   const inputs = nodes.map((node, index): NodeInput => {
     const { paths, content, vertex } = reads[index] as (typeof reads)[number]
     const selections = content && vertex !== undefined ? { content: { source: vertex, selections: selectionsOf(paths) } } : {}
     return { node, selector: joinedDigest(paths), ...selections }
   })
-  return opNode([digest], inputs, JSON.stringify([op.extraHosts, op.proxyEnv, op.mounts]))
+  return opNode(digests, inputs, JSON.stringify([op.extraHosts, op.proxyEnv, op.mounts]))
+}
+
+function execDigest(op: ExecOp, mounts: readonly GoJson[]): Digest {
+  return digestOf({
+    Type: 'buildkit.exec.v0',
+    // A RUN without mounts has none in its key, as older versions had.
+    Exec: { meta: metaOf(op), ...omitEmpty({ mounts: mounts.length === 1 ? [] : mounts, ...modesOf(op), secretenv: secretEnv(op) }) },
+    OS: op.platform.os,
+    Arch: op.platform.architecture,
+    ...omitEmpty({ Variant: op.platform.variant, OSVersion: op.platform.osVersion }),
+  })
 }
 
 function positionOf(node: Node, nodes: Node[]): number {
@@ -96,7 +97,7 @@ function mountsOf(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) => Moun
   for (const mount of op.mounts) {
     if (mount.type === 'bind') mounts.push(bindMount(mount, sourceOf(mount)))
     else if (mount.type === 'cache') mounts.push(cacheMount(mount, sourceOf(mount)))
-    else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount.target, mount.size, mount.readonly))
+    else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount.written ?? mount.target, mount.size, mount.readonly))
   }
   if (op.shmSize !== undefined && op.shmSize > 0) mounts.push(tmpfsMount('/dev/shm', op.shmSize, false))
   return mounts.sort((a, b) => (a.target < b.target ? -1 : a.target > b.target ? 1 : 0))
@@ -105,11 +106,12 @@ function mountsOf(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) => Moun
 type Of<T> = Extract<ExecOpMount, { type: T }>
 
 function bindMount(mount: Of<'bind'>, source: MountSource): Mount {
-  return { target: mount.target, source, selector: mount.source, members: { readonly: mount.readonly } }
+  return { target: mount.written ?? mount.target, source, selector: mount.source, members: { readonly: mount.readonly } }
 }
 
 function cacheMount(mount: Of<'cache'>, given: MountSource): Mount {
-  const { target, source = '/', mode, uid, gid, readonly } = mount
+  const { source = '/', mode, uid, gid, readonly } = mount
+  const target = mount.written ?? mount.target
   const members = { readonly, mountType: 3, cacheOpt: cacheOpt(mount) }
   if (cleanPath(`/${source}`) !== '/') return { target, source: given, selector: source, members }
   if (mode === undefined && uid === undefined && gid === undefined) return { target, source: given, selector: '', members }
@@ -118,7 +120,8 @@ function cacheMount(mount: Of<'cache'>, given: MountSource): Mount {
 }
 
 /** The id counts only where it is the target's, which was so before ids were left out. */
-function cacheOpt({ cacheId = '', target, sharing, id }: Of<'cache'>): GoJson {
+function cacheOpt({ cacheId = '', target: clean, written, sharing, id }: Of<'cache'>): GoJson {
+  const target = written ?? clean
   const named = id !== undefined && cacheId !== id
   const full = named || (cacheId !== target && cacheId.slice(cacheId.indexOf('/') + 1) === target) ? cacheId : `/${cacheId}`
   const usual = full === target || full.slice(full.indexOf('/') + 1) === target
@@ -144,12 +147,19 @@ function secretEnv(op: ExecOp): GoJson[] {
   )
 }
 
-function sshMounts(op: ExecOp): GoJson[] {
+const DEFAULT_SSH = 'default'
+
+/** What the default agent is called in the key: as it was written, by its name or not at all. */
+function sshIds(op: ExecOp): readonly string[] {
+  return op.mounts.some((mount) => mount.type === 'ssh' && mount.id === DEFAULT_SSH) ? ['', DEFAULT_SSH] : [DEFAULT_SSH]
+}
+
+function sshMounts(op: ExecOp, defaultId: string): GoJson[] {
   return op.mounts
     .filter((mount) => mount.type === 'ssh')
     .map((mount, index) => {
       const { id, uid, gid, mode, required } = mount
-      const SSHOpt = omitEmpty({ ID: id, uid, gid, mode, optional: !required })
+      const SSHOpt = omitEmpty({ ID: id === DEFAULT_SSH ? defaultId : id, uid, gid, mode, optional: !required })
       return omitEmpty({ input: -1, dest: sshTarget(mount, index), mountType: 2, SSHOpt })
     })
 }

@@ -113,9 +113,9 @@ function copyAction(op: CopyOp, owner: GoJson | undefined, { src, kind, unpack =
   const octal = op.chmod !== undefined && /^[0-7]+$/.test(op.chmod)
   return omitEmpty({
     src,
-    dest: op.destination,
+    dest: op.written ?? op.destination,
     owner,
-    mode: octal ? Number.parseInt(op.chmod as string, 8) : -1,
+    mode: octal ? Number.parseInt(op.chmod as string, 8) : op.chmod === undefined ? -1 : 0,
     followSymlink: path,
     dirCopyContents: path,
     attemptUnpackDockerCompatibility: unpack,

@@ -11,6 +11,14 @@ type Positions = ReadonlySet<number>
 
 const NONE: Positions = new Set()
 
+/** Positions of the records of nodes, by the id of the node. */
+export type FoundNodes = Map<string, Promise<Positions>>
+
+interface Search {
+  readonly contentOf: ContentOf
+  readonly known: FoundNodes
+}
+
 /**
  * The records of one cache, asked for nodes of a build (solver/edge.go, as far as it looks for keys): a record stands for a node when it has its digest, and
  * for each input a link, with the same selector, to a record that stands for it, or to the digest of its content.
@@ -20,9 +28,6 @@ export class RecordGraph {
   /** Records without inputs, by digest. */
   readonly #roots = new Map<Digest, number>()
   readonly #byDigest = new Map<Digest, number[]>()
-  /** For each node what is known so far: with contents more may be found than without. */
-  readonly #known = new Map<string, { readonly contents: boolean; readonly found: Promise<Positions> }>()
-
   constructor({ records }: Pick<CacheConfig, 'records'>) {
     this.#records = records
     for (const [position, { digest, inputs }] of records.entries()) {
@@ -31,22 +36,23 @@ export class RecordGraph {
     }
   }
 
-  /** The records that stand for a node, with their results. */
-  async find(node: Node, contentOf: ContentOf | undefined): Promise<ConfigRecord[]> {
-    const found = await this.#find(node, contentOf)
+  /** The records that stand for a node, with their results. `known`: what was found with the same contents. */
+  async find(node: Node, contentOf: ContentOf, known: FoundNodes = new Map()): Promise<ConfigRecord[]> {
+    const found = await this.#find(node, { contentOf, known })
     return [...found].map((position) => this.#records[position] as ConfigRecord)
   }
 
-  #find(node: Base, contentOf: ContentOf | undefined): Promise<Positions> {
+  #find(node: Base, search: Search): Promise<Positions> {
     if (node === null) return Promise.resolve(NONE)
-    const known = this.#known.get(node.id)
-    if (known !== undefined && (known.contents || contentOf === undefined)) return known.found
-    const found = this.#search(node, contentOf)
-    this.#known.set(node.id, { contents: contentOf !== undefined, found })
+    let found = search.known.get(node.id)
+    if (found === undefined) {
+      found = this.#search(node, search)
+      search.known.set(node.id, found)
+    }
     return found
   }
 
-  async #search(node: Node, contentOf: ContentOf | undefined): Promise<Positions> {
+  async #search(node: Node, search: Search): Promise<Positions> {
     if (node.inputs.length === 0) {
       return new Set(node.records.flatMap((digest) => this.#roots.get(digest) ?? []))
     }
@@ -56,10 +62,10 @@ export class RecordGraph {
     const linked = new Map<number, Positions>()
     for (const [index, input] of node.inputs.entries()) {
       if (candidates.length === 0) return NONE
-      const below = await this.#find(input.node, contentOf)
+      const below = await this.#find(input.node, search)
       const direct = new Set(candidates.filter((position) => this.#links(position, index, input, below)))
       linked.set(index, direct)
-      const byContent = contentOf !== undefined && input.content !== undefined
+      const byContent = input.content !== undefined
       if (byContent) pending.push(index)
       // What can only be found by its content stays a candidate until that is known.
       candidates = candidates.filter((position) => direct.has(position) || (byContent && this.#hasContent(position, index)))
@@ -67,7 +73,7 @@ export class RecordGraph {
     for (const index of pending) {
       const direct = linked.get(index) ?? NONE
       if (candidates.every((position) => direct.has(position))) continue
-      const digest = await contentOf?.((node.inputs[index] as NodeInput).content as ContentRequest)
+      const digest = await search.contentOf((node.inputs[index] as NodeInput).content as ContentRequest)
       const root = digest === undefined ? undefined : this.#roots.get(recordDigest(digest, -1))
       candidates = candidates.filter((position) => direct.has(position) || (root !== undefined && this.#linksTo(position, index, root)))
     }

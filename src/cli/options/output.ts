@@ -5,14 +5,13 @@ import type { ImageOutput, OutputSpec, Timed } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
 import { outputAnnotation } from './annotation.ts'
 import { csvFields, csvPairs } from './csv.ts'
-
-type Pairs = Map<string, string | undefined>
+import { type Pairs, takeCompression, takeFlag, takeValue } from './pairs.ts'
 
 /** Keys by type, besides `annotation…`; for suggestions, since each reader takes what it knows. */
 const IMAGE_KEYS = [
   ...['name', 'oci-mediatypes', 'compression', 'compression-level', 'force-compression', 'rewrite-timestamp', 'source-date-epoch'],
 ]
-const KEYS: Readonly<Record<OutputSpec['type'] | 'registry', readonly string[]>> = {
+export const OUTPUT_KEYS: Readonly<Record<OutputSpec['type'] | 'registry', readonly string[]>> = {
   oci: ['dest', 'tar', ...IMAGE_KEYS],
   docker: ['dest', 'tar', 'context', ...IMAGE_KEYS],
   local: ['dest', 'mode', 'platform-split', 'source-date-epoch'],
@@ -23,7 +22,7 @@ const KEYS: Readonly<Record<OutputSpec['type'] | 'registry', readonly string[]>>
 }
 
 /** Keys that buildx has and that are not carried out, with the value (if any) that asks for nothing else than what is done. */
-const REFUSED: Readonly<Record<string, string | undefined>> = {
+export const REFUSED_OUTPUT_KEYS: Readonly<Record<string, string | undefined>> = {
   'attestation-inline': 'false',
   'attestation-prefix': undefined,
   buildinfo: 'false',
@@ -50,14 +49,14 @@ export function output(text: string): OutputSpec {
   const type = take(pairs, 'type')
   if (type === undefined) throw usage(`invalid --output ${JSON.stringify(text)}: type is required`)
   const spec = specOf(type, pairs)
-  for (const [key, value] of pairs) refuseKey(type as keyof typeof KEYS, key, value)
+  for (const [key, value] of pairs) refuseKey(type as keyof typeof OUTPUT_KEYS, key, value)
   return spec
 }
 
-function refuseKey(type: keyof typeof KEYS, key: string, value: string | undefined): void {
-  if (key in REFUSED && REFUSED[key] !== undefined && REFUSED[key] === value) return
-  if (key in REFUSED) throw unsupported(`key ${key} of --output type=${type}`)
-  throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of --output type=${type}`, key, KEYS[type]))
+function refuseKey(type: keyof typeof OUTPUT_KEYS, key: string, value: string | undefined): void {
+  if (key in REFUSED_OUTPUT_KEYS && REFUSED_OUTPUT_KEYS[key] !== undefined && REFUSED_OUTPUT_KEYS[key] === value) return
+  if (key in REFUSED_OUTPUT_KEYS) throw unsupported(`key ${key} of --output type=${type}`)
+  throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of --output type=${type}`, key, OUTPUT_KEYS[type]))
 }
 
 function specOf(type: string, pairs: Pairs): OutputSpec {
@@ -77,7 +76,7 @@ function specOf(type: string, pairs: Pairs): OutputSpec {
       return { type }
     default:
       throw usage(
-        withSuggestion(`unknown --output type ${JSON.stringify(type)}`, type, Object.keys(KEYS)),
+        withSuggestion(`unknown --output type ${JSON.stringify(type)}`, type, Object.keys(OUTPUT_KEYS)),
         'types are oci, docker, local, tar, image, registry and cacheonly',
       )
   }
@@ -114,7 +113,6 @@ function image(type: 'image' | 'registry', pairs: Pairs): OutputSpec {
 function imageOutput(pairs: Pairs): ImageOutput {
   const name = take(pairs, 'name')
   const ociMediaTypes = flag(pairs, 'oci-mediatypes')
-  const forceCompression = flag(pairs, 'force-compression')
   const rewriteTimestamp = flag(pairs, 'rewrite-timestamp')
   const annotations = [...pairs].flatMap(([key, value]) => {
     const annotation = outputAnnotation(key, value)
@@ -124,25 +122,11 @@ function imageOutput(pairs: Pairs): ImageOutput {
   return {
     ...(name === undefined ? {} : { name }),
     ...(ociMediaTypes === undefined ? {} : { ociMediaTypes }),
-    ...compression(pairs),
-    ...(forceCompression === undefined ? {} : { forceCompression }),
+    ...takeCompression(pairs, '--output'),
     ...(annotations.length === 0 ? {} : { annotations }),
     ...(rewriteTimestamp === undefined ? {} : { rewriteTimestamp }),
     ...timed(pairs),
   }
-}
-
-function compression(pairs: Pairs): Pick<ImageOutput, 'compression' | 'compressionLevel'> {
-  const kind = take(pairs, 'compression')
-  if (kind !== undefined && kind !== 'gzip' && kind !== 'uncompressed' && kind !== 'zstd') {
-    throw unsupported(`compression ${JSON.stringify(kind)}`, 'use compression=gzip, compression=zstd or compression=uncompressed')
-  }
-  const level = take(pairs, 'compression-level')
-  const highest = kind === 'zstd' ? 22 : 9
-  if (level !== undefined && !(/^[0-9]{1,2}$/.test(level) && Number(level) <= highest)) {
-    throw usage(`invalid compression-level ${JSON.stringify(level)}: expected 0 to ${highest}`)
-  }
-  return { ...(kind === undefined ? {} : { compression: kind }), ...(level === undefined ? {} : { compressionLevel: Number(level) }) }
 }
 
 function split(pairs: Pairs): { platformSplit?: boolean } {
@@ -165,22 +149,8 @@ function destination(type: string, pairs: Pairs): string {
   throw usage(`--output type=${type} needs dest=PATH`, type === 'local' ? 'dest is a directory' : 'dest=- writes to standard output')
 }
 
-function take(pairs: Pairs, key: string): string | undefined {
-  const value = pairs.get(key)
-  if (pairs.has(key) && value === undefined) throw usage(`--output: ${key} needs a value`, `write ${key}=VALUE`)
-  pairs.delete(key)
-  return value
-}
-
-/** `key` alone means true, as in buildx; undefined when it is not there. */
-function flag(pairs: Pairs, key: string): boolean | undefined {
-  const bare = pairs.has(key) && pairs.get(key) === undefined
-  if (bare) pairs.set(key, 'true')
-  const value = take(pairs, key)
-  if (value === undefined || value === 'true' || value === '1') return value === undefined ? undefined : true
-  if (value === 'false' || value === '0') return false
-  throw usage(`--output: ${key} must be true or false, not ${JSON.stringify(value)}`)
-}
+const take = (pairs: Pairs, key: string) => takeValue(pairs, key, '--output')
+const flag = (pairs: Pairs, key: string) => takeFlag(pairs, key, '--output')
 
 export interface OutputFlags {
   readonly output: readonly string[]

@@ -9,6 +9,9 @@ describe('--cache-from', () => {
     [`type=registry,ref=${REF}`, { type: 'registry', ref: REF }],
     [`ref=${REF}`, { type: 'registry', ref: REF }],
     ['type=local,src=a/b', { type: 'local', src: 'a/b' }],
+    ['type=local,src=a,tag=x', { type: 'local', src: 'a', tag: 'x' }],
+    [`type=local,src=a,digest=sha256:${'0'.repeat(64)}`, { type: 'local', src: 'a', digest: `sha256:${'0'.repeat(64)}` }],
+    [`type=registry,ref=${REF},registry.insecure=true`, { type: 'registry', ref: REF, insecure: true }],
   ])('%s', (text, spec) => {
     expect(cacheFrom(text)).toEqual(spec)
   })
@@ -18,7 +21,14 @@ describe('--cache-to', () => {
   test.each([
     [REF, { type: 'registry', ref: REF }],
     [`type=registry,ref=${REF},mode=max,ignore-error=true`, { type: 'registry', ref: REF, mode: 'max', ignoreError: true }],
-    [`type=registry,ref=${REF},image-manifest=true,oci-mediatypes=true,compression=gzip`, { type: 'registry', ref: REF }],
+    [
+      `type=registry,ref=${REF},image-manifest=false,oci-mediatypes=false,compression=gzip`,
+      { type: 'registry', ref: REF, imageManifest: false, ociMediaTypes: false, compression: 'gzip' },
+    ],
+    [
+      'type=local,dest=a,tag=t,compression=zstd,compression-level=9,force-compression=true',
+      { type: 'local', dest: 'a', tag: 't', compression: 'zstd', compressionLevel: 9, forceCompression: true },
+    ],
     ['type=local,dest=a/b,mode=min,ignore-error=false', { type: 'local', dest: 'a/b', mode: 'min' }],
     ['type=inline', { type: 'inline' }],
     ['type=inline,mode=min', { type: 'inline' }],
@@ -32,14 +42,18 @@ test.each([
   [cacheFrom, 'type=registry', '--cache-from needs ref=REF'],
   [cacheFrom, 'type=gha', '--cache-from type=gha is not supported'],
   [cacheFrom, 'type=locale,src=a', 'unknown --cache-from type "locale" (did you mean local?)'],
-  [cacheFrom, 'type=local,src=a,tag=x', 'key tag of --cache-from type=local is not supported'],
+  [cacheFrom, 'type=local,src=a,digest=latest', 'invalid digest'],
+  [cacheFrom, 'type=registry,ref=a,tag=x', 'unknown key "tag" of --cache-from type=registry'],
   [cacheFrom, 'a.b/UPPER', 'failed to parse image name "a.b/UPPER"'],
   [cacheTo, 'type=inline,mode=max', 'mode=max of --cache-to type=inline is not supported'],
   [cacheTo, 'type=local,dest=a,mode=all', 'invalid --cache-to mode "all": expected min or max'],
-  [cacheTo, 'type=local,dest=a,compression=zstd', 'key compression of --cache-to type=local is not supported'],
+  [cacheTo, 'type=local,dest=a,compression=estargz', 'compression "estargz" is not supported'],
+  [cacheTo, 'type=local,dest=a,reset=true', 'key reset of --cache-to type=local is not supported'],
+  [cacheTo, 'type=local,dest=a,image-manifest=true,oci-mediatypes=false', '--cache-to: image-manifest=true needs oci-mediatypes=true'],
+  [cacheTo, 'type=inline,compression=gzip', 'unknown key "compression" of --cache-to type=inline'],
   [cacheTo, 'type=local,dst=a', '--cache-to needs dest=DIR'],
   [cacheTo, 'type=local,dest=a,mod=max', 'unknown key "mod" of --cache-to type=local (did you mean mode?)'],
-  [cacheTo, 'type=local,dest=a,ignore-error=maybe', '--cache-to: ignore-error must be true or false'],
+  [cacheTo, 'type=local,dest=a,ignore-error=maybe', '--cache-to: ignore-error must be true or false, not "maybe"'],
   [cacheTo, `${REF}@sha256:${'0'.repeat(64)}`, '--cache-to cannot write to a digest'],
   [cacheTo, 'type=s3,bucket=b', '--cache-to type=s3 is not supported'],
 ])('%p %s is refused', (parse, text, message) => {

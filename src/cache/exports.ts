@@ -1,0 +1,185 @@
+import type { Digest } from '../base/digest.ts'
+import { type Descriptor, MediaType } from '../base/oci.ts'
+import type { Vertex } from '../graph/op.ts'
+import { type LayerSources, layerInfo, storeLayers } from '../image/target.ts'
+import type { BlobForm, LayerBlob } from '../image/types.ts'
+import type { LayerId, Snapshot } from '../store/types.ts'
+import { ConfigWriter, type WrittenLayer, type WrittenLink, type WrittenRecord } from './buildkit/config-writer.ts'
+import type { Base, Node } from './buildkit/node.ts'
+import type { NodeGraph } from './buildkit/nodes.ts'
+import { recordDigest } from './buildkit/op-json.ts'
+import type { ContentOf } from './buildkit/record-graph.ts'
+import { CREATED, DIFF_ID } from './chain-layers.ts'
+import type { StepContents } from './step-contents.ts'
+
+/** What a build made, for its caches. */
+export interface BuiltSteps {
+  readonly targets: readonly Vertex[]
+  /** The root file system of a step, as far as it is known. */
+  result(vertex: Vertex): Promise<Snapshot | undefined>
+}
+
+export interface ExportTools {
+  readonly nodes: NodeGraph
+  readonly contents: StepContents
+  readonly sources: LayerSources
+}
+
+/** A layer as a cache has it. */
+export interface ExportedLayer {
+  readonly blob: LayerBlob
+  readonly diffId: Digest
+  /** With what BuildKit wants to know of a layer. */
+  readonly descriptor: Descriptor
+}
+
+export interface Exported {
+  readonly writer: ConfigWriter
+  readonly layers: ReadonlyMap<Digest, ExportedLayer>
+}
+
+/** Whose layers go along (all records always do), in which form, and what a result names them by. */
+export interface Extent {
+  readonly mode: 'min' | 'max'
+  readonly form: BlobForm
+  /** An inline cache needs no blobs: its layers are the image's, by diffID. */
+  readonly by: 'blob' | 'diffId'
+}
+
+/** The records of a build as BuildKit would have made them (solver/exporter.go), and the blobs of their layers. */
+export async function exportSteps(built: BuiltSteps, extent: Extent, tools: ExportTools): Promise<Exported> {
+  const walk = new Export(built, extent, tools)
+  for (const target of built.targets) await walk.add(target)
+  return { writer: walk.writer, layers: walk.layers }
+}
+
+class Export {
+  readonly writer = new ConfigWriter()
+  readonly layers = new Map<Digest, ExportedLayer>()
+  readonly #built: BuiltSteps
+  readonly #extent: Extent
+  readonly #tools: ExportTools
+  readonly #contentOf: ContentOf
+  readonly #seen = new Set<Vertex>()
+  readonly #records = new Map<string, Promise<readonly WrittenRecord[]>>()
+  readonly #known = new Map<LayerId, Promise<ExportedLayer | undefined>>()
+
+  constructor(built: BuiltSteps, extent: Extent, tools: ExportTools) {
+    this.#built = built
+    this.#extent = extent
+    this.#tools = tools
+    // Nothing is fetched to be hashed: the record of what made the files is a link, too.
+    this.#contentOf = tools.contents.reader(async (vertex) => {
+      const layers = await built.result(vertex)
+      return layers !== undefined && (await this.#areHere(layers)) ? layers : undefined
+    })
+  }
+
+  /** A target's own steps, then all that they take from others. */
+  async add(target: Vertex): Promise<void> {
+    for (let step: Vertex | undefined = target; step !== undefined; step = step.root) await this.#step(step, true)
+    await this.#others(target)
+  }
+
+  async #others(vertex: Vertex): Promise<void> {
+    if (this.#seen.has(vertex)) return
+    this.#seen.add(vertex)
+    await this.#step(vertex, this.#extent.mode === 'max')
+    for (const below of [vertex.root, ...vertex.inputs]) if (below !== undefined) await this.#others(below)
+  }
+
+  async #step(vertex: Vertex, withLayers: boolean): Promise<void> {
+    const { whole, layer } = await this.#tools.nodes.of(vertex)
+    const records = await this.#recordsOf(whole)
+    if (!withLayers || records.length === 0 || vertex.op.kind === 'image') return
+    const snapshot = await this.#built.result(vertex)
+    if (snapshot === undefined || snapshot.length === 0) return
+    const chain = await this.#chain(snapshot)
+    if (chain === undefined) return
+    const createdAt = (await layerInfo(snapshot.at(-1) as LayerId, this.#tools.sources)).created ?? new Date(0).toISOString()
+    for (const record of records) addResult(record, chain, createdAt)
+    if (layer !== undefined) for (const record of await this.#recordsOf(layer)) addResult(record, chain.slice(-1), createdAt)
+  }
+
+  #recordsOf(node: Base): Promise<readonly WrittenRecord[]> {
+    if (node === null) return Promise.resolve([])
+    let records = this.#records.get(node.id)
+    if (records === undefined) {
+      records = this.#write(node)
+      this.#records.set(node.id, records)
+    }
+    return records
+  }
+
+  /** None for what nobody could find again: an input without record and content. */
+  async #write(node: Node): Promise<readonly WrittenRecord[]> {
+    const inputs: WrittenLink[][] = []
+    for (const { node: below, selector, content } of node.inputs) {
+      const links: WrittenLink[] = (await this.#recordsOf(below)).map((record) => ({ record, selector }))
+      const digest = content === undefined ? undefined : await this.#contentOf(content)
+      if (digest !== undefined) links.push({ record: this.writer.add(recordDigest(digest, -1)), selector: undefined })
+      if (links.length === 0) return []
+      inputs.push(links)
+    }
+    return node.records.map((digest) => this.writer.add(digest, inputs))
+  }
+
+  /** What a result names its layers by, bottom first; undefined when one of them cannot be had. */
+  async #chain(snapshot: Snapshot): Promise<WrittenLayer[] | undefined> {
+    const chain: WrittenLayer[] = []
+    for (const id of snapshot) {
+      const layer = await this.#layer(id)
+      if (layer === undefined) return undefined
+      const { created } = await layerInfo(id, this.#tools.sources)
+      chain.push({ blob: this.#extent.by === 'diffId' ? layer.diffId : layer.descriptor.digest, created })
+    }
+    return chain
+  }
+
+  #layer(id: LayerId): Promise<ExportedLayer | undefined> {
+    let layer = this.#known.get(id)
+    if (layer === undefined) {
+      layer = this.#open(id)
+      this.#known.set(id, layer)
+    }
+    return layer
+  }
+
+  async #open(id: LayerId): Promise<ExportedLayer | undefined> {
+    const { sources } = this.#tools
+    if (!(await this.#isThere(id))) return undefined
+    const { form, by } = this.#extent
+    const values = storeLayers(sources)
+    const layer = await values.open(id, by === 'blob' ? { form } : {})
+    const blob = by === 'blob' ? await layer.blob({ ...form, lazy: true }) : unpacked(layer.diffId)
+    const { created } = await layerInfo(id, sources)
+    const { mediaType, digest, size } = blob.descriptor
+    const annotations = { ...(created === undefined ? {} : { [CREATED]: created }), [DIFF_ID]: layer.diffId }
+    const exported = { blob, diffId: layer.diffId, descriptor: { mediaType, digest, size, annotations } }
+    if (by === 'blob') this.layers.set(digest, exported)
+    return exported
+  }
+
+  async #areHere(layers: Snapshot): Promise<boolean> {
+    for (const id of layers) if (!(await this.#tools.sources.snapshots.has(id))) return false
+    return true
+  }
+
+  /** Its files or its blob, here or where an image or a cache of this build has it. */
+  async #isThere(id: LayerId): Promise<boolean> {
+    const { snapshots, baseLayers, blobs } = this.#tools.sources
+    if ((await snapshots.has(id)) || baseLayers.canFetch(id)) return true
+    const stored = await Promise.all(((await snapshots.info(id))?.blobs ?? []).map(({ digest }) => blobs.stat(digest)))
+    return stored.some((found) => found !== undefined)
+  }
+}
+
+function addResult(record: WrittenRecord, chain: readonly WrittenLayer[], createdAt: string): void {
+  if (record.results.length === 0) record.results.push({ chain, createdAt })
+}
+
+function unpacked(diffId: Digest): LayerBlob {
+  return { descriptor: { mediaType: MediaType.ociLayer, digest: diffId, size: 0 }, open: nothing }
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

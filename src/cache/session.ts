@@ -1,0 +1,32 @@
+import type { Digest } from '../base/digest.ts'
+import type { OnEvent } from '../base/events.ts'
+import type { ContextFiles } from '../context/contexts.ts'
+import type { BaseLayers } from '../image/base-layers.ts'
+import type { Remotes } from '../ops/remotes.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
+import type { StatCacheFile } from '../store/stat-cache.ts'
+import type { Store } from '../store/store.ts'
+import type { Snapshot } from '../store/types.ts'
+
+/** The parts of a build's session that caches stand on. */
+export interface CacheSession {
+  readonly store: Store
+  readonly snapshots: Snapshotter
+  readonly baseLayers: BaseLayers
+  readonly images: { describe(digest: Digest): BaseIdentity }
+  readonly contexts: { files(name: string): Promise<ContextFiles> }
+  readonly remotes: Remotes
+  statCache(identity: string): StatCacheFile
+}
+
+/** What a base image is: what its name resolved to, and its layers. */
+export interface BaseIdentity {
+  readonly resolved: Digest
+  readonly diffIds: readonly Digest[]
+  readonly layers: Snapshot
+}
+
+export interface Hearing {
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+}

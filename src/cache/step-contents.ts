@@ -1,0 +1,60 @@
+import type { Digest } from '../base/digest.ts'
+import { errorCode, isTbuildError } from '../base/errors.ts'
+import type { Vertex } from '../graph/op.ts'
+import { viewOf } from '../ops/copy.ts'
+import type { Snapshot } from '../store/types.ts'
+import { contentDigest } from './buildkit/content-hash.ts'
+import type { ContentOf } from './buildkit/record-graph.ts'
+import type { CacheSession } from './session.ts'
+
+/** The root file system of a step, when its files may be read for a key. */
+export type FilesOf = (vertex: Vertex) => Promise<Snapshot | undefined>
+
+/** BuildKit's content hashes of what a build's steps read, each computed once. */
+export class StepContents {
+  readonly #session: CacheSession
+  readonly #signal: AbortSignal
+  readonly #known = new Map<string, Promise<Digest | undefined>>()
+
+  constructor(session: CacheSession, signal: AbortSignal) {
+    this.#session = session
+    this.#signal = signal
+  }
+
+  /** Of the caller's files always, of those of a step when `filesOf` gives them. */
+  reader(filesOf: FilesOf): ContentOf {
+    return async ({ source, selections }) => {
+      const { op } = source
+      if (op.kind === 'context') return this.#once(['context', op.name, selections], () => this.#ofContext(op.name, selections))
+      const layers = await filesOf(source)
+      return layers && this.#once(['layers', layers, selections], () => this.#ofLayers(layers, selections))
+    }
+  }
+
+  #once(key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
+    const text = JSON.stringify(key)
+    let digest = this.#known.get(text)
+    if (digest === undefined) {
+      digest = hash().catch((error: unknown) => this.#unknown(error))
+      this.#known.set(text, digest)
+    }
+    return digest
+  }
+
+  async #ofContext(name: string, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {
+    const { view, resetOwner, identity, mode } = await this.#session.contexts.files(name)
+    const statCache = this.#session.statCache(`content of BuildKit ${resetOwner} ${mode !== undefined} ${identity}`)
+    return contentDigest(view, selections, { sent: resetOwner, statCache, signal: this.#signal })
+  }
+
+  async #ofLayers(layers: Snapshot, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {
+    const view = await viewOf({ kind: 'snapshot', layers }, { ...this.#session, signal: this.#signal })
+    return contentDigest(view, selections, { sent: false, signal: this.#signal })
+  }
+
+  /** What cannot be read has no key here; the step itself will say what is wrong. */
+  #unknown(error: unknown): undefined {
+    if (this.#signal.aborted || !isTbuildError(error) || errorCode(error) === 'CACHE_LAYER_UNUSABLE') throw error
+    return undefined
+  }
+}

@@ -1,0 +1,15 @@
+import { NodeGraph } from './buildkit/nodes.ts'
+import type { CacheSession, Hearing } from './session.ts'
+
+/** A build's steps in BuildKit's graph; a URL and a repository are asked as for our own keys, and no more than once. */
+export function stepNodes({ images, remotes }: CacheSession, { onEvent, signal }: Hearing): NodeGraph {
+  return new NodeGraph({
+    image: ({ digest }) => images.describe(digest),
+    file: (_vertex, op) => remotes.file(op, signal),
+    async commit({ id }, op) {
+      const onOutput = (stream: 'stdout' | 'stderr', data: Uint8Array) => onEvent({ type: 'log', id, stream, data, time: Date.now() })
+      const { commit, ref } = await remotes.commit(op, { signal, onOutput })
+      return { commit, ref: ref?.name }
+    },
+  })
+}
