@@ -20,14 +20,17 @@ const { values } = parseArgs({
 })
 if (!process.env.TBUILD_PEER) throw new Error('set TBUILD_PEER to a docker command')
 
-/** Times of the build itself differ between two builds: any of the last hours is `now`. */
+/** Times of the build itself differ between two builds: any of the last hours is `now`. What docker saves has directories of which only the time changed. */
 function settleTimes(outcome) {
   const recent = Date.now() / 1000 - 6 * 3600
   const settle = (line) => line.replace(/ @(\d+)$/, (all, time) => (Number(time) > recent ? ' @now' : all))
   // docker's mounts on hosts and resolv.conf touch etc.
   const settled = (lines) =>
     Object.fromEntries(Object.entries(lines ?? {}).flatMap(([path, line]) => (/^(\d+ )?etc$/.test(path) ? [] : [[path, settle(line)]])))
-  return { ...outcome, tree: settled(outcome.tree), steps: settled(outcome.steps) }
+  const tree = settled(outcome.tree)
+  if (values.kind === 'layers')
+    for (const path of Object.keys(tree)) if (tree[path].startsWith('directory')) tree[path] = tree[path].replace(/ @.*/, '')
+  return { ...outcome, tree, steps: settled(outcome.steps) }
 }
 
 /** Ours leaves out what means nothing outside of BuildKit. */

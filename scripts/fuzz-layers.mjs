@@ -32,7 +32,7 @@ function mutation(dice) {
     () => `chmod ${dice.of(MODES)} ${one}`,
     () => `chmod -R u+w,${dice.of(['g+s', 'o-r', 'a+x', 'u+s'])} ${one}`,
     () => `chown -R ${dice.below(4)}:${dice.below(4)} ${one}`,
-    () => `touch -h -d @${dice.of(['1000000000', '1500000000.5', '1'])} ${one}`,
+    () => `touch -h -d @${dice.of(['1000000000', '1500000000', '1'])} ${one}`,
     () => `find ${one} -exec touch -h -d @1200000000 {} +`,
     () => `cp -a ${one} ${two}`,
     () => `cp -al ${one} ${two} || cp -a ${one} ${two}`,

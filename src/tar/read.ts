@@ -228,6 +228,7 @@ function toEntry(member: Member, records: ReadonlyMap<string, Buffer>, type: Tar
   return {
     name: relativeName(name),
     type,
+    ...('7S'.includes(header.typeflag) ? { rareType: header.typeflag } : {}),
     mode: header.mode & 0o7777,
     uid: id('uid'),
     gid: id('gid'),

@@ -5,6 +5,8 @@ export interface TarEntry {
   /** Relative, without leading `./` or `/` and without trailing `/`; the root itself is empty. Never normalised otherwise: `..` is the reader's to refuse. */
   readonly name: Buffer
   readonly type: TarType
+  /** The type in the archive where it is an odd one for a file: `7` (contiguous) or `S` (sparse, old GNU format). */
+  readonly rareType?: string
   /** Permission bits and setuid, setgid, sticky: 0 to 0o7777. */
   readonly mode: number
   readonly uid: number

@@ -4,9 +4,9 @@ import { sys } from '../base/sys.ts'
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '../base/sys-constants.ts'
 import type { TarEntry, TarItem } from '../tar/types.ts'
 import { copyContent } from './content.ts'
-import { makeDirectories, type NewDirectories } from './directories.ts'
+import { makeDirectories } from './directories.ts'
 import type { Metadata } from './metadata.ts'
-import { keyOf } from './node.ts'
+import { keyOf, type NodeType } from './node.ts'
 import { Pace } from './pace.ts'
 import { bytes, cleanKey, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { LayerWriter } from './writer.ts'
@@ -58,6 +58,13 @@ function refused(message: string): TbuildError {
   })
 }
 
+/** As go-archive has it: contiguous files and sparse ones of old GNU archives are none for it. */
+function unhandled(typeflag: string): TbuildError {
+  return new TbuildError('TAR_UNSUPPORTED', `unhandled tar header type ${typeflag.charCodeAt(0)}`, {
+    hint: 'pack the archive anew, a sparse one with --format=pax',
+  })
+}
+
 /** Every entry is resolved anew in the root: no directory is remembered by its name. */
 class Unpacker {
   readonly #writer: LayerWriter
@@ -90,6 +97,7 @@ class Unpacker {
     const base = nameOf(name)
     if (this.#rules.whiteouts && base.startsWith(WHITEOUT)) return this.#whiteout(name, base)
     const key = joinKey(this.#parent(name), base)
+    if (entry.rareType !== undefined && !this.#rules.whiteouts) throw unhandled(entry.rareType)
     if (entry.type === 'link') return this.#link(key, entry)
     if (!(await this.#make(key, entry, content))) return
     this.#metadata(key, entry)
@@ -101,10 +109,9 @@ class Unpacker {
     if (this.#rules.rootEntry) this.#metadata('', entry)
   }
 
-  /** Where the parent really is, symlinks followed inside the root; made when it is missing (rule 14). */
+  /** Where the parent really is, symlinks followed inside the root; made when it is missing, then root's whatever --chown says. */
   #parent(name: Key): Key {
-    const made: NewDirectories = this.#rules.owner ?? { uid: 0, gid: 0 }
-    return makeDirectories(this.#writer, bytes(parentKey(name)), made)
+    return makeDirectories(this.#writer, bytes(parentKey(name)), { uid: 0, gid: 0 })
   }
 
   #whiteout(name: Key, base: Key): void {
@@ -127,6 +134,13 @@ class Unpacker {
     }
     if (keyOf(existing) === key) return
     await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#pace))
+    this.#linkMetadata(key, existing.type, entry)
+  }
+
+  /** The last entry of a file decides about all of its names, as in Go's archive packages; of a linked symlink only the owner is set. */
+  #linkMetadata(key: Key, type: NodeType, entry: TarEntry): void {
+    const { uid, gid, ...rest } = this.#metadataOf(entry)
+    this.#writer.setMetadata(key, type, { uid, gid, ...(type === 'symlink' ? {} : rest) } as Metadata)
   }
 
   /** False when the metadata is not to be set: the entry was skipped, or is a file, which has got it. */
@@ -189,7 +203,6 @@ class Unpacker {
     if (entry.type === 'directory') {
       this.#writer.setMetadata(key, 'directory', metadata)
       if (time !== undefined) this.#writer.laterTimes(key, time)
-    } else
-      this.#writer.setMetadata(key, entry.type === 'link' ? 'file' : entry.type, { ...metadata, ...(time === undefined ? {} : { time }) })
+    } else this.#writer.setMetadata(key, entry.type as NodeType, { ...metadata, ...(time === undefined ? {} : { time }) })
   }
 }

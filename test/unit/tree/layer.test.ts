@@ -203,6 +203,24 @@ test('unpack: setuid survives chown, directory times survive their contents, xat
   expect(view.xattrs(view.resolve('d/su') as never).get('security.capability')).toEqual(capability)
 })
 
+test('unpack: the owner, mode and time of a hard link entry are those of the file from then on; of a linked symlink the owner', async () => {
+  const upper = folder('upper')
+  const link = (name: string, linkname: string) => ({ name, type: 'link' as const, linkname, uid: 8, gid: 9, mode: 0o4700, mtime: 11 })
+  const list = entries(
+    { name: 'f', mode: 0o644, uid: 1, gid: 2, data: 'x', mtime: 7 },
+    { name: 's', type: 'symlink', linkname: 'f', uid: 3, gid: 3, mtime: 7 },
+    link('h', 'f'),
+    link('t', 's'),
+  )
+  await unpackLayer(list, layerWriter(upper, layeredView([])))
+  expect(listing(layeredView([upper]), { times: true })).toEqual([
+    'f file 4700 8:9 1 11.0',
+    'h file 4700 8:9 1 11.0',
+    's symlink 777 8:9 -> f 7.0',
+    't symlink 777 8:9 -> f 7.0',
+  ])
+})
+
 const segment = fc.constantFrom('a', 'b', 'c.txt', '\xff', 'd e')
 const operation = fc.record({
   path: fc.array(segment, { minLength: 1, maxLength: 4 }),
