@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { installPackages } from './packages.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const source = join(root, 'runner')
@@ -22,13 +23,7 @@ function findCompiler() {
   const find = () => candidates.find((name) => run(name, ['--version']).ok)
   const found = find()
   if (found) return found
-  if (process.getuid?.() === 0 && run('apt-get', ['--version']).ok) {
-    console.error('tbuild: no C compiler found, installing gcc and libc6-dev with apt-get')
-    if (!run('apt-get', ['install', '-y', '--no-install-recommends', 'gcc', 'libc6-dev']).ok) {
-      run('apt-get', ['update'])
-      run('apt-get', ['install', '-y', '--no-install-recommends', 'gcc', 'libc6-dev'])
-    }
-  }
+  installPackages(['gcc', 'libc6-dev'], () => find() !== undefined)
   const installed = find()
   if (installed) return installed
   throw new Error(

@@ -3,25 +3,32 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** Returns when `present()` is true, after installing the packages if need be. */
-export function needPackages(names, present) {
-  if (present()) return
-  const command = `apt-get install -y --no-install-recommends ${names.join(' ')}`
-  const canInstall = process.getuid() === 0 && existsSync('/usr/bin/apt-get')
-  if (canInstall) {
-    console.error(`tbuild: installing ${names.join(' ')}`)
-    const install = () =>
-      spawnSync('apt-get', ['install', '-y', '-q', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', ...names], options)
-    const options = { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
-    let result = install()
-    if (result.status !== 0) {
-      spawnSync('apt-get', ['update', '-q', '-o', 'DPkg::Lock::Timeout=300'], options)
-      result = install()
-    }
-    if (result.status === 0 && present()) return
-    console.error(result.stderr)
+const canInstall = () => process.getuid() === 0 && existsSync('/usr/bin/apt-get')
+
+/** Installs, when we are root on Debian, until `present()` is true; says what apt said when it is not. False when there is no apt for us. */
+export function installPackages(names, present) {
+  if (!canInstall()) return false
+  console.error(`tbuild: installing ${names.join(' ')}`)
+  const options = { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  const apt = (...args) => spawnSync('apt-get', ['-y', '-q', '-o', 'DPkg::Lock::Timeout=300', ...args], options)
+  const install = () => apt('install', '--no-install-recommends', ...names)
+  let result = install()
+  if (result.status !== 0) {
+    apt('update')
+    // What an interrupted installation left, also of others.
+    apt('install', '--fix-broken')
+    result = install()
   }
-  console.error(`tbuild needs: ${names.join(' ')}\nOn Debian or Ubuntu: ${canInstall ? '' : 'sudo '}${command}`)
+  if (result.status === 0 && present()) return true
+  console.error(result.stderr)
+  return false
+}
+
+/** Returns when `present()` is true, after installing the packages if need be; otherwise the process ends. */
+export function needPackages(names, present) {
+  if (present() || installPackages(names, present)) return
+  const command = `apt-get install -y --no-install-recommends ${names.join(' ')}`
+  console.error(`tbuild needs: ${names.join(' ')}\nOn Debian or Ubuntu: ${process.getuid() === 0 ? '' : 'sudo '}${command}`)
   process.exit(1)
 }
 
