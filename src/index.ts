@@ -5,6 +5,7 @@ export { type ErrorDetails, errorCode, isTbuildError, TbuildError } from './base
 export type { BuildEvent, OnEvent } from './base/events.ts'
 export type { Change, FileChange, MissCause, Verdict } from './base/explanation.ts'
 export type { ExtraHost } from './base/extra-host.ts'
+export { DEFAULT_LIMITS, type Limits } from './base/limits.ts'
 export { formatPlatform, type Platform, parsePlatform } from './base/platform.ts'
 export type { Position, SourceFile, Span } from './base/span.ts'
 export type { Ulimit } from './base/ulimit.ts'
