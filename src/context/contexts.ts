@@ -74,8 +74,14 @@ async function openRepository(git: GitReference, options: BuildOptions, sources:
   const { openGit } = await import('./remote.ts')
   const keep = options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR
   const keepGitDir = parseGoBool(keep ?? '') === true
-  const remote = await openGit(git, keepGitDir, `[internal] load git source ${options.context}`, sources)
+  // A build with an epoch is to be the same again: unless the URL says otherwise, files have the commit's time and not that of their checkout.
+  const timed = git.mtime === undefined && hasEpoch(options) ? ({ ...git, mtime: 'commit' } as const) : git
+  const remote = await openGit(timed, keepGitDir, `[internal] load git source ${options.context}`, sources)
   return { kind: 'inside', identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, ...remote }
+}
+
+function hasEpoch({ buildArgs = {}, environment = process.env }: BuildOptions): boolean {
+  return Boolean(buildArgs.SOURCE_DATE_EPOCH ?? environment.SOURCE_DATE_EPOCH)
 }
 
 /** D8: an archive is the context, anything else the Dockerfile. */

@@ -143,6 +143,17 @@ describe('a repository as the context', () => {
     expect(config.created).toBe('2001-09-09T01:46:40Z')
   })
 
+  test('with an epoch its files have the time of the commit, without that of the checkout; the URL may say which', async () => {
+    const time = async (context: string, epoch?: string) => {
+      // The key of a COPY has no times.
+      const { tree } = await builds.build({ context, noCache: true, ...(epoch && { buildArgs: { SOURCE_DATE_EPOCH: epoch } }) })
+      return tree.get('a.txt')?.mtime
+    }
+    expect(await time(repository, '1700000000')).toBe(1_000_000_000)
+    expect(await time(repository)).toBeGreaterThan(1_700_000_000)
+    expect(await time(`${repository}?mtime=checkout`, '1700000000')).toBeGreaterThan(1_700_000_000)
+  })
+
   test('an unchanged one is not fetched again', async () => {
     await builds.build({ context: repository })
     const { events } = await builds.build({ context: repository })
