@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { parse, TomlError } from 'smol-toml'
 import { TbuildError } from '../base/errors.ts'
+import { homeFolder } from '../base/home.ts'
 import { hostnameOf, kindOfHost } from './origin.ts'
 import type { Environment } from './proxy.ts'
 
@@ -35,7 +36,7 @@ export interface Endpoint {
 /** The nearest of the user's and the system's file, with its .d folder. */
 export function loadRegistriesConf(environment: Environment): RegistryEntry[] {
   const named = environment.CONTAINERS_REGISTRIES_CONF
-  const config = environment.XDG_CONFIG_HOME || join(environment.HOME || homedir(), '.config')
+  const config = environment.XDG_CONFIG_HOME || join(homeFolder(environment), '.config')
   const files = named ? [named] : [join(config, 'containers/registries.conf'), '/etc/containers/registries.conf']
   for (const file of files) {
     const text = readOptional(file)
@@ -64,63 +65,69 @@ function listOptional(folder: string): string[] {
   }
 }
 
-type Table = Map<string, string>
+type Table = Readonly<Record<string, unknown>>
 
-/** The part of TOML that these files are written in: tables, `key = "text" | true | false`. */
+/** Throws REGISTRIES_CONF_INVALID, with the line for what is no TOML. What tables besides `[[registry]]` say is for other programs. */
 export function parseRegistriesConf(text: string, file: string): RegistryEntry[] {
-  const entries: { table: Table; mirrors: Table[] }[] = []
-  let table: Table | undefined
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.trim()
-    if (line === '' || line.startsWith('#')) continue
-    const header = /^\[+\s*([A-Za-z0-9_.-]+)\s*\]+\s*(?:#.*)?$/.exec(line)
-    if (header) {
-      const list = line.startsWith('[[')
-      table = list && (header[1] === 'registry' || header[1] === 'registry.mirror') ? new Map() : undefined
-      if (table && header[1] === 'registry') entries.push({ table, mirrors: [] })
-      else if (table) {
-        const registry = entries.at(-1)
-        if (registry === undefined) throw unsupported(file, index, 'a mirror of no registry')
-        registry.mirrors.push(table)
-      }
-      continue
-    }
-    const pair = /^"?([A-Za-z_-]+)"?\s*=\s*(?:"([^"]*)"|'([^']*)'|(true|false))\s*(?:#.*)?$/.exec(line)
-    if (table && !pair) throw unsupported(file, index, `the line ${JSON.stringify(line)}`)
-    if (table && pair) table.set(pair[1] as string, pair[2] ?? pair[3] ?? (pair[4] as string))
-  }
-  return entries.map(({ table: registry, mirrors }) => toEntry(registry, mirrors, file))
+  const { registry = [] } = parseToml(text, file)
+  return tables(registry, `${file}: registry`).map((table, index) => toEntry(table, `${file}: registry ${index + 1}`))
 }
 
-function toEntry(table: Table, mirrors: readonly Table[], file: string): RegistryEntry {
-  const location = table.get('location') ?? table.get('prefix') ?? ''
-  const digestOnly = table.get('mirror-by-digest-only') === 'true'
+function parseToml(text: string, file: string): Table {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const [what = ''] = error.message.replace(/^Invalid TOML document: /, '').split('\n')
+    throw invalid(`${file}:${error.line}:${error.column}: ${what}`)
+  }
+}
+
+function toEntry(table: Table, place: string): RegistryEntry {
+  const location = text(table, 'location', place) ?? text(table, 'prefix', place) ?? ''
+  const digestOnly = flag(table, 'mirror-by-digest-only', place)
+  const mirrors = tables(table.mirror ?? [], `${place}: mirror`).map((mirror, index) =>
+    toMirror(mirror, digestOnly, `${place}, mirror ${index + 1}`),
+  )
   return {
-    prefix: table.get('prefix') || location,
+    prefix: text(table, 'prefix', place) || location,
     location,
-    insecure: table.get('insecure') === 'true',
-    blocked: table.get('blocked') === 'true',
-    ...(mirrors.length === 0 ? {} : { mirrors: mirrors.map((mirror) => toMirror(mirror, digestOnly, file)) }),
+    insecure: flag(table, 'insecure', place),
+    blocked: flag(table, 'blocked', place),
+    ...(mirrors.length === 0 ? {} : { mirrors }),
   }
 }
 
-function toMirror(table: Table, digestOnly: boolean, file: string): Mirror {
-  const location = table.get('location')
-  const serves = table.get('pull-from-mirror') || (digestOnly ? 'digest-only' : 'all')
-  if (!location) throw invalidMirror(file, 'a mirror without a location')
-  if (serves !== 'all' && serves !== 'digest-only' && serves !== 'tag-only') throw invalidMirror(file, `pull-from-mirror = "${serves}"`)
-  return { location, insecure: table.get('insecure') === 'true', serves }
+function toMirror(table: Table, digestOnly: boolean, place: string): Mirror {
+  const location = text(table, 'location', place)
+  if (!location) throw invalid(`${place}: it has no location`)
+  const serves = text(table, 'pull-from-mirror', place) || (digestOnly ? 'digest-only' : 'all')
+  if (serves !== 'all' && serves !== 'digest-only' && serves !== 'tag-only') {
+    throw invalid(`${place}: pull-from-mirror is ${JSON.stringify(serves)}, and must be "all", "digest-only" or "tag-only"`)
+  }
+  return { location, insecure: flag(table, 'insecure', place), serves }
 }
 
-function invalidMirror(file: string, what: string): TbuildError {
-  return new TbuildError('REGISTRIES_CONF_UNSUPPORTED', `${file}: ${what}: not supported`, {
-    hint: 'a mirror has a location, insecure, and pull-from-mirror = "all", "digest-only" or "tag-only"',
-  })
+function tables(value: unknown, place: string): Table[] {
+  if (Array.isArray(value) && value.every((table) => typeof table === 'object' && table !== null)) return value
+  throw invalid(`${place} is not a list of tables`)
 }
 
-function unsupported(file: string, index: number, what: string): TbuildError {
-  return new TbuildError('REGISTRIES_CONF_UNSUPPORTED', `${file}:${index + 1}: ${what}: not supported`, {
-    hint: 'point CONTAINERS_REGISTRIES_CONF at a file with [[registry]] and [[registry.mirror]] tables of texts and true or false only',
+function text(table: Table, key: string, place: string): string | undefined {
+  const value = table[key]
+  if (value === undefined || typeof value === 'string') return value
+  throw invalid(`${place}: ${key} is not a text`)
+}
+
+function flag(table: Table, key: string, place: string): boolean {
+  const value = table[key] ?? false
+  if (typeof value === 'boolean') return value
+  throw invalid(`${place}: ${key} is neither true nor false`)
+}
+
+function invalid(message: string): TbuildError {
+  return new TbuildError('REGISTRIES_CONF_INVALID', message, {
+    hint: 'containers-registries.conf(5) describes the file; CONTAINERS_REGISTRIES_CONF names another',
   })
 }
 

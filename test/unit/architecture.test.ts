@@ -30,6 +30,7 @@ const IMPORTERS: Readonly<Record<string, string>> = {
   'p-queue': 'src/solve/',
   ora: 'src/cli/progress/tty.ts',
   commander: 'src/cli/program',
+  'smol-toml': 'src/registry/registries-conf.ts',
 }
 
 /** Longer files, with the reason why they are one. */

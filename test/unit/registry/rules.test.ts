@@ -94,13 +94,31 @@ insecure = true
     expect(endpointOf('a.corp.example', 'x/y', parsed)).toEqual({ host: 'a.corp.example', path: 'x/y', security: 'tls' })
     expect(mirrorsOf('other.example', 'x', true, parsed)).toEqual([])
   })
-  test('blocked is carried out, unknown syntax is refused by line', () => {
+  test('blocked is carried out', () => {
     expect(() => endpointOf('bad.example', 'x', entries)).toThrow(expect.objectContaining({ code: 'REGISTRY_DENIED' }))
-    expect(() => parseRegistriesConf('[[registry.mirror]]\nlocation = "a"\n', 'f')).toThrow('f:1: a mirror of no registry')
-    expect(() => parseRegistriesConf('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f')).toThrow('f: a mirror without a location')
-    const odd = '[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"\n'
-    expect(() => parseRegistriesConf(odd, 'f')).toThrow('f: pull-from-mirror = "never"')
-    expect(() => parseRegistriesConf('[[registry]]\nlocation = {', 'f')).toThrow('f:2')
+  })
+  test.each([
+    ['[[registry]]\nlocation = {', 'f:2:'],
+    ['registry = "a"', 'f: registry is not a list of tables'],
+    ['[[registry.mirror]]\nlocation = "a"\n', 'f: registry is not a list of tables'],
+    ['[[registry]]\nlocation = 1\n', 'f: registry 1: location is not a text'],
+    ['[[registry]]\nlocation = "a"\nblocked = "true"\n', 'f: registry 1: blocked is neither true nor false'],
+    ['[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f: registry 1, mirror 1: it has no location'],
+    ['[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"\n', 'pull-from-mirror is "never"'],
+  ])('%j is refused', (broken, message) => {
+    expect(() => parseRegistriesConf(broken, 'f')).toThrow(
+      expect.objectContaining({ code: 'REGISTRIES_CONF_INVALID', message: expect.stringContaining(message) }),
+    )
+  })
+  test('tables, lists and quotes that are for others', () => {
+    const whole = `short-name-mode = 'enforcing'
+credential-helpers = ["containers-auth.json", "pass"]
+[aliases]
+"debian" = "docker.io/library/debian"
+[[registry]]
+"location" = """a.example"""
+insecure = true`
+    expect(parseRegistriesConf(whole, 'f')).toEqual([{ prefix: 'a.example', location: 'a.example', insecure: true, blocked: false }])
   })
 })
 
