@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { homeFolder } from '../base/home.ts'
 import type { Credentials } from './credentials.ts'
 import type { Environment } from './proxy.ts'
 
@@ -19,7 +19,7 @@ const HUB_SERVER = 'https://index.docker.io/v1/'
 /** The files that hold logins, nearest first: docker's and containers'. REGISTRY_AUTH_FILE replaces them all. */
 export function authFiles(environment: Environment): string[] {
   if (environment.REGISTRY_AUTH_FILE) return [environment.REGISTRY_AUTH_FILE]
-  const home = environment.HOME || homedir()
+  const home = homeFolder(environment)
   const config = environment.XDG_CONFIG_HOME || join(home, '.config')
   return [
     join(environment.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { homeFolder } from '../base/home.ts'
 import type { Environment } from './proxy.ts'
 
 /** Members of `proxies.default` in docker's config.json, and the variables that they stand for; each in lower case, too. */
@@ -15,7 +15,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
 
 /** The build arguments that docker adds to every build by itself. Throws DOCKER_CONFIG_INVALID. */
 export function dockerProxies(environment: Environment): Record<string, string> {
-  const file = join(environment.DOCKER_CONFIG || join(environment.HOME || homedir(), '.docker'), 'config.json')
+  const file = join(environment.DOCKER_CONFIG || join(homeFolder(environment), '.docker'), 'config.json')
   const proxies = member(member(read(file), 'proxies'), 'default')
   const values: Record<string, string> = {}
   for (const [name, variable] of Object.entries(VARIABLES)) {

@@ -86,10 +86,20 @@ function read(path: string): string {
 }
 
 function currentPlan(): UserNamespacePlan {
-  const { uid, gid, username } = userInfo()
+  const { uid, gid, username } = currentUser()
   if (uid === 0) return { kind: 'none' }
   const helpers = ['newuidmap', 'newgidmap'].every((helper) => spawnSync(helper, [], { stdio: 'ignore' }).error === undefined)
   return planUserNamespace({ uid, gid, name: username, subuid: read('/etc/subuid'), subgid: read('/etc/subgid'), helpers })
+}
+
+/** A user id that the machine does not know, as containers are run with, is its own name. */
+function currentUser(): { uid: number; gid: number; username: string } {
+  try {
+    return userInfo()
+  } catch {
+    const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+    return { uid, gid, username: String(uid) }
+  }
 }
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { chmod, copyFile, utimes } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
+import { homeFolder } from '../base/home.ts'
 import type { Limits } from '../base/limits.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
@@ -144,5 +144,5 @@ async function gitAccess(op: GitOp, { store, secrets, environment, agent, limits
 }
 
 function knownHosts(store: Store, environment: RemoteParts['environment']): string[] {
-  return [store.temporary(), join(environment.HOME || homedir(), '.ssh', 'known_hosts')]
+  return [store.temporary(), join(homeFolder(environment), '.ssh', 'known_hosts')]
 }

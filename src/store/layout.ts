@@ -1,7 +1,7 @@
 import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, type Stats } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { homeFolder } from '../base/home.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 
@@ -54,7 +54,7 @@ export function defaultRoot(env: Readonly<Record<string, string | undefined>>, u
   if (uid === 0) return '/var/lib/tbuild'
   // The XDG base directory specification: a relative value is invalid and is ignored.
   if (env.XDG_DATA_HOME?.startsWith('/')) return join(env.XDG_DATA_HOME, 'tbuild')
-  return join(env.HOME || homedir(), '.local', 'share', 'tbuild')
+  return join(homeFolder(env), '.local', 'share', 'tbuild')
 }
 
 /**

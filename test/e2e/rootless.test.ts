@@ -253,3 +253,17 @@ suite('a user without subordinate ids', () => {
     expect(built.stderr).toMatch(/hint: .*\/etc\/subuid/)
   })
 })
+
+suite('a user id that the machine does not know', () => {
+  test('builds, without a home and a name', () => {
+    const own = join(folder, 'nobody')
+    mkdirSync(own)
+    execFileSync('chown', ['47110:47110', own])
+    const directory = context('unknown', 'FROM busybox\nRUN id -u > /out\nFROM scratch\nCOPY --from=0 /out /\n')
+    const args = ['--root', join(own, 'store'), '--progress', 'plain', ...base('busybox'), '-o', join(own, 'out'), directory]
+    const options = { uid: 47110, gid: 47110, cwd: own, env: { PATH: process.env.PATH }, encoding: 'utf8' } as const
+    const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/tbuild.js'), ...args], options)
+    expect({ status, stderr }).toMatchObject({ status: 0, stderr: expect.stringContaining('no range for 47110') })
+    expect(readFileSync(join(own, 'out/out'), 'utf8')).toBe('0\n')
+  })
+})
