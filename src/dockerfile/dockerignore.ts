@@ -93,6 +93,6 @@ function compileRule({ pattern, span }: IgnoreRule): Pattern {
   try {
     return compilePattern(pattern)
   } catch (cause) {
-    throw new TbuildError('IGNORE_INVALID', `invalid pattern ${pattern}: ${(cause as Error).message}`, { span, cause })
+    throw new TbuildError('IGNORE_INVALID', (cause as Error).message, { span, cause })
   }
 }

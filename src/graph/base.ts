@@ -38,6 +38,7 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, file.directives)
   const platform = explicit ?? options.targetPlatform
   if (stage.name !== undefined) {
+    assertContextName(stage.name)
     const replacement = findContext(stage.name, platform, options)
     if (replacement) return fromContext(replacement, platform, true)
   }
@@ -50,6 +51,17 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   // Whatever --platform says.
   if (name === 'scratch') return { kind: 'scratch', platform: options.targetPlatform }
   return { kind: 'image', reference: name, platform, replacesStage: false }
+}
+
+/** A stage's name is looked up as that of a context, and those are image names: `a-` and `a..b` are none. Throws IMAGE_REFERENCE_INVALID. */
+function assertContextName(name: string): void {
+  try {
+    parseImageReference(name)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    const message = error.message.replace(/^failed to parse image name "[^"]*"/, `invalid context name ${name}`)
+    throw new TbuildError(error.code, message, { hint: 'between letters and digits write one of . _ __ or dashes' })
+  }
 }
 
 function baseName({ image }: Stage['from'], globals: Env, directives: Directives): string {
@@ -95,8 +107,9 @@ export function assertImageName(base: BaseChoice, span: Span): void {
   }
 }
 
-/** `name::platform` wins over `name` (G13). */
+/** `name::platform` wins over `name` (G13). What `context` and `scratch` mean nothing replaces. */
 export function findContext(name: string, platform: Platform, options: LowerOptions): NamedContext | undefined {
+  if (/^(context|scratch)$/i.test(name)) return undefined
   return options.namedContext(`${name}::${formatPlatform(platform)}`) ?? options.namedContext(name)
 }
 
@@ -150,6 +163,14 @@ export function checkImagePlatform(reference: string, image: BaseImage, wanted: 
   linter.images('InvalidBaseImagePlatform', place, message)
 }
 
+/** One that is wrong stands, as BuildKit has it, where the FROM is that runs it. */
 function parseTriggers(expressions: readonly string[] | undefined, lowering: Lowering, image: string): Instruction[] {
-  return (expressions ?? []).map((expression) => lowering.options.parseTrigger(expression, image))
+  return (expressions ?? []).map((expression) => {
+    try {
+      return lowering.options.parseTrigger(expression, image)
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+      throw new TbuildError(error.code, error.message, { hint: `the trigger of ${image} is: ${expression}`, cause: error })
+    }
+  })
 }

@@ -1,4 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
+import { goQuote } from '../base/go-quote.ts'
 import type { Env } from './env.ts'
 import type { LowerOptions } from './lower-types.ts'
 
@@ -33,11 +34,11 @@ export function sourceDateEpoch(globals: Env, options: LowerOptions): Epoch {
 
 function parseEpoch(value: string): number {
   if (!/^[+-]?[0-9]+$/.test(value)) {
-    throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}`, {
+    throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}: strconv.ParseInt: parsing ${goQuote(value)}: invalid syntax`, {
       hint: 'it is seconds since 1970-01-01, or `context`; the name of a stage or of a named context is not supported',
     })
   }
   const seconds = Number(value)
   if (Math.abs(seconds) <= LIMIT) return seconds
-  throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}: value out of range`)
+  throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}: strconv.ParseInt: parsing ${goQuote(value)}: value out of range`)
 }

@@ -165,6 +165,7 @@ function contextAsRoot(source: Vertex, name: string, path: string, context: Stag
     },
     inputs: [source],
     name: `[internal] mount ${clean} of ${name === 'context' ? 'build context' : `context ${name}`}`,
+    span: context.instruction.span,
     step: `${context.options.identity}|mount ${name} ${clean}`,
   })
 }

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import type { Finding } from '../../dockerfile/lint/linter.ts'
 import { type CheckResult, check } from '../../inquiry.ts'
@@ -29,7 +30,7 @@ function paragraph({ rule, url, message, span }: Finding): string {
 function json({ file, findings, error }: CheckResult): object {
   return {
     warnings: findings.length === 0 ? null : findings.map(warning),
-    sources: [{ filename: file.name, ...(file.text === '' ? {} : { data: base64(file) }), language: 'Dockerfile' }],
+    sources: [{ filename: basename(file.name), ...(file.text === '' ? {} : { data: base64(file) }), language: 'Dockerfile' }],
     ...(error === undefined ? {} : { buildError: { message: error.message, location: location(error.within ?? error.span) } }),
   }
 }

@@ -1,4 +1,4 @@
-import { TbuildError } from '../../base/errors.ts'
+import { isTbuildError, TbuildError } from '../../base/errors.ts'
 import type { Span } from '../../base/span.ts'
 import type { InstructionBase } from '../instruction.ts'
 import { directiveValue, isEnabled, parseCheckConfig, withComments } from './config.ts'
@@ -41,7 +41,13 @@ export class Linter {
 
   /** `override` is the build argument BUILDKIT_DOCKERFILE_CHECK, instead of what the file says. */
   static of(directives: { readonly check?: string }, override: string | undefined): Linter {
-    return new Linter(override ?? (directives.check === undefined ? undefined : directiveValue(directives.check)))
+    if (override === undefined) return new Linter(directives.check === undefined ? undefined : directiveValue(directives.check))
+    try {
+      return new Linter(override)
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+      throw new TbuildError(error.code, error.message.replace('check options', 'build-arg:BUILDKIT_DOCKERFILE_CHECK'), { cause: error })
+    }
   }
 
   /** What the instructions of a stage do. Stages are lowered in any order, and reported in that of the file. */
