@@ -32,7 +32,7 @@ export async function* layerChanges(
       if (pace.due()) await pace.rest()
       if (kind === 'delete') yield* writer.whiteout(key)
       else if (kind === 'change' && node !== undefined) yield* writer.change(node)
-      else if (node !== undefined) yield* writer.unchanged(node)
+      else if (kind === 'unmodified' && node !== undefined) yield* writer.unmodified(node)
     }
   } finally {
     layer.close()
@@ -42,7 +42,8 @@ export async function* layerChanges(
 interface Found {
   readonly key: Key
   readonly node?: TreeNode
-  readonly kind: 'change' | 'delete' | 'same'
+  /** `unmodified` is `same` below an opaque directory. */
+  readonly kind: 'change' | 'delete' | 'same' | 'unmodified'
 }
 
 interface Level {
@@ -89,7 +90,8 @@ function* level(
       continue
     }
     const same = before !== undefined && isSame(layer, node, lower, before)
-    yield { key, node, kind: same ? 'same' : 'change', below: before?.type === 'directory' ? before : undefined, opaque }
+    const unchanged = opaque ? 'unmodified' : 'same'
+    yield { key, node, kind: same ? unchanged : 'change', below: before?.type === 'directory' ? before : undefined, opaque }
   }
 }
 
@@ -136,10 +138,10 @@ class ChangeWriter {
   }
 
   /**
-   * L6: linking to a file of a lower layer brings it up, unchanged, with the new name beside it. Without the old name in this layer's tar the two
-   * would be different files.
+   * L6: linking to a file of a lower layer brings it up, unchanged, with the new name beside it. BuildKit's overlay differ passes the old name over, so
+   * that in the image the two are different files; only below an opaque directory, where the walking differ takes over, they stay one.
    */
-  *unchanged(node: TreeNode): Generator<LayerChange> {
+  *unmodified(node: TreeNode): Generator<LayerChange> {
     if (node.type === 'directory' || node.type === 'socket' || node.stat.nlink < 2) return
     const inode = this.#layer.inode(node)
     if (this.#links.has(inode)) yield* this.change(node)
