@@ -35,7 +35,11 @@ export class StepContents {
     const text = JSON.stringify(key)
     let digest = this.#known.get(text)
     if (digest === undefined) {
-      digest = hash().catch((error: unknown) => this.#unknown(error))
+      digest = hash().catch((error: unknown) => {
+        // A layer that could not be had is asked of another cache next time.
+        this.#known.delete(text)
+        return this.#unknown(error)
+      })
       this.#known.set(text, digest)
     }
     return digest

@@ -1,8 +1,9 @@
+import { hasWildcard } from '../../base/go-match.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
 import type { CopyOp, WorkdirOp } from '../../graph/op.ts'
 import { type Base, type ContentRequest, type Node, type NodeInput, opNode, type Selection } from './node.ts'
 import { digestOf, type GoJson, goJson, joinedDigest, omitEmpty } from './op-json.ts'
-import { dedupeSelections, hasWildcard } from './selectors.ts'
+import { dedupeSelections } from './selectors.ts'
 
 /** One source of a COPY: `content` names its files, when it has files to be hashed. */
 export interface FileSource {

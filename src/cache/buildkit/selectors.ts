@@ -1,10 +1,5 @@
 import type { Selection } from './node.ts'
 
-/** Of Go's filepath.Match. */
-export function hasWildcard(path: string): boolean {
-  return /^(?:[^\\*?[]|\\[\s\S]?)*[*?[]/.test(path)
-}
-
 /** Without paths in others of them, sorted. */
 export function dedupePaths(paths: readonly string[]): string[] {
   if (paths.length <= 1) return [...paths]
