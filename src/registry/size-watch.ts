@@ -24,16 +24,16 @@ export async function withinSize<T>(
   const both = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
   const check = async () => {
     const problem = await excess(folders, limit, both)
-    if (problem === undefined) return
-    ended.abort(over(problem))
-    throw ended.signal.reason
+    if (problem !== undefined) ended.abort(over(problem))
+    // Also when another look found it.
+    ended.signal.throwIfAborted()
   }
   let timer: NodeJS.Timeout | undefined
   const watch = () => {
     const begun = Date.now()
     check()
       .then(() => {
-        timer = setTimeout(watch, Math.max(PAUSE, (Date.now() - begun) * RESTS)).unref()
+        if (!both.aborted) timer = setTimeout(watch, Math.max(PAUSE, (Date.now() - begun) * RESTS)).unref()
       })
       // Said by the work, whose signal it is.
       .catch(() => {})

@@ -114,9 +114,11 @@ test('rawjson: every vertex is announced, started before it ends, and ends once'
   expect(events.find(({ data }) => data !== undefined)?.data).toBe('text\n')
 })
 
-test('quiet says nothing but errors', () => {
+test('quiet says nothing but the id, none not even that; both tell errors', () => {
   const good = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo unseen\n' })
-  expect(workspace.build(['--progress', 'quiet', good])).toMatchObject({ stdout: '', stderr: '' })
+  const id = expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/)
+  expect(workspace.build(['--progress', 'quiet', good])).toMatchObject({ stdout: id, stderr: '' })
+  expect(workspace.build(['--progress', 'none', good])).toMatchObject({ stdout: '', stderr: '' })
   const bad = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo why; exit 1\n' })
   const { stderr } = workspace.run(['-q', bad])
   expect(stderr).toMatch(/^ERROR: /)

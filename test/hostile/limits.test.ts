@@ -46,7 +46,10 @@ afterEach(() => {
 
 let count = 0
 const context = (lines: string, files = {}) => builds.files(`context-${count++}`, { Dockerfile: `FROM scratch\n${lines}\n`, ...files })
-const refusal = async (options: BuildOptions) => (await builds.refusal(options)).code
+const refusal = async (options: BuildOptions) => {
+  const { code, message } = await builds.refusal(options)
+  return code ?? message
+}
 const endlessUrl = () => `http://127.0.0.1:${(endless.address() as AddressInfo).port}/file`
 const url = { limits: { url: 4 * MEBI } }
 const unpack = { limits: { unpack: 4 * MEBI } }
@@ -173,6 +176,15 @@ describe('a git repository', () => {
       throw signal.reason
     })
     await expect(growing).rejects.toMatchObject({ code: 'OVER', message: `more than ${MEBI} bytes` })
+    // One that ends well in the moment in which it is found to be too large.
+    const ending = withinSize(
+      [folder],
+      MEBI,
+      undefined,
+      over,
+      (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
+    )
+    await expect(ending).rejects.toMatchObject({ code: 'OVER' })
   })
 })
 
