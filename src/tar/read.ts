@@ -82,7 +82,6 @@ class MemberReader {
     const member = await this.#member()
     if (member === undefined) return undefined
     const records = lastValues(member.pax)
-    const { offset } = member
     const type = entryType(member)
     const stored = storedSize(member, type, records)
     this.#unread = stored
@@ -93,7 +92,6 @@ class MemberReader {
     if (this.#bytes > this.#limits.maxBytes) throw limit(`more than ${this.#limits.maxBytes} bytes of files`, limitHint('unpack'))
     const raw = this.#content()
     const entry = toEntry(member, records, type, size)
-    if (entry.name.length === 0 && type !== 'directory') throw corrupt('an entry without a name that is not a directory', offset)
     return { entry, content: sparse === undefined ? raw : expandSparse(sparse, raw) }
   }
 

@@ -103,10 +103,11 @@ class Unpacker {
     this.#metadata(key, entry)
   }
 
-  /** The root stays the root, whatever type an entry gives it. */
+  /** The root stays the root, whatever type an entry gives it; go-archive passes over one that has no name or `.`. */
   #root(entry: TarEntry): void {
+    if (!this.#rules.rootEntry) return
     if (entry.type !== 'directory') throw refused(`the archive makes its root a ${entry.type}`)
-    if (this.#rules.rootEntry) this.#metadata('', entry)
+    this.#metadata('', entry)
   }
 
   /** Where the parent really is, symlinks followed inside the root; made when it is missing, then root's whatever --chown says. */

@@ -122,8 +122,8 @@ test('ggcr d807d512: the stream is read to its end, so that a digest over it is 
   expect(drained).toBe(true)
 })
 
-test('umoci CVE-2021-29136: `/.` is the root, and the root is a directory', async () => {
-  await expect(read(join(rawMember({ name: '/.', type: '2', linkname: '/etc' }), END))).rejects.toMatchObject({ code: 'TAR_CORRUPT' })
+test('umoci CVE-2021-29136: `/.` is the root, which whoever unpacks does not replace', async () => {
+  expect(await names(join(rawMember({ name: '/.', type: '2', linkname: '/etc' }), END))).toEqual([''])
 })
 
 test('names lose leading / and ./ only; .. stays for the resolver to refuse', async () => {

@@ -4,7 +4,7 @@ import { copyInto } from '../../../src/tree/copy.ts'
 import { lookupOwner } from '../../../src/tree/owner.ts'
 import { readFileInRoot } from '../../../src/tree/read.ts'
 import type { CopySource } from '../../../src/tree/types.ts'
-import { unpackLayer } from '../../../src/tree/unpack.ts'
+import { unpackArchive, unpackLayer } from '../../../src/tree/unpack.ts'
 import { directoryView, layeredView } from '../../../src/tree/view.ts'
 import { layerWriter } from '../../../src/tree/writer.ts'
 import { codeOf, entries, type Loose, listing, temporary } from '../../unit/tree/folders.ts'
@@ -25,6 +25,14 @@ function target(lower: string[] = []) {
   const unpack = (...list: readonly Loose[]) => codeOf(unpackLayer(entries(...list), writer))
   return { top, upper, unpack, unharmed }
 }
+
+test('a symlink or a file as the root entry of an ADD is passed over', async () => {
+  const { upper, unharmed } = target()
+  const items = entries({ name: '', type: 'symlink', linkname: '/etc' }, { name: './', type: 'file', data: 'x' }, { name: 'f', data: 'y' })
+  expect(await codeOf(unpackArchive(items, layerWriter(upper, layeredView([])), { target: '' }))).toBeUndefined()
+  expect(readFileSync(join(upper, 'f'), 'utf8')).toBe('y')
+  unharmed()
+})
 
 test.each(['../secret', '/../secret', 'a/../../secret', '..', '../dest-evil/secret', 'a/../../dest-evil/secret'])(
   'name %s is refused',
