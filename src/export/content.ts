@@ -58,6 +58,7 @@ export async function collectContent(images: readonly Image[], options: ExportOp
   const blobs = new Map<Digest, ContentBlob>()
   const documents: Document[] = []
   const layers: Descriptor[][] = []
+  const indexed = images.length > 1 || options.index === true
   for (const image of images) {
     const own = await Promise.all(image.layers.map((layer) => layer.blob(options.form)))
     for (const { descriptor, origin, open } of own) {
@@ -66,10 +67,10 @@ export async function collectContent(images: readonly Image[], options: ExportOp
     }
     blobs.set(image.configDigest, { digest: image.configDigest, size: image.config.length, open: () => image.config })
     const descriptors = own.map((blob) => blob.descriptor)
-    documents.push(manifestOf(image, descriptors, options))
+    documents.push(manifestOf(image, descriptors, options, indexed))
     layers.push(descriptors)
   }
-  if (images.length > 1 || options.index) documents.push(indexOf(documents, options))
+  if (indexed) documents.push(indexOf(documents, options))
   for (const { bytes, descriptor } of documents) {
     blobs.set(descriptor.digest, { digest: descriptor.digest, size: bytes.length, open: () => bytes })
   }
@@ -88,10 +89,12 @@ export async function collectContent(images: readonly Image[], options: ExportOp
   }
 }
 
-function manifestOf(image: Image, layers: readonly Descriptor[], options: ExportOptions): Document {
-  const annotations = annotationsOf(options.annotations, 'manifest', image.platform)
+/** Without an index BuildKit passes over annotations of one platform, even of the image's own. */
+function manifestOf(image: Image, layers: readonly Descriptor[], options: ExportOptions, indexed: boolean): Document {
+  const platform = indexed ? image.platform : undefined
+  const annotations = annotationsOf(options.annotations, 'manifest', platform)
   const { bytes, descriptor } = makeManifest(image, layers, { ...options, annotations })
-  return { bytes, descriptor: annotated(descriptor, annotationsOf(options.annotations, 'manifest-descriptor', image.platform)) }
+  return { bytes, descriptor: annotated(descriptor, annotationsOf(options.annotations, 'manifest-descriptor', platform)) }
 }
 
 function indexOf(manifests: readonly Document[], options: ExportOptions): Document {

@@ -12,6 +12,9 @@ export interface Document {
 
 export type ManifestFormat = 'oci' | 'docker'
 
+/** Says to which epoch the times of a layer were clamped (L9). The only annotation of a layer that is written, and in OCI manifests only. */
+export const REWRITTEN_ANNOTATION = 'buildkit/rewritten-timestamp'
+
 const OCI_TO_DOCKER: Readonly<Record<string, string>> = {
   [MediaType.ociLayer]: MediaType.dockerLayer,
   [MediaType.ociLayerGzip]: MediaType.dockerLayerGzip,
@@ -35,10 +38,18 @@ export function makeManifest(
       digest: image.configDigest,
       size: image.config.length,
     },
-    layers: layers.map(({ mediaType, digest, size }) => ({ mediaType: names[mediaType] ?? mediaType, digest, size })),
+    layers: layers.map(({ mediaType, digest, size, annotations }) => ({
+      ...{ mediaType: names[mediaType] ?? mediaType, digest, size },
+      ...(docker ? {} : rewrittenMember(annotations)),
+    })),
     ...annotationsMember(options.annotations),
   }
   return document(manifest, manifest.mediaType as string, image.platform)
+}
+
+function rewrittenMember(annotations: Descriptor['annotations'] = {}): Pick<Descriptor, 'annotations'> {
+  const epoch = annotations[REWRITTEN_ANNOTATION]
+  return epoch === undefined ? {} : { annotations: { [REWRITTEN_ANNOTATION]: epoch } }
 }
 
 /** An image index over manifests of several platforms. */

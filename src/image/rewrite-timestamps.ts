@@ -3,6 +3,7 @@ import type { BlobStore, LayerId, LayerInfo } from '../store/types.ts'
 import { readTar } from '../tar/read.ts'
 import type { TarItem } from '../tar/types.ts'
 import { StoreLayers } from './layers.ts'
+import { REWRITTEN_ANNOTATION } from './manifest.ts'
 import type { BlobForm, Layer } from './types.ts'
 
 export interface RewriteOptions {
@@ -33,8 +34,24 @@ export async function rewriteTimestamps(layers: readonly Layer[], options: Rewri
   const first = layers.findIndex((layer, index) => layer.diffId !== base[index])
   const kept = first === -1 ? layers : layers.slice(0, first)
   const changed: Layer[] = []
-  for (const { id } of layers.slice(kept.length)) changed.push(await rewritten.open(id, form === undefined ? {} : { form }))
+  for (const { id } of layers.slice(kept.length)) {
+    changed.push(marked(await rewritten.open(id, form === undefined ? {} : { form }), epoch))
+  }
   return [...kept, ...changed]
+}
+
+/** BuildKit's annotation of such a layer (util/converter), by which its next export knows that it need not do it again. */
+function marked(layer: Layer, epoch: number): Layer {
+  const annotations = { [REWRITTEN_ANNOTATION]: String(epoch) }
+  return {
+    id: layer.id,
+    diffId: layer.diffId,
+    tar: () => layer.tar(),
+    blob: async (form) => {
+      const blob = await layer.blob(form)
+      return { ...blob, descriptor: { ...blob.descriptor, annotations }, open: () => blob.open() }
+    },
+  }
 }
 
 async function* clamped(tar: AsyncIterable<Uint8Array>, epoch: number): AsyncGenerator<TarItem> {

@@ -44,6 +44,7 @@ test('L9 only later times of new layers are clamped; everything else of a member
   })
   const { descriptor } = await (rewritten as Layer).blob({ compression: 'gzip' })
   expect(await blobs.stat(descriptor.digest)).toEqual({ size: descriptor.size })
+  expect(descriptor.annotations).toEqual({ 'buildkit/rewritten-timestamp': '500' })
 })
 
 test('L9 a layer after the first new one is new, even when the base has its diffID', async () => {
