@@ -1,5 +1,5 @@
 // Builds random contexts and Dockerfiles with tbuild and with the docker of TBUILD_PEER and compares the images; not part of the tests.
-//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers] [--seed N] [--count N] [--keep DIR]
+//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers|language] [--seed N] [--count N] [--keep DIR]
 // A difference is printed with its seed; `--seed N --count 1` builds it again. Times of files are compared, too, but for those of the build itself.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { busyboxLayout } from './busybox-layout.mjs'
 import { difference, load, root } from './differential-support.mjs'
 import { randomCase } from './fuzz-case.mjs'
+import { randomLanguageCase } from './fuzz-language.mjs'
 import { randomLayersCase } from './fuzz-layers.mjs'
 
 const { values } = parseArgs({
@@ -19,6 +20,8 @@ const { values } = parseArgs({
   },
 })
 if (!process.env.TBUILD_PEER) throw new Error('set TBUILD_PEER to a docker command')
+const makeCase = { files: randomCase, layers: randomLayersCase, language: randomLanguageCase }[values.kind]
+if (makeCase === undefined) throw new Error('--kind is files, layers or language')
 
 /** Times of the build itself differ between two builds: any of the last hours is `now`. What docker saves has directories of which only the time changed. */
 function settleTimes(outcome) {
@@ -49,7 +52,7 @@ try {
   let refused = 0
   const first = Number(values.seed)
   for (let seed = first; seed < first + Number(values.count); seed++) {
-    const { setup, dockerfile } = (values.kind === 'layers' ? randomLayersCase : randomCase)(seed)
+    const { setup, dockerfile } = makeCase(seed)
     const folder = values.keep === undefined ? join(work, 'case') : join(values.keep, String(seed))
     mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'Dockerfile'), dockerfile)

@@ -51,8 +51,13 @@ export async function lowerFor(
     session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {
-    for (const finding of linter.findings()) onEvent(warningEvent(finding))
+    for (const finding of eachOnce(linter.findings())) onEvent(warningEvent(finding))
   }
+}
+
+/** A build tells the same of one instruction once; checks list it as often as it is found. */
+function eachOnce(findings: readonly Finding[]): Finding[] {
+  return [...new Map(findings.map((finding) => [`${finding.span.start.line} ${finding.rule} ${finding.message}`, finding])).values()]
 }
 
 /** As the file, or the build argument in its stead, sets the checks. */
