@@ -61,8 +61,8 @@ function addCacheCommands(top: Command, handlers: StoreHandlers, done: Done): vo
   add('ls', undefined, 'list them').action(run('ls'))
   add('du', undefined, 'list them with the space that they take').action(run('du'))
   add('rm', undefined, 'remove them').option('-a, --all', 'all of them').action(run('rm'))
-  add('export', '<directory>', 'write them to a directory, as an OCI artefact').action(carry('export'))
-  add('import', '<directory>', 'put those of an export in place of the same ones here').action(carry('import'))
+  add('export', '<place>', 'write them to a directory or, type=registry,ref=REF, to a registry, as an OCI artefact').action(carry('export'))
+  add('import', '<place>', 'put those of an export in place of the same ones here').action(carry('import'))
 }
 
 function onStore(command: Command): Command {

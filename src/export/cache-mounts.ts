@@ -25,7 +25,7 @@ import { treeItems } from './tar.ts'
  * Cache mounts as an OCI artefact: an image layout with one manifest, a layer for each directory of each mount. Other tools carry it (`oras cp`, `skopeo
  * copy`, a CI's own cache). Owners, modes, times and extended attributes are kept; a digest that is wrong refuses the whole import.
  */
-const ARTIFACT = 'application/vnd.tbuild.cache-mounts.v1'
+export const ARTIFACT = 'application/vnd.tbuild.cache-mounts.v1'
 const EMPTY = 'application/vnd.oci.empty.v1+json'
 const ID = 'tbuild.cache.id'
 const SCOPE = 'tbuild.cache.scope'
@@ -155,8 +155,14 @@ async function fill(blobs: BlobStore, { descriptor, root }: CacheLayer, path: st
   utimesSync(path, root.mtime, root.mtime)
 }
 
+/** The id of the mount that a layer is of. */
+export function mountsOf(layer: Partial<Descriptor> | null): string | undefined {
+  const id = layer?.annotations?.[ID]
+  return typeof id === 'string' ? id : undefined
+}
+
 /** The blobs of a layout that is nobody's store. */
-function blobsIn(directory: string): BlobStore {
+export function blobsIn(directory: string): BlobStore {
   const folder = join(directory, 'blobs/sha256')
   let next = 0
   return createBlobStore({ folder, temporary: () => join(folder, `.${process.pid}.${next++}.tmp`), use: async (_digest, check) => check() })

@@ -3,9 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
 import { sys } from '../../src/base/sys.ts'
 import { AT_FDCWD } from '../../src/base/sys-constants.ts'
 import { exportCacheMounts, importCacheMounts } from '../../src/export/cache-mounts.ts'
+import { pullCacheMounts, pushCacheMounts } from '../../src/export/cache-mounts-registry.ts'
+import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 /** A store with one cache mount, `npm`, exported to `folder`; and an empty store. */
@@ -44,6 +47,49 @@ test('content, modes, links and times to the nanosecond arrive in another store'
 
 test('an id that the export does not have', async () => {
   await expect(importCacheMounts(to.store.cacheMounts, folder, ['pip'])).rejects.toMatchObject({ code: 'CACHE_MOUNT_MISSING' })
+})
+
+describe('through a registry', () => {
+  let registry: TestRegistry
+  let count = 0
+  beforeEach(async () => {
+    registry = await startTestRegistry()
+  })
+  afterEach(() => registry.close())
+  const place = () => ({ ref: `${registry.host}/app:mounts`, environment: {}, folder: join(folder, '..', `on-the-way-${++count}`) })
+  const push = () => pushCacheMounts(from.store.cacheMounts, from.store.cacheMounts.list(), place())
+
+  test('the same arrives', async () => {
+    expect((await push()).map(({ id }) => id)).toEqual(['npm'])
+    expect(await pullCacheMounts(to.store.cacheMounts, [], place())).toEqual(['npm'])
+    const { directory, release } = await to.store.cacheMounts.acquire({ id: 'npm', sharing: 'shared', mode: 0o750 })
+    expect(readFileSync(join(directory, 'a/file'), 'utf8')).toBe('content')
+    release()
+  })
+
+  test('only what is wanted is fetched', async () => {
+    const pip = await from.store.cacheMounts.acquire({ id: 'pip', sharing: 'shared' })
+    writeFileSync(join(pip.directory, 'wheel'), 'wheel')
+    pip.release()
+    await push()
+    registry.requests.length = 0
+    expect(await pullCacheMounts(to.store.cacheMounts, ['pip'], place())).toEqual(['pip'])
+    expect(registry.requests.filter(({ path }) => path.includes('/blobs/'))).toHaveLength(1)
+    await expect(pullCacheMounts(to.store.cacheMounts, ['cargo'], place())).rejects.toMatchObject({ code: 'CACHE_MOUNT_MISSING' })
+  })
+
+  test('an altered layer, and another artefact', async () => {
+    await push()
+    const [layer] = JSON.parse(registry.documents.get('app:mounts')?.bytes.toString() ?? '').layers
+    registry.blobs.set(layer.digest, Buffer.alloc(layer.size))
+    await expect(pullCacheMounts(to.store.cacheMounts, [], place())).rejects.toMatchObject({
+      code: expect.stringMatching(/MISMATCH|CORRUPT/),
+    })
+    const bytes = Buffer.from('{"schemaVersion":2,"layers":[]}')
+    registry.addDocument('app', { mediaType: 'application/vnd.oci.image.manifest.v1+json', bytes, digest: sha256(bytes) }, 'mounts')
+    await expect(pullCacheMounts(to.store.cacheMounts, [], place())).rejects.toMatchObject({ code: 'CACHE_EXPORT_INVALID' })
+    expect(to.store.cacheMounts.list()).toEqual([])
+  })
 })
 
 describe('an export that is none', () => {

@@ -1,9 +1,13 @@
 import { statSync } from 'node:fs'
 import { TbuildError } from '../../base/errors.ts'
+import { parseImageReference } from '../../base/image-reference.ts'
+import type { MountsPlace } from '../../export/cache-mounts-registry.ts'
 import type { CacheMountEntry } from '../../store/cache-mounts.ts'
 import type { Store } from '../../store/store.ts'
 import { ifPresent } from '../../store/store-error.ts'
 import type { Io } from '../io.ts'
+import { csvPairs } from '../options/csv.ts'
+import { takeFlag, takeValue } from '../options/pairs.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { usage } from '../usage.ts'
 import { type StoreFlags, withWritableStore } from './writable-store.ts'
@@ -25,13 +29,13 @@ export async function cacheCommand(
 ): Promise<number> {
   if (action === 'rm' && flags.id.length === 0 && !flags.all) throw usage('nothing to remove', 'name cache mounts with --id, or give --all')
   return await withWritableStore(flags, { io, args }, async (store) => {
-    const text = await ACTIONS[action](store, flags, directory ?? '')
+    const text = await ACTIONS[action](store, flags, mountsPlace(directory ?? '', io.env))
     io.stdout.write(text)
     return 0
   })
 }
 
-const ACTIONS: Readonly<Record<CacheAction, (store: Store, flags: CacheFlags, directory: string) => Promise<string>>> = {
+const ACTIONS: Readonly<Record<CacheAction, (store: Store, flags: CacheFlags, place: Place) => Promise<string>>> = {
   ls: async (store, flags) => list(chosen(store, flags), flags, undefined),
   async du(store, flags) {
     const { layerSize } = await import('../../store/sizes.ts')
@@ -55,7 +59,12 @@ const ACTIONS: Readonly<Record<CacheAction, (store: Store, flags: CacheFlags, di
     }
     return report('removed', removed, flags)
   },
-  async export(store, flags, directory) {
+  async export(store, flags, { directory, registry }) {
+    if (registry !== undefined) {
+      const { pushCacheMounts } = await import('../../export/cache-mounts-registry.ts')
+      const pushed = inTemporary(store, (folder) => pushCacheMounts(store.cacheMounts, chosen(store, flags), { ...registry, folder }))
+      return report('exported', await pushed, flags)
+    }
     const { exportCacheMounts } = await import('../../export/cache-mounts.ts')
     const { readdirSync } = await import('node:fs')
     if ((ifPresent(() => readdirSync(directory)) ?? []).length > 0) {
@@ -63,18 +72,54 @@ const ACTIONS: Readonly<Record<CacheAction, (store: Store, flags: CacheFlags, di
     }
     return report('exported', await exportCacheMounts(store.cacheMounts, chosen(store, flags), directory), flags)
   },
-  async import(store, flags, directory) {
+  async import(store, flags, { directory, registry }) {
+    if (registry !== undefined) {
+      const { pullCacheMounts } = await import('../../export/cache-mounts-registry.ts')
+      const pulled = await inTemporary(store, (folder) => pullCacheMounts(store.cacheMounts, flags.id, { ...registry, folder }))
+      return imported(pulled, flags)
+    }
     if (!ifPresent(() => statSync(directory))?.isDirectory()) {
       throw new TbuildError('CACHE_EXPORT_INVALID', `${directory} is not a directory`, { hint: 'give what `tbuild cache export` wrote' })
     }
     const { importCacheMounts } = await import('../../export/cache-mounts.ts')
-    const ids = await importCacheMounts(store.cacheMounts, directory, flags.id)
-    return report(
-      'imported',
-      ids.map((id) => ({ id })),
-      flags,
-    )
+    return imported(await importCacheMounts(store.cacheMounts, directory, flags.id), flags)
   },
+}
+
+/** Where cache mounts are carried: a directory, or as buildx writes it `type=registry,ref=REF`. */
+interface Place {
+  readonly directory: string
+  readonly registry?: Omit<MountsPlace, 'folder'>
+}
+
+function mountsPlace(text: string, environment: NodeJS.ProcessEnv): Place {
+  if (!/^type=/.test(text)) return { directory: text }
+  const pairs = csvPairs(text, 'tbuild cache')
+  const type = takeValue(pairs, 'type', 'tbuild cache')
+  const insecure = takeFlag(pairs, 'registry.insecure', 'tbuild cache')
+  const ref = takeValue(pairs, 'ref', 'tbuild cache')
+  if (type !== 'registry' || !ref || pairs.size > 0)
+    throw usage(`not a place for cache mounts: ${text}`, 'give a directory, or type=registry,ref=REF')
+  parseImageReference(ref)
+  return { directory: '', registry: { ref, environment, ...(insecure === undefined ? {} : { insecure }) } }
+}
+
+async function inTemporary<T>(store: Store, work: (folder: string) => Promise<T>): Promise<T> {
+  const { removeTree } = await import('../../store/remove-tree.ts')
+  const folder = store.temporary()
+  try {
+    return await work(folder)
+  } finally {
+    await removeTree(folder)
+  }
+}
+
+function imported(ids: readonly string[], flags: CacheFlags): string {
+  return report(
+    'imported',
+    ids.map((id) => ({ id })),
+    flags,
+  )
 }
 
 /** All, or those that were asked for; CACHE_MOUNT_MISSING for an id that is not there. */

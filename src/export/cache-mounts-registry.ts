@@ -1,0 +1,99 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Digest, isDigest } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import { parseImageReference } from '../base/image-reference.ts'
+import { type Descriptor, MediaType } from '../base/oci.ts'
+import type { RegistryClient } from '../registry/client.ts'
+import { openRegistries } from '../registry/open.ts'
+import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
+import { ARTIFACT, blobsIn, exportCacheMounts, importCacheMounts, mountsOf } from './cache-mounts.ts'
+
+/** A tag of a registry that holds cache mounts as one artefact. */
+export interface MountsPlace {
+  readonly ref: string
+  readonly insecure?: boolean
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** A directory that is not there yet, for what is on the way; the caller removes it. */
+  readonly folder: string
+}
+
+/** Bytes of a manifest. */
+const DOCUMENT_LIMIT = 8 * 1024 * 1024
+
+/** As `exportCacheMounts` to a directory, and from there to the registry, which gets only what it does not have. */
+export async function pushCacheMounts(
+  mounts: CacheMounts,
+  entries: readonly CacheMountEntry[],
+  place: MountsPlace,
+): Promise<CacheMountEntry[]> {
+  const { folder, ref } = place
+  const done = await exportCacheMounts(mounts, entries, folder)
+  const { pushImage } = await import('../registry/push.ts')
+  await withClient(place, async (client) => {
+    const blobs = blobsIn(folder)
+    const descriptor = (JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as { manifests: [Descriptor] }).manifests[0]
+    const bytes = await blobs.read(descriptor.digest, DOCUMENT_LIMIT)
+    const { config, layers } = JSON.parse(bytes.toString('utf8')) as { config: Descriptor; layers: Descriptor[] }
+    const { mediaType, digest, size } = descriptor
+    await pushImage(client, {
+      reference: parseImageReference(ref),
+      blobs: [...layers, config].map((blob) => ({ descriptor: blob, open: () => blobs.get(blob.digest) })),
+      documents: [{ descriptor: { mediaType, digest, size }, bytes }],
+    })
+  })
+  return done
+}
+
+/** `wanted`: only these ids; the layers of others are not fetched. Returns the ids. */
+export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly string[], place: MountsPlace): Promise<string[]> {
+  const { folder, ref } = place
+  const reference = parseImageReference(ref)
+  await mkdir(join(folder, 'blobs/sha256'), { recursive: true })
+  await withClient(place, async (client) => {
+    const repository = client.repository(reference.domain, reference.path)
+    const { bytes } = await repository.manifest(reference.digest ?? reference.tag ?? 'latest')
+    const blobs = blobsIn(folder)
+    for (const { digest, size, id } of layersOf(bytes, ref)) {
+      if (wanted.length > 0 && !wanted.includes(id)) continue
+      if ((await blobs.stat(digest)) === undefined) await blobs.put(await repository.blob(digest), { digest, size })
+    }
+    const { digest, size } = await blobs.put(bytes)
+    const entry = { mediaType: MediaType.ociManifest, artifactType: ARTIFACT, digest, size }
+    await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [entry] }))
+  })
+  return importCacheMounts(mounts, folder, wanted)
+}
+
+interface MountLayer {
+  readonly digest: Digest
+  readonly size: number
+  readonly id: string
+}
+
+function layersOf(bytes: Buffer, ref: string): MountLayer[] {
+  const invalid = (what: string) => new TbuildError('CACHE_EXPORT_INVALID', `${ref} is no export of cache mounts: ${what}`)
+  let manifest: { artifactType?: unknown; layers?: unknown } | null
+  try {
+    manifest = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw invalid('its manifest is not JSON')
+  }
+  if (manifest?.artifactType !== ARTIFACT || !Array.isArray(manifest.layers)) throw invalid('it is something else')
+  return manifest.layers.map((layer: Partial<Descriptor> | null) => {
+    const { digest, size } = layer ?? {}
+    const id = mountsOf(layer)
+    if (!isDigest(digest) || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0 || id === undefined)
+      throw invalid('a bad layer')
+    return { digest, size, id }
+  })
+}
+
+async function withClient({ ref, insecure, environment }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
+  const client = await openRegistries(environment, insecure === true ? [parseImageReference(ref).domain] : [])
+  try {
+    await work(client)
+  } finally {
+    await client.close()
+  }
+}
