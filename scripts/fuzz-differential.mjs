@@ -1,5 +1,6 @@
 // Builds random contexts and Dockerfiles with tbuild and with the docker of TBUILD_PEER and compares the images; not part of the tests.
-//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers|language] [--seed N] [--count N] [--keep DIR]
+//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers|language] [--members] [--seed N] [--count N] [--keep DIR]
+// `--members` compares every member of every layer; it wants a docker with containerd's store, whose layers are BuildKit's own.
 // A difference is printed with its seed; `--seed N --count 1` builds it again. Times of files are compared, too, but for those of the build itself.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +15,7 @@ import { randomLayersCase } from './fuzz-layers.mjs'
 const { values } = parseArgs({
   options: {
     kind: { type: 'string', default: 'files' },
+    members: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     count: { type: 'string', default: '100' },
     keep: { type: 'string' },
@@ -33,7 +35,7 @@ function settleTimes(outcome) {
   const tree = settled(outcome.tree)
   if (values.kind === 'layers')
     for (const path of Object.keys(tree)) if (tree[path].startsWith('directory')) tree[path] = tree[path].replace(/ @.*/, '')
-  return { ...outcome, tree, steps: settled(outcome.steps) }
+  return { ...outcome, tree, steps: settled(outcome.steps), members: settled(outcome.members) }
 }
 
 /** Ours leaves out what means nothing outside of BuildKit. */
@@ -59,7 +61,7 @@ try {
     writeFileSync(join(folder, 'setup.sh'), `${setup}\n`)
     const one = { rule: 'random', name: `seed ${seed}`, folder, setup, mtimes: { includes: () => true } }
     const failed = (error) => ({ broken: error.message })
-    const both = [peer, tbuild].map((builder) => outcome(one, builder, base, { steps: true }).catch(failed))
+    const both = [peer, tbuild].map((builder) => outcome(one, builder, base, { steps: true, members: values.members }).catch(failed))
     const [theirs, ours] = (await Promise.all(both)).map(settleTimes)
     if (theirs.refused) {
       refused += 1

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,13 +27,16 @@ export function baseTree(layout: string): Tree {
 /** What a FROM is called, and the OCI layout that stands for it. */
 export type Bases = Readonly<Record<string, string>>
 
-/** Builds one case and reduces the result to what is compared; with `steps` also what each layer changed. */
+/**
+ * Builds one case and reduces the result to what is compared; with `steps` also what each layer changed, with `members` every member of its tar, which
+ * only a docker with containerd's store leaves as BuildKit wrote them.
+ */
 export async function outcome(
   one: DifferentialCase,
   builder: Builder,
   base: Tree,
-  options: { steps?: boolean } = {},
-): Promise<Outcome & { steps?: Record<string, string> }> {
+  options: { steps?: boolean; members?: boolean } = {},
+): Promise<Outcome & { steps?: Record<string, string>; members?: Record<string, string> }> {
   const context = materialize(one)
   const archive = join(mkdtempSync(join(tmpdir(), 'tbuild-image-')), 'image.tar')
   try {
@@ -41,7 +45,8 @@ export async function outcome(
     if (message !== undefined) return { refused: true, message }
     const image = readImage(archive)
     const steps = options.steps === true ? { steps: stepLines(image.layers, one) } : {}
-    return { ...outcomeOf(image, applyLayers(image.layers), base, one), ...steps }
+    const members = options.members === true ? { members: memberLines(image.layers) } : {}
+    return { ...outcomeOf(image, applyLayers(image.layers), base, one), ...steps, ...members }
   } finally {
     removeContext(context)
     rmSync(join(archive, '..'), { recursive: true, force: true })
@@ -62,6 +67,20 @@ function stepLines(layers: ReadImage['layers'], one: DifferentialCase): Record<s
     before = lines
   }
   return steps
+}
+
+/** `2 5` to the fifth member of the second layer. */
+function memberLines(layers: ReadImage['layers']): Record<string, string> {
+  const lines = layers.slice(1).flatMap((layer, index) =>
+    layer.map((entry, at) => {
+      const { name, type, mode, uid, gid, linkname, major, minor, data, xattrs, mtime } = entry
+      const content = createHash('sha256').update(data).digest('hex').slice(0, 12)
+      const attributes = [...xattrs].map(([key, value]) => `${key}=${value.toString('hex')}`).join(' ')
+      const line = `${JSON.stringify(name)} ${type} ${mode.toString(8)} ${uid}:${gid} ${linkname} ${major}:${minor} ${content} ${attributes} @${Math.floor(mtime)}`
+      return [`${index + 1} ${at + 1}`, line] as const
+    }),
+  )
+  return Object.fromEntries(lines)
 }
 
 /** `tbuild` from this checkout's bundle, with a store of its own. */
@@ -146,4 +165,5 @@ function errorLine(stderr: string): string {
     .replace(/^ERROR: (?:failed to build: )?(?:failed to solve: )?/, '')
     .replace(/[a-z0-9-]{25,36}::[a-z0-9]{25}/g, 'REF')
     .replace(/\/var\/lib\/docker\/overlay2\/[a-z0-9]+\/merged/g, '')
+    .replace(/\/[^ ]*\/cachemounts\/buildkit[0-9]+/g, '')
 }
