@@ -97,9 +97,9 @@ function sourceChanges(part: PartChange, source: CopyOpSource | undefined, verte
 }
 
 function mountChanges(part: PartChange, mount: ExecOp['mounts'][number] | undefined, vertex: Vertex, comparing: Comparing): Change[] {
-  if (mount?.type !== 'bind') return memberChanges(part)
+  if (mount?.type !== 'bind' && mount?.type !== 'cache') return memberChanges(part)
   const from = mount.input === undefined ? undefined : vertex.inputs[mount.input]
-  return contentChanges(part, { path: mount.source, parents: false }, originOf(from), comparing)
+  return contentChanges(part, { path: mount.source ?? '/', parents: false }, originOf(from), comparing)
 }
 
 /** The content by its files, the other members one by one. */

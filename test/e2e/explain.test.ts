@@ -88,6 +88,15 @@ describe('early cutoff', () => {
     expect(new Set(Object.values(states(await planned())))).toEqual(new Set(['hit']))
   }, 60_000)
 
+  test('K5 a cache mount from a stage whose files change: the RUN runs, and they are named', async () => {
+    const run = 'RUN --mount=type=cache,from=deps,source=/d,target=/c cat /c/f > /out'
+    write({ Dockerfile: `FROM scratch AS deps\nCOPY f /d/f\nFROM busybox\n${run}`, f: 'old\n' })
+    await made()
+    write({ f: 'new\n' })
+    const { verdicts } = await made()
+    expect(changes(verdicts.get(run))).toMatchObject([{ type: 'files', files: [{ path: 'd/f', change: 'content' }] }])
+  }, 60_000)
+
   test('the code changes: everything behind it runs', async () => {
     write({ Dockerfile: FILE, 'src/a': 'code\n', b: 'b\n' })
     const first = await made()
