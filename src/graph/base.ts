@@ -137,7 +137,10 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
     case 'files': {
       const root = lowering.filesAsRoot(base.name, stage)
       const files = scratchState(lowering.options.targetPlatform)
-      return { state: { ...files, platform: base.platform, root }, triggers: [] }
+      const state: StageState = { ...files, platform: base.platform, root }
+      // A stage that is replaced begins with no config at all, not even a directory.
+      const { WorkingDir: _root, ...config } = state.config
+      return { state: base.replacesStage ? { ...state, config } : state, triggers: [] }
     }
     case 'stage': {
       const parent = await lowering.stage(base.index)

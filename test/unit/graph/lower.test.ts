@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles look like templates.
 import { sha256 } from '../../../src/base/digest.ts'
-import { parsePlatform } from '../../../src/base/platform.ts'
+import { type Platform, parsePlatform } from '../../../src/base/platform.ts'
 import { Linter } from '../../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
@@ -44,6 +44,35 @@ test('G14 a base without layers is scratch with its configuration', async () => 
   const graph = await lowered('FROM empty\nENV B=2\n', { resolveImage: async () => image(0, { Env: ['A=1'] }) })
   expect(graph.target.root).toBeUndefined()
   expect(graph.target.config.Env).toEqual([expect.stringMatching(/^A=1$/), expect.stringMatching(/^PATH=/), 'B=2'])
+})
+
+test('G13 a stage that a context of files replaces has no config, a base that it replaces has that of scratch', async () => {
+  const namedContext = (name: string) => (name === 'foo' ? ({ kind: 'files', name } as const) : undefined)
+  const stage = await lowered('FROM scratch AS foo\nWORKDIR /lost\nFROM foo\nENV A=1\n', { namedContext })
+  expect(stage.target.config).toEqual({ Env: [expect.stringMatching(/^PATH=/), 'A=1'] })
+  const base = await lowered('FROM foo\nENV A=1\n', { namedContext })
+  expect(base.target.config).toEqual({ Env: [expect.stringMatching(/^PATH=/), 'A=1'], WorkingDir: '/' })
+})
+
+test.each([
+  ['FROM base', {}, 'amd64'],
+  ['FROM --platform=linux/arm64 base', {}, 'amd64'],
+  ['FROM --platform=linux/arm64 base', { isPlatformGiven: true, targetPlatform: { os: 'linux', architecture: 'riscv64' } }, 'riscv64'],
+  ['FROM --platform=linux/arm64 scratch', {}, 'amd64'],
+  ['FROM --platform=linux/arm64 scratch AS a\nFROM --platform=linux/s390x a', {}, 'amd64'],
+])('I11 what %j with %j is for', async (text, change, architecture) => {
+  const graph = await lowered(`${text}\n`, change)
+  expect(graph.target.imagePlatform.architecture).toBe(architecture)
+})
+
+test('G6 an image that COPY takes from is the target’s', async () => {
+  const asked: string[] = []
+  const resolveImage = async (reference: string, { architecture }: Platform) => {
+    asked.push(`${reference} ${architecture}`)
+    return image(1)
+  }
+  await lowered('FROM --platform=linux/arm64 base\nCOPY --from=other a b\n', { resolveImage })
+  expect(asked).toEqual(['base arm64', 'other amd64'])
 })
 
 test('G9 the base of a stage that nothing needs is not looked up', async () => {
