@@ -1,5 +1,6 @@
 // Builds the cases of test/corpus/buildkit-cache with docker and with tbuild, each from the cache that the other left, every time on a cold store.
 //   node scripts/cache-peer.mjs compare [CASE...]   prints what was not taken from the other's cache, or is not the same image
+//   node scripts/cache-peer.mjs fuzz [KIND [SEED [COUNT]]]   the same for random cases (files, layers, language), in directories with mode=max
 //   node scripts/cache-peer.mjs record [CASE...]    keeps docker's cache of each case for the tests: its metadata and small layers
 // TBUILD_PEER is a docker command and TBUILD_PEER_DAEMON one that starts dockerd as root, with the containerd image store; cold stores are
 // daemons of their own. TBUILD_PEER_REGISTRY (host:port, without TLS) adds caches of type registry and inline.
@@ -10,11 +11,16 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { busyboxLayout } from './busybox-layout.mjs'
 import { load, root } from './differential-support.mjs'
+import { randomCase } from './fuzz-case.mjs'
+import { randomLanguageCase } from './fuzz-language.mjs'
+import { randomLayersCase } from './fuzz-layers.mjs'
 
 const [action, ...names] = process.argv.slice(2)
 const { TBUILD_PEER, TBUILD_PEER_DAEMON, TBUILD_PEER_REGISTRY: registry } = process.env
-if (!['compare', 'record'].includes(action) || !TBUILD_PEER || !TBUILD_PEER_DAEMON) {
-  console.error('usage: TBUILD_PEER=docker TBUILD_PEER_DAEMON=dockerd node scripts/cache-peer.mjs compare|record [CASE...]')
+if (!['compare', 'fuzz', 'record'].includes(action) || !TBUILD_PEER || !TBUILD_PEER_DAEMON) {
+  console.error(
+    'usage: TBUILD_PEER=docker TBUILD_PEER_DAEMON=dockerd node scripts/cache-peer.mjs compare|record [CASE...], or fuzz [KIND [SEED [COUNT]]]',
+  )
   process.exit(2)
 }
 const work = mkdtempSync(join(tmpdir(), 'tbuild-cache-peer-'))
@@ -177,6 +183,37 @@ async function partly(context, peer, own) {
   return lines
 }
 
+const RANDOM = { files: randomCase, layers: randomLayersCase, language: randomLanguageCase }
+
+/** Random Dockerfiles, which may be refused. */
+async function fuzz(materialize, [kind = 'files', first = '1', count = '20']) {
+  let wrong = 0
+  for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
+    const { setup, dockerfile } = RANDOM[kind](seed)
+    const folder = join(work, `random-${seed}`)
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'Dockerfile'), dockerfile)
+    const context = materialize({ folder, setup, name: `${seed}`, rule: '' })
+    const caches = [join(work, `cache-${++stores}`), join(work, `cache-${++stores}`)]
+    const to = (at) => [`--cache-to=type=local,dest=${caches[at]},mode=max`]
+    const from = (at) => [`--cache-from=type=local,src=${caches[at]}`]
+    const own = async (extra) => tbuildBuild(context, extra)
+    const peer = (extra) => withDocker(context, [], extra)
+    try {
+      const lines = [
+        ...(await carry('docker to tbuild', peer, own, to(0), from(0))),
+        ...(await carry('tbuild to docker', own, peer, to(1), from(1))),
+      ]
+      wrong += lines.length
+      if (lines.length > 0) console.log([`${kind} ${seed}`, ...lines].join('\n'))
+    } catch (error) {
+      console.log(`${kind} ${seed}: refused: ${error.message.trim().split('\n').at(-1).slice(0, 200)}`)
+    }
+    for (const path of [context, ...caches]) rmSync(path, { recursive: true, force: true })
+  }
+  return wrong
+}
+
 async function record(one, context, args) {
   const folder = join(one.folder, 'recorded')
   const made = join(work, `record-${++stores}`)
@@ -198,8 +235,8 @@ async function record(one, context, args) {
 
 try {
   const { loadCases, materialize } = await load('differential-case', work)
-  let wrong = 0
-  for (const one of loadCases(join(root, 'test/corpus/buildkit-cache'))) {
+  let wrong = action === 'fuzz' ? await fuzz(materialize, names) : 0
+  for (const one of action === 'fuzz' ? [] : loadCases(join(root, 'test/corpus/buildkit-cache'))) {
     if (names.length > 0 && !names.includes(one.name)) continue
     const context = materialize(one)
     const args = (one.args ?? []).map((arg) => arg.replaceAll('{case}', context))

@@ -46,6 +46,9 @@ export interface Extent {
   readonly by: 'blob' | 'diffId'
 }
 
+/** Sources are asked what they are now, and had from where they are: their records have no layers. */
+const FETCHED: ReadonlySet<string> = new Set(['image', 'http', 'git'])
+
 /** The records of a build as BuildKit would have made them (solver/exporter.go), and the blobs of their layers. */
 export async function exportSteps(built: BuiltSteps, extent: Extent, tools: ExportTools): Promise<Exported> {
   const walk = new Export(built, extent, tools)
@@ -91,7 +94,7 @@ class Export {
   async #step(vertex: Vertex, withLayers: boolean): Promise<void> {
     const { whole, layer } = await this.#tools.nodes.of(vertex)
     const records = await this.#recordsOf(whole)
-    if (!withLayers || records.length === 0 || vertex.op.kind === 'image') return
+    if (!withLayers || records.length === 0 || FETCHED.has(vertex.op.kind)) return
     const snapshot = await this.#built.result(vertex)
     if (snapshot === undefined || snapshot.length === 0) return
     const chain = await this.#chain(snapshot)

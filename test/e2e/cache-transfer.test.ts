@@ -2,8 +2,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
 import type { BuildEvent } from '../../src/base/events.ts'
-import type { Manifest } from '../../src/base/oci.ts'
+import type { Descriptor, ImageConfigFile, Manifest } from '../../src/base/oci.ts'
 import { build } from '../../src/build.ts'
 import type { BuildOptions, BuildResult, CacheExportSpec, CacheImportSpec } from '../../src/build-options.ts'
 import { plan } from '../../src/plan.ts'
@@ -57,6 +58,7 @@ interface Ended {
   readonly ran: readonly string[]
   readonly cached: readonly string[]
   readonly messages: readonly string[]
+  readonly executed: number
 }
 
 /** On a cold store unless one is given. */
@@ -71,7 +73,14 @@ async function run(options: Partial<BuildOptions> = {}): Promise<Ended> {
       .flatMap((event) => (event.type === 'done' && event.cached === cached ? [names.get(event.id) ?? ''] : []))
       .filter((name) => STEPS.includes(name))
   const messages = events.flatMap((event) => (event.type === 'notice' || event.type === 'warning' ? [event.message] : []))
-  return { result, store: options.root ?? root, ran: done(false), cached: done(true), messages }
+  return {
+    result,
+    store: options.root ?? root,
+    ran: done(false),
+    cached: done(true),
+    messages,
+    executed: result.steps.total - result.steps.cached,
+  }
 }
 
 const write = (name: string, text: string) => writeFileSync(join(context, name), text)
@@ -267,6 +276,49 @@ test("what was fetched is the store's own: the next build needs no cache for it,
   const { stdout } = tbuild(['verify-store', '--root', store])
   expect(stdout).toContain('all is well')
 }, 120_000)
+
+/** As BuildKit's daemon writes it, though not docker's: layers without files are left out. */
+function withoutEmptyLayers(dest: string): number {
+  const path = (digest: string) => join(dest, 'blobs/sha256', digest.slice(7))
+  const read = (digest: string) => JSON.parse(readFileSync(path(digest), 'utf8'))
+  const write = (value: unknown) => {
+    const text = JSON.stringify(value)
+    writeFileSync(path(sha256(text)), text)
+    return { digest: sha256(text), size: text.length }
+  }
+  const index = JSON.parse(readFileSync(join(dest, 'index.json'), 'utf8'))
+  const manifest = read(index.manifests[0].digest)
+  const config = read(manifest.config.digest)
+  const diffIds = new Map(
+    manifest.layers.map(({ digest, annotations }: Descriptor) => [digest, annotations?.['containerd.io/uncompressed']]),
+  )
+  const isEmpty = ({ blob }: { blob: string }) => diffIds.get(blob) === sha256(Buffer.alloc(1024))
+  const above = (at: number): number => (at !== -1 && isEmpty(config.layers[at]) ? above(config.layers[at].parent ?? 0) : at)
+  for (const layer of config.layers) layer.parent = above(layer.parent ?? 0)
+  for (const { layers = [] } of config.records) for (const result of layers) result.layer = above(result.layer)
+  Object.assign(manifest.config, write(config))
+  Object.assign(index.manifests[0], write(manifest))
+  writeFileSync(join(dest, 'index.json'), JSON.stringify(index))
+  return config.layers.filter(isEmpty).length
+}
+
+test('a step that made nothing has its empty layer, though the cache has none', async () => {
+  const from = `FROM ${registry.host}/library/busybox`
+  write('Dockerfile', `${from}\nRUN true\nCOPY a.txt /a\nRUN true\nRUN cp /a /b\nRUN true\n`)
+  const dest = join(folder, 'cache')
+  const diffIds = (name: string) => readConfig(join(folder, name)).rootfs.diff_ids
+  await run({ cacheTo: [{ type: 'local', dest, mode: 'max' }], outputs: [{ type: 'oci', dest: join(folder, 'one'), tar: false }] })
+  expect(withoutEmptyLayers(dest)).toBeGreaterThan(0)
+  const second = await run({ cacheFrom: [{ type: 'local', src: dest }], outputs: [{ type: 'oci', dest: join(folder, 'two'), tar: false }] })
+  expect([second.executed, second.messages]).toEqual([0, []])
+  expect(diffIds('two')).toEqual(diffIds('one'))
+  expect(diffIds('two')).toHaveLength(6)
+}, 120_000)
+
+function readConfig(layout: string): ImageConfigFile {
+  const read = (digest: string) => JSON.parse(readFileSync(join(layout, 'blobs/sha256', digest.slice(7)), 'utf8'))
+  return read(read(JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')).manifests[0].digest).config.digest)
+}
 
 test('a directory does not grow with every build, and one that holds an image is not written to', async () => {
   const dest = join(folder, 'cache')
