@@ -30,7 +30,7 @@ with tarfile.open(sys.argv[1], 'w', format=tarfile.PAX_FORMAT, encoding='utf-8',
     add('odd/setuid', mode=0o4755)
     add('odd/fifo', b'', type=tarfile.FIFOTYPE)
     add('odd/null', b'', type=tarfile.CHRTYPE, devmajor=1, devminor=3)
-    add('odd/hard', b'', type=tarfile.LNKTYPE, linkname='odd/setuid')
+    add('odd/hard', b'', type=tarfile.LNKTYPE, linkname='odd/setuid', mode=0o4755)
     add('odd/soft', b'', type=tarfile.SYMTYPE, linkname='/' + 'far/' * 60)
     add('odd/old', mtime=-86400)
     add('odd/capable', mode=0o755, pax_headers={'SCHILY.xattr.security.capability': bytes.fromhex('${CAPABILITY.toString('hex')}').decode('utf-8', 'surrogateescape')})
