@@ -38,7 +38,11 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
       for (const { graph } of graphs) announce(graph, hearing.onEvent)
       const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
       const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
-      await cache?.finish(stepsOf(built), adoptInto(built))
+      if (cache !== undefined) {
+        await cache.finish(stepsOf(built), adoptInto(built))
+        // What was learnt of files for it, and the records that it gave.
+        await session.flush()
+      }
       if (built.some(({ executed }) => executed > 0)) await session.collect()
       return resultOf(built, names, written)
     } finally {
