@@ -2,14 +2,10 @@ import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { RemoteImage } from '../registry/types.ts'
-import type { Snapshotter } from '../snapshot/types.ts'
-import type { Locks } from '../store/locks.ts'
-import type { BlobStore, Bytes, LayerId, Snapshot } from '../store/types.ts'
+import type { Bytes, LayerId, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
-import { checkPackedSize, limited, type PackedLayer, type UnpackTools, unpackBlob } from './unpack-blob.ts'
-
-/** Layers of one image fetched at once. */
-const PARALLEL_FETCHES = 3
+import { checkPackedSize, type PackedLayer } from './unpack-blob.ts'
+import { type LayerStore, unpackLayers } from './unpack-layers.ts'
 
 /** Told when the layers of an image are needed: all there, or being fetched. */
 export interface PullListener {
@@ -37,18 +33,16 @@ export class BaseLayers {
   /** Layers of imported caches: another kind of known layer. One that an image has is the image's. */
   readonly cached: CachedLayers
   readonly #known = new Map<LayerId, { owner: KnownImage; layer: PackedLayer }>()
-  readonly #snapshots: Snapshotter
-  readonly #blobs: BlobStore
-  readonly #locks: Pick<Locks, 'singleFlight'>
-  /** What a layer may unpack to. */
-  readonly maxBytes: number
+  readonly #store: LayerStore
 
-  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>, maxBytes: number) {
-    this.#snapshots = snapshots
-    this.#blobs = blobs
-    this.#locks = locks
-    this.maxBytes = maxBytes
-    this.cached = new CachedLayers(snapshots, blobs, locks, maxBytes)
+  constructor(store: LayerStore) {
+    this.#store = store
+    this.cached = new CachedLayers(store)
+  }
+
+  /** What a layer may unpack to. */
+  get maxBytes(): number {
+    return this.#store.maxBytes
   }
 
   /** The image's root file system. */
@@ -56,10 +50,11 @@ export class BaseLayers {
     // An image of the store has its layers under ids of their own.
     if (image.layerIds !== undefined) return image.layerIds
     const diffIds = image.configFile.rootfs.diff_ids
-    const layers = chainIds(diffIds).map((id, index) => ({
+    const layers = chainIds(diffIds).map((id, index, ids) => ({
       id,
       diffId: diffIds[index] as Digest,
       descriptor: image.layers[index] as Descriptor,
+      parent: ids.slice(0, index),
     }))
     const owner: KnownImage = { image, layers, listener, pull: undefined }
     for (const layer of layers) this.#known.set(layer.id, { owner, layer })
@@ -72,11 +67,8 @@ export class BaseLayers {
   }
 
   /** The original blob and diffID of a layer of a registered image, and what it stands on. */
-  describe(id: LayerId): { readonly diffId: Digest; readonly descriptor: Descriptor; readonly parent: Snapshot } | undefined {
-    const known = this.#known.get(id)
-    if (known === undefined) return undefined
-    const order = known.owner.layers.map((layer) => layer.id)
-    return { ...known.layer, parent: order.slice(0, order.indexOf(id)) }
+  describe(id: LayerId): PackedLayer | undefined {
+    return this.#known.get(id)?.layer
   }
 
   /** Name of the image, or the cache in a registry, that a known layer belongs to. */
@@ -108,51 +100,30 @@ export class BaseLayers {
     }
     const { owner, layer } = known
     const { descriptor } = layer
-    if ((await this.#blobs.stat(descriptor.digest)) === undefined) {
-      checkPackedSize(descriptor, this.maxBytes)
+    if ((await this.#store.blobs.stat(descriptor.digest)) === undefined) {
+      checkPackedSize(descriptor, this.#store.maxBytes)
       const bytes = counted(await owner.image.fetch(descriptor, signal), (current) => owner.listener?.progress(descriptor, current, false))
-      await this.#blobs.put(bytes, { digest: descriptor.digest, size: descriptor.size })
+      await this.#store.blobs.put(bytes, { digest: descriptor.digest, size: descriptor.size })
     }
     owner.listener?.progress(descriptor, descriptor.size, true)
     return descriptor
   }
 
-  /** Fetches in parallel, unpacks from the bottom. */
   async #pull(owner: KnownImage, signal?: AbortSignal): Promise<void> {
     const missing: PackedLayer[] = []
-    for (const layer of owner.layers) if (!(await this.#snapshots.has(layer.id))) missing.push(layer)
+    for (const layer of owner.layers) if (!(await this.#store.snapshots.has(layer.id))) missing.push(layer)
     if (missing.length === 0) {
       owner.listener?.present()
       return
     }
     owner.listener?.started()
     try {
-      await this.#unpackAll(owner, missing, signal)
+      await unpackLayers(missing, this.#store, { fetch: ({ id }) => this.fetchBlob(id, signal), signal })
     } catch (error) {
       owner.listener?.failed(error)
       throw error
     }
     owner.listener?.done()
-  }
-
-  #unpackTools(): UnpackTools {
-    return { snapshots: this.#snapshots, blobs: this.#blobs, maxBytes: this.maxBytes }
-  }
-
-  async #unpackAll(owner: KnownImage, missing: readonly PackedLayer[], signal?: AbortSignal): Promise<void> {
-    const jobs = missing.map((layer) => () => this.fetchBlob(layer.id, signal))
-    const fetches = limited(jobs, PARALLEL_FETCHES)
-    const order = owner.layers.map(({ id }) => id)
-    for (const [index, layer] of missing.entries()) {
-      await fetches[index]
-      // Of all processes that want the layer one unpacks it.
-      await this.#locks.singleFlight(
-        `layer-${layer.id}`,
-        async () => (await this.#snapshots.has(layer.id)) || undefined,
-        async () => unpackBlob(layer, order.slice(0, order.indexOf(layer.id)), this.#unpackTools(), signal),
-        { signal },
-      )
-    }
   }
 }
 

@@ -1,17 +1,11 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
-import type { Snapshotter } from '../snapshot/types.ts'
-import type { Locks } from '../store/locks.ts'
-import type { BlobStore, Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
-import { checkBlob, checkPackedSize, limited, type PackedLayer, type UnpackTools, unpackBlob } from './unpack-blob.ts'
-
-/** Layers fetched at once. */
-const PARALLEL_FETCHES = 3
+import type { Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
+import { checkBlob, checkPackedSize, type PackedLayer } from './unpack-blob.ts'
+import { type LayerStore, unpackLayers } from './unpack-layers.ts'
 
 /** A layer of a cache that was imported. What its blob holds is only claimed, until it is compared with diffId. */
 export interface CachedLayer extends PackedLayer {
-  /** The layers that its tar is the difference to. */
-  readonly parent: Snapshot
   readonly source: CacheSource
 }
 
@@ -25,7 +19,7 @@ export interface CacheSource {
 }
 
 /** A layer without a source is known by its blob in the store. */
-type FetchableLayer = Omit<CachedLayer, 'source'> & { readonly source?: CacheSource }
+type FetchableLayer = PackedLayer & { readonly source?: CacheSource }
 
 /** Why a layer that a record names cannot be had. */
 export interface CacheFailure {
@@ -42,18 +36,11 @@ export class CachedLayers {
   readonly #known = new Map<LayerId, CachedLayer>()
   readonly #fetches = new Map<LayerId, Promise<void>>()
   readonly #checks = new Map<LayerId, Promise<void>>()
-  readonly #snapshots: Snapshotter
-  readonly #blobs: BlobStore
-  readonly #locks: Pick<Locks, 'singleFlight'>
-  readonly #maxBytes: number
+  readonly #store: LayerStore
   #failure: CacheFailure | undefined
 
-  /** `maxBytes`: what a layer may unpack to. */
-  constructor(snapshots: Snapshotter, blobs: BlobStore, locks: Pick<Locks, 'singleFlight'>, maxBytes: number) {
-    this.#snapshots = snapshots
-    this.#blobs = blobs
-    this.#locks = locks
-    this.#maxBytes = maxBytes
+  constructor(store: LayerStore) {
+    this.#store = store
   }
 
   /** The first that offers a layer is asked for it. */
@@ -92,7 +79,7 @@ export class CachedLayers {
     const found = new Set<LayerId>()
     const visit = async (id: LayerId) => {
       if (found.has(id)) return
-      if (!(await this.#snapshots.has(id))) for (const below of (await this.#layer(id))?.parent ?? []) await visit(below)
+      if (!(await this.#store.snapshots.has(id))) for (const below of (await this.#layer(id))?.parent ?? []) await visit(below)
       found.add(id)
     }
     for (const id of snapshot) await visit(id)
@@ -103,23 +90,15 @@ export class CachedLayers {
   async ensure(ids: readonly LayerId[], signal?: AbortSignal): Promise<void> {
     const missing: FetchableLayer[] = []
     for (const id of ids) {
-      if (await this.#snapshots.has(id)) continue
+      if (await this.#store.snapshots.has(id)) continue
       const layer = await this.#layer(id)
       if (layer !== undefined) missing.push(layer)
     }
-    const jobs = missing.map((layer) => () => this.#fetch(layer, signal))
-    const fetches = limited(jobs, PARALLEL_FETCHES)
-    for (const [index, layer] of missing.entries()) {
-      await fetches[index]
-      await this.#guard(layer, signal, () =>
-        this.#locks.singleFlight(
-          `layer-${layer.id}`,
-          async () => (await this.#snapshots.has(layer.id)) || undefined,
-          () => unpackBlob(layer, layer.parent, this.#unpackTools(), signal),
-          { signal },
-        ),
-      )
-    }
+    await unpackLayers(missing, this.#store, {
+      fetch: (layer) => this.#fetch(layer, signal),
+      guard: (layer, unpack) => this.#guard(layer, signal, unpack),
+      signal,
+    })
   }
 
   /** Brings the blob of a layer into the blob store, compared with its diffID; false when the cache has no such blob. */
@@ -135,14 +114,10 @@ export class CachedLayers {
     return true
   }
 
-  #unpackTools(): UnpackTools {
-    return { snapshots: this.#snapshots, blobs: this.#blobs, maxBytes: this.#maxBytes }
-  }
-
   async #fetchChecked(layer: CachedLayer, signal?: AbortSignal): Promise<void> {
     await this.#fetch(layer, signal)
-    await this.#guard(layer, signal, () => checkBlob(layer, this.#unpackTools()))
-    await this.#snapshots.update(layer.id, this.info(layer.id) ?? {})
+    await this.#guard(layer, signal, () => checkBlob(layer, this.#store))
+    await this.#store.snapshots.update(layer.id, this.info(layer.id) ?? {})
   }
 
   #fetch(layer: FetchableLayer, signal?: AbortSignal): Promise<void> {
@@ -151,9 +126,9 @@ export class CachedLayers {
       fetched = this.#guard(layer, signal, async () => {
         const { digest, size } = layer.descriptor
         const { source } = layer
-        if ((await this.#blobs.stat(digest)) !== undefined || source === undefined) return
-        checkPackedSize(layer.descriptor, this.#maxBytes)
-        await this.#blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
+        if ((await this.#store.blobs.stat(digest)) !== undefined || source === undefined) return
+        checkPackedSize(layer.descriptor, this.#store.maxBytes)
+        await this.#store.blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
       })
       this.#fetches.set(layer.id, fetched)
     }
@@ -166,10 +141,10 @@ export class CachedLayers {
 
   /** A layer that the store has as a blob. */
   async #stored(id: LayerId): Promise<FetchableLayer | undefined> {
-    const { diffId, blobs = [], parent = [], created } = (await this.#snapshots.info(id)) ?? {}
+    const { diffId, blobs = [], parent = [], created } = (await this.#store.snapshots.info(id)) ?? {}
     if (diffId === undefined) return undefined
     for (const descriptor of blobs) {
-      if ((await this.#blobs.stat(descriptor.digest)) === undefined) continue
+      if ((await this.#store.blobs.stat(descriptor.digest)) === undefined) continue
       return { id, diffId, descriptor, parent, ...(created === undefined ? {} : { created }) }
     }
     return undefined

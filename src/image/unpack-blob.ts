@@ -17,6 +17,8 @@ export interface PackedLayer {
   readonly id: LayerId
   readonly diffId: Digest
   readonly descriptor: Descriptor
+  /** The layers that its tar is the difference to. */
+  readonly parent: Snapshot
   /** ISO time. */
   readonly created?: string
 }
@@ -28,14 +30,13 @@ export interface UnpackTools {
   readonly maxBytes: number
 }
 
-/** Makes the layer's directory over `parent`, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
+/** Makes the layer's directory over its parent, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
 export async function unpackBlob(
   layer: PackedLayer,
-  parent: Snapshot,
   { snapshots, blobs, maxBytes }: UnpackTools,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<true> {
-  const { id, descriptor, diffId, created } = layer
+  const { id, descriptor, diffId, parent, created } = layer
   const active = await snapshots.prepare(parent)
   try {
     const meter = new Meter()
@@ -72,17 +73,5 @@ function checkDiffId(found: Digest, { descriptor, diffId }: PackedLayer): void {
   if (found === diffId) return
   throw new TbuildError('DIGEST_MISMATCH', `layer ${descriptor.digest} unpacks to ${found}, but the image's config says ${diffId}`, {
     hint: 'the image is broken or was tampered with',
-  })
-}
-
-/** Starts `jobs` in order, at most `limit` at once; a failure of one shows at its own promise. */
-export function limited<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
-  const running: Promise<unknown>[] = []
-  return jobs.map((job, index) => {
-    const turn = index < limit ? Promise.resolve() : (running[index - limit] as Promise<unknown>)
-    const result = turn.then(job)
-    result.catch(() => {})
-    running.push(result.catch(() => {}))
-    return result
   })
 }

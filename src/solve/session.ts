@@ -69,7 +69,7 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
     secrets = await openSecrets(options, environment, store.temporary)
     const snapshots = createSnapshotter(store)
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
-    const baseLayers = new BaseLayers(snapshots, store.blobs, store.locks, limits.unpack)
+    const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: limits.unpack })
     known = baseLayers
     const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
