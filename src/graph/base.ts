@@ -39,7 +39,8 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   const platform = explicit ?? options.targetPlatform
   if (stage.name !== undefined) {
     assertContextName(stage.name)
-    const replacement = findContext(stage.name, platform, options)
+    // A stage named like these two is nobody's but its own; as the name of an image `context` can be a context's.
+    const replacement = /^(context|scratch)$/i.test(stage.name) ? undefined : findContext(stage.name, platform, options)
     if (replacement) return fromContext(replacement, platform, true)
   }
   // Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one.
@@ -107,9 +108,9 @@ export function assertImageName(base: BaseChoice, span: Span): void {
   }
 }
 
-/** `name::platform` wins over `name` (G13). What `context` and `scratch` mean nothing replaces. */
+/** `name::platform` wins over `name` (G13). What `scratch` means nothing replaces. */
 export function findContext(name: string, platform: Platform, options: LowerOptions): NamedContext | undefined {
-  if (/^(context|scratch)$/i.test(name)) return undefined
+  if (name === 'scratch') return undefined
   return options.namedContext(`${name}::${formatPlatform(platform)}`) ?? options.namedContext(name)
 }
 
