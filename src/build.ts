@@ -185,7 +185,11 @@ type Solved = Pick<Built, 'target' | 'solver'>
 /** All platforms have one solver. */
 function stepsOf(built: readonly Solved[]): BuiltSteps {
   const solver = built[0]?.solver
-  return { targets: built.flatMap(({ target }) => target ?? []), result: async (vertex) => solver?.result(vertex) }
+  return {
+    targets: built.flatMap(({ target }) => target ?? []),
+    result: async (vertex) => solver?.result(vertex),
+    changedContexts: async () => (await solver?.changedContexts()) ?? new Set(),
+  }
 }
 
 function adoptInto(built: readonly Solved[]): Solver['adopt'] {

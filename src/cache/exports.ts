@@ -17,6 +17,8 @@ export interface BuiltSteps {
   readonly targets: readonly Vertex[]
   /** The root file system of a step, as far as it is known. */
   result(vertex: Vertex): Promise<Snapshot | undefined>
+  /** Names of the contexts whose files are others now than the steps were made of. */
+  changedContexts(): Promise<ReadonlySet<string>>
 }
 
 export interface ExportTools {
@@ -49,9 +51,18 @@ export interface Extent {
 /** Sources are asked what they are now, and had from where they are: their records have no layers. */
 const FETCHED: ReadonlySet<string> = new Set(['image', 'http', 'git'])
 
-/** The records of a build as BuildKit would have made them (solver/exporter.go), and the blobs of their layers. */
+/**
+ * The records of a build as BuildKit would have made them (solver/exporter.go), and the blobs of their layers. Files of the caller are hashed only now: where
+ * they have changed since they were copied, nothing is said of what was made of them.
+ */
 export async function exportSteps(built: BuiltSteps, extent: Extent, tools: ExportTools): Promise<Exported> {
-  const walk = new Export(built, extent, tools)
+  const exported = await exportOf(built, extent, tools)
+  const changed = await built.changedContexts()
+  return changed.size === 0 ? exported : exportOf(built, extent, tools, changed)
+}
+
+async function exportOf(built: BuiltSteps, extent: Extent, tools: ExportTools, changed?: ReadonlySet<string>): Promise<Exported> {
+  const walk = new Export(built, extent, tools, changed)
   for (const target of built.targets) await walk.add(target)
   return { writer: walk.writer, layers: walk.layers }
 }
@@ -67,15 +78,17 @@ class Export {
   readonly #records = new Map<string, Promise<readonly WrittenRecord[]>>()
   readonly #known = new Map<LayerId, Promise<ExportedLayer | undefined>>()
 
-  constructor(built: BuiltSteps, extent: Extent, tools: ExportTools) {
+  constructor(built: BuiltSteps, extent: Extent, tools: ExportTools, changed?: ReadonlySet<string>) {
     this.#built = built
     this.#extent = extent
     this.#tools = tools
     // Nothing is fetched to be hashed: the record of what made the files is a link, too.
-    this.#contentOf = tools.contents.reader(async (vertex) => {
+    const contentOf = tools.contents.reader(async (vertex) => {
       const layers = await built.result(vertex)
       return layers !== undefined && (await this.#areHere(layers)) ? layers : undefined
     })
+    const isChanged = ({ op }: Vertex) => op.kind === 'context' && changed?.has(op.name) === true
+    this.#contentOf = async (request) => (isChanged(request.source) ? undefined : contentOf(request))
   }
 
   /** A target's own steps, then all that they take from others. */

@@ -24,9 +24,8 @@ interface HasherParts {
 /** What was hashed in this build, by its digest. */
 type Hashed = Map<Digest, readonly string[]>
 
-export function contentHasher(parts: HasherParts): ContentHasher {
+export function contentHasher(parts: HasherParts, hashed: Hashed = new Map()): ContentHasher {
   const known = new Map<string, Promise<Digest>>()
-  const hashed: Hashed = new Map()
   const { listings } = parts
   return {
     digest(ref, selector, signal) {
@@ -41,6 +40,7 @@ export function contentHasher(parts: HasherParts): ContentHasher {
       }
       return digest
     },
+    anew: () => contentHasher(parts, hashed),
     files(digest) {
       const listing = hashed.get(digest)?.join('') ?? listings.load(digest)
       return listing === undefined ? undefined : parseListing(listing)

@@ -1,17 +1,23 @@
 import PQueue from 'p-queue'
 import type { Digest } from '../base/digest.ts'
-import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
+import { errorCode, isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { RootPart, Tools } from '../ops/types.ts'
+import type { Tools } from '../ops/types.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
-import type { CacheIndex, CacheRecord, Snapshot } from '../store/types.ts'
+import type { CacheIndex, CacheRecord, KeyPart, Snapshot } from '../store/types.ts'
 import type { FoundStep, ImportedSteps } from './imported.ts'
-import { chainOf, type StepKey, stepKey } from './key.ts'
+import type { StepKey } from './key.ts'
+import { remember } from './remember.ts'
+import { StepKeys } from './step-keys.ts'
 import { findTwin } from './twin.ts'
+import { isIndependent, isRemote, isSource } from './vertex-kinds.ts'
+
+/** How often files are copied that change meanwhile. */
+const ATTEMPTS = 5
 
 export interface SolveOptions {
   readonly cache: CacheIndex
@@ -49,7 +55,7 @@ export class Solver {
   readonly #queue: PQueue
   readonly #abort = new AbortController()
   readonly #refs = new Map<Vertex, Promise<Ref>>()
-  readonly #keys = new Map<Vertex, Promise<StepKey>>()
+  readonly #keys: StepKeys
   /** Those of `#refs` that are known by now. */
   readonly #solved = new Map<Vertex, Ref>()
   readonly #hits = new Map<Vertex, Promise<FoundStep | undefined>>()
@@ -65,6 +71,11 @@ export class Solver {
   constructor(options: SolveOptions) {
     this.#options = options
     this.#queue = new PQueue({ concurrency: options.jobs })
+    this.#keys = new StepKeys({
+      ref: (vertex) => this.#ref(vertex),
+      tools: (vertex) => this.#tools(vertex),
+      around: (vertex, read) => this.#readKey(vertex, read),
+    })
     if (options.signal.aborted) this.#abort.abort(options.signal.reason)
     options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true })
   }
@@ -100,7 +111,7 @@ export class Solver {
     const open = hit === undefined ? [target.root, ...target.inputs] : isIndependent(target) ? [target.root] : []
     for (const below of open) if (below !== undefined) await this.#planStep(below)
     if (hit !== undefined) this.#cached(target)
-    else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#key(target))
+    else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#keys.of(target))
     else this.#options.watcher?.unknown(target, await this.#waitsFor(target))
     this.#told.add(target)
   }
@@ -115,6 +126,11 @@ export class Solver {
     return below === undefined ? undefined : [...below, ...hit.layers]
   }
 
+  /** Names of the contexts whose files are others now than the build has seen them. */
+  changedContexts(): Promise<ReadonlySet<string>> {
+    return this.#keys.changedContexts()
+  }
+
   /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
   async adopt(vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>): Promise<void> {
     for (let step: Vertex | undefined = vertex; step !== undefined; step = step.root) {
@@ -124,18 +140,18 @@ export class Solver {
         if (made === undefined || !(await isHere(made))) return
       }
     }
-    await this.#save(vertex, await this.#key(vertex), layers)
+    await this.#save(vertex, await this.#keys.of(vertex), layers)
   }
 
   #ref(vertex: Vertex): Promise<Ref> {
     return remember(this.#refs, vertex, async () => {
-      const ref = await this.#make(vertex)
+      const ref = await this.#answer(vertex)
       this.#solved.set(vertex, ref)
       return ref
     })
   }
 
-  async #make(vertex: Vertex): Promise<Ref> {
+  async #answer(vertex: Vertex): Promise<Ref> {
     const hit = await this.#hit(vertex)
     if (hit !== undefined) {
       this.#cached(vertex)
@@ -156,8 +172,13 @@ export class Solver {
   #hit(vertex: Vertex): Promise<FoundStep | undefined> {
     return remember(this.#hits, vertex, async () => {
       if (vertex.noCache || isSource(vertex)) return undefined
-      const record = (await this.#keyIsReady(vertex)) ? await this.#find(await this.#key(vertex)) : undefined
-      return record ?? this.#options.imported?.find(vertex)
+      const key = (await this.#keyIsReady(vertex)) ? await this.#keys.of(vertex) : undefined
+      const record = key === undefined ? undefined : await this.#find(key)
+      const found = record ?? (await this.#options.imported?.find(vertex))
+      if (found === undefined) return undefined
+      this.#keys.fix(vertex, key)
+      if (record === undefined) await this.#keys.readContexts(vertex)
+      return found
     })
   }
 
@@ -184,27 +205,13 @@ export class Solver {
     return waits
   }
 
-  #key(vertex: Vertex): Promise<StepKey> {
-    return remember(this.#keys, vertex, async () => {
-      const root = vertex.root === undefined || isIndependent(vertex) ? null : await this.#rootPart(vertex.root)
-      const handler = handlerOf(vertex.op)
-      const inputs = await Promise.all(vertex.inputs.map((input) => this.#ref(input)))
-      if (isRemote(vertex)) this.#options.onEvent({ type: 'started', id: vertex.id, time: Date.now() })
-      try {
-        const parts = (await handler.key?.(vertex.op, inputs, this.#tools(vertex))) ?? []
-        return stepKey(vertex.op.kind, root, parts)
-      } catch (error) {
-        throw this.#failed(vertex, error)
-      }
-    })
-  }
-
-  /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
-  async #rootPart(vertex: Vertex): Promise<RootPart> {
-    const source = handlerOf(vertex.op).asRoot?.(vertex.op)
-    if (source !== undefined) return source
-    const key = await this.#key(vertex)
-    return isIndependent(vertex) && vertex.root !== undefined ? chainOf(await this.#rootPart(vertex.root), key) : key.digest
+  async #readKey(vertex: Vertex, read: () => Promise<readonly KeyPart[]>): Promise<readonly KeyPart[]> {
+    if (isRemote(vertex)) this.#options.onEvent({ type: 'started', id: vertex.id, time: Date.now() })
+    try {
+      return await read()
+    } catch (error) {
+      throw this.#failed(vertex, error)
+    }
   }
 
   async #find(key: StepKey): Promise<CacheRecord | undefined> {
@@ -213,7 +220,7 @@ export class Solver {
 
   async #run(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
     if (isSource(vertex)) return this.#executeNow(vertex, inputs, root)
-    const key = await this.#key(vertex)
+    const key = await this.#keys.of(vertex)
     let executed = false
     let twin: CacheRecord | undefined
     const found = await this.#options.locks.singleFlight<FoundStep>(
@@ -227,7 +234,7 @@ export class Solver {
         await this.#options.watcher?.miss(vertex, key)
         executed = true
         const ref = await this.#execute(vertex, inputs, root)
-        return this.#save(vertex, key, layersOf(ref))
+        return this.#save(vertex, await this.#keys.of(vertex), layersOf(ref))
       },
       { signal: this.#abort.signal },
     )
@@ -255,12 +262,23 @@ export class Solver {
     try {
       const refusal = this.#options.refused?.get(vertex)
       if (refusal !== undefined) throw refusal
-      const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+      const ref = await this.#make(vertex, inputs, root)
       if (tells) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
       return ref
     } catch (error) {
       throw this.#failed(vertex, error)
     }
+  }
+
+  /** The caller's files may have changed since they were hashed: what was made is kept only under the key of what it was made of. */
+  async #make(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+      if (!(await this.#keys.renew(vertex))) return ref
+    }
+    throw new TbuildError('CONTEXT_CHANGED', 'files of the build context changed each time they were copied', {
+      hint: 'build when nothing writes to them, or leave them out by .dockerignore',
+    })
   }
 
   async #twin(vertex: Vertex, key: StepKey, root: Snapshot): Promise<CacheRecord | undefined> {
@@ -336,29 +354,7 @@ export class Solver {
   }
 }
 
-/** Without a record: what it names is what it is. */
-function isSource({ op }: Vertex): boolean {
-  return handlerOf(op).key === undefined
-}
-
-function isRemote({ op }: Vertex): boolean {
-  return handlerOf(op).remote === true
-}
-
-function isIndependent({ op }: Vertex): boolean {
-  return handlerOf(op).independent?.(op) === true
-}
-
 function layersOf(ref: Ref): Snapshot {
   if (ref.kind !== 'snapshot') throw new Error('a step makes a root file system')
   return ref.layers
-}
-
-function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
-  let value = known.get(key)
-  if (value === undefined) {
-    value = make()
-    known.set(key, value)
-  }
-  return value
 }

@@ -1,0 +1,125 @@
+import { isTbuildError } from '../base/errors.ts'
+import type { Vertex } from '../graph/op.ts'
+import type { Ref } from '../ops/ref.ts'
+import { handlerOf } from '../ops/table.ts'
+import type { RootPart, Tools } from '../ops/types.ts'
+import type { KeyPart } from '../store/types.ts'
+import { actionOf, chainOf, type StepKey, stepKey } from './key.ts'
+import { remember } from './remember.ts'
+import { contextsOf, isIndependent } from './vertex-kinds.ts'
+
+export interface KeySources {
+  readonly ref: (vertex: Vertex) => Promise<Ref>
+  readonly tools: (vertex: Vertex) => Tools
+  /** Around the reading of what a key is made of. */
+  readonly around: (vertex: Vertex, read: () => Promise<readonly KeyPart[]>) => Promise<readonly KeyPart[]>
+}
+
+/** The keys of one build's vertices, each made once, until it is found that the caller's files have changed. */
+export class StepKeys {
+  readonly #sources: KeySources
+  readonly #keys = new Map<Vertex, Promise<StepKey>>()
+  /** All but the root. */
+  readonly #parts = new Map<Vertex, Promise<readonly KeyPart[]>>()
+  readonly #fixed = new Set<Vertex>()
+
+  constructor(sources: KeySources) {
+    this.#sources = sources
+  }
+
+  of(vertex: Vertex): Promise<StepKey> {
+    return remember(this.#keys, vertex, async () => {
+      const root = vertex.root === undefined || isIndependent(vertex) ? null : await this.#rootPart(vertex.root)
+      return stepKey(vertex.op.kind, root, await this.#partsOf(vertex))
+    })
+  }
+
+  /** Something was found for the step: its key stays, whatever becomes of the caller's files. */
+  fix(vertex: Vertex, key?: StepKey): void {
+    this.#fixed.add(vertex)
+    if (key !== undefined) this.#keys.set(vertex, Promise.resolve(key))
+  }
+
+  /** Reads what of a step, and of all below it, is the caller's files: it may have been found by them without a key. */
+  async readContexts(vertex: Vertex, seen = new Set<Vertex>()): Promise<void> {
+    if (seen.has(vertex)) return
+    seen.add(vertex)
+    if (vertex.inputs.length > 0 && vertex.inputs.every(({ op }) => op.kind === 'context')) await this.#tryParts(vertex)
+    for (const below of [vertex.root, ...vertex.inputs]) if (below !== undefined) await this.readContexts(below, seen)
+  }
+
+  /** True when the caller's files are others now than those of the key: then the step, and what stands on it, gets another. */
+  async renew(vertex: Vertex): Promise<boolean> {
+    const parts = await this.#changedParts(vertex)
+    if (parts === undefined) return false
+    this.#parts.set(vertex, Promise.resolve(parts))
+    const known = new Map([...this.#fixed].map((fixed) => [fixed, false])).set(vertex, true)
+    for (const above of this.#keys.keys()) if (standsOn(above, known)) this.#keys.delete(above)
+    return true
+  }
+
+  /** Names of the contexts whose files are others now, or cannot be read any more. */
+  async changedContexts(): Promise<ReadonlySet<string>> {
+    const changed = new Set<string>()
+    for (const vertex of this.#parts.keys()) if (await this.#isChanged(vertex)) for (const name of contextsOf(vertex)) changed.add(name)
+    return changed
+  }
+
+  async #isChanged(vertex: Vertex): Promise<boolean> {
+    try {
+      return (await this.#changedParts(vertex)) !== undefined
+    } catch (error) {
+      if (isTbuildError(error)) return true
+      throw error
+    }
+  }
+
+  async #changedParts(vertex: Vertex): Promise<readonly KeyPart[] | undefined> {
+    if (contextsOf(vertex).length === 0) return undefined
+    const tools = this.#sources.tools(vertex)
+    const parts = await this.#read(vertex, { ...tools, content: tools.content.anew() })
+    return actionOf(parts) === actionOf(await this.#partsOf(vertex)) ? undefined : parts
+  }
+
+  /** What cannot be read is wrong only when the step has to run. */
+  async #tryParts(vertex: Vertex): Promise<void> {
+    if (this.#parts.has(vertex)) return
+    try {
+      const parts = Promise.resolve(await this.#read(vertex, this.#sources.tools(vertex)))
+      await remember(this.#parts, vertex, () => parts)
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+    }
+  }
+
+  #partsOf(vertex: Vertex): Promise<readonly KeyPart[]> {
+    return remember(this.#parts, vertex, async () => {
+      // Of them others tell when they fail.
+      await this.#inputsOf(vertex)
+      return this.#sources.around(vertex, () => this.#read(vertex, this.#sources.tools(vertex)))
+    })
+  }
+
+  async #read(vertex: Vertex, tools: Tools): Promise<readonly KeyPart[]> {
+    return (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), tools)) ?? []
+  }
+
+  #inputsOf({ inputs }: Vertex): Promise<Ref[]> {
+    return Promise.all(inputs.map((input) => this.#sources.ref(input)))
+  }
+
+  /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
+  async #rootPart(vertex: Vertex): Promise<RootPart> {
+    const source = handlerOf(vertex.op).asRoot?.(vertex.op)
+    if (source !== undefined) return source
+    const key = await this.of(vertex)
+    return isIndependent(vertex) && vertex.root !== undefined ? chainOf(await this.#rootPart(vertex.root), key) : key.digest
+  }
+}
+
+/** `known`: of which vertices it is known. */
+function standsOn(vertex: Vertex, known: Map<Vertex, boolean>): boolean {
+  const answer = known.get(vertex) ?? [vertex.root, ...vertex.inputs].some((below) => below !== undefined && standsOn(below, known))
+  known.set(vertex, answer)
+  return answer
+}
