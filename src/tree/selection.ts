@@ -104,11 +104,15 @@ export function selectSources(view: TreeView, selector: Selector): Selected[] {
  * F22: the part after `/./` is a pattern of wanted paths below the part before it. Only a relative one is cleaned, and one slash is taken off: as in
  * BuildKit, `.` and `//a` are patterns that match nothing.
  */
-function selectParents(view: TreeView, { path, exclude }: Selector): Selected[] {
+export function splitParents(path: string): { readonly base: string; readonly pattern: string } {
   const pivot = path.indexOf('/./')
   const base = pivot < 0 ? '/' : path.slice(0, pivot)
   const below = pivot < 0 ? path : path.slice(pivot + 3)
-  const pattern = (below.startsWith('/') ? below : cleanPath(`/${below}`)).slice(1)
+  return { base, pattern: (below.startsWith('/') ? below : cleanPath(`/${below}`)).slice(1) }
+}
+
+function selectParents(view: TreeView, { path, exclude }: Selector): Selected[] {
+  const { base, pattern } = splitParents(path)
   const filter = new Filter([pattern], exclude)
   const sources = match(view, base, true)
   if (!hasWildcard(base) && !hasWildcard(pattern)) {

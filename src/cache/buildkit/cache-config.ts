@@ -55,7 +55,8 @@ export function parseCacheConfig(json: Uint8Array): CacheConfig {
 
 /** The records of an inline cache: a result names a layer of the image and all below it. */
 export function parseInlineRecords(json: Uint8Array, layers: number): readonly ConfigRecord[] {
-  return checkRecords(parse(json, CACHE_CONFIG_LIMIT), (position) => Array.from({ length: bounded(position, layers) + 1 }, (_, at) => at))
+  const chainOf = onceEach(layers, (position) => Array.from({ length: position + 1 }, (_, at) => at))
+  return checkRecords(parse(json, CACHE_CONFIG_LIMIT), chainOf)
 }
 
 function parse(json: Uint8Array, limit: number): unknown {
@@ -78,19 +79,31 @@ function layerList(value: unknown): ConfigLayer[] {
   })
 }
 
+type ChainOf = (position: unknown) => readonly number[]
+
 /** A layer's chain, bottom first. */
-function chainsOf(layers: readonly ConfigLayer[]): (position: unknown) => number[] {
-  return (position) => {
+function chainsOf(layers: readonly ConfigLayer[]): ChainOf {
+  return onceEach(layers.length, (position) => {
     const chain: number[] = []
-    for (let at = bounded(position, layers.length); at !== -1; at = (layers[at] as ConfigLayer).parent) {
+    for (let at = position; at !== -1; at = (layers[at] as ConfigLayer).parent) {
       if (chain.length === DEPTH) throw invalid('its layers stand on each other in a circle, or are too many')
       chain.push(at)
     }
     return chain.reverse()
+  })
+}
+
+/** A result takes a dozen bytes to write and may name hundreds of layers: those of one chain share it. */
+function onceEach(count: number, chainAt: (position: number) => readonly number[]): ChainOf {
+  const chains: (readonly number[])[] = []
+  return (value) => {
+    const position = bounded(value, count)
+    chains[position] ??= chainAt(position)
+    return chains[position]
   }
 }
 
-function checkRecords(value: unknown, chainOf: (position: unknown) => number[]): ConfigRecord[] {
+function checkRecords(value: unknown, chainOf: ChainOf): ConfigRecord[] {
   const found = list(value, 'its records')
   const records = found.map((record): ConfigRecord => {
     const { digest, inputs, layers, chains } = members(record, 'a record')
@@ -103,13 +116,13 @@ function checkRecords(value: unknown, chainOf: (position: unknown) => number[]):
   return records
 }
 
-function checkResult(value: unknown, chainOf: (position: unknown) => number[]): ConfigResult {
+function checkResult(value: unknown, chainOf: ChainOf): ConfigResult {
   const { layer, createdAt } = members(value, 'a result')
   return { chain: chainOf(layer), createdAt: time(createdAt) }
 }
 
 /** Layers that are put together without standing on each other (a merge). */
-function chained(value: unknown, chainOf: (position: unknown) => number[]): ConfigResult[] {
+function chained(value: unknown, chainOf: ChainOf): ConfigResult[] {
   return list(value, 'the chains of a record').map((result) => {
     const { layers, createdAt } = members(result, 'a result')
     const positions = list(layers, 'the layers of a chain')

@@ -1,6 +1,7 @@
 import { hasWildcard } from '../../base/go-match.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
 import type { CopyOp, WorkdirOp } from '../../graph/op.ts'
+import { splitParents } from '../../tree/selection.ts'
 import { type Base, type ContentRequest, type Node, type NodeInput, opNode, type Selection } from './node.ts'
 import { digestOf, type GoJson, goJson, joinedDigest, omitEmpty } from './op-json.ts'
 import { dedupeSelections } from './selectors.ts'
@@ -67,7 +68,7 @@ export function copyNode(op: CopyOp, base: Base, sources: readonly (FileSource |
     const { node, vertex } = sources[index] as FileSource
     const secondary = inputs.add(node)
     const isPath = vertex !== undefined || node === null
-    const { path, include } = op.parents ? splitParents(source.path) : { path: source.path, include: [] }
+    const { path, include } = op.parents ? parentsOf(source.path) : { path: source.path, include: [] }
     const wanted = selectionOf(op, path, include, isPath)
     if (secondary >= 0) select(selections, secondary, wanted, vertex)
     const src = secondary >= 0 ? baseName(wanted.path) : wanted.path
@@ -77,6 +78,11 @@ export function copyNode(op: CopyOp, base: Base, sources: readonly (FileSource |
   // What the op changes is no source of it, though files are copied from there, too.
   selections.delete(at)
   return fileNode(inputs, at, actions, selections)
+}
+
+function parentsOf(source: string): { path: string; include: string[] } {
+  const { base, pattern } = splitParents(source)
+  return { path: cleanPath(`/${base}`), include: [pattern] }
 }
 
 function selectionOf(op: CopyOp, path: string, include: readonly string[], isPath: boolean): Selection {
@@ -128,14 +134,6 @@ function copyAction(op: CopyOp, owner: GoJson | undefined, { src, kind, unpack =
     exclude_patterns: op.exclude,
     modeStr: octal ? undefined : op.chmod,
   })
-}
-
-/** `--parents`: up to `/./` the place, behind it what is wanted there (F22). */
-function splitParents(path: string): { path: string; include: string[] } {
-  const pivot = path.indexOf('/./')
-  const base = pivot < 0 ? '/' : path.slice(0, pivot)
-  const pattern = cleanPath(`/${pivot < 0 ? path : path.slice(pivot + 3)}`).slice(1)
-  return { path: cleanPath(`/${base}`), include: [pattern] }
 }
 
 /** solver/llbsolver/ops/file.go, CacheMap. */

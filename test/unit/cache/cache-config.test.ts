@@ -125,3 +125,12 @@ test('whatever the bytes are, the only error is CACHE_INVALID', () => {
     ),
   )
 })
+
+test('results of one chain share it: a few bytes each do not become hundreds of positions', () => {
+  const deep = Array.from({ length: 500 }, (_, at) => ({ blob: digest(`${at}`), parent: at - 1 }))
+  const results = Array.from({ length: 20_000 }, () => ({ layer: 499 }))
+  const chains = parse({ layers: deep, records: [{ digest: digest('r'), layers: results }] }).records[0]?.results.map(({ chain }) => chain)
+  expect(new Set(chains).size).toBe(1)
+  const inline = parseInlineRecords(Buffer.from(JSON.stringify([{ digest: digest('r'), layers: results }])), 500)
+  expect(new Set(inline[0]?.results.map(({ chain }) => chain)).size).toBe(1)
+})
