@@ -35,8 +35,8 @@ export interface HttpOp {
   readonly kind: 'http'
   readonly url: string
   readonly checksum?: Digest
-  /** The file's name in the tree; without, the server names it. */
-  readonly filename?: string
+  /** The file's name in the tree. */
+  readonly filename: string
 }
 
 /** A git repository: a tree with its checkout. */

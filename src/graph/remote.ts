@@ -43,12 +43,11 @@ export function gitOp(git: GitReference, flags: RemoteFlags = {}): GitOp {
 }
 
 function httpOp(url: string, checksum?: string): HttpOp {
-  const filename = urlFileName(url)
   return {
     kind: 'http',
     url,
     ...(checksum ? { checksum: parseChecksum(checksum) } : {}),
-    ...(filename === undefined ? {} : { filename }),
+    filename: urlFileName(url),
   }
 }
 
@@ -66,8 +65,8 @@ function parseChecksum(text: string): Digest {
   throw fail(`the digest algorithm ${algorithm} is not supported for ADD --checksum`)
 }
 
-/** The last segment of the URL's path (F30); without one the server is asked. */
-function urlFileName(text: string): string | undefined {
+/** The last segment of the URL's path (F30). BuildKit gives a file a name by the URL alone: the server is not asked. */
+function urlFileName(text: string): string {
   let path: string
   try {
     path = new URL(text).pathname
@@ -75,7 +74,7 @@ function urlFileName(text: string): string | undefined {
     throw new TbuildError('URL_INVALID', `not a URL: ${text}`, { hint: 'write http(s)://host/path' })
   }
   const name = baseName(decode(path))
-  return name === '' || name === '.' || name === '..' || name === '/' || name.includes('\0') ? undefined : name
+  return name === '' || name === '.' || name === '..' || name === '/' || name.includes('\0') ? '__unnamed__' : name
 }
 
 function decode(path: string): string {
@@ -86,8 +85,8 @@ function decode(path: string): string {
   }
 }
 
-/** Where in its tree a remote source is copied from. A name that the server gives is the only one there, and one with wildcards would match others. */
+/** Where in its tree a remote source is copied from. The file is the only one there, so a name with wildcards, which would be a pattern, need not be written. */
 export function remotePath(op: GitOp | HttpOp): string {
   if (op.kind === 'git') return '/'
-  return op.filename === undefined || /[*?[\\]/.test(op.filename) ? '/*' : `/${op.filename}`
+  return /[*?[\\]/.test(op.filename) ? '/*' : `/${op.filename}`
 }

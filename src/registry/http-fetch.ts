@@ -4,7 +4,6 @@ import { limitHint } from '../base/limits.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
 import { discard } from './body.ts'
 import { digestMismatch, resolveLocation } from './client.ts'
-import { fileNameOf } from './file-name.ts'
 import { kindOfHost, sameOrigin } from './origin.ts'
 import type { Environment } from './proxy.ts'
 import { redactUrl } from './redact.ts'
@@ -16,7 +15,6 @@ import { type HttpResponse, Transport } from './transport.ts'
 export interface FetchedFile {
   readonly digest: Digest
   readonly size: number
-  readonly fileName: string
   /** Seconds since the epoch of Last-Modified; undefined stands for 0 as the file's mtime. */
   readonly lastModified?: number
   readonly etag?: string
@@ -114,7 +112,6 @@ class Fetcher {
     return {
       digest,
       size,
-      fileName: fileNameOf(this.#url, response.header('content-disposition')),
       ...lastModifiedOf(response),
       ...(etag === undefined ? {} : { etag }),
     }

@@ -71,7 +71,7 @@ async function fetchFile(
     ...(authorization === undefined ? { cache: fetchCache(known) } : { authorization }),
     ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
   })
-  return { name: op.filename ?? file.fileName, digest: file.digest, mtime: file.lastModified ?? 0 }
+  return { name: op.filename, digest: file.digest, mtime: file.lastModified ?? 0 }
 }
 
 /** Mode 0600, with the time of Last-Modified, else the epoch (F30). */
@@ -101,7 +101,7 @@ function fetchCache(known: StatCacheFile): FetchCache {
 function parseFetched(text: string): FetchedFile | undefined {
   try {
     const value = JSON.parse(text) as FetchedFile
-    return isDigest(value.digest) && typeof value.fileName === 'string' ? value : undefined
+    return isDigest(value.digest) ? value : undefined
   } catch {
     return undefined
   }

@@ -25,14 +25,9 @@ const context = (line: string) => {
 }
 
 describe('a hostile server', () => {
-  test.each([
-    ['../../x', 'x'],
-    ['/etc/passwd', 'passwd'],
-    ['..', 'download'],
-    ['a\\\\b', 'b'],
-  ])('Content-Disposition %s names %s', async (filename, expected) => {
+  test.each(['../../x', '/etc/passwd', '..', 'a\\\\b'])('Content-Disposition %s names no file', async (filename) => {
     web.files.set('/', { data: 'x', headers: { 'content-disposition': `attachment; filename="${filename}"` } })
-    expect(listing((await builds.build({ context: context(`ADD ${web.url}/ /d/`) })).tree)).toEqual(['d/', `d/${expected} x`])
+    expect(listing((await builds.build({ context: context(`ADD ${web.url}/ /d/`) })).tree)).toEqual(['d/', 'd/__unnamed__ x'])
   })
 
   test.each(['/a%2Fb', '/%2e%2e%2fescape', '/..%2f..%2fescape'])(

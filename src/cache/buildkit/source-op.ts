@@ -38,7 +38,7 @@ export interface FetchedUrl {
 /** source/http/source.go. The name is that of the URL, not the server's; with --checksum nobody is asked, and there is no time. */
 export function httpNode(op: HttpOp, { digest, mtime }: FetchedUrl): Node {
   const modified = op.checksum === undefined && mtime !== 0 ? new Date(mtime * 1000).toUTCString() : ''
-  const head = { Filename: op.filename ?? '__unnamed__', Perm: 0, UID: 0, GID: 0, Checksum: digest }
+  const head = { Filename: op.filename, Perm: 0, UID: 0, GID: 0, Checksum: digest }
   return opNode([sourceDigest(digestOf({ ...head, ...omitEmpty({ LastModTime: modified }) }))])
 }
 
