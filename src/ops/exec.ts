@@ -37,7 +37,8 @@ export const execHandler: OpHandler<ExecOp> = {
   },
 
   async run(op, { root, inputs }, tools) {
-    if (op.security === 'insecure') requireEntitlement('security.insecure', 'RUN --security=insecure', tools)
+    if (op.security === 'insecure') requireEntitlement('security.insecure', tools)
+    if (op.network === 'host') requireEntitlement('network.host', tools)
     const tail = new OutputTail()
     const layers = await makeLayer(root, tools, async (active) => {
       const prepared = await prepareMounts(op, inputs, tools, active.lower)
@@ -108,8 +109,8 @@ function failure(op: ExecOp, code: number, oomKilled: boolean, tail: OutputTail)
   })
 }
 
-/** The one place that grants a privilege (CVE-2024-23653). */
-export function requireEntitlement(name: string, what: string, tools: Pick<Tools, 'allow'>): void {
+/** The one place that grants a privilege (CVE-2024-23653). The host's network is one by name only: the default is that network, too. */
+export function requireEntitlement(name: string, tools: Pick<Tools, 'allow'>): void {
   if (tools.allow.includes(name)) return
-  throw new TbuildError('ENTITLEMENT', `${what} is not allowed`, { hint: `pass --allow ${name}` })
+  throw new TbuildError('ENTITLEMENT', `entitlement ${name} is not allowed`, { hint: `pass --allow ${name}` })
 }

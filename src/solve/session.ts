@@ -83,7 +83,8 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
       remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent, limits }),
       secrets,
-      allow: options.allow ?? [],
+      // As buildx: to ask for the host's network is to allow it.
+      allow: [...(options.allow ?? []), ...(options.network === 'host' ? (['network.host'] as const) : [])],
       limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }

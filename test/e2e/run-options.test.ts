@@ -66,8 +66,20 @@ suite('options of RUN steps', () => {
       .filter((name) => name !== 'bonding_masters')
       .sort()
       .join(' ')} `
-    expect(written(links, ['--network', 'host', '--allow', 'network.host'])).toBe(host)
+    expect(written(links, ['--network', 'host'])).toBe(host)
     expect(written(links.replace('RUN', 'RUN --network=none'))).toBe('lo ')
+  })
+
+  test('RUN --network=host and --security=insecure are refused unless they are allowed', () => {
+    for (const [flag, name] of [
+      ['--network=host', 'network.host'],
+      ['--security=insecure', 'security.insecure'],
+    ]) {
+      const line = `RUN ${flag} echo 1 > /out`
+      expect(build(line).stderr).toContain(`entitlement ${name} is not allowed`)
+      expect(written(line, ['--allow', `${name}`])).toBe('1\n')
+    }
+    expect(written('RUN --network=host echo 2 > /out', ['--network', 'host'])).toBe('2\n')
   })
 })
 
