@@ -105,12 +105,15 @@ function parseQuery(text: string, ref: string, subdir: string): Query {
     else applyParameter(query, key, value)
   }
   applyName(query, parameters.get('tag'), parameters.get('branch'))
-  if (fetchByCommit && !/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i.test(query.checksum ?? '')) {
+  if (fetchByCommit && !FULL_COMMIT.test(query.checksum ?? '')) {
     throw invalid('fetch-by-commit needs the full commit', 'give it as checksum=')
   }
-  if (query.checksum !== undefined && (query.ref === '' || fetchByCommit)) query.ref = query.checksum
+  // A shortened commit names nothing: it must be what the default branch, or the ref, leads to.
+  if (query.checksum !== undefined && (fetchByCommit || (query.ref === '' && FULL_COMMIT.test(query.checksum)))) query.ref = query.checksum
   return query
 }
+
+const FULL_COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i
 
 const FLAGS: ReadonlySet<string> = new Set(['submodules', 'keep-git-dir', 'fetch-by-commit'])
 

@@ -122,7 +122,9 @@ class Checkout {
   /** `check`: whether what was fetched is within its limit. */
   async run(check: () => Promise<void>): Promise<void> {
     await mkdir(this.#work, { recursive: true, mode: 0o755 })
-    await this.#run('init', '--quiet', '--template=', ...(this.#keep ? [] : ['--bare']))
+    // A repository of SHA-256 has names of 64 digits; older git does not know the option.
+    const format = this.#found.commit.length === 64 ? ['--object-format=sha256'] : []
+    await this.#run('init', '--quiet', '--template=', ...format, ...(this.#keep ? [] : ['--bare']))
     await this.#fetch()
     await check()
     await this.#run('checkout', '--quiet', '--force', '--detach', this.#found.commit, '--')

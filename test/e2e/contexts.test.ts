@@ -81,6 +81,26 @@ describe('a tar as the context', () => {
   })
 })
 
+describe('repositories', () => {
+  test('of SHA-256', async () => {
+    const folder = builds.files('sha256', { Dockerfile: ALL, 'a.txt': 'a' })
+    git(folder, 'init', '-q', '--object-format=sha256')
+    git(folder, 'add', '.')
+    git(folder, 'commit', '-qm', 'one')
+    git(builds.folder, 'clone', '-q', '--bare', 'sha256', 'sha256.git')
+    const { tree } = await builds.build({ context: `${web.url}/git/sha256.git?keep-git-dir=true` })
+    expect([tree.has('a.txt'), tree.has('.git/HEAD')]).toEqual([true, true])
+  })
+
+  test('F32 a shortened commit is compared with what the default branch leads to', async () => {
+    const commit = git(builds.folder, '--git-dir', 'app.git', 'rev-parse', 'HEAD').trim()
+    const { tree } = await builds.build({ context: `${repository}?commit=${commit.slice(0, 8)}` })
+    expect(tree.has('a.txt')).toBe(true)
+    const other = await builds.refusal({ context: `${repository}?commit=${commit.startsWith('0') ? '1' : '0'}234567` })
+    expect([other.code, other.message]).toEqual(['GIT_CHECKSUM', expect.stringContaining('expected checksum to match')])
+  })
+})
+
 describe('a Dockerfile as the context', () => {
   test('D8 on standard input: there are no files', async () => {
     expect(listing((await builds.build({ context: '-', stdin: bytesOf(ALL) })).tree)).toEqual([])

@@ -4,6 +4,7 @@ import { parseGitReference } from '../../../src/base/git-reference.ts'
 import { parseContextName, parseNamedContext } from '../../../src/context/parse-context.ts'
 
 const URL = 'https://example.com/a/b.git'
+const COMMIT = '0123456789abcdef0123456789abcdef01234567'
 const none = () => false
 
 describe('F33 git references', () => {
@@ -17,7 +18,8 @@ describe('F33 git references', () => {
     [`${URL}#main:../..`, { remote: URL, ref: 'main' }],
     [`${URL}?tag=v1`, { remote: URL, ref: 'refs/tags/v1' }],
     [`${URL}?branch=main&subdir=x`, { remote: URL, ref: 'refs/heads/main', subdir: 'x' }],
-    [`${URL}?checksum=ABC1`, { remote: URL, ref: 'ABC1', checksum: 'abc1' }],
+    [`${URL}?checksum=ABC1`, { remote: URL, checksum: 'abc1' }],
+    [`${URL}?commit=${COMMIT}`, { remote: URL, ref: COMMIT, checksum: COMMIT }],
     [`${URL}?commit=abc1&ref=main`, { remote: URL, ref: 'main', checksum: 'abc1' }],
     [`${URL}?keep-git-dir&submodules=false`, { remote: URL, keepGitDir: true, submodules: false }],
     [`${URL}?mtime=commit`, { remote: URL, mtime: 'commit' }],
