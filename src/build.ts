@@ -168,7 +168,14 @@ async function finishPlatform(
   const { epoch, target } = graph
   const assemble: BuiltPlatform['assemble'] = async (how) => {
     const warn = (message: string) => onEvent({ type: 'notice', message })
-    const image = await assembleTarget(target, snapshot, { ...how, blobs: session.store.blobs, snapshots, baseLayers, warn })
+    const image = await assembleTarget(target, snapshot, {
+      ...how,
+      stepEpoch: epoch,
+      blobs: session.store.blobs,
+      snapshots,
+      baseLayers,
+      warn,
+    })
     return cache === undefined ? image : cache.inline(image, stepsOf([{ target: target.root, solver }]))
   }
   return {

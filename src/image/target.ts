@@ -20,8 +20,10 @@ export interface LayerSources {
 export interface TargetTools extends LayerSources {
   /** Of the blobs that an output will want, if one does: diffID and blob are then made in one pass. */
   readonly form?: BlobForm | undefined
-  /** SOURCE_DATE_EPOCH, seconds: what the config says was made later is said to be of then (I6). */
+  /** Seconds, of the output: what the config says was made later is said to be of then (I6). */
   readonly epoch?: number | undefined
+  /** SOURCE_DATE_EPOCH of the build, seconds: it says when its steps were made, also where the output has another epoch or none. */
+  readonly stepEpoch?: number | undefined
   /** Files of new layers, too (L9). */
   readonly rewriteTimestamps?: boolean
   readonly warn: (message: string) => void
@@ -50,10 +52,15 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     platform: target.imagePlatform,
     history: historyList(target.history),
     layers: history,
-    ...(tools.epoch === undefined ? {} : { epoch: tools.epoch }),
+    ...earliest(tools.epoch, tools.stepEpoch),
   })
   for (const warning of warnings) tools.warn(warning)
   return toImage(file, target.imagePlatform, layers)
+}
+
+function earliest(...epochs: (number | undefined)[]): { epoch?: number } {
+  const known = epochs.filter((epoch) => epoch !== undefined)
+  return known.length === 0 ? {} : { epoch: Math.min(...known) }
 }
 
 async function rewritten(layers: readonly Layer[], target: StageState, tools: TargetTools): Promise<readonly Layer[]> {

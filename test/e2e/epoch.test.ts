@@ -120,8 +120,16 @@ test('`context` is nothing for a local context, and names are refused', () => {
 test('an output has its own epoch, or none', () => {
   archive(FILES_ONLY, args, ',source-date-epoch=5')
   expect(last().config.created).toBe('1970-01-01T00:00:05Z')
-  archive(FILES_ONLY, args, ',source-date-epoch=')
-  expect(last().config.created).not.toBe(SHOWN)
+  const withoutEpoch = (given: readonly string[]) => {
+    archive(FILES_ONLY, given, ',source-date-epoch=')
+    return last().config
+  }
+  expect(withoutEpoch([]).created).not.toBe(SHOWN)
+  // The instructions say when they were written by the epoch of the build, whatever the output does.
+  const { created, history = [] } = withoutEpoch(args)
+  expect([created, ...history.slice(1).map((entry) => entry.created)]).toEqual([SHOWN, SHOWN, SHOWN, SHOWN])
+  archive(FILES_ONLY, args, ',source-date-epoch=3000000000')
+  expect(last().config.created).toBe(SHOWN)
 }, 60_000)
 
 test('local and tar: every file has the time of the epoch, as BuildKit sets it', () => {
