@@ -70,6 +70,10 @@ export class IgnoreMatcher {
     return this.#matcher.hasExclusions
   }
 
+  get coversRoot(): boolean {
+    return this.rules.some(({ pattern }) => ['*', '**', '**/*'].includes(pattern))
+  }
+
   step(path: string | Uint8Array, parent?: MatchState): MatchState {
     return this.#matcher.step(path, parent)
   }

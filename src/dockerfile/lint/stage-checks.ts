@@ -9,6 +9,8 @@ import type { Place, Report } from './linter.ts'
 /** What the context's ignore file leaves out. */
 export interface Ignored {
   readonly hasExclusions: boolean
+  /** Whether a pattern matches every entry of the root, whatever its name. */
+  readonly coversRoot: boolean
   matches(path: string): boolean
 }
 
@@ -97,7 +99,8 @@ export class StageChecks {
     if (ignored === undefined || ignored.hasExclusions) return
     const verb = instruction.kind === 'copy' ? 'Copy' : 'Add'
     for (const path of paths.map(cleanPath)) {
-      if (!ignored.matches(path)) continue
+      // The root is no entry: what matches `.`, as `.*` does, need not match what is in it.
+      if (/^[./]$/.test(path) ? !ignored.coversRoot : !ignored.matches(path)) continue
       this.#report('CopyIgnoredFile', instruction, `Attempting to ${verb} file ${goQuote(path)} that is excluded by .dockerignore`)
     }
   }
