@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import type { Digest } from '../base/digest.ts'
-import { errorCode, isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
+import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -17,7 +17,7 @@ import { findTwin } from './twin.ts'
 import { isIndependent, isRemote, isSource } from './vertex-kinds.ts'
 
 /** How often files are copied that change meanwhile. */
-const ATTEMPTS = 5
+const ATTEMPTS = 3
 
 export interface SolveOptions {
   readonly cache: CacheIndex
@@ -272,13 +272,15 @@ export class Solver {
 
   /** The caller's files may have changed since they were hashed: what was made is kept only under the key of what it was made of. */
   async #make(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const ref = await handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+    const run = () => handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+    for (let attempt = 1; attempt < ATTEMPTS; attempt += 1) {
+      const ref = await run()
       if (!(await this.#keys.renew(vertex))) return ref
     }
-    throw new TbuildError('CONTEXT_CHANGED', 'files of the build context changed each time they were copied', {
-      hint: 'build when nothing writes to them, or leave them out by .dockerignore',
-    })
+    const ref = await run()
+    // Somebody writes to them all the time, a log perhaps: nobody can say what was copied.
+    if (await this.#keys.renew(vertex)) this.#keys.makeUnique(vertex)
+    return ref
   }
 
   async #twin(vertex: Vertex, key: StepKey, root: Snapshot): Promise<CacheRecord | undefined> {

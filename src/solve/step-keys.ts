@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { isTbuildError } from '../base/errors.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -51,11 +52,19 @@ export class StepKeys {
   /** True when the caller's files are others now than those of the key: then the step, and what stands on it, gets another. */
   async renew(vertex: Vertex): Promise<boolean> {
     const parts = await this.#changedParts(vertex)
-    if (parts === undefined) return false
+    if (parts !== undefined) this.#replace(vertex, parts)
+    return parts !== undefined
+  }
+
+  /** Gives the step, and what stands on it, a key that no other build finds. */
+  makeUnique(vertex: Vertex): void {
+    this.#replace(vertex, [{ name: 'files that changed while they were copied', value: randomUUID() }])
+  }
+
+  #replace(vertex: Vertex, parts: readonly KeyPart[]): void {
     this.#parts.set(vertex, Promise.resolve(parts))
     const known = new Map([...this.#fixed].map((fixed) => [fixed, false])).set(vertex, true)
     for (const above of this.#keys.keys()) if (standsOn(above, known)) this.#keys.delete(above)
-    return true
   }
 
   /** Names of the contexts whose files are others now, or cannot be read any more. */

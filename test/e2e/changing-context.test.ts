@@ -82,6 +82,15 @@ describe('a file that is edited during a build', () => {
     expect(await run('store')).toMatchObject(OLD)
   }, 120_000)
 
+  test('all the time: it is copied, and no other build takes what was copied', async () => {
+    const writer = setInterval(() => write('file', `${Math.random()}`), 1)
+    write('large', 'x'.repeat(2 ** 26))
+    write('Dockerfile', 'FROM busybox\nCOPY . /\nRUN cp /file /copy\n')
+    await run('store').finally(() => clearInterval(writer))
+    const { file, copy } = await run('store')
+    expect([file, copy]).toEqual([read(join(context, 'file')), file])
+  }, 120_000)
+
   test('after it was copied: an exported cache has what was copied', async () => {
     const cache = join(folder, `cache-${count}`)
     const cacheTo: BuildOptions['cacheTo'] = [{ type: 'local', dest: cache, mode: 'max' }]
