@@ -192,7 +192,7 @@ export class StageLowering implements Lowering {
       options,
       builder,
       sources: this.#sources,
-      steps: new StepCounter(stage, stageName, instructions, options),
+      steps: new StepCounter(stage, stageName, base.kind, instructions, options),
       epoch: this.epoch,
       noCache: options.noCache || filter.includes(stage.name ?? String(stage.index)),
       checks,

@@ -1,18 +1,25 @@
 import { formatPlatform } from '../base/platform.ts'
 import type { Instruction, Stage } from '../dockerfile/instruction.ts'
+import type { BaseChoice } from './base.ts'
 import type { LowerOptions } from './lower-types.ts'
 
-/** Numbers the steps of a stage for display: `[build 2/5] RUN npm ci`; those that make no layer do not count, FROM does. */
+type BaseKind = BaseChoice['kind']
+
+/** Numbers the steps of a stage for display: `[build 2/5] RUN npm ci`; those that make no layer do not count, FROM of an image does. */
 export class StepCounter {
   readonly #prefix: string
   readonly #total: number
   readonly #identity: string
+  readonly #uncounted: number
   #current = 0
 
-  constructor(stage: Stage, name: string, instructions: readonly Instruction[], options: LowerOptions) {
+  /** `base`: FROM is a step where it is an image. Files of a context have a number without a step, as BuildKit counts. */
+  constructor(stage: Stage, name: string, base: BaseKind, instructions: readonly Instruction[], options: LowerOptions) {
     const foreign = formatPlatform(options.targetPlatform) !== formatPlatform(options.buildPlatform)
     this.#prefix = [foreign ? formatPlatform(options.targetPlatform) : '', name].filter(Boolean).join(' ')
-    this.#total = 1 + instructions.filter((instruction) => ['run', 'copy', 'add', 'workdir'].includes(instruction.kind)).length
+    const steps = instructions.filter((instruction) => ['run', 'copy', 'add', 'workdir'].includes(instruction.kind)).length
+    this.#uncounted = base === 'image' ? 0 : 1
+    this.#total = (base === 'stage' || base === 'scratch' ? 0 : 1) + steps
     this.#identity = [options.identity, formatPlatform(options.targetPlatform), stage.name ?? stage.index].join('|')
   }
 
@@ -20,7 +27,7 @@ export class StepCounter {
   next(text: string, kind: string): { name: string; step: string } {
     this.#current += 1
     const width = String(this.#total).length
-    const position = `${String(this.#current).padStart(width)}/${this.#total}`
+    const position = `${String(this.#current - this.#uncounted).padStart(width)}/${this.#total}`
     const name = `[${[this.#prefix, position].filter(Boolean).join(' ')}] ${oneLine(text)}`
     return { name, step: `${this.#identity}|${this.#current}|${kind}` }
   }
