@@ -70,13 +70,14 @@ export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: T
   const mounts: ExecMount[] = []
   const env: string[] = []
   let sockets = 0
+  const hasSocket = op.env.some((item) => item.startsWith('SSH_AUTH_SOCK='))
   try {
     for (const mount of op.mounts) {
       if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, tools))
       else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, { held, own, runner: () => userOf(op, lower) }))
       else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount))
       else if (mount.type === 'secret') await addSecret(mount, tools, mounts, env)
-      else sockets += await addSsh(mount, sockets, tools, mounts, env)
+      else sockets += await addSsh(mount, sockets, tools, mounts, hasSocket ? [] : env)
     }
     if (op.script) {
       mounts.push({ type: 'file', target: op.script.path, data: Buffer.from(op.script.text), mode: 0o755, uid: 0, gid: 0 })
@@ -187,7 +188,7 @@ async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[]
   }
 }
 
-/** M12: the variable names the first socket, and numbers go on, also where there is no agent. */
+/** M12: the variable names the first socket, unless the command has it already, and numbers go on, also where there is no agent. */
 async function addSsh(
   mount: Extract<ExecOpMount, { type: 'ssh' }>,
   index: number,
