@@ -38,7 +38,7 @@ export interface BuildInputs {
   /** Tells this Dockerfile from others when earlier records are compared. */
   readonly identity: string
   readonly context: ContextFiles
-  /** Of a remote context, seconds: its commit's, or Last-Modified. For `SOURCE_DATE_EPOCH=context`. */
+  /** Of a remote context, seconds: its commit's, or Last-Modified, or that of an archive's newest file. For `SOURCE_DATE_EPOCH=context`. */
   readonly time?: number
 }
 
@@ -60,7 +60,7 @@ async function openPlace(options: BuildOptions, sources: ContextSources): Promis
     case 'git':
       return openRepository(name.git, options, sources)
     case 'http':
-      return openHttp(name.url, sources)
+      return openHttp(name.url, options, sources)
     default:
       return localPlace(options.context, options.context)
   }
@@ -85,9 +85,9 @@ function hasEpoch({ buildArgs = {}, environment = process.env }: BuildOptions): 
 }
 
 /** D8: an archive is the context, anything else the Dockerfile. */
-async function openHttp(url: string, sources: ContextSources): Promise<ContextPlace> {
+async function openHttp(url: string, options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
   const { openUrl, CONTEXT_FILE } = await import('./remote.ts')
-  const remote = await openUrl(url, '[internal] load remote build context', sources)
+  const remote = await openUrl(url, '[internal] load remote build context', sources, hasEpoch(options))
   if (remote.unpacked) return { kind: 'inside', identity: url, ignores: false, ...remote }
   const dockerfile = readInContext(directoryView(remote.directory), CONTEXT_FILE)
   return { kind: 'dockerfile', identity: url, ignores: false, dockerfile: { name: url, text: dockerfile?.text ?? '' }, ...remote }

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises'
+import { lstat, open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GitReference } from '../base/git-reference.ts'
 import { gitOp } from '../graph/remote.ts'
@@ -11,7 +11,7 @@ interface RemoteDirectory {
   readonly directory: string
   /** False: it holds the file of a URL that is no archive, under the name `context`. */
   readonly unpacked: boolean
-  /** Seconds: the commit's, or Last-Modified. */
+  /** Seconds: the commit's, or Last-Modified, or that of the newest file of the archive. */
   readonly time?: number
 }
 
@@ -23,14 +23,27 @@ export async function openGit(git: GitReference, keepGitDir: boolean, name: stri
   return { directory, unpacked: true, ...(await timeOf(directory)) }
 }
 
-/** An archive of any compression is unpacked (D8); owners are the archive's. */
-export async function openUrl(url: string, name: string, sources: ContextSources): Promise<RemoteDirectory> {
+/** An archive of any compression is unpacked (D8); owners are the archive's. `wantsTime`: look for one where the server says none. */
+export async function openUrl(url: string, name: string, sources: ContextSources, wantsTime = false): Promise<RemoteDirectory> {
   const op = { kind: 'http', url, filename: CONTEXT_FILE } as const
   const folder = await sources.fetch(op, name)
   const file = join(folder, CONTEXT_FILE)
   const time = await timeOf(file)
   if (!(await isTarArchive(only(await headOf(file))))) return { directory: folder, unpacked: false, ...time }
-  return { directory: await sources.unpack(op, name), unpacked: true, ...time }
+  const directory = await sources.unpack(op, name)
+  return { directory, unpacked: true, ...(wantsTime && time.time === undefined ? await newestFile(directory) : time) }
+}
+
+/** As BuildKit has it (d2l/epoch.go): of regular files only. */
+async function newestFile(directory: string | Buffer): Promise<{ time?: number }> {
+  const folder = Buffer.from(directory)
+  let newest = 0
+  for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
+    const path = Buffer.concat([folder, Buffer.from('/'), entry.name])
+    if (entry.isFile()) newest = Math.max(newest, Math.floor((await lstat(path)).mtimeMs / 1000))
+    else if (entry.isDirectory()) newest = Math.max(newest, (await newestFile(path)).time ?? 0)
+  }
+  return newest > 0 ? { time: newest } : {}
 }
 
 async function headOf(path: string): Promise<Buffer> {

@@ -79,6 +79,16 @@ describe('a tar as the context', () => {
     expect(web.requests).toEqual(['HEAD /ctx.tar 304'])
     expect(cachedNames(events)).toEqual(expect.arrayContaining(['[internal] load remote build context', 'copy /context /']))
   })
+
+  test('SOURCE_DATE_EPOCH=context is the time of the newest file of an archive whose server says none', async () => {
+    const data = packTar([
+      { name: 'Dockerfile', data: 'FROM scratch\nWORKDIR /w\n', mtime: 1_600_000_000 },
+      { name: 'folder/file', data: 'x', mtime: 1_700_000_000 },
+    ])
+    web.files.set('/times.tar', { data })
+    const { tree } = await builds.build({ context: `${web.url}/times.tar`, buildArgs: { SOURCE_DATE_EPOCH: 'context' } })
+    expect(tree.get('w')?.mtime).toBe(1_700_000_000)
+  })
 })
 
 describe('repositories', () => {

@@ -7,11 +7,13 @@ export interface PackedFile {
   readonly uid?: number
   readonly gid?: number
   readonly mode?: number
+  /** Seconds. */
+  readonly mtime?: number
 }
 
 /** A ustar archive of small files and symlinks (POSIX.1-2001, pax: ustar Interchange Format). */
 export function packTar(files: readonly PackedFile[]): Buffer {
-  const blocks = files.flatMap(({ name, data = '', linkname, uid = 0, gid = 0, mode = 0o644 }) => {
+  const blocks = files.flatMap(({ name, data = '', linkname, uid = 0, gid = 0, mode = 0o644, mtime = 1_000_000_000 }) => {
     const body = Buffer.from(linkname === undefined ? data : '')
     const header = Buffer.alloc(512)
     const octal = (value: number, width: number) => `${value.toString(8).padStart(width - 1, '0')}\0`
@@ -20,7 +22,7 @@ export function packTar(files: readonly PackedFile[]): Buffer {
     header.write(octal(uid, 8), 108)
     header.write(octal(gid, 8), 116)
     header.write(octal(body.length, 12), 124)
-    header.write(octal(1_000_000_000, 12), 136)
+    header.write(octal(mtime, 12), 136)
     header.write(' '.repeat(8), 148)
     header.write(linkname === undefined ? '0' : '2', 156)
     header.write(linkname ?? '', 157)
