@@ -7,22 +7,9 @@ import type { Directives, Instruction, Stage, StagedDockerfile } from '../docker
 import type { Place } from '../dockerfile/lint/linter.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
-import type { BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
+import type { BaseChoice, BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
 import type { Lowering } from './stage-context.ts'
 import { childState, imageState, type StageState, scratchState } from './stage-state.ts'
-
-/** What a FROM names, decided from the text alone. */
-export type BaseChoice =
-  | { readonly kind: 'scratch'; readonly platform: Platform; readonly replacesStage?: boolean }
-  | { readonly kind: 'stage'; readonly index: number }
-  | {
-      readonly kind: 'image'
-      readonly reference: string
-      readonly platform: Platform
-      readonly replacesStage: boolean
-      readonly named?: boolean
-    }
-  | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
 
 export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
   try {

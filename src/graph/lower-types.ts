@@ -26,6 +26,19 @@ export type NamedContext =
   | { readonly kind: 'files'; readonly name: string }
   | { readonly kind: 'scratch' }
 
+/** What a FROM names, decided from the text alone. */
+export type BaseChoice =
+  | { readonly kind: 'scratch'; readonly platform: Platform; readonly replacesStage?: boolean }
+  | { readonly kind: 'stage'; readonly index: number }
+  | {
+      readonly kind: 'image'
+      readonly reference: string
+      readonly platform: Platform
+      readonly replacesStage: boolean
+      readonly named?: boolean
+    }
+  | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
+
 export interface LowerOptions {
   readonly targetPlatform: Platform
   /** The caller named it: the image says that it is for that platform, whatever its base is for (I11). */

@@ -1,8 +1,8 @@
 import type { Platform } from '../base/platform.ts'
 import type { Instruction, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { parseMount } from '../dockerfile/mount.ts'
-import { type BaseChoice, findContext } from './base.ts'
-import type { LowerOptions } from './lower-types.ts'
+import { findContext } from './base.ts'
+import type { BaseChoice, LowerOptions } from './lower-types.ts'
 
 /** An image that the target needs. */
 interface NeededImage {

@@ -1,7 +1,6 @@
 import { formatPlatform } from '../base/platform.ts'
 import type { Instruction, Stage } from '../dockerfile/instruction.ts'
-import type { BaseChoice } from './base.ts'
-import type { LowerOptions } from './lower-types.ts'
+import type { BaseChoice, LowerOptions } from './lower-types.ts'
 
 type BaseKind = BaseChoice['kind']
 
