@@ -123,7 +123,7 @@ export class Imports {
     if (node === null) return undefined
     const records = await recordsOf(node, cache, look)
     const results = records.flatMap((record) => record.results)
-    for (const result of results.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))) {
+    for (const result of results.sort((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))) {
       const layers = await this.#layersOf(result, foundation, cache, look)
       if (layers === undefined) continue
       for (const layer of layers) this.#tools.session.baseLayers.cached.register(layer)
