@@ -19,16 +19,25 @@
 
 enum { STATUS_FD = 3 };
 
-// This program's file in the mount namespace that was just made (/proc/self/exe leads to the one before it).
-static int open_self(void) {
+// Where this program's file is, from the root of this process: asked in another mount namespace, the kernel names it to a process in a chroot from the root outside.
+struct self {
   char path[PATH_MAX];
-  struct stat running, found;
-  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-  if (length < 0 || stat("/proc/self/exe", &running) < 0) return -1;
-  path[length] = '\0';
-  int fd = open(path, O_PATH | O_CLOEXEC);
+  struct stat file;
+};
+
+static int find_self(struct self *self) {
+  ssize_t length = readlink("/proc/self/exe", self->path, sizeof self->path - 1);
+  if (length < 0) return -1;
+  self->path[length] = '\0';
+  return stat("/proc/self/exe", &self->file);
+}
+
+// The same file in the mount namespace that was just made (/proc/self/exe leads to the one before it).
+static int open_self(const struct self *self) {
+  struct stat found;
+  int fd = open(self->path, O_PATH | O_CLOEXEC);
   if (fd < 0) return -1;
-  if (fstat(fd, &found) == 0 && found.st_dev == running.st_dev && found.st_ino == running.st_ino) return fd;
+  if (fstat(fd, &found) == 0 && found.st_dev == self->file.st_dev && found.st_ino == self->file.st_ino) return fd;
   close(fd);
   errno = ESTALE;
   return -1;
@@ -38,9 +47,11 @@ static int open_self(void) {
 static int run_from_read_only_copy(void) {
   char *args[] = {"tbuild-runner", "carry-out", NULL}, *env[] = {NULL};
   if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
+  struct self runner;
+  if (find_self(&runner) < 0) return fail("find the runner");
   if (unshare(CLONE_NEWNS) < 0) return fail("make a mount namespace (it needs root, or a user namespace)");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make the mounts private");
-  AUTO_FD self = open_self();
+  AUTO_FD self = open_self(&runner);
   AUTO_FD copy = self < 0 ? -1 : tree_clone(self, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
   if (copy < 0) return fail("mount the runner read-only");
   execveat(copy, "", args, env, AT_EMPTY_PATH);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,6 +37,29 @@ function written(lines: string, args: readonly string[] = []): string {
   if (built.status !== 0) throw new Error(built.stderr)
   return built.out()
 }
+
+suite('where tbuild itself runs', () => {
+  test('in a chroot', () => {
+    const context = join(folder, 'in-chroot')
+    mkdirSync(context)
+    writeFileSync(join(context, 'Dockerfile'), 'FROM busybox\nRUN true\n')
+    const base = `busybox=oci-layout://${join(root, 'build/bases/busybox')}`
+    const command = [
+      process.execPath,
+      join(root, 'bin/tbuild.js'),
+      '--root',
+      join(folder, 'chroot-store'),
+      '--build-context',
+      base,
+      context,
+    ]
+    const inside = 'mount --rbind / "$0" && exec chroot "$0" "$@"'
+    const tree = mkdtempSync(join(tmpdir(), 'tbuild-chroot-'))
+    const run = spawnSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', inside, tree, ...command], { encoding: 'utf8' })
+    rmdirSync(tree)
+    expect(run).toMatchObject({ status: 0, stderr: expect.not.stringContaining('ERROR') })
+  })
+})
 
 suite('options of RUN steps', () => {
   test('--add-host, also as host=ip and with IPv6', () => {
