@@ -31,7 +31,7 @@ class User {
 
   /** `tbuild ARGS` as this user, with nothing of our environment but PATH. */
   tbuild(args: readonly string[]): Finished {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'bin/tbuild.js'), ...args], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(program, 'bin/tbuild.js'), ...args], {
       uid: this.uid,
       gid: this.gid,
       cwd: this.home,
@@ -44,7 +44,7 @@ class User {
 
   /** Starts `tbuild ARGS`, and tells what it prints. */
   start(args: readonly string[]): { readonly child: ChildProcess; stderr(): string } {
-    const child = spawn(process.execPath, [join(root, 'bin/tbuild.js'), ...args], {
+    const child = spawn(process.execPath, [join(program, 'bin/tbuild.js'), ...args], {
       uid: this.uid,
       gid: this.gid,
       cwd: this.home,
@@ -71,6 +71,8 @@ async function needPackages(names: readonly string[], present: () => boolean): P
 }
 
 let folder: string
+/** What these users run: a checkout in somebody's home may be closed to them. */
+let program: string
 let ranges: User
 let single: User
 const bases: Record<string, string> = {}
@@ -82,8 +84,13 @@ beforeAll(async () => {
   execFileSync('chmod', ['755', folder])
   ranges = new User(`tbuild-r${process.pid}`, true, folder)
   single = new User(`tbuild-s${process.pid}`, false, folder)
-  for (const name of ['busybox', 'node']) bases[name] = join(root, 'build/bases', name)
   script('base-images.mjs', ['busybox', 'node'])
+  program = join(folder, 'program')
+  const files = ['package.json', 'bin', 'dist', 'samples', 'build/runner', 'build/sys.node', 'build/bases/busybox', 'build/bases/node']
+  mkdirSync(program)
+  execFileSync('cp', ['--recursive', '--parents', '--reflink=auto', ...files, program], { cwd: root })
+  execFileSync('chmod', ['--recursive', 'go+rX', program])
+  for (const name of ['busybox', 'node']) bases[name] = join(program, 'build/bases', name)
 }, 300_000)
 afterAll(() => {
   ranges?.remove()
@@ -197,7 +204,14 @@ RUN rm -r /gone; rm -r /d; mkdir /d; touch /d/new; cat /closed/f
 
   test('samples/node-app builds, and files owned by other ids keep them', () => {
     const archive = join(ranges.home, 'node.tar')
-    const build = ranges.tbuild(['--progress', 'plain', ...base('node'), '-o', `type=oci,dest=${archive}`, join(root, 'samples/node-app')])
+    const build = ranges.tbuild([
+      '--progress',
+      'plain',
+      ...base('node'),
+      '-o',
+      `type=oci,dest=${archive}`,
+      join(program, 'samples/node-app'),
+    ])
     if (build.status !== 0) throw new Error(build.stderr)
     const lines = layerListing(archive)
     expect(lines).toContain('-rw-r--r-- 33/33 app/src/server.js')
@@ -262,7 +276,7 @@ suite('a user id that the machine does not know', () => {
     const directory = context('unknown', 'FROM busybox\nRUN id -u > /out\nFROM scratch\nCOPY --from=0 /out /\n')
     const args = ['--root', join(own, 'store'), '--progress', 'plain', ...base('busybox'), '-o', join(own, 'out'), directory]
     const options = { uid: 47110, gid: 47110, cwd: own, env: { PATH: process.env.PATH }, encoding: 'utf8' } as const
-    const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/tbuild.js'), ...args], options)
+    const { status, stderr } = spawnSync(process.execPath, [join(program, 'bin/tbuild.js'), ...args], options)
     expect({ status, stderr }).toMatchObject({ status: 0, stderr: expect.stringContaining('no range for 47110') })
     expect(readFileSync(join(own, 'out/out'), 'utf8')).toBe('0\n')
   })
