@@ -1,22 +1,28 @@
 import { spawnSync } from 'node:child_process'
-import { chownSync, mkdtempSync, rmSync } from 'node:fs'
+import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { nativeFolder } from '../../src/base/sys.ts'
+import { root } from '../support/cli.ts'
 import { canRun, type RunResult } from './sandbox-fixture.ts'
 
 const suite = canRun ? describe : describe.skip
-const runner = join(nativeFolder(), 'runner')
-const bundle = join(nativeFolder(), 'test-sandbox-fixture.mjs')
 /** An id that owns nothing. */
 const ID = 54321
 let home: string
+/** Of a copy: a checkout in somebody's home may be closed to others. */
+let runner: string
+let bundle: string
 
 beforeAll(async () => {
   if (!canRun) return
   home = mkdtempSync(join(tmpdir(), 'tbuild-rootless-'))
   chownSync(home, ID, ID)
+  const program = join(home, 'program')
+  mkdirSync(join(program, 'build'), { recursive: true })
+  for (const file of ['package.json', 'build/runner', 'build/sys.node']) copyFileSync(join(root, file), join(program, file))
+  runner = join(program, 'build/runner')
+  bundle = join(program, 'build/test-sandbox-fixture.mjs')
   const { build } = await import('esbuild')
   const entry = join(import.meta.dirname, 'sandbox-fixture.ts')
   await build({ entryPoints: [entry], outfile: bundle, bundle: true, platform: 'node', format: 'esm', logLevel: 'error' })
