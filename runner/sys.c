@@ -8,26 +8,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "sys-batch.h"
+#include "sys-copy.h"
 #include "sys-values.h"
-
-/* Room for /proc/self/fd/<n>/<name>. */
-#define PROC_PATH_MAX (PATH_MAX + 32)
+#include "sys-xattr.h"
 
 /* ---- files ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -257,162 +252,7 @@ static napi_value sys_utimesat(napi_env env, napi_callback_info info) {
     return done(env, result, "utimensat", path.bytes);
 }
 
-/*
- * No *xattrat(2) before Linux 6.13: the directory is reached by its magic link in /proc and the l*xattr calls do not follow the last
- * component. An empty path means the descriptor itself, which the following variants reach (the magic link ends there, even for O_PATH).
- */
-static bool xattr_path(int dirfd, const Path *path, char *out) {
-    if (dirfd == AT_FDCWD) snprintf(out, PROC_PATH_MAX, "%s", path->bytes);
-    else if (path->length == 0) snprintf(out, PROC_PATH_MAX, "/proc/self/fd/%d", dirfd);
-    else snprintf(out, PROC_PATH_MAX, "/proc/self/fd/%d/%s", dirfd, path->bytes);
-    return path->length == 0;
-}
-
-static bool no_xattrs(int code) {
-    return code == ENOTSUP || code == EOPNOTSUPP;
-}
-
-/* listxattrat(dirfd, path): the kernel's list, names ended by NUL; src/base/sys.ts cuts it. Null when there are none. */
-static napi_value sys_listxattrat(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 2);
-    Path path;
-    char full[PROC_PATH_MAX];
-    int dirfd = int_of(&args, 0);
-    path_of(&args, 1, &path);
-    if (args.failed) return NULL;
-    bool follow = xattr_path(dirfd, &path, full);
-    char names[4096];
-    /* A descriptor that is not O_PATH needs no walk through /proc. */
-    if (follow && flistxattr(dirfd, NULL, 0) == 0) return null_value(env);
-    ssize_t length = follow ? listxattr(full, names, sizeof names) : llistxattr(full, names, sizeof names);
-    if (length == 0 || (length < 0 && no_xattrs(errno))) return null_value(env);
-    if (length > 0) return buffer_value(env, names, (size_t)length);
-    if (errno != ERANGE) return fail(env, errno, "listxattr", path.bytes);
-    char *large = malloc(XATTR_LIST_MAX);
-    if (large == NULL) return fail(env, ENOMEM, "listxattr", path.bytes);
-    length = follow ? listxattr(full, large, XATTR_LIST_MAX) : llistxattr(full, large, XATTR_LIST_MAX);
-    napi_value result = length < 0 ? fail(env, errno, "listxattr", path.bytes) : buffer_value(env, large, (size_t)length);
-    free(large);
-    return result;
-}
-
-static napi_value sys_getxattrat(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 3);
-    Path path, name;
-    char full[PROC_PATH_MAX];
-    int dirfd = int_of(&args, 0);
-    path_of(&args, 1, &path);
-    path_of(&args, 2, &name);
-    if (args.failed) return NULL;
-    bool follow = xattr_path(dirfd, &path, full);
-    char small[1024];
-    ssize_t length = follow ? getxattr(full, name.bytes, small, sizeof small) : lgetxattr(full, name.bytes, small, sizeof small);
-    if (length >= 0) return buffer_value(env, small, (size_t)length);
-    if (errno == ENODATA || no_xattrs(errno)) return null_value(env);
-    if (errno != ERANGE) return fail(env, errno, "getxattr", path.bytes);
-    char *large = malloc(XATTR_SIZE_MAX);
-    if (large == NULL) return fail(env, ENOMEM, "getxattr", path.bytes);
-    length = follow ? getxattr(full, name.bytes, large, XATTR_SIZE_MAX) : lgetxattr(full, name.bytes, large, XATTR_SIZE_MAX);
-    napi_value result = length < 0 ? fail(env, errno, "getxattr", path.bytes) : buffer_value(env, large, (size_t)length);
-    free(large);
-    return result;
-}
-
-static napi_value sys_setxattrat(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 4);
-    Path path, name;
-    char full[PROC_PATH_MAX];
-    const uint8_t *value;
-    size_t length;
-    int dirfd = int_of(&args, 0);
-    path_of(&args, 1, &path);
-    path_of(&args, 2, &name);
-    if (args.failed) return NULL;
-    if (!bytes_of(&args, 3, &value, &length)) return fail(env, EINVAL, "setxattr", path.bytes);
-    bool follow = xattr_path(dirfd, &path, full);
-    int result = follow ? setxattr(full, name.bytes, value, length, 0) : lsetxattr(full, name.bytes, value, length, 0);
-    return done(env, result, "setxattr", path.bytes);
-}
-
-static napi_value sys_removexattrat(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 3);
-    Path path, name;
-    char full[PROC_PATH_MAX];
-    int dirfd = int_of(&args, 0);
-    path_of(&args, 1, &path);
-    path_of(&args, 2, &name);
-    if (args.failed) return NULL;
-    bool follow = xattr_path(dirfd, &path, full);
-    return done(env, follow ? removexattr(full, name.bytes) : lremovexattr(full, name.bytes), "removexattr", path.bytes);
-}
-
-/* ---- content --------------------------------------------------------------------------------------------------------------------------- */
-
-/* Bytes at `offset` by read and write, for file systems between which copy_file_range does not work. */
-static ssize_t copy_by_hand(int from, int to, off_t offset, size_t length) {
-    char block[65536];
-    ssize_t got = pread(from, block, length < sizeof block ? length : sizeof block, offset);
-    for (ssize_t put = 0; got > 0 && put < got;) {
-        ssize_t count = pwrite(to, block + put, (size_t)(got - put), offset + put);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return -1;
-        put += count;
-    }
-    return got;
-}
-
-/* Below this a read and a write are cheaper than the kernel's splice machinery. */
-#define SMALL 65536
-
-static ssize_t copy_some(int from, int to, off_t offset, size_t length, bool *by_hand) {
-    if (!*by_hand && length > SMALL) {
-        loff_t in = offset, out = offset;
-        ssize_t count = copy_file_range(from, &in, to, &out, length, 0);
-        /* 0 is what some file systems (procfs, FUSE) answer instead of an error. */
-        if (count > 0) return count;
-        if (count < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM && errno != EINTR) return -1;
-        *by_hand = true;
-    }
-    return copy_by_hand(from, to, offset, length);
-}
-
-/*
- * copyFile(from, to, offset, limit): copies up to `limit` bytes from `offset` on, holes left out, and returns the offset reached. The file is
- * complete when that is the size of the source. Large files are copied in several calls, so that the event loop goes on.
- */
-static napi_value sys_copyfile(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 4);
-    int from = int_of(&args, 0), to = int_of(&args, 1);
-    off_t offset = (off_t)number_of(&args, 2), limit = (off_t)number_of(&args, 3);
-    if (args.failed) return NULL;
-    struct stat st;
-    if (fstat(from, &st) < 0) return fail(env, errno, "fstat", NULL);
-    if (offset == 0 && st.st_size > SMALL && ioctl(to, FICLONE, from) == 0) return number_value(env, (double)st.st_size);
-    off_t end = st.st_size - offset < limit ? st.st_size : offset + limit;
-    bool sparse = (off_t)st.st_blocks * 512 < st.st_size;
-    bool by_hand = false;
-    while (offset < end) {
-        off_t stop = end;
-        if (sparse) {
-            off_t data = lseek(from, offset, SEEK_DATA);
-            if (data < 0 && errno == ENXIO) data = st.st_size;
-            if (data >= end) {
-                offset = data;
-                break;
-            }
-            if (data > offset) offset = data;
-            off_t hole = lseek(from, offset, SEEK_HOLE);
-            if (hole > offset && hole < end) stop = hole;
-        }
-        ssize_t count = copy_some(from, to, offset, (size_t)(stop - offset), &by_hand);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return fail(env, errno, "copy_file_range", NULL);
-        if (count == 0) return fail(env, EIO, "copy_file_range: the source shrank", NULL);
-        offset += count;
-    }
-    if (sparse && offset >= st.st_size && ftruncate(to, st.st_size) < 0) return fail(env, errno, "ftruncate", NULL);
-    return number_value(env, (double)offset);
-}
+/* ---- locks and durability --------------------------------------------------------------------------------------------------------------- */
 
 static napi_value sys_flock(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 2);
