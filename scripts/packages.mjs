@@ -1,6 +1,8 @@
 // Debian packages that a step needs: installed when we are root on Debian, otherwise named in an error that says what to do.   node scripts/packages.mjs NAME...
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const canInstall = () => process.getuid() === 0 && existsSync('/usr/bin/apt-get')
@@ -30,6 +32,29 @@ export function needPackages(names, present) {
   const command = `apt-get install -y --no-install-recommends ${names.join(' ')}`
   console.error(`tbuild needs: ${names.join(' ')}\nOn Debian or Ubuntu: ${process.getuid() === 0 ? '' : 'sudo '}${command}`)
   process.exit(1)
+}
+
+/** The files of a package in a directory: nothing is installed, no script of it is run. Root's affair only for the lists of apt. False when it cannot be had. */
+export function unpackPackage(name, folder) {
+  if (existsSync(folder)) return true
+  if (!canInstall()) return false
+  console.error(`tbuild: unpacking ${name}`)
+  const work = mkdtempSync(join(tmpdir(), 'tbuild-package-'))
+  const run = (command, ...args) => spawnSync(command, args, { cwd: work, stdio: 'ignore' }).status === 0
+  // apt's own user is not let into a directory of root's.
+  const download = () => run('apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download', name)
+  try {
+    if (!download() && !(run('apt-get', '-q', 'update') && download())) return false
+    const archive = readdirSync(work).find((file) => file.endsWith('.deb'))
+    if (archive === undefined || !run('dpkg-deb', '-x', archive, 'files')) return false
+    mkdirSync(dirname(folder), { recursive: true })
+    rmSync(`${folder}.new`, { recursive: true, force: true })
+    if (!run('cp', '--recursive', 'files', `${folder}.new`)) return false
+    renameSync(`${folder}.new`, folder)
+    return true
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
 }
 
 const isInstalled = (name) => /^Status: install ok installed$/m.test(spawnSync('dpkg', ['-s', name], { encoding: 'utf8' }).stdout ?? '')

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { needPackages } from './packages.mjs'
+import { needPackages, unpackPackage } from './packages.mjs'
 
 /** Commands that tests judge or feed tbuild with, and the Debian package of each. */
 const TOOLS = {
@@ -12,7 +12,6 @@ const TOOLS = {
   xz: 'xz-utils',
   zstd: 'zstd',
   python3: 'python3',
-  pgrep: 'procps',
   openssl: 'openssl',
   chattr: 'e2fsprogs',
   git: 'git',
@@ -34,6 +33,8 @@ await import('./setup.mjs')
 const packages = missing().map((name) => TOOLS[name])
 if (process.getuid() === 0) needPackages(packages, () => missing().length === 0)
 else if (packages.length > 0) console.error(`tests that need them will fail: ${packages.join(' ')} (Debian's names) are missing`)
+// Installing it would register it for the whole machine.
+if (!existsSync('/usr/bin/qemu-aarch64-static')) unpackPackage('qemu-user-static', join(import.meta.dirname, '../build/qemu'))
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest')
 const child = spawnSync(process.execPath, ['--experimental-vm-modules', '--no-warnings', jest, ...process.argv.slice(2)], {
   stdio: 'inherit',

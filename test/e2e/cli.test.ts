@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { script, startTbuild, tbuild } from '../support/cli.ts'
+import { running } from '../support/processes.ts'
 
 let work = ''
 let base: string[] = []
@@ -122,19 +123,8 @@ describe('failures', () => {
     })
     child.kill('SIGINT')
     expect(await ended).toBe(130)
-    expect(await processesWith('sleep\u0000987654')).toEqual([])
+    expect(running('sleep 987654')).toEqual([])
     await mkdir(join(work, 'store/v1/tmp'), { recursive: true })
     expect(await readdir(join(work, 'store/v1/tmp'))).toEqual([])
   }, 60_000)
 })
-
-async function processesWith(command: string): Promise<string[]> {
-  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  return ids.filter((id) => {
-    try {
-      return readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(command)
-    } catch {
-      return false
-    }
-  })
-}

@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { startTbuild } from '../support/cli.ts'
 import { countCalls, faultLibrary, forEach, runTbuild, spread } from '../support/fault/fault.ts'
 import { Workload } from '../support/fault/workload.ts'
+import { running, until } from '../support/processes.ts'
 
 /** A sample for each change; all of them by `npm run crash-test`, which sets TBUILD_CRASH_POINTS=all. */
 const WANTED = process.env.TBUILD_CRASH_POINTS === 'all' ? Number.POSITIVE_INFINITY : Number(process.env.TBUILD_CRASH_POINTS ?? 24)
@@ -24,17 +25,6 @@ beforeAll(async () => {
   workload.forget(place)
 }, 300_000)
 afterAll(() => workload.dispose(), 120_000)
-
-function processesWith(command: string): string[] {
-  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return ids.filter((id) => {
-    try {
-      return readFileSync(`/proc/${id}/cmdline`, 'utf8').startsWith(command)
-    } catch {
-      return false
-    }
-  })
-}
 
 describe('a build that is killed', () => {
   test(
@@ -98,11 +88,11 @@ describe('a build that is killed', () => {
       })
     })
     // The shell says it has started before it starts the others.
-    for (let waited = 0; waited < 5000 && processesWith('sleep\u0000918273').length === 0; waited += 50) await sleep(50)
-    expect(processesWith('sleep\u0000918273').length).toBeGreaterThan(0)
+    await until(() => running('sleep 918273').length > 0, 5_000)
+    expect(running('sleep 918273').length).toBeGreaterThan(0)
     child.kill('SIGKILL')
-    for (let waited = 0; waited < 5000 && processesWith('sleep\u0000918273').length > 0; waited += 50) await sleep(50)
-    expect(processesWith('sleep\u0000918273')).toEqual([])
+    await until(() => running('sleep 918273').length === 0, 5_000)
+    expect(running('sleep 918273')).toEqual([])
     await workload.checkAndFinish(place, image)
     workload.forget(place)
   }, 60_000)

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { countCalls, faultLibrary, forEach, runTbuild, spread, tbuildBin } from '../support/fault/fault.ts'
 import { Workload } from '../support/fault/workload.ts'
+import { testWith } from '../support/needs.ts'
 
 /** All of it by `npm run crash-test`. */
 const whole = process.env.TBUILD_CRASH_POINTS === 'all'
 const HOURS = 4 * 3600_000
-const asRoot = process.getuid?.() === 0 ? test : test.skip
+const asRoot = testWith(process.getuid?.() === 0, 'root')
 
 let workload: Workload
 let image: string

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { readImage } from '../support/image-archive.ts'
 import { applyLayers, describeTree } from '../support/image-tree.ts'
 import { haveTools, inspectWithSkopeo, PEER, runWithDocker, unpackWithUmoci } from '../support/interop.ts'
+import { describeWith, testWith } from '../support/needs.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 /** Skopeo, umoci, GNU tar, Python and docker read what tbuild writes. The samples do the same in samples.test.ts. */
@@ -36,7 +37,7 @@ with tarfile.open(sys.argv[1], 'w', format=tarfile.PAX_FORMAT, encoding='utf-8',
     add('odd/capable', mode=0o755, pax_headers={'SCHILY.xattr.security.capability': bytes.fromhex('${CAPABILITY.toString('hex')}').decode('utf-8', 'surrogateescape')})
 `
 
-const withTools = process.getuid?.() === 0 ? describe : describe.skip
+const withTools = describeWith(process.getuid?.() === 0, 'root')
 
 withTools('an image of odd files', () => {
   beforeAll(() => {
@@ -106,7 +107,7 @@ print(json.dumps({m.name.encode('utf-8', 'surrogateescape').decode('latin1'): [m
   })
 
   // TBUILD_PEER=docker, or a wrapper that shares /tmp.
-  const withDocker = PEER === undefined ? test.skip : test
+  const withDocker = testWith(PEER !== undefined, 'a docker, named by TBUILD_PEER')
   withDocker('docker loads and runs it', () => {
     expect(runWithDocker(workspace.path('odd-docker.tar'), 'odd:1')).toBe('x')
     const owner = ['stat', '-c', '%u:%g %a', '/odd/big-ids', '/odd/setuid']

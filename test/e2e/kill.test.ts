@@ -2,13 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { root, script, tbuild } from '../support/cli.ts'
-import { alive, descendants, type Process, until } from '../support/processes.ts'
+import { describeWith } from '../support/needs.ts'
+import { alive, commandLine, descendants, kill, type Process, until } from '../support/processes.ts'
 import { canRun } from './sandbox-fixture.ts'
 
 /** A build that is killed or interrupted in the middle of its RUNs leaves nothing that the next build does not clean, and that one succeeds. */
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root and busybox-static')
 
 let folder: string
 let store: string
@@ -99,9 +100,9 @@ suite('kill -9', () => {
 
   test('of the builder and all supervisors at once: the runs die with them', async () => {
     const running = await startBuild()
-    const supervisors = running.processes.filter(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('tbuild-runner'))
+    const supervisors = running.processes.filter(({ pid }) => commandLine(pid).startsWith('tbuild-runner'))
     expect(supervisors.length).toBeGreaterThanOrEqual(3)
-    for (const { pid } of [{ pid: running.child.pid as number }, ...supervisors]) process.kill(pid, 'SIGKILL')
+    for (const one of [{ pid: running.child.pid as number }, ...supervisors]) kill(one)
     await running.ended
     await until(() => alive(running.processes).length === 0, 5_000)
     expect(alive(running.processes)).toEqual([])
@@ -111,7 +112,7 @@ suite('kill -9', () => {
 
   test('of one run from outside fails its step as signal 9 does', async () => {
     const running = await startBuild()
-    const commands = running.processes.filter(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('touch /made'))
+    const commands = running.processes.filter(({ pid }) => commandLine(pid).includes('touch /made'))
     // The first is process 1; the other one is its subshell.
     process.kill(commands[0]?.pid as number, 'SIGKILL')
     expect(await running.ended).toEqual({ code: 137, signal: null })

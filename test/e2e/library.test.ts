@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { root, script } from '../support/cli.ts'
+import { running } from '../support/processes.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 /** The package as a program of its own imports it: dist/index.js and its declarations. */
@@ -67,7 +68,7 @@ const error = await build(options, { onEvent, signal: controller.signal }).catch
 console.log(JSON.stringify({ code: errorCode(error), fast: Date.now() - begun < 30_000 }))`,
   )
   expect(result).toEqual({ code: 'CANCELED', fast: true })
-  expect(spawnSync('pgrep', ['-f', 'sleep 543219'], { encoding: 'utf8' }).stdout).toBe('')
+  expect(running('sleep 543219')).toEqual([])
 })
 
 test('an archive goes to the stdout hook, two builds at once share the process', () => {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { readImage } from '../support/image-archive.ts'
+import { describeWith } from '../support/needs.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 import { canRun } from './sandbox-fixture.ts'
 
@@ -122,7 +123,7 @@ describe('inputs', () => {
   })
 })
 
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root and busybox-static')
 suite('RUN steps', () => {
   const printed = (line: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
     const Dockerfile = `FROM busybox AS base\nRUN ${line} > /out\nFROM scratch\nCOPY --from=base /out /out\n`

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
 import type { Index, Manifest } from '../../src/base/oci.ts'
 import { readImage } from '../support/image-archive.ts'
+import { testWith } from '../support/needs.ts'
 import { validateLayout } from '../support/validate-layout.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
@@ -191,28 +192,28 @@ describe('images', () => {
 
 /** A Docker to load into: `TBUILD_PEER` is the command that runs it, such as `docker` or `sudo docker`. */
 const peer = process.env.TBUILD_PEER?.split(' ') ?? []
-const withPeer = peer.length > 0 ? test : test.skip
+const withPeer = testWith(peer.length > 0, 'a docker, named by TBUILD_PEER')
 
 describe('a docker archive', () => {
-  test('skopeo reads it and copies it', () => {
-    if (!existsSync('/usr/bin/skopeo')) {
-      console.warn('skipped: there is no skopeo')
-      return
-    }
-    const archive = space.path('skopeo.tar')
-    space.build([
-      '-t',
-      'app:1',
-      '-o',
-      `type=docker,dest=${archive}`,
-      space.context({ Dockerfile: 'FROM busybox\nCMD ["cat", "/etc/passwd"]\n' }),
-    ])
-    const config = execFileSync('skopeo', ['inspect', '--config', '--raw', `docker-archive:${archive}`])
-    const image = readImage(archive)
-    expect(JSON.parse(config.toString())).toEqual(image.config)
-    execFileSync('skopeo', ['copy', '-q', `docker-archive:${archive}:app:1`, `oci:${space.path('skopeo-oci')}:1`])
-    expect(sha256(config)).toMatch(/^sha256:/)
-  }, 60_000)
+  testWith(existsSync('/usr/bin/skopeo'), 'skopeo')(
+    'skopeo reads it and copies it',
+    () => {
+      const archive = space.path('skopeo.tar')
+      space.build([
+        '-t',
+        'app:1',
+        '-o',
+        `type=docker,dest=${archive}`,
+        space.context({ Dockerfile: 'FROM busybox\nCMD ["cat", "/etc/passwd"]\n' }),
+      ])
+      const config = execFileSync('skopeo', ['inspect', '--config', '--raw', `docker-archive:${archive}`])
+      const image = readImage(archive)
+      expect(JSON.parse(config.toString())).toEqual(image.config)
+      execFileSync('skopeo', ['copy', '-q', `docker-archive:${archive}:app:1`, `oci:${space.path('skopeo-oci')}:1`])
+      expect(sha256(config)).toMatch(/^sha256:/)
+    },
+    60_000,
+  )
 
   // Set TBUILD_PEER to run it: no Docker is needed otherwise.
   withPeer(

@@ -8,13 +8,15 @@ import { build } from '../../src/build.ts'
 import { readHandlers } from '../../src/solve/emulation.ts'
 import { arm64Program } from '../support/arm64-program.ts'
 import { root as project, tbuild } from '../support/cli.ts'
+import { testWith } from '../support/needs.ts'
 import { listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 
-const QEMU = '/usr/bin/qemu-aarch64-static'
+/** Installed, or unpacked by `npm test`. */
+const QEMU = ['/usr/bin', join(project, 'build/qemu/usr/bin')].map((at) => join(at, 'qemu-aarch64-static')).find((file) => existsSync(file))
 const arm64: Platform = { os: 'linux', architecture: 'arm64' }
 const s390x: Platform = { os: 'linux', architecture: 's390x' }
 const host = hostPlatform()
-const native = host.architecture === 'amd64' ? test : test.skip
+const isNative = host.architecture === 'amd64'
 
 let builds: RemoteBuilds
 let base = ''
@@ -77,7 +79,7 @@ describe('platforms', () => {
 describe('RUN for another platform', () => {
   /** Whether this machine would run it after all. */
   const emulated = readHandlers('/proc/sys/fs/binfmt_misc').some(({ name }) => name.includes('aarch64'))
-  const unemulated = emulated ? test.skip : native
+  const unemulated = testWith(isNative && !emulated, 'an amd64 machine where no emulator for arm64 is registered')
 
   unemulated('is refused before anything runs, in all platforms of the build', async () => {
     const context = builds.files('foreign', { Dockerfile: 'FROM base\nRUN ["/prog"]\n' })
@@ -112,11 +114,9 @@ describe('RUN for another platform', () => {
 
   const missing = [
     process.getuid?.() === 0 ? undefined : 'root, to make a user namespace with its own binfmt_misc',
-    existsSync(QEMU) ? undefined : `${QEMU} (Debian: apt-get install qemu-user-static)`,
+    QEMU === undefined ? 'qemu-aarch64-static (Debian: qemu-user-static)' : undefined,
   ].filter(Boolean)
-  const withQemu = missing.length === 0 ? native : test.skip
-
-  const needs = missing.length === 0 ? '' : `: needs ${missing.join(' and ')}`
+  const withQemu = testWith(isNative && missing.length === 0, ['an amd64 machine', ...missing].join(' and '))
   const store = () => join(builds.folder, 'emulated-store')
   const emulatedArgs = (context: string, ...more: readonly string[]) => [
     ...['--root', store(), '--progress', 'plain', '--platform', 'linux/arm64', '--build-context', `base=oci-layout://${base}`],
@@ -124,15 +124,18 @@ describe('RUN for another platform', () => {
     context,
   ]
 
-  withQemu(`works where qemu is registered${needs}`, async () => {
+  withQemu('works where qemu is registered', async () => {
     const context = builds.files('emulated', { Dockerfile: 'FROM base\nRUN ["/prog"]\n' })
     const finished = await withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...emulatedArgs(context)])
     expect(finished.output).toContain('hello from arm64')
     expect(finished.status).toBe(0)
   })
 
-  const withoutQemu = emulated ? test.skip : withQemu
-  withoutQemu(`a cached one is no obstacle where nothing is registered any more; one that would run is${needs}`, async () => {
+  const withoutQemu = testWith(
+    isNative && missing.length === 0 && !emulated,
+    ['no emulator for arm64 that is registered', ...missing].join(' and '),
+  )
+  withoutQemu('a cached one is no obstacle where nothing is registered any more; one that would run is', async () => {
     const lines = (made: string, run: string, label = '') =>
       `FROM --platform=$BUILDPLATFORM scratch AS made\nCOPY <<EOF /x\nx\nEOF\n${made}\nFROM base\nRUN ["/prog"]\nCOPY --from=made /x /x\n${run}\n${label}\n`
     const context = builds.files('later', { Dockerfile: lines('', 'RUN ["/prog", "2"]') })

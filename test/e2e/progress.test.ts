@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { root, script } from '../support/cli.ts'
+import { testWith } from '../support/needs.ts'
+import { running } from '../support/processes.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 /** What a build shows while it runs: on a real terminal, in a log, for a program. */
@@ -36,7 +38,7 @@ function onTerminal(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
 }
 
 /** Without Python there is no terminal to test on. */
-const terminal = existsSync('/usr/bin/python3') || process.getuid?.() === 0 ? test : test.skip
+const terminal = testWith(existsSync('/usr/bin/python3') || process.getuid?.() === 0, 'python3')
 
 terminal('a terminal: running steps move, ended ones stay with their time, cached ones are marked, a summary ends it', () => {
   const folder = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo on-the-terminal; sleep 1\nRUN true\n' })
@@ -72,7 +74,7 @@ terminal('a terminal: Ctrl-C ends the build with 130 and gives the cursor back',
   expect(status).toBe(130)
   expect(withoutSequences(text)).toContain('ERROR: the build was canceled')
   expect(text.lastIndexOf(`${ESC}[?25h`)).toBeGreaterThan(text.lastIndexOf(`${ESC}[?25l`))
-  expect(spawnSync('pgrep', ['-f', 'sleep 876543'], { encoding: 'utf8' }).stdout).toBe('')
+  expect(running('sleep 876543')).toEqual([])
 })
 
 test('plain: each step by number and name, in order, then its output and its end', () => {

@@ -2,13 +2,14 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Finished, root, script } from '../support/cli.ts'
+import { describeWith } from '../support/needs.ts'
 import { alive, descendants, until } from '../support/processes.ts'
 
 /** Real users of this machine, one with subordinate ids and one without, build with the command line. Making users needs root. */
 const canRun = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root on Debian')
 
 class User {
   readonly home: string

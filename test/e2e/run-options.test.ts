@@ -2,12 +2,13 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Finished, root, script, tbuild } from '../support/cli.ts'
+import { describeWith } from '../support/needs.ts'
 import { canRun } from './sandbox-fixture.ts'
 
 /** The options of `docker build` that change what a RUN sees, from the command line to the process. */
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root and busybox-static')
 let folder: string
 
 beforeAll(() => {

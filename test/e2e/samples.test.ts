@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { ContainerConfig } from '../../src/base/oci.ts'
 import { script } from '../support/cli.ts'
 import { readImage } from '../support/image-archive.ts'
 import { applyLayers, describeTree, type Tree } from '../support/image-tree.ts'
 import { haveTools, inspectWithSkopeo, PEER, runWithDocker, unpackWithUmoci } from '../support/interop.ts'
+import { describeWith } from '../support/needs.ts'
 import { stepsOf } from '../support/steps.ts'
 
 /** The samples build on a machine without a registry, twice, and the images hold what their Dockerfiles say. */
@@ -69,7 +70,7 @@ test('hello', () => {
 }, 120_000)
 
 /** The other bases are Debian: mmdebstrap makes them, as root. */
-const withDebian = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get') ? describe : describe.skip
+const withDebian = describeWith(process.getuid?.() === 0 && existsSync('/usr/bin/apt-get'), 'root on Debian')
 
 withDebian('on Debian bases', () => {
   test('node-app', () => {

@@ -2,11 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { root } from '../support/cli.ts'
+import { describeWith } from '../support/needs.ts'
 import { canRun, type RunResult } from './sandbox-fixture.ts'
 
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root and busybox-static')
 /** An id that owns nothing. */
 const ID = 54321
 let home: string

@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { describeWith } from '../support/needs.ts'
 import { git, listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { type SshServer, startSshServer } from '../support/ssh-server.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
@@ -85,7 +86,7 @@ describe('git over ssh', () => {
   })
 })
 
-const suite = canRun ? describe : describe.skip
+const suite = describeWith(canRun, 'root and busybox-static')
 suite('RUN --mount=type=ssh', () => {
   let work: Workspace
 

@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from '@jest/globals'
+import { expect, test } from '@jest/globals'
 import { nativeFolder } from '../../src/base/sys.ts'
+import { describeWith } from '../support/needs.ts'
 
 const runner = join(nativeFolder(), 'runner')
-const suite = process.getuid?.() === 0 && existsSync(runner) ? describe : describe.skip
+const suite = describeWith(process.getuid?.() === 0 && existsSync(runner), 'root and the runner')
 
 type Record = readonly [kind: number, ...fields: (string | number)[]]
 

@@ -11,6 +11,7 @@ import { collect, EVERYTHING } from '../../src/store/collect.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { LayerId } from '../../src/store/types.ts'
 import { verifyStore } from '../../src/store/verify.ts'
+import { testWith } from '../support/needs.ts'
 
 jest.setTimeout(60_000)
 
@@ -180,7 +181,7 @@ describe('a store that processes share', () => {
     await store.close()
   })
 
-  const asRoot = process.getuid?.() === 0 ? test : test.skip
+  const asRoot = testWith(process.getuid?.() === 0, 'root')
 
   asRoot('a full disk is a clear error, the store stays valid, and the build goes on after it', () => {
     // The tmpfs lives in a mount namespace of its own and ends with it.
@@ -222,7 +223,10 @@ describe('a store that processes share', () => {
     expect(statSync(join(root, 'v1')).uid).toBe(12345)
   })
 
-  const withSkopeo = ['/usr/bin/skopeo', '/usr/local/bin/skopeo'].some((path) => existsSync(path)) ? test : test.skip
+  const withSkopeo = testWith(
+    ['/usr/bin/skopeo', '/usr/local/bin/skopeo'].some((path) => existsSync(path)),
+    'skopeo',
+  )
   withSkopeo('the blobs are an OCI layout that other tools read', async () => {
     const store = await openStore(root)
     const put = async (value: object) => store.blobs.put(Buffer.from(JSON.stringify(value)))

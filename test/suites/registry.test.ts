@@ -304,7 +304,7 @@ const whenLab = lab ? test : test.skip
 whenLab.each([
   ['library/debian:bookworm', 'linux/amd64', []],
   ['library/multiarch:latest', 'linux/arm64', ['--override-arch', 'arm64']],
-])('%s resolves as skopeo sees it', async (name, platform, flags) => {
+])(`%s resolves as skopeo sees it${lab ? '' : ` (skipped: needs a registry on ${LAB})`}`, async (name, platform, flags) => {
   await start()
   const resolved = await registrySource({ blobs: createMemoryBlobStore(), client: client() }).resolve(
     `${LAB}/${name}`,

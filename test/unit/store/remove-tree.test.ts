@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sys } from '../../../src/base/sys.ts'
 import { removeTree } from '../../../src/store/remove-tree.ts'
+import { testWith } from '../../support/needs.ts'
 
 const AT_FDCWD = -100
 
@@ -95,7 +96,7 @@ describe('removing a tree that a RUN step made', () => {
     expect(await removeTree(join(folder, 'missing', 'too'))).toEqual([])
   })
 
-  const asRoot = process.getuid?.() === 0 ? test : test.skip
+  const asRoot = testWith(process.getuid?.() === 0, 'root')
   asRoot('an unprivileged owner removes directories without permissions', async () => {
     chmodSync(folder, 0o755)
     execFileSync('chown', ['-R', '12345:12345', tree])
