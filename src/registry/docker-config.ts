@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
 import type { Credentials } from './credentials.ts'
+import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
 import type { Environment } from './proxy.ts'
 
 interface ConfigFile {
@@ -22,7 +21,7 @@ export function authFiles(environment: Environment): string[] {
   const home = homeFolder(environment)
   const config = environment.XDG_CONFIG_HOME || join(home, '.config')
   return [
-    join(environment.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
+    dockerConfigFile(environment),
     ...(environment.XDG_RUNTIME_DIR ? [join(environment.XDG_RUNTIME_DIR, 'containers/auth.json')] : []),
     join(config, 'containers/auth.json'),
   ]
@@ -43,27 +42,15 @@ export async function findCredentials(domain: string, path: string, environment:
 }
 
 function readConfig(file: string): ConfigFile | undefined {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? '')) return undefined
-    throw error
-  }
-  try {
-    const json = (text.trim() === '' ? {} : JSON.parse(text)) as Record<string, unknown>
-    const { credsStore } = json
-    return {
-      file,
-      auths: entriesOf(json.auths),
-      credHelpers: entriesOf(json.credHelpers),
-      credsStore: typeof credsStore === 'string' && credsStore !== '' ? credsStore : undefined,
-    }
-  } catch (cause) {
-    throw new TbuildError('DOCKER_CONFIG_INVALID', `${file} is not valid JSON`, {
-      hint: 'mend the file, or run `docker login` again',
-      cause,
-    })
+  const json = readDockerConfig(file)
+  if (json === undefined) return undefined
+  const members = entriesOf(json)
+  const credsStore = members.get('credsStore')
+  return {
+    file,
+    auths: entriesOf(members.get('auths')),
+    credHelpers: entriesOf(members.get('credHelpers')),
+    credsStore: typeof credsStore === 'string' && credsStore !== '' ? credsStore : undefined,
   }
 }
 

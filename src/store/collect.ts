@@ -152,11 +152,11 @@ class Collection {
   /** A layer's tar is the difference to its parents, which need not be what it stands on. */
   #withParents(ids: readonly LayerId[]): Set<LayerId> {
     const needed = new Set<LayerId>()
-    const todo = [...ids]
-    for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
+    const pending = [...ids]
+    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
       if (needed.has(id)) continue
       needed.add(id)
-      todo.push(...(this.#store.layers.info(id)?.parent ?? []))
+      pending.push(...(this.#store.layers.info(id)?.parent ?? []))
     }
     return needed
   }

@@ -36,11 +36,11 @@ export function resolveIn(view: Walkable, path: Name, follow: boolean, onLink?: 
   const text = latin1(path)
   if (text.length > MAX_PATH) throw new TbuildError('ENAMETOOLONG', `path too long: ${shown(text.slice(0, 100))}… (${text.length} bytes)`)
   const directories: TreeNode[] = [view.root]
-  const todo = components(text).reverse()
+  const pending = components(text).reverse()
   const missing: Key[] = []
   let links = 0
   let steps = 0
-  for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
     if (++steps > MAX_STEPS) throw tooManyLinks(text)
     if (name === '..') {
       if (missing.length > 0) missing.pop()
@@ -51,13 +51,13 @@ export function resolveIn(view: Walkable, path: Name, follow: boolean, onLink?: 
     const node = missing.length > 0 ? undefined : view.child(directory, name)
     if (node === undefined) missing.push(name)
     else if (node.type === 'directory') directories.push(node)
-    else if (node.type === 'symlink' && (follow || todo.length > 0)) {
+    else if (node.type === 'symlink' && (follow || pending.length > 0)) {
       if (++links > MAX_LINKS) throw tooManyLinks(text)
       onLink?.(node)
       const target = view.readlink(node).toString('latin1')
       if (target.startsWith('/')) directories.length = 1
-      todo.push(...components(target).reverse())
-    } else if (todo.length === 0) return { node, parent: directory, missing }
+      pending.push(...components(target).reverse())
+    } else if (pending.length === 0) return { node, parent: directory, missing }
     else return { node: undefined, parent: directory, missing: [name], obstacle: node }
   }
   const parent = directories.at(-1) as TreeNode

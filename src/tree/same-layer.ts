@@ -36,15 +36,15 @@ class Comparison {
 
   async run(): Promise<boolean> {
     const nodes: Pair[] = []
-    const todo: Pair[] = [[this.#left.root, this.#right.root]]
-    for (let pair = todo.pop(); pair !== undefined; pair = todo.pop()) {
+    const pending: Pair[] = [[this.#left.root, this.#right.root]]
+    for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
       if (this.#pace.due()) await this.#pace.rest()
       if (!this.#sameMetadata(pair)) return false
       nodes.push(pair)
       if (pair[0].type !== 'directory') continue
       const below = this.#children(pair)
       if (below === undefined) return false
-      todo.push(...below)
+      pending.push(...below)
     }
     for (const pair of nodes) {
       if (this.#pace.due()) await this.#pace.rest()

@@ -153,11 +153,11 @@ function walkLevels(view: TreeView, start: TreeNode, components: readonly string
 /** A class such as [^a] may match a slash: all paths are tried, those in a directory that matched are not. */
 function walkWhole(view: TreeView, start: TreeNode, pattern: GoPattern): TreeNode[] {
   const found: TreeNode[] = []
-  const todo = view.children(start).reverse()
+  const pending = view.children(start).reverse()
   const cut = keyOf(start) === '' ? 0 : keyOf(start).length + 1
-  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
     if (pattern.matches(bytes(keyOf(node).slice(cut)))) found.push(node)
-    else if (node.type === 'directory') todo.push(...view.children(node).reverse())
+    else if (node.type === 'directory') pending.push(...view.children(node).reverse())
   }
   return found
 }
