@@ -57,7 +57,6 @@ export interface Tools {
   readonly remotes: Remotes
   readonly contexts: ContextProvider
   readonly secrets: SecretProvider
-  readonly allow: readonly string[]
   readonly limits: Limits
   readonly signal: AbortSignal
   /** Output of the vertex that runs. */

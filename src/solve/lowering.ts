@@ -8,6 +8,7 @@ import { parseTrigger } from '../dockerfile/parse.ts'
 import { contextReads } from '../graph/context-reads.ts'
 import { type Graph, lower } from '../graph/lower.ts'
 import type { LowerOptions } from '../graph/lower-types.ts'
+import { requireEntitlements } from './entitlements.ts'
 import type { Session } from './session.ts'
 
 /** What lowering needs, from the caller's options and the session. */
@@ -37,7 +38,7 @@ export function lowerOptions(options: BuildOptions, platform: Platform, session:
   }
 }
 
-/** Lowers for one platform and tells what is probably wrong; of several platforms the first tells it. Throws CHECK_FAILED when the file wants that. */
+/** Lowers for one platform and tells what is probably wrong; of several platforms the first tells it. Throws CHECK_FAILED when the file wants that, and ENTITLEMENT. */
 export async function lowerFor(
   platform: Platform,
   file: StagedDockerfile,
@@ -48,6 +49,7 @@ export async function lowerFor(
   try {
     const graph = await lower(file, lowerOptions(options, platform, session, linter))
     if (linter.violation !== undefined) throw linter.violation
+    requireEntitlements(graph.vertices, options)
     session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {

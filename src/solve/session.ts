@@ -83,7 +83,6 @@ export async function openSession(options: BuildOptions, onEvent: OnEvent, signa
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
       remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent, limits }),
       secrets,
-      allow: allowed(options),
       limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }
@@ -118,11 +117,6 @@ type StepTools = Omit<Tools, 'vertex' | 'signal' | 'emit'>
 /** What a context is made of is no context. */
 const NO_CONTEXTS: StepTools['contexts'] = {
   files: () => Promise.reject(new Error('a context is loaded from another')),
-}
-
-/** As buildx: to ask for the host's network is to allow it. */
-function allowed({ allow = [], network }: BuildOptions): readonly string[] {
-  return network === 'host' ? [...allow, 'network.host'] : allow
 }
 
 /** buildx hands the caller's agent on by itself when the context is a repository over ssh. */

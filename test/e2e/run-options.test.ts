@@ -100,9 +100,14 @@ suite('options of RUN steps', () => {
       ['--network=host', 'network.host'],
       ['--security=insecure', 'security.insecure'],
     ]) {
-      const line = `RUN ${flag} echo 1 > /out`
-      expect(build(line).stderr).toContain(`entitlement ${name} is not allowed`)
-      expect(written(line, ['--allow', `${name}`])).toBe('1\n')
+      const lines = `RUN echo earlier step\nRUN ${flag} echo 1 > /out`
+      const refused = build(lines).stderr
+      expect(refused).toContain(`entitlement ${name} is not allowed`)
+      expect(refused).toContain(`>>> RUN ${flag}`)
+      expect(refused).not.toContain('] RUN echo earlier step')
+      expect(written(lines, ['--allow', `${name}`])).toBe('1\n')
+      // What is cached is refused, too.
+      expect(build(lines).stderr).toContain(`entitlement ${name} is not allowed`)
     }
     expect(written('RUN --network=host echo 2 > /out', ['--network', 'host'])).toBe('2\n')
   })
