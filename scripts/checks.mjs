@@ -5,27 +5,12 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build } from 'esbuild'
+import { basename, join } from 'node:path'
+import { load, root } from './differential-support.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const work = mkdtempSync(join(tmpdir(), 'tbuild-checks-'))
 const [program, ...before] = (process.env.TBUILD_PEER ?? '').split(' ')
 const image = process.env.TBUILD_PEER_BUSYBOX ?? 'busybox'
-
-async function load(name) {
-  const outfile = join(work, `${name}.mjs`)
-  await build({
-    entryPoints: [join(root, `test/support/${name}.ts`)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-  })
-  return import(pathToFileURL(outfile).href)
-}
 
 /** What docker says of a case, as lines of the corpus. */
 function ask(one) {
@@ -51,7 +36,7 @@ if (!program || !['record', 'compare'].includes(action)) {
   process.exit(2)
 }
 try {
-  const { loadLintFiles, printLintCase } = await load('lint-cases')
+  const { loadLintFiles, printLintCase } = await load('lint-cases', work)
   let different = 0
   for (const { path, cases } of loadLintFiles(join(root, 'test/corpus/lint'))) {
     if (files.length > 0 && !files.includes(basename(path))) continue

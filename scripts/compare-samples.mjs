@@ -2,12 +2,10 @@
 //   TBUILD_PEER=docker node scripts/compare-samples.mjs [NAME...]
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build } from 'esbuild'
+import { join } from 'node:path'
 import { baseImage, SAMPLES } from './base-images.mjs'
+import { load, root } from './differential-support.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 /** What the commands of the samples write differently each time: logs, caches with times in them, generated keys. */
 const IGNORE = [
   'var/log',
@@ -20,19 +18,6 @@ const IGNORE = [
   'root/.cache',
   'tmp',
 ]
-
-async function load(name, folder) {
-  const outfile = join(folder, `${name}.mjs`)
-  await build({
-    entryPoints: [join(root, `test/support/${name}.ts`)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-  })
-  return import(pathToFileURL(outfile).href)
-}
 
 if (!process.env.TBUILD_PEER) {
   console.error('set TBUILD_PEER to a docker command')
