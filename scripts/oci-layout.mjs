@@ -4,6 +4,7 @@ import {
   createReadStream,
   createWriteStream,
   existsSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -32,22 +33,37 @@ export async function makeOnce(folder, make) {
     try {
       if (!existsSync(join(folder, 'index.json'))) await make()
     } finally {
-      rmSync(lock)
+      rmSync(lock, { force: true })
     }
   }
   return folder
 }
 
-/** A lock whose process is gone is free. */
-function takeLock(lock) {
+/** Whether the lock is ours now. One whose process is gone is freed, for the next try. */
+export function takeLock(lock) {
+  // It appears with its owner in it: nobody waits for one who was killed before he wrote his name.
+  const own = `${lock}.${process.pid}`
+  writeFileSync(own, String(process.pid))
   try {
-    writeFileSync(lock, String(process.pid), { flag: 'wx' })
+    linkSync(own, lock)
     return true
   } catch (error) {
     if (error.code !== 'EEXIST') throw error
-    const owner = existsSync(lock) ? readFileSync(lock, 'utf8') : ''
-    if (owner !== '' && !existsSync(`/proc/${owner}`)) rmSync(lock, { force: true })
+    if (!isHeld(lock)) rmSync(lock, { force: true })
     return false
+  } finally {
+    rmSync(own, { force: true })
+  }
+}
+
+function isHeld(lock) {
+  try {
+    const owner = readFileSync(lock, 'utf8')
+    return owner !== '' && existsSync(`/proc/${owner}`)
+  } catch (error) {
+    // Its owner has just given it back, and another may have it by now.
+    if (error.code === 'ENOENT') return true
+    throw error
   }
 }
 
