@@ -6,7 +6,6 @@ import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
 import { openCache } from './cache/open.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
-import { parseStages } from './dockerfile/stages.ts'
 import { checkOutputs } from './export/check.ts'
 import { buildMetadata, imageId } from './export/metadata.ts'
 import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from './export/outputs.ts'
@@ -17,7 +16,7 @@ import { assembleTarget } from './image/target.ts'
 import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
 import { unrunnable } from './solve/emulation.ts'
-import { lowerFor } from './solve/lowering.ts'
+import { lowerFor, stagesOf } from './solve/lowering.ts'
 import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
 import { type Hearing, withSession } from './solve/with-session.ts'
@@ -31,7 +30,7 @@ export async function build(options: BuildOptions, hooks: BuildHooks = {}): Prom
   const names = parseTags(options.tags ?? [])
   checkOutputs(options, platformsOf(options), names)
   return withSession(options, hooks, async (session, hearing) => {
-    const graphs = await graphsOf(parseStages(session.inputs.dockerfile), session, { options, ...hearing })
+    const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...hearing }), session, { options, ...hearing })
     const cache = await openCache(options, session, hearing)
     try {
       const refused = await refusedSteps(graphs, session, cache)

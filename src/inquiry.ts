@@ -1,15 +1,14 @@
 import { isTbuildError, type TbuildError } from './base/errors.ts'
+import type { OnEvent } from './base/events.ts'
 import { hostPlatform } from './base/platform.ts'
 import type { SourceFile, Span } from './base/span.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import type { Finding, Linter } from './dockerfile/lint/linter.ts'
-import { checkBroken } from './dockerfile/lint/text-checks.ts'
-import { parseBroken } from './dockerfile/parse.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { checkStages } from './graph/lower.ts'
 import { description, type Outline, outline } from './graph/outline.ts'
-import { linterFor, lowerOptions, warningEvent } from './solve/lowering.ts'
+import { linterFor, lowerOptions, mistakeOf, stagesOf, tell } from './solve/lowering.ts'
 import type { Session } from './solve/session.ts'
 import { withSession } from './solve/with-session.ts'
 
@@ -33,25 +32,11 @@ export function check(options: BuildOptions, hooks?: BuildHooks): Promise<CheckR
       await checkStages(stages, lowerOptions(options, hostPlatform(), session, linter))
     } catch (error) {
       if (!isTbuildError(error) || hooks?.signal?.aborted) throw error
-      return linter === undefined ? checkBrokenFile(file, options, error) : { file, findings: linter.findings(), error }
+      return { file, ...(linter === undefined ? mistakeOf(file, options, error) : { findings: linter.findings(), error }) }
     }
     const { violation } = linter
     return { file, findings: linter.findings(), ...(violation === undefined ? {} : { error: violation }) }
   })
-}
-
-/** What is found before the instruction that is wrong; a malformed `# check=` comes before both. */
-function checkBrokenFile(file: SourceFile, options: BuildOptions, error: TbuildError): CheckResult {
-  const broken = parseBroken(file)
-  if (broken === undefined) return { file, findings: [], error }
-  try {
-    const linter = linterFor(broken, options)
-    checkBroken(broken, linter.text)
-    return { file, findings: linter.findings(), error }
-  } catch (invalid) {
-    if (!isTbuildError(invalid)) throw invalid
-    return { file, findings: [], error: invalid }
-  }
 }
 
 export interface OutlineResult extends Outline {
@@ -60,15 +45,16 @@ export interface OutlineResult extends Outline {
 
 /** `--call=outline`: the arguments, secrets and ssh sockets that a build of the target takes. Findings are told as events. */
 export function outlineTarget(options: BuildOptions, hooks?: BuildHooks): Promise<OutlineResult> {
+  const onEvent: OnEvent = (event) => hooks?.onEvent?.(event)
   return ask(options, hooks, async (session, file) => {
-    const stages = parseStages(file)
+    const stages = stagesOf(file, { options, onEvent })
     const linter = linterFor(stages, options)
     try {
       const result = await outline(stages, lowerOptions(options, hostPlatform(), session, linter))
       if (linter.violation) throw linter.violation
       return { ...result, file }
     } finally {
-      for (const finding of linter.findings()) hooks?.onEvent?.(warningEvent(finding))
+      tell(linter.findings(), onEvent)
     }
   })
 }

@@ -1,11 +1,10 @@
 import { hostPlatform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
 import { openCache } from './cache/open.ts'
-import { parseStages } from './dockerfile/stages.ts'
 import { ExplainingWatcher } from './explain/watcher.ts'
 import type { Graph } from './graph/lower.ts'
 import { announce } from './solve/announce.ts'
-import { lowerFor } from './solve/lowering.ts'
+import { lowerFor, stagesOf } from './solve/lowering.ts'
 import { withSession } from './solve/with-session.ts'
 
 /**
@@ -14,7 +13,7 @@ import { withSession } from './solve/with-session.ts'
  */
 export function plan(options: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
   return withSession(options, hooks, async (session, { onEvent, signal }) => {
-    const file = parseStages(session.inputs.dockerfile)
+    const file = stagesOf(session.inputs.dockerfile, { options, onEvent })
     const graphs: Graph[] = []
     for (const platform of options.platforms ?? [hostPlatform()]) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
     for (const graph of graphs) announce(graph, onEvent)

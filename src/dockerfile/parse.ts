@@ -18,12 +18,11 @@ export function parseDockerfile(file: SourceFile): Dockerfile {
   const reader = new FileReader(file, (line) => `dockerfile parse error on line ${line}: `)
   const drafts = reader.drafts()
   if (drafts.length === 0) throw new TbuildError('DOCKERFILE_SYNTAX', 'file with no instructions', { span: reader.span })
-  return { directives: reader.directives(), instructions: buildAll(drafts) }
+  return { directives: reader.directives(), instructions: [...buildAll(drafts)] }
 }
 
 /** P21: only ARG may stand before the first FROM; found where it stands, before a later instruction that is wrong. */
-function buildAll(drafts: readonly Draft[]): Instruction[] {
-  const instructions: Instruction[] = []
+function* buildAll(drafts: readonly Draft[]): Generator<Instruction> {
   let begun = false
   for (const draft of drafts) {
     const instruction = buildInstruction(draft)
@@ -32,33 +31,43 @@ function buildAll(drafts: readonly Draft[]): Instruction[] {
       const hint = 'begin the Dockerfile with FROM'
       throw new TbuildError('DOCKERFILE_SYNTAX', 'no build stage in current context', { span: instruction.span, hint })
     }
-    instructions.push(instruction)
+    yield instruction
   }
-  return instructions
 }
 
-/** The syntax of a file in which an instruction is wrong: checks tell what they find before it. */
+/** A file that is wrong, as far as it can be read: checks tell what they find before the mistake. Empty when its syntax is wrong. */
 export interface BrokenDockerfile {
   readonly directives: Dockerfile['directives']
   /** Of all instructions. */
   readonly bases: readonly InstructionBase[]
   /** Those before the wrong one. */
   readonly instructions: readonly Instruction[]
+  /** The wrong one; none when the file ends too early. */
+  readonly wrong?: WrongInstruction
 }
 
-/** Undefined for a file whose syntax is wrong. */
-export function parseBroken(file: SourceFile): BrokenDockerfile | undefined {
+export interface WrongInstruction {
+  readonly base: InstructionBase
+  readonly words: readonly string[]
+}
+
+export function parseBroken(file: SourceFile): BrokenDockerfile {
   const reader = new FileReader(file, () => '')
   const instructions: Instruction[] = []
   let drafts: readonly Draft[] = []
   try {
     drafts = reader.drafts()
-    for (const draft of drafts) instructions.push(buildInstruction(draft))
+    for (const instruction of buildAll(drafts)) instructions.push(instruction)
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    if (drafts.length === 0) return undefined
   }
-  return { directives: reader.directives(), bases: drafts.map(({ base }) => base), instructions }
+  const wrong = drafts[instructions.length]
+  return {
+    directives: reader.directives(),
+    bases: drafts.map(({ base }) => base),
+    instructions,
+    ...(wrong && { wrong: { base: wrong.base, words: wrong.words().map(({ text }) => text) } }),
+  }
 }
 
 /** Parses an ONBUILD trigger, with `name` for messages: it must be one instruction (O6), and its escape is always \. */

@@ -82,10 +82,9 @@ function withNearestName(message: string, names: Iterable<string>, globals: Env)
 }
 
 /** Throws IMAGE_REFERENCE_INVALID. A named context has a name of its own kind. */
-export function assertImageName(base: BaseChoice, span: Span): void {
-  if (base.kind !== 'image' || base.named === true) return
+export function assertImageName(reference: string, span: Span): void {
   try {
-    parseImageReference(base.reference)
+    parseImageReference(reference)
   } catch (error) {
     if (!isTbuildError(error)) throw error
     throw new TbuildError(error.code, error.message.replace('failed to parse image name', 'failed to parse stage name'), {

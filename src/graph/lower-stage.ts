@@ -16,7 +16,7 @@ import { lowerRun } from './lower-run.ts'
 import type { BaseChoice, BaseImage, LowerOptions, ResolveImage } from './lower-types.ts'
 import { lowerWorkdir } from './lower-workdir.ts'
 import type { Vertex } from './op.ts'
-import { neededImages } from './reach.ts'
+import { type NeededImage, reachOf } from './reach.ts'
 import { SourceFinder } from './sources.ts'
 import type { Lowering, StageContext } from './stage-context.ts'
 import { checkStageLinks } from './stage-links.ts'
@@ -75,7 +75,9 @@ export class StageLowering implements Lowering {
   /** Throws for a base that is no image's name and for stages that take from each other in a circle, among those that nothing needs too. */
   assertNames(): void {
     checkStageLinks(this.file)
-    for (const [index, base] of this.#bases.entries()) assertImageName(base, (this.file.stages[index] as Stage).from.span)
+    for (const [index, base] of this.#bases.entries()) {
+      if (base.kind === 'image' && base.named !== true) assertImageName(base.reference, (this.file.stages[index] as Stage).from.span)
+    }
   }
 
   /** A stage, those that it is FROM, then all others that were lowered for it. */
@@ -97,11 +99,26 @@ export class StageLowering implements Lowering {
     return base?.kind === 'stage' ? base.index : undefined
   }
 
-  /** Starts the look-up of every base that the text says is needed, so that they run at once. */
-  prefetch(target: number): void {
-    for (const image of neededImages(this.file, this.#bases, target, this.options)) {
-      // Whoever demands the image reports its failure.
-      this.options.resolveImage(image.reference, image.platform).catch(() => {})
+  /**
+   * Lowers stages and what the text says they need. As in BuildKit all images are looked up, at once, before an instruction is looked at, and stages
+   * come in the order of the file: so of several errors the same is told, after the same warnings.
+   */
+  async stages(targets: readonly number[]): Promise<StageState[]> {
+    const { images, stages } = reachOf(this.file, this.#bases, targets, this.options)
+    const lookUps = images.map((image) => this.#lookUp(image))
+    // The first in the file is told, whichever ends first.
+    for (const lookUp of lookUps) lookUp.catch(() => {})
+    for (const lookUp of lookUps) await lookUp
+    for (const index of stages) await this.stage(index)
+    return Promise.all(targets.map((index) => this.stage(index)))
+  }
+
+  async #lookUp({ reference, platform, named, span }: NeededImage): Promise<void> {
+    if (!named) assertImageName(reference, span)
+    try {
+      await this.options.resolveImage(reference, platform)
+    } catch (error) {
+      throw withSpan(error, span)
     }
   }
 

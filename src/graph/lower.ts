@@ -39,8 +39,8 @@ export async function lowerTarget(
   const lowering = begin(file, options)
   const index = findTarget(file, options.target)
   lowering.assertNames()
-  lowering.prefetch(index)
-  return { lowering, index, state: await lowering.stage(index) }
+  const [state] = await lowering.stages([index])
+  return { lowering, index, state: state as StageState }
 }
 
 /** Lowers for its findings alone: the target, or every stage, in the order of the file. */
@@ -51,8 +51,7 @@ export async function checkStages(file: StagedDockerfile, options: LowerOptions)
   }
   const lowering = begin(file, options)
   lowering.assertNames()
-  for (const { index } of file.stages) lowering.prefetch(index)
-  for (const { index } of file.stages) await lowering.stage(index)
+  await lowering.stages(file.stages.map(({ index }) => index))
 }
 
 function begin(file: StagedDockerfile, options: LowerOptions): StageLowering {

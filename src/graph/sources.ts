@@ -25,7 +25,7 @@ export class SourceFinder implements Sources {
     const context = findContext(name, platform, options)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
     if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
-    if (context === undefined) assertImageName({ kind: 'image', reference: name, platform, replacesStage: false }, use.at.span)
+    if (context === undefined) assertImageName(name, use.at.span)
     const image = await options.resolveImage(context?.reference ?? name, platform)
     checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
     if (image.configFile.rootfs.diff_ids.length === 0) return undefined

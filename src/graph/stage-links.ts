@@ -50,11 +50,11 @@ export function checkStageLinks(file: StagedDockerfile): void {
 function linksOf(file: StagedDockerfile, index: number): Link[] {
   return (file.stages[index]?.instructions ?? []).flatMap((instruction) => {
     if (instruction.kind === 'copy') copyFrom(instruction)
-    return fromNames(instruction).flatMap(({ name, allowIndex }) => {
+    return fromNames(instruction).flatMap(({ name, allowIndex, span }) => {
       const to = findStage(file, name, allowIndex)
       if (to === undefined) return []
-      if (to < 0 || to >= file.stages.length) throw new TbuildError('STAGE_INDEX', `invalid stage index ${to}`, { span: instruction.span })
-      return [{ to, span: instruction.span }]
+      if (to < 0 || to >= file.stages.length) throw new TbuildError('STAGE_INDEX', `invalid stage index ${to}`, { span })
+      return [{ to, span }]
     })
   })
 }

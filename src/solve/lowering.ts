@@ -1,10 +1,13 @@
-import { TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
 import type { BuildEvent, OnEvent } from '../base/events.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../base/platform.ts'
+import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
 import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
-import { parseTrigger } from '../dockerfile/parse.ts'
+import { checkBroken } from '../dockerfile/lint/text-checks.ts'
+import { parseBroken, parseTrigger } from '../dockerfile/parse.ts'
+import { parseStages } from '../dockerfile/stages.ts'
 import { contextReads } from '../graph/context-reads.ts'
 import { type Graph, lower } from '../graph/lower.ts'
 import type { LowerOptions } from '../graph/lower-types.ts'
@@ -38,12 +41,43 @@ export function lowerOptions(options: BuildOptions, platform: Platform, session:
   }
 }
 
+interface Telling {
+  readonly options: BuildOptions
+  readonly onEvent: OnEvent
+}
+
+/** Parses the file of a build; of one with a wrong instruction tells what is found before it. */
+export function stagesOf(file: SourceFile, { options, onEvent }: Telling): StagedDockerfile {
+  try {
+    return parseStages(file)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    const mistake = mistakeOf(file, options, error)
+    tell(mistake.findings, onEvent)
+    throw mistake.error
+  }
+}
+
+/** What is told of a file that does not parse, for `error`: what BuildKit finds before it comes there. A malformed `# check=` comes before all. */
+export function mistakeOf(file: SourceFile, options: BuildOptions, error: TbuildError): { findings: Finding[]; error: TbuildError } {
+  if (file.text === '') return { findings: [], error }
+  const broken = parseBroken(file)
+  try {
+    const linter = linterFor(broken, options)
+    checkBroken(broken, linter.text)
+    return { findings: linter.findings(), error }
+  } catch (invalid) {
+    if (!isTbuildError(invalid)) throw invalid
+    return { findings: [], error: invalid }
+  }
+}
+
 /** Lowers for one platform and tells what is probably wrong; of several platforms the first tells it. Throws CHECK_FAILED when the file wants that, and ENTITLEMENT. */
 export async function lowerFor(
   platform: Platform,
   file: StagedDockerfile,
   session: Session,
-  { options, onEvent }: { readonly options: BuildOptions; readonly onEvent: OnEvent },
+  { options, onEvent }: Telling,
 ): Promise<Graph> {
   const linter = platform === (options.platforms?.[0] ?? platform) ? linterFor(file, options) : Linter.off
   try {
@@ -53,13 +87,14 @@ export async function lowerFor(
     session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {
-    for (const finding of eachOnce(linter.findings())) onEvent(warningEvent(finding))
+    tell(linter.findings(), onEvent)
   }
 }
 
 /** A build tells the same of one instruction once; checks list it as often as it is found. */
-function eachOnce(findings: readonly Finding[]): Finding[] {
-  return [...new Map(findings.map((finding) => [`${finding.span.start.line} ${finding.rule} ${finding.message}`, finding])).values()]
+export function tell(findings: readonly Finding[], onEvent: OnEvent): void {
+  const once = new Map(findings.map((finding) => [`${finding.span.start.line} ${finding.rule} ${finding.message}`, finding]))
+  for (const finding of once.values()) onEvent(warningEvent(finding))
 }
 
 /** As the file, or the build argument in its stead, sets the checks. */
@@ -67,7 +102,7 @@ export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: B
   return Linter.of(file.directives, buildArgValues(options).get('BUILDKIT_DOCKERFILE_CHECK'))
 }
 
-export function warningEvent({ rule, message, description, url, span }: Finding): BuildEvent {
+function warningEvent({ rule, message, description, url, span }: Finding): BuildEvent {
   return { type: 'warning', rule, message, detail: description, span, ...(url === undefined ? {} : { url }) }
 }
 

@@ -3,13 +3,12 @@ import { sha256 } from '../../src/base/digest.ts'
 import { isTbuildError } from '../../src/base/errors.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
-import type { StagedDockerfile } from '../../src/dockerfile/instruction.ts'
-import { Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
-import { checkBroken } from '../../src/dockerfile/lint/text-checks.ts'
-import { parseBroken, parseTrigger } from '../../src/dockerfile/parse.ts'
+import { type Finding, type Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
+import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { checkStages } from '../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
+import { mistakeOf, linterFor } from '../../src/solve/lowering.ts'
 import { buildArgsOf, type LintCase, loadLintFiles, optionValue } from '../support/lint-cases.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
@@ -50,26 +49,23 @@ function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
 }
 
 async function check(one: LintCase): Promise<string[]> {
-  let linter: Linter | undefined
   const source = { name: 'Dockerfile', text: one.dockerfile }
-  const linterOf = ({ directives }: Pick<StagedDockerfile, 'directives'>) =>
-    Linter.of(directives, buildArgsOf(one).get('BUILDKIT_DOCKERFILE_CHECK'))
+  const options = { context: '.', buildArgs: Object.fromEntries(buildArgsOf(one)) }
+  let linter: Linter | undefined
+  let found: readonly Finding[] = []
   const errors: string[] = []
   try {
     const file = parseStages(source)
-    linter = linterOf(file)
+    linter = linterFor(file, options)
     await checkStages(file, lowerOptions(one, linter))
     if (linter.violation) errors.push(`error: ${linter.violation.message}`)
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    errors.push(`error: ${error.message}`)
-    const broken = linter === undefined && error.code === 'DOCKERFILE_SYNTAX' ? parseBroken(source) : undefined
-    if (broken !== undefined) {
-      linter = linterOf(broken)
-      checkBroken(broken, linter.text)
-    }
+    const told = linter === undefined ? mistakeOf(source, options, error) : { findings: [], error }
+    found = told.findings
+    errors.push(`error: ${told.error.message}`)
   }
-  const findings = (linter ?? Linter.off).findings().map(({ rule, message, span }) => {
+  const findings = (linter?.findings() ?? found).map(({ rule, message, span }) => {
     const { first, last } = linesOf(span)
     return `${first === last ? first : `${first}-${last}`} ${rule}: ${message}`
   })

@@ -97,6 +97,32 @@ describe('a build', () => {
     const { status, stderr } = tbuild(['--build-arg', 'BUILDKIT_DOCKERFILE_CHECK=skip=all', ...base, folder])
     expect([status, stderr.includes('warning')]).toEqual([0, false])
   })
+  // Measured with docker 28.5: each is told at once, whatever comes after.
+  test.each<[string, string, string[], ...string[]]>([
+    ['a wrong instruction', 'FROM scratch AS A\nCMD x\nFROB\n', ['StageNameCasing']],
+    ['a malformed check', '# check=none\nFROM scratch AS A\nFROB\n', []],
+    ['wrong syntax', 'FROM scratch AS A\nRUN <<E\n', []],
+    ['no such target', 'FROM scratch AS A\nCMD x\n', ['StageNameCasing'], '--target=none'],
+    ['no such base', 'FROM scratch AS A\nCMD x\nCOPY --from=oci-layout:none / /\n', ['StageNameCasing']],
+    [
+      'an error in an instruction',
+      'FROM scratch AS A\nCMD x\nVOLUME $one1\nENV A=$two2\n',
+      ['StageNameCasing', 'JSONArgsRecommended', 'UndefinedVar'],
+    ],
+    [
+      'an error in an earlier stage',
+      'FROM scratch AS A\nVOLUME $one1\nFROM scratch\nCMD x\nCOPY --from=A / /\n',
+      ['StageNameCasing', 'UndefinedVar'],
+    ],
+  ])('E4 that fails tells what was found before: %s', async (_what, dockerfile, rules, ...options) => {
+    const folder = await context(dockerfile)
+    for (const call of [[], ['--call=outline']]) {
+      const { status, stderr } = tbuild([...call, ...options, ...base, folder])
+      expect([status, [...stderr.matchAll(/^ - (\w+):/gm)].map(([, rule]) => rule)]).toEqual([1, rules])
+    }
+    const { stdout } = tbuild(['--check', ...options, ...base, folder])
+    expect([...stdout.matchAll(/^WARNING: (\w+)/gm)].map(([, rule]) => rule)).toEqual(rules)
+  })
   test('only what the target needs is checked', async () => {
     const folder = await context('FROM scratch AS a\nLABEL a=$one1\nFROM scratch\nLABEL a=$two2\n')
     expect(tbuild([...base, folder]).stderr).not.toContain('$one1')

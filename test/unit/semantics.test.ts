@@ -19,7 +19,7 @@ const rows: readonly Row[] = text.split('\n').flatMap((line) => {
 })
 
 const CORPUS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['differential', 'parse', 'parse-errors'].map((kind) => [kind, join(root, 'test/corpus', kind)]),
+  ['differential', 'parse', 'parse-errors', 'plan'].map((kind) => [kind, join(root, 'test/corpus', kind)]),
 )
 
 /** What a piece of evidence names and is not there. */

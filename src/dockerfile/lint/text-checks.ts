@@ -19,12 +19,14 @@ export function checkText({ globals, stages }: StagedDockerfile, report: Report)
   checkCasing(staged, report)
 }
 
-/** The same of a file with a wrong instruction, as far as BuildKit comes; it finds MAINTAINER before it reads what follows. */
-export function checkBroken({ bases, instructions }: BrokenDockerfile, report: Report): void {
+/** The same of a file with a wrong instruction, as far as BuildKit comes: of the wrong one, what it finds before it reads its arguments. */
+export function checkBroken({ bases, instructions, wrong }: BrokenDockerfile, report: Report): void {
   for (const base of bases) checkContinuations(base, report)
   for (const instruction of instructions) checkInstruction(instruction, report)
-  const wrong = bases[instructions.length]
-  if (wrong?.keyword.toLowerCase() === 'maintainer') report('MaintainerDeprecated', wrong, MAINTAINER)
+  if (wrong === undefined) return
+  const { base, words } = wrong
+  if (/^maintainer$/i.test(base.keyword)) report('MaintainerDeprecated', base, MAINTAINER)
+  if (/^from$/i.test(base.keyword)) checkAlias(base, words, report)
 }
 
 /** Reported once, at the last line that was read for it. */
@@ -37,8 +39,9 @@ function checkContinuations({ emptyContinuation, span, comments }: InstructionBa
 function checkInstruction(instruction: Instruction, report: Report): void {
   switch (instruction.kind) {
     case 'from':
-      checkAlias(instruction, report)
-      if (instruction.alias !== undefined) checkDescription(instruction, [instruction.alias], report)
+      if (instruction.alias === undefined) break
+      checkAlias(instruction, [instruction.image.text, instruction.asKeyword ?? '', instruction.aliasWritten ?? ''], report)
+      checkDescription(instruction, [instruction.alias], report)
       break
     case 'arg': {
       const names = instruction.args.map(({ name }) => name)
@@ -50,12 +53,13 @@ function checkInstruction(instruction: Instruction, report: Report): void {
   }
 }
 
-function checkAlias(from: FromInstruction, report: Report): void {
-  const { keyword, alias, aliasWritten, asKeyword } = from
-  if (aliasWritten !== alias) report('StageNameCasing', from, `Stage name '${aliasWritten}' should be lowercase`)
-  if (asKeyword === undefined || isMixed(keyword)) return
-  if (asKeyword === (isLower(keyword) ? asKeyword.toLowerCase() : asKeyword.toUpperCase())) return
-  report('FromAsCasing', from, `'${asKeyword}' and '${keyword}' keywords' casing do not match`)
+/** The words behind FROM, whatever the second of them is. */
+function checkAlias(from: InstructionBase, [, as, name, ...more]: readonly string[], report: Report): void {
+  const { keyword } = from
+  if (as === undefined || name === undefined) return
+  if (more.length === 0 && !isLower(name)) report('StageNameCasing', from, `Stage name '${name}' should be lowercase`)
+  if (isMixed(keyword) || as === (isLower(keyword) ? as.toLowerCase() : as.toUpperCase())) return
+  report('FromAsCasing', from, `'${as}' and '${keyword}' keywords' casing do not match`)
 }
 
 function checkDescription(instruction: Instruction, names: readonly string[], report: Report): void {
