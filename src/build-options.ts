@@ -72,6 +72,11 @@ export interface BuildOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
+/** The options as the engine reads them: every build argument has a value. */
+export interface ResolvedOptions extends BuildOptions {
+  readonly buildArgs: Readonly<Record<string, string>>
+}
+
 /** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */
 export type OutputSpec =
   | (ImageOutput & { readonly type: 'oci'; readonly dest: string; readonly tar: boolean })

@@ -1,7 +1,7 @@
 import type { TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform, type Platform } from './base/platform.ts'
-import type { BuildHooks, BuildOptions, BuildResult } from './build-options.ts'
+import type { BuildHooks, BuildOptions, BuildResult, ResolvedOptions } from './build-options.ts'
 import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
 import { openCache } from './cache/open.ts'
@@ -17,6 +17,7 @@ import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
 import { unrunnable } from './solve/emulation.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
+import { resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
 import { type Hearing, withSession } from './solve/with-session.ts'
@@ -26,7 +27,8 @@ import type { Snapshot } from './store/types.ts'
  * Builds an image: text → stages → graph of ops → snapshots → image → outputs. Rejects with a TbuildError for everything that a user can cause;
  * nothing half-made is left when it does.
  */
-export async function build(options: BuildOptions, hooks: BuildHooks = {}): Promise<BuildResult> {
+export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promise<BuildResult> {
+  const options = resolveOptions(given)
   const names = parseTags(options.tags ?? [])
   checkOutputs(options, platformsOf(options), names)
   return withSession(options, hooks, async (session, hearing) => {
@@ -90,7 +92,7 @@ interface Built extends BuiltPlatform {
 }
 
 interface Surroundings extends Hearing {
-  readonly options: BuildOptions
+  readonly options: ResolvedOptions
   /** Full references of `-t`. */
   readonly names: readonly string[]
   readonly stdout: BuildHooks['stdout']

@@ -2,13 +2,14 @@ import { isTbuildError, type TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
 import { hostPlatform } from './base/platform.ts'
 import type { SourceFile, Span } from './base/span.ts'
-import type { BuildHooks, BuildOptions } from './build-options.ts'
+import type { BuildHooks, BuildOptions, ResolvedOptions } from './build-options.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import type { Finding, Linter } from './dockerfile/lint/linter.ts'
 import { parseStages } from './dockerfile/stages.ts'
 import { checkStages } from './graph/lower.ts'
 import { description, type Outline, outline } from './graph/outline.ts'
 import { linterFor, lowerOptions, mistakeOf, stagesOf, tell } from './solve/lowering.ts'
+import { resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import { withSession } from './solve/with-session.ts'
 
@@ -23,8 +24,8 @@ export interface CheckResult {
 }
 
 /** `--check`: of all stages, or of the target and what it needs. Like BuildKit it takes the host's platform. */
-export function check(options: BuildOptions, hooks?: BuildHooks): Promise<CheckResult> {
-  return ask(options, hooks, async (session, file) => {
+export function check(given: BuildOptions, hooks?: BuildHooks): Promise<CheckResult> {
+  return ask(given, hooks, async (session, file, options) => {
     let linter: Linter | undefined
     try {
       const stages = parseStages(file)
@@ -44,9 +45,9 @@ export interface OutlineResult extends Outline {
 }
 
 /** `--call=outline`: the arguments, secrets and ssh sockets that a build of the target takes. Findings are told as events. */
-export function outlineTarget(options: BuildOptions, hooks?: BuildHooks): Promise<OutlineResult> {
+export function outlineTarget(given: BuildOptions, hooks?: BuildHooks): Promise<OutlineResult> {
   const onEvent: OnEvent = (event) => hooks?.onEvent?.(event)
-  return ask(options, hooks, async (session, file) => {
+  return ask(given, hooks, async (session, file, options) => {
     const stages = stagesOf(file, { options, onEvent })
     const linter = linterFor(stages, options)
     try {
@@ -92,6 +93,11 @@ function targetsOf({ stages }: StagedDockerfile): Target[] {
   }))
 }
 
-function ask<T>(options: BuildOptions, hooks: BuildHooks = {}, answer: (session: Session, file: SourceFile) => Promise<T>): Promise<T> {
-  return withSession(options, hooks, (session) => answer(session, session.inputs.dockerfile))
+async function ask<T>(
+  given: BuildOptions,
+  hooks: BuildHooks = {},
+  answer: (session: Session, file: SourceFile, options: ResolvedOptions) => Promise<T>,
+): Promise<T> {
+  const options = resolveOptions(given)
+  return withSession(options, hooks, (session) => answer(session, session.inputs.dockerfile, options))
 }

@@ -5,7 +5,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
 import { parseGoBool } from '../base/go-bool.ts'
 import type { SourceFile } from '../base/span.ts'
-import type { BuildOptions } from '../build-options.ts'
+import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import { requireOwnFrontend } from '../dockerfile/frontend.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -43,16 +43,16 @@ export interface BuildInputs {
 }
 
 /** Reads the Dockerfile and opens the build context. */
-export async function loadInputs(options: BuildOptions, sources: ContextSources): Promise<BuildInputs> {
+export async function loadInputs(options: ResolvedOptions, sources: ContextSources): Promise<BuildInputs> {
   const place = await openPlace(options, sources)
   const { file, ownIgnore } = await findDockerfile(place, options, sources)
-  requireOwnFrontend(file, options.buildArgs?.BUILDKIT_SYNTAX)
+  requireOwnFrontend(file, options.buildArgs.BUILDKIT_SYNTAX)
   const { context, ignore } = openContext(place, ownIgnore, projectMode(place, options))
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
   return { dockerfile: file, ignore, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
 }
 
-async function openPlace(options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openPlace(options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
   const name = parseContextName(options.context, isDirectory)
   switch (name.kind) {
     case 'stdin':
@@ -70,22 +70,21 @@ export function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
-async function openRepository(git: GitReference, options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openRepository(git: GitReference, options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
   const { openGit } = await import('./remote.ts')
-  const keep = options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR
-  const keepGitDir = parseGoBool(keep ?? '') === true
+  const keepGitDir = parseGoBool(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '') === true
   // A build with an epoch is to be the same again: unless the URL says otherwise, files have the commit's time and not that of their checkout.
   const timed = git.mtime === undefined && hasEpoch(options) ? ({ ...git, mtime: 'commit' } as const) : git
   const remote = await openGit(timed, keepGitDir, `[internal] load git source ${options.context}`, sources)
   return { kind: 'inside', identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, ...remote }
 }
 
-function hasEpoch({ buildArgs = {}, environment = process.env }: BuildOptions): boolean {
-  return Boolean(buildArgs.SOURCE_DATE_EPOCH ?? environment.SOURCE_DATE_EPOCH)
+function hasEpoch({ buildArgs }: ResolvedOptions): boolean {
+  return Boolean(buildArgs.SOURCE_DATE_EPOCH)
 }
 
 /** D8: an archive is the context, anything else the Dockerfile. */
-async function openHttp(url: string, options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openHttp(url: string, options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
   const { openUrl, CONTEXT_FILE } = await import('./remote.ts')
   const remote = await openUrl(url, '[internal] load remote build context', sources, hasEpoch(options))
   if (remote.unpacked) return { kind: 'inside', identity: url, ignores: false, ...remote }

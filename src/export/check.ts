@@ -1,18 +1,18 @@
 import { TbuildError } from '../base/errors.ts'
 import { parseGoBool } from '../base/go-bool.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
-import type { Annotation, BuildOptions, OutputSpec } from '../build-options.ts'
+import type { Annotation, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import { assertZstd } from '../tar/zstd-compress.ts'
 
 type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
 
 /** Several platforms make an index; the build argument BUILDKIT_MULTI_PLATFORM makes one of a single platform, too. */
-export function makesIndex({ buildArgs, platforms = [] }: BuildOptions): boolean {
-  return platforms.length > 1 || parseGoBool(buildArgs?.BUILDKIT_MULTI_PLATFORM ?? '') === true
+export function makesIndex({ buildArgs, platforms = [] }: ResolvedOptions): boolean {
+  return platforms.length > 1 || parseGoBool(buildArgs.BUILDKIT_MULTI_PLATFORM ?? '') === true
 }
 
 /** Refuses what no exporter does, before anything is built. `names` are the references of `-t`. */
-export function checkOutputs(options: BuildOptions, platforms: readonly Platform[], names: readonly string[]): void {
+export function checkOutputs(options: ResolvedOptions, platforms: readonly Platform[], names: readonly string[]): void {
   const index = makesIndex(options)
   for (const output of options.outputs ?? []) {
     if (output.type !== 'oci' && output.type !== 'docker' && output.type !== 'image') continue

@@ -4,7 +4,7 @@ import type { OnEvent } from '../base/events.ts'
 import { parseImageReference } from '../base/image-reference.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import { tellStep } from '../base/tell-step.ts'
-import type { BuildHooks, BuildOptions, OutputSpec } from '../build-options.ts'
+import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { TreeView } from '../tree/types.ts'
 import { makesIndex } from './check.ts'
@@ -31,7 +31,7 @@ export interface BuiltPlatform {
 }
 
 interface OutputTools {
-  readonly options: BuildOptions
+  readonly options: ResolvedOptions
   /** Full references of `-t`. */
   readonly names: readonly string[]
   readonly stdout: BuildHooks['stdout']

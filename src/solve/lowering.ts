@@ -1,8 +1,8 @@
-import { isTbuildError, TbuildError } from '../base/errors.ts'
+import { isTbuildError, type TbuildError } from '../base/errors.ts'
 import type { BuildEvent, OnEvent } from '../base/events.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../base/platform.ts'
 import type { SourceFile } from '../base/span.ts'
-import type { BuildOptions } from '../build-options.ts'
+import type { ResolvedOptions } from '../build-options.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
 import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
 import { checkBroken } from '../dockerfile/lint/text-checks.ts'
@@ -15,13 +15,13 @@ import { requireEntitlements } from './entitlements.ts'
 import type { Session } from './session.ts'
 
 /** What lowering needs, from the caller's options and the session. */
-export function lowerOptions(options: BuildOptions, platform: Platform, session: Session, linter = Linter.off): LowerOptions {
+export function lowerOptions(options: ResolvedOptions, platform: Platform, session: Session, linter = Linter.off): LowerOptions {
   return {
     targetPlatform: platform,
     isPlatformGiven: (options.platforms?.length ?? 0) > 0,
     buildPlatform: hostPlatform(),
     target: options.target,
-    buildArgs: buildArgValues(options),
+    buildArgs: new Map(Object.entries(options.buildArgs)),
     contextTime: session.inputs.time,
     labels: options.labels ?? {},
     noCache: options.noCache ?? false,
@@ -42,7 +42,7 @@ export function lowerOptions(options: BuildOptions, platform: Platform, session:
 }
 
 interface Telling {
-  readonly options: BuildOptions
+  readonly options: ResolvedOptions
   readonly onEvent: OnEvent
 }
 
@@ -59,7 +59,7 @@ export function stagesOf(file: SourceFile, { options, onEvent }: Telling): Stage
 }
 
 /** What is told of a file that does not parse, for `error`: what BuildKit finds before it comes there. A malformed `# check=` comes before all. */
-export function mistakeOf(file: SourceFile, options: BuildOptions, error: TbuildError): { findings: Finding[]; error: TbuildError } {
+export function mistakeOf(file: SourceFile, options: ResolvedOptions, error: TbuildError): { findings: Finding[]; error: TbuildError } {
   if (file.text === '') return { findings: [], error }
   const broken = parseBroken(file)
   try {
@@ -98,25 +98,10 @@ export function tell(findings: readonly Finding[], onEvent: OnEvent): void {
 }
 
 /** As the file, or the build argument in its stead, sets the checks. */
-export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: BuildOptions): Linter {
-  return Linter.of(file.directives, buildArgValues(options).get('BUILDKIT_DOCKERFILE_CHECK'))
+export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: ResolvedOptions): Linter {
+  return Linter.of(file.directives, options.buildArgs.BUILDKIT_DOCKERFILE_CHECK)
 }
 
 function warningEvent({ rule, message, description, url, span }: Finding): BuildEvent {
   return { type: 'warning', rule, message, detail: description, span, ...(url === undefined ? {} : { url }) }
-}
-
-/** `--build-arg NAME` without a value takes the caller's variable, or is not set (A10). */
-function buildArgValues(options: BuildOptions): Map<string, string> {
-  const environment = options.environment ?? process.env
-  const values = new Map<string, string>()
-  for (const [name, value] of Object.entries(options.buildArgs ?? {})) {
-    if (name === '') throw new TbuildError('BUILD_ARG', 'a --build-arg has no name')
-    const given = value ?? environment[name]
-    if (given !== undefined) values.set(name, given)
-  }
-  // As buildx hands it on.
-  const epoch = environment.SOURCE_DATE_EPOCH
-  if (epoch && !values.has('SOURCE_DATE_EPOCH')) values.set('SOURCE_DATE_EPOCH', epoch)
-  return values
 }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { OnEvent } from '../base/events.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
-import type { BuildOptions } from '../build-options.ts'
+import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
 import { BaseLayers } from '../image/base-layers.ts'
@@ -52,7 +52,7 @@ export interface Session {
   close(): Promise<void>
 }
 
-export async function openSession(options: BuildOptions, onEvent: OnEvent, signal: AbortSignal): Promise<Session> {
+export async function openSession(options: ResolvedOptions, onEvent: OnEvent, signal: AbortSignal): Promise<Session> {
   const environment = options.environment ?? process.env
   const onNotice = (message: string) => onEvent({ type: 'notice', message })
   let known: BaseLayers | undefined

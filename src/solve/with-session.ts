@@ -1,5 +1,5 @@
 import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
-import type { BuildHooks, BuildOptions } from '../build-options.ts'
+import type { BuildHooks, ResolvedOptions } from '../build-options.ts'
 import { openSession, type Session } from './session.ts'
 
 /** What a caller hears with, filled in. */
@@ -7,7 +7,7 @@ export type Hearing = Required<Pick<BuildHooks, 'onEvent' | 'signal'>>
 
 /** One session from opening to closing. What the operating system refuses and what the caller cancels leaves it as a TbuildError. */
 export async function withSession<T>(
-  options: BuildOptions,
+  options: ResolvedOptions,
   { onEvent = () => {}, signal = new AbortController().signal }: BuildHooks,
   work: (session: Session, hearing: Hearing) => Promise<T>,
 ): Promise<T> {

@@ -1,6 +1,7 @@
 import { parseGoBool } from '../../base/go-bool.ts'
 import type { BuildOptions, CacheExportSpec } from '../../build-options.ts'
 import { dockerProxies } from '../../registry/docker-proxies.ts'
+import { buildArgValues } from '../../solve/resolve-options.ts'
 import { checked, usage } from '../usage.ts'
 import { annotations } from './annotation.ts'
 import { refuseAttestations } from './attest.ts'
@@ -58,13 +59,14 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
   if (context === '-' && flags.file === '-') throw usage('the context and the Dockerfile cannot both be read from standard input')
   refuseAttestations(flags)
   refuseEnvironment(environment)
+  const args = buildArgValues(buildArgs(flags.buildArg), environment)
   return {
     context,
     environment,
     ...optional('file', flags.file || undefined),
     ...optional('target', flags.target || undefined),
     ...list('tags', flags.tag),
-    ...record('buildArgs', withProxies(buildArgs(flags.buildArg), environment)),
+    ...record('buildArgs', withProxies(args, environment)),
     ...record('labels', labels(flags.label)),
     ...list('platforms', platforms(flags.platform, environment)),
     ...(flags.cache ? {} : { noCache: true }),
@@ -91,7 +93,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...list('annotations', annotations(given(flags.annotation))),
     ...list('outputs', outputs(flags, environment)),
     ...list('cacheFrom', given(flags.cacheFrom).map(cacheFrom)),
-    ...list('cacheTo', cachesTo(flags)),
+    ...list('cacheTo', cachesTo(flags, args)),
     ...record('limits', limits(flags.limit)),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
     ...optional('root', flags.root),
@@ -104,16 +106,16 @@ function given(values: readonly string[]): string[] {
 }
 
 /** With those of docker's configuration; one that is given wins, in whatever case it is written. */
-function withProxies(args: Record<string, string | undefined>, environment: NodeJS.ProcessEnv): Record<string, string | undefined> {
+function withProxies(args: Record<string, string>, environment: NodeJS.ProcessEnv): Record<string, string> {
   const given = new Set(Object.keys(args).map((name) => name.toLowerCase()))
   const proxies = Object.entries(checked(() => dockerProxies(environment))).filter(([name]) => !given.has(name.toLowerCase()))
   return { ...Object.fromEntries(proxies), ...args }
 }
 
 /** The build argument BUILDKIT_INLINE_CACHE is an older way to write `--cache-to type=inline`. */
-function cachesTo(flags: BuildFlags): CacheExportSpec[] {
+function cachesTo(flags: BuildFlags, args: Readonly<Record<string, string>>): CacheExportSpec[] {
   const specs = given(flags.cacheTo).map(cacheTo)
-  const inline = parseGoBool(buildArgs(flags.buildArg).BUILDKIT_INLINE_CACHE ?? '') === true && !specs.some(({ type }) => type === 'inline')
+  const inline = parseGoBool(args.BUILDKIT_INLINE_CACHE ?? '') === true && !specs.some(({ type }) => type === 'inline')
   return inline ? [...specs, { type: 'inline' }] : specs
 }
 

@@ -1,7 +1,7 @@
 import { contextName } from '../../context/context-name.ts'
 import { checked, usage } from '../usage.ts'
 
-/** `--build-arg K=V` and `--build-arg K`, whose value comes from the environment later (A10). The last of a name wins. */
+/** `--build-arg K=V` and `--build-arg K`, without a value yet (A10). The last of a name wins. */
 export function buildArgs(values: readonly string[]): Record<string, string | undefined> {
   const args: Record<string, string | undefined> = Object.create(null)
   for (const text of values) {

@@ -113,7 +113,7 @@ test('any --output is a spec or a usage error', () => {
 })
 
 describe('names and values', () => {
-  test('A10 --build-arg without = takes its value from the environment later', () => {
+  test('A10 --build-arg without = has no value of its own', () => {
     expect({ ...buildArgs(['A=1', 'B', 'C=', 'D=a=b', 'A=2']) }).toEqual({ A: '2', B: undefined, C: '', D: 'a=b' })
     expect(refusal(() => buildArgs(['=x']))).toBe('invalid --build-arg "=x": the name is empty')
   })

@@ -62,7 +62,7 @@ test('a bare command line asks for nothing', async () => {
 
 test('every option reaches BuildOptions', async () => {
   const args =
-    '-f D -t a -t b:1 --target T --build-arg A=1 --build-arg B --label l=1 --platform linux/arm64,linux/amd64 --no-cache --no-cache-filter x,y --pull ' +
+    '-f D -t a -t b:1 --target T --build-arg A=1 --build-arg B= --label l=1 --platform linux/arm64,linux/amd64 --no-cache --no-cache-filter x,y --pull ' +
     '--network none --allow network.host --add-host h:1.2.3.4 --ulimit nofile=1 --shm-size 1k --cgroup-parent /c --secret id=s,src=f --ssh default ' +
     '--build-context c=d --annotation n=v -o out --jobs 3 --root /r --provenance=false .'
   const { environment: _, ...rest } = await options(args.split(' '))
@@ -71,7 +71,7 @@ test('every option reaches BuildOptions', async () => {
     file: 'D',
     target: 'T',
     tags: ['a', 'b:1'],
-    buildArgs: { A: '1' },
+    buildArgs: { A: '1', B: '' },
     labels: { l: '1' },
     platforms: [
       { os: 'linux', architecture: 'arm64' },
@@ -94,7 +94,15 @@ test('every option reaches BuildOptions', async () => {
     jobs: 3,
     root: '/r',
   })
-  expect(Object.keys(rest.buildArgs ?? {})).toEqual(['A', 'B'])
+})
+
+test('A10 --build-arg NAME takes the value of the environment; a variable that is not there sets nothing', async () => {
+  const args = ['--build-arg', 'A', '--build-arg', 'B', '--build-arg', 'BUILDKIT_INLINE_CACHE', '.']
+  const { buildArgs, cacheTo } = await options(args, { A: '1', BUILDKIT_INLINE_CACHE: '1' })
+  expect({ ...buildArgs }).toEqual({ A: '1', BUILDKIT_INLINE_CACHE: '1' })
+  expect(Object.keys(buildArgs ?? {})).not.toContain('B')
+  expect(cacheTo).toEqual([{ type: 'inline' }])
+  expect((await options(args)).cacheTo).toBeUndefined()
 })
 
 test('the platform defaults to DOCKER_DEFAULT_PLATFORM', async () => {
