@@ -1,0 +1,35 @@
+/**
+ * Work that is done once a key: callers at the same time share it, later ones get what it made. A failure is not kept, so that whoever asks again tries
+ * again; and work whose own caller has given up is nobody else's, since it can only fail.
+ */
+export class Shared<K, V> {
+  readonly #known = new Map<K, Work<V>>()
+
+  /** `signal`: what ends the work, when it is its first caller's. */
+  of(key: K, work: () => Promise<V>, signal?: AbortSignal): Promise<V> {
+    const known = this.#known.get(key)
+    if (known !== undefined && (known.done || known.signal?.aborted !== true)) return known.value
+    const begun: Work<V> = { value: work(), signal, done: false }
+    this.#known.set(key, begun)
+    begun.value.then(
+      () => {
+        begun.done = true
+      },
+      () => {
+        if (this.#known.get(key) === begun) this.#known.delete(key)
+      },
+    )
+    return begun.value
+  }
+
+  /** Work under way goes on for those who wait for it. */
+  clear(): void {
+    this.#known.clear()
+  }
+}
+
+interface Work<V> {
+  readonly value: Promise<V>
+  readonly signal: AbortSignal | undefined
+  done: boolean
+}
