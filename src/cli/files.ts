@@ -1,5 +1,5 @@
-import { rename, rm, writeFile } from 'node:fs/promises'
-import { TbuildError } from '../base/errors.ts'
+import { rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { errorCode, TbuildError } from '../base/errors.ts'
 
 /** Writes a result file whole or not at all: beside its name, then renamed. */
 export async function writeAtomically(path: string, data: string): Promise<void> {
@@ -9,6 +9,19 @@ export async function writeAtomically(path: string, data: string): Promise<void>
     await rename(temporary, path)
   } catch (cause) {
     await rm(temporary, { force: true })
-    throw new TbuildError('OUTPUT_WRITE', `cannot write ${path}: ${(cause as Error).message}`, { cause })
+    throw cannotWrite(path, cause)
   }
+}
+
+/** Of an earlier run: nobody takes it for the result of one that fails. */
+export async function removeResult(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (cause) {
+    if (errorCode(cause) !== 'ENOENT') throw cannotWrite(path, cause)
+  }
+}
+
+function cannotWrite(path: string, cause: unknown): TbuildError {
+  return new TbuildError('OUTPUT_WRITE', `cannot write ${path}: ${(cause as Error).message}`, { cause })
 }

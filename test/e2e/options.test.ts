@@ -30,6 +30,14 @@ describe('results', () => {
     expect([index.stdout, readFileSync(work.path('iid'), 'utf8')]).toEqual([`${digest}\n`, digest])
   })
 
+  test('an --iidfile or --metadata-file that cannot be written is told as such', () => {
+    mkdirSync(work.path('directory'))
+    for (const option of ['--iidfile', '--metadata-file']) {
+      const { status, stderr } = work.run([option, work.path('directory'), context])
+      expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/^ERROR: cannot write .*^code: OUTPUT_WRITE$/ms) })
+    }
+  })
+
   test('a failing build leaves no earlier --iidfile behind', () => {
     writeFileSync(work.path('stale'), 'sha256:old')
     const broken = work.context({ Dockerfile: 'FROM scratch\nCOPY nothing /\n' })

@@ -1,8 +1,7 @@
-import { rm } from 'node:fs/promises'
 import { errorCode, TbuildError } from '../../base/errors.ts'
 import type { BuildEvent } from '../../base/events.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from '../../build-options.ts'
-import { writeAtomically } from '../files.ts'
+import { removeResult, writeAtomically } from '../files.ts'
 import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
 import type { Io } from '../io.ts'
 import { metadataWarnings } from '../metadata-warnings.ts'
@@ -30,8 +29,7 @@ export async function buildCommand(
   let failed = true
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   try {
-    // Should the build fail, nobody takes an earlier image for its.
-    if (flags.iidfile) await rm(flags.iidfile, { force: true })
+    if (flags.iidfile) await removeResult(flags.iidfile)
     for (const message of ignoredOptions(args, io.env)) display.event({ type: 'warning', rule: 'IgnoredOption', message })
     const readsStdin = context === '-' || options.file === '-'
     const hooks: BuildHooks = {
