@@ -169,6 +169,13 @@ describe('--call', () => {
       ].join('\n'),
     )
   })
+  test('warnings come behind an answer, but not where progress is quiet', async () => {
+    const ask = (folder: string, ...quiet: string[]) => tbuild(['--call=outline', ...base, ...quiet, folder])
+    const folder = await context('FROM scratch AS A\n')
+    expect(ask(folder).stderr).toContain('StageNameCasing')
+    for (const quiet of ['quiet', 'none']) expect(ask(folder, '--progress', quiet)).toMatchObject({ status: 0, stderr: '' })
+  })
+
   test('outline of a target, as JSON', async () => {
     const { stdout } = tbuild(['--call=outline,format=json', '--target', 'a', ...base, await context(FILE)])
     const at = (line: number) => ({ ranges: [{ start: { line }, end: { line } }] })

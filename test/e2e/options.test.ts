@@ -30,6 +30,18 @@ describe('results', () => {
     expect([index.stdout, readFileSync(work.path('iid'), 'utf8')]).toEqual([`${digest}\n`, digest])
   })
 
+  test.each([['-q'], ['--progress=quiet']])('%s leaves standard output to an archive', (quiet) => {
+    const dest = work.path('archive')
+    work.build(['-o', `type=tar,dest=${dest}`, context])
+    const { stdout, stderr } = work.build([quiet, '-o', '-', context])
+    expect([stdout === readFileSync(dest, 'utf8'), stderr]).toEqual([true, ''])
+  })
+
+  test.each([['-q'], ['--progress=quiet'], ['--progress=none']])('%s and --explain are refused', (quiet) => {
+    const { status, stderr } = work.run([quiet, '--explain', context])
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('--explain') })
+  })
+
   test('an --iidfile or --metadata-file that cannot be written is told as such', () => {
     mkdirSync(work.path('directory'))
     for (const option of ['--iidfile', '--metadata-file']) {

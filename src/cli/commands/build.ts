@@ -7,7 +7,7 @@ import type { Io } from '../io.ts'
 import { metadataWarnings } from '../metadata-warnings.ts'
 import { buildOptions } from '../options/build.ts'
 import { type BuildCommandFlags, ignoredOptions } from '../program.ts'
-import { openDisplay, progressMode } from '../progress/display.ts'
+import { openDisplay, type ProgressMode, progressMode } from '../progress/display.ts'
 import { buildInUserNamespace } from '../rootless.ts'
 import { usage } from '../usage.ts'
 
@@ -18,8 +18,9 @@ export async function buildCommand(
   { io, args }: { io: Io; args: readonly string[] },
 ): Promise<number> {
   const options = { ...buildOptions(context, flags, io.env), ...(flags.explain ? { explain: true } : {}) }
-  refuseConflicts(options, flags, io)
-  const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
+  const mode = progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env)
+  refuseConflicts(options, flags, mode, io)
+  const display = await openDisplay(mode, io.stderr, io.env)
   const inside = await buildInUserNamespace(args, io, (message) => display.event({ type: 'notice', message }))
   if (inside !== undefined) {
     display.close(true)
@@ -45,7 +46,7 @@ export async function buildCommand(
     failed = false
     await writeResults(result, flags, metadataWarnings(warnings, io.env))
     display.close(false)
-    if (flags.quiet || flags.progress === 'quiet') io.stdout.write(`${result.iid}\n`)
+    if (printsId(flags) && !writesToStdout(options)) io.stdout.write(`${result.iid}\n`)
     return 0
   } catch (error) {
     display.close(failed)
@@ -58,15 +59,22 @@ export async function buildCommand(
   }
 }
 
-function refuseConflicts(options: BuildOptions, flags: BuildCommandFlags, io: Io): void {
+/** Not where quiet comes from the environment, or is `none`: as docker's. */
+function printsId({ quiet, progress }: BuildCommandFlags): boolean {
+  return quiet === true || progress === 'quiet'
+}
+
+function writesToStdout({ outputs = [] }: BuildOptions): boolean {
+  return outputs.some((output) => 'dest' in output && output.dest === '-')
+}
+
+function refuseConflicts(options: BuildOptions, flags: BuildCommandFlags, mode: ProgressMode, io: Io): void {
   if (flags.iidfile && options.outputs?.some(({ type }) => type === 'local' || type === 'tar')) {
     throw usage('local and tar exporters are incompatible with image ID file')
   }
-  const toStdout = options.outputs?.some((output) => 'dest' in output && output.dest === '-') ?? false
-  if (toStdout && io.stdout.isTTY)
+  if (writesToStdout(options) && io.stdout.isTTY)
     throw usage('refusing to write an archive to the terminal', 'redirect standard output, or name a file with dest=')
-  if (toStdout && flags.quiet) throw usage('-q and an output to standard output cannot both be used')
-  if (flags.explain && flags.quiet) throw usage('-q and --explain cannot both be used', 'use `tbuild explain`')
+  if (flags.explain && mode === 'quiet') throw usage('quiet progress and --explain cannot both be used', 'use `tbuild explain`')
 }
 
 async function writeResults(result: BuildResult, flags: BuildCommandFlags, warnings: object): Promise<void> {

@@ -27,7 +27,8 @@ export async function callCommand(
 ): Promise<number> {
   if (method === 'build') throw new Error('a build is no question')
   const options = buildOptions(context, flags, io.env)
-  const display = await openDisplay(progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env), io.stderr, io.env)
+  const mode = progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env)
+  const display = await openDisplay(mode, io.stderr, io.env)
   const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   const onEvent = (event: BuildEvent) => (event.type === 'warning' ? warnings.push(event) : display.event(event))
@@ -41,6 +42,6 @@ export async function callCommand(
     return ignoreStatus ? 0 : answer.status
   } finally {
     interrupt.release()
-    if (warnings.length > 0 && !flags.quiet) io.stderr.write(`\n${warningLines(warnings).join('\n')}\n`)
+    if (warnings.length > 0 && mode !== 'quiet') io.stderr.write(`\n${warningLines(warnings).join('\n')}\n`)
   }
 }
