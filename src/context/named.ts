@@ -34,7 +34,7 @@ export class NamedContexts {
     const value = name === undefined ? undefined : this.#values.get(name)
     if (name === undefined || value === undefined) return undefined
     const context = parseNamedContext(value)
-    if (context.kind !== 'image') return { kind: 'files', name }
+    if (context.kind !== 'image') return { kind: 'files', name, ...(context.kind === 'directory' ? {} : { isRemote: true }) }
     return context.reference === 'scratch' ? { kind: 'scratch' } : context
   }
 

@@ -9,7 +9,7 @@ import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
 import type { BaseChoice, BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
 import type { Lowering } from './stage-context.ts'
-import { childState, imageState, type StageState, scratchState } from './stage-state.ts'
+import { bareState, childState, imageState, type StageState, scratchState } from './stage-state.ts'
 
 export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
   try {
@@ -104,7 +104,7 @@ function fromContext(context: NamedContext, platform: Platform, replacesStage: b
   if (context.kind === 'scratch') return { kind: 'scratch', platform, replacesStage }
   return context.kind === 'image'
     ? { kind: 'image', reference: context.reference, platform, replacesStage, named: true }
-    : { kind: 'files', name: context.name, platform, replacesStage }
+    : { ...context, platform, replacesStage }
 }
 
 /** What a stage begins with. */
@@ -120,14 +120,12 @@ interface ResolvedBase {
 export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowering): Promise<ResolvedBase> {
   switch (base.kind) {
     case 'scratch':
-      return { state: scratchState(base.platform), triggers: [] }
+      return { state: base.replacesStage === true ? bareState(base.platform) : scratchState(base.platform), triggers: [] }
     case 'files': {
-      const root = lowering.filesAsRoot(base.name, stage)
-      const files = scratchState(lowering.options.targetPlatform)
-      const state: StageState = { ...files, platform: base.platform, root }
-      // A stage that is replaced begins with no config at all, not even a directory.
-      const { WorkingDir: _root, ...config } = state.config
-      return { state: base.replacesStage ? { ...state, config } : state, triggers: [] }
+      const root = lowering.filesAsRoot(base, stage)
+      const { targetPlatform } = lowering.options
+      const files = base.replacesStage ? bareState(targetPlatform) : scratchState(targetPlatform)
+      return { state: { ...files, platform: base.platform, root }, triggers: [] }
     }
     case 'stage': {
       const parent = await lowering.stage(base.index)

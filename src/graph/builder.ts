@@ -9,6 +9,7 @@ interface VertexDetails {
   readonly stage?: string | undefined
   readonly span?: Span
   readonly step: string
+  readonly description?: string | undefined
   readonly noCache?: boolean
 }
 
@@ -24,7 +25,7 @@ export class GraphBuilder {
   }
 
   add(details: VertexDetails): Vertex {
-    const { root, inputs = [], stage, span, ...rest } = details
+    const { root, inputs = [], stage, span, description, ...rest } = details
     const vertex: Vertex = {
       ...rest,
       id: `${this.#prefix}${this.vertices.length + 1}`,
@@ -33,6 +34,7 @@ export class GraphBuilder {
       noCache: details.noCache === true || root?.noCache === true,
       ...(stage === undefined ? {} : { stage }),
       ...(span === undefined ? {} : { span }),
+      ...(description === undefined ? {} : { description }),
     }
     this.vertices.push(vertex)
     return vertex

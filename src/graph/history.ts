@@ -1,6 +1,10 @@
-import type { CopyInstruction } from '../dockerfile/instruction.ts'
+import { errorCode } from '../base/errors.ts'
+import type { CopyInstruction, Directives, Instruction } from '../dockerfile/instruction.ts'
+import { expandWord } from '../dockerfile/word.ts'
 import { argsForHistory, type BuildArg } from './build-args.ts'
 import type { Env } from './env.ts'
+import type { Op } from './op.ts'
+import { instructionText } from './step-name.ts'
 
 /** The texts of history entries, as BuildKit writes them (I2, I3). */
 
@@ -19,4 +23,21 @@ export function copyHistory(
   if (words.chmod) parts.push(`--chmod=${words.chmod}`)
   parts.push(...words.sources, ...instruction.heredocs.map((heredoc) => `<<${heredoc.name}`), words.destination)
   return `${parts.join(' ')} # buildkit`
+}
+
+/** What BuildKit's exporter writes of a layer that no entry is left for (I8): the instruction's first line, expanded as one word if it can be. */
+export function layerDescription(op: Op, instruction: Instruction, place: string, env: Env, directives: Directives): string {
+  if (op.kind === 'exec') return `mount / from exec ${op.args.join(' ')}`
+  const [line = ''] = instructionText(instruction).split('\n')
+  return `${place} ${expandedLine(line, env, directives)}`
+}
+
+function expandedLine(line: string, env: Env, directives: Directives): string {
+  if (!/[$'"\\`]/.test(line)) return line
+  try {
+    return expandWord(line, env, directives).result
+  } catch (error) {
+    if (errorCode(error) !== 'EXPANSION_FAILED') throw error
+    return line
+  }
 }

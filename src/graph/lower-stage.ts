@@ -13,10 +13,10 @@ import { expanderAt } from './expander.ts'
 import { declaredGlobals, globalArgs, globalDefaults } from './global-args.ts'
 import { lowerCopy } from './lower-copy.ts'
 import { lowerRun } from './lower-run.ts'
-import type { BaseChoice, BaseImage, LowerOptions, ResolveImage } from './lower-types.ts'
+import type { BaseChoice, BaseImage, FilesChoice, LowerOptions, ResolveImage } from './lower-types.ts'
 import { lowerWorkdir } from './lower-workdir.ts'
 import type { Vertex } from './op.ts'
-import { type NeededImage, reachOf } from './reach.ts'
+import { fromNames, type NeededImage, reachOf } from './reach.ts'
 import { SourceFinder } from './sources.ts'
 import type { Lowering, StageContext } from './stage-context.ts'
 import { checkStageLinks } from './stage-links.ts'
@@ -143,7 +143,7 @@ export class StageLowering implements Lowering {
   }
 
   /** A named context of files as a base: its files are the first layer. */
-  filesAsRoot(name: string, stage: Stage): Vertex {
+  filesAsRoot({ name, isRemote }: FilesChoice, stage: Stage): Vertex {
     return this.builder.add({
       op: {
         kind: 'copy',
@@ -157,6 +157,7 @@ export class StageLowering implements Lowering {
       name: `FROM context ${name}`,
       span: stage.from.span,
       step: `${this.options.identity}|files ${name}`,
+      ...(isRemote === true ? {} : { description: `local source for ${name}` }),
     })
   }
 
@@ -202,6 +203,7 @@ export class StageLowering implements Lowering {
     const checks = new StageChecks(options.linter.stage(stage.index), base.kind === 'stage' ? this.#checks.get(base.index) : undefined)
     this.#checks.set(stage.index, checks)
     const stageName = this.stageName(stage.index)
+    const name = { shown: stageName, inHistory: nameInHistory(stage, this.file.stages.length) }
     const filter = options.noCacheFilter.map((item) => item.toLowerCase())
     return {
       stage,
@@ -209,7 +211,8 @@ export class StageLowering implements Lowering {
       options,
       builder,
       sources: this.#sources,
-      steps: new StepCounter(stage, stageName, base.kind, instructions, options),
+      directives: this.file.directives,
+      steps: new StepCounter(stage, name, base.kind, instructions, options),
       epoch: this.epoch,
       noCache: options.noCache || filter.includes(stage.name ?? String(stage.index)),
       checks,
@@ -245,6 +248,12 @@ export class StageLowering implements Lowering {
     checks.instruction(instruction, state.shell !== undefined)
     return next
   }
+}
+
+/** As BuildKit has it, the only stage has no name, not even its own, unless it takes from images or contexts: those are stages to it. */
+function nameInHistory({ name, index, instructions }: Stage, stageCount: number): string {
+  const isOnly = stageCount === 1 && instructions.flatMap(fromNames).length === 0
+  return isOnly ? '' : (name ?? `stage-${index}`)
 }
 
 function once(resolve: ResolveImage): ResolveImage {

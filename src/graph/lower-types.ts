@@ -20,11 +20,15 @@ export interface BaseImage {
 /** Finds an image for a FROM or COPY --from; the reference is as written, or a named context's. */
 export type ResolveImage = (reference: string, platform: Platform) => Promise<BaseImage>
 
+interface NamedFiles {
+  readonly kind: 'files'
+  readonly name: string
+  /** Of a URL. */
+  readonly isRemote?: boolean
+}
+
 /** `--build-context name=…` (G13): an image in place of a stage or base, files, or nothing (docker-image://scratch). */
-export type NamedContext =
-  | { readonly kind: 'image'; readonly reference: string }
-  | { readonly kind: 'files'; readonly name: string }
-  | { readonly kind: 'scratch' }
+export type NamedContext = { readonly kind: 'image'; readonly reference: string } | NamedFiles | { readonly kind: 'scratch' }
 
 /** What a FROM names, decided from the text alone. */
 export type BaseChoice =
@@ -37,7 +41,12 @@ export type BaseChoice =
       readonly replacesStage: boolean
       readonly named?: boolean
     }
-  | { readonly kind: 'files'; readonly name: string; readonly platform: Platform; readonly replacesStage: boolean }
+  | FilesChoice
+
+export interface FilesChoice extends NamedFiles {
+  readonly platform: Platform
+  readonly replacesStage: boolean
+}
 
 export interface LowerOptions {
   readonly targetPlatform: Platform

@@ -132,5 +132,7 @@ export interface Vertex {
   readonly span?: Span
   /** The same step of the same Dockerfile in another build has the same: where explain looks for the nearest record. */
   readonly step: string
+  /** What BuildKit calls the layer where the image's history has no entry for it (I8). */
+  readonly description?: string
   readonly noCache: boolean
 }

@@ -1,10 +1,11 @@
 import type { Span } from '../base/span.ts'
-import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import type { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import type { GraphBuilder } from './builder.ts'
 import type { Env } from './env.ts'
 import type { Expander } from './expander.ts'
-import type { BaseImage, LowerOptions } from './lower-types.ts'
+import { layerDescription } from './history.ts'
+import type { BaseImage, FilesChoice, LowerOptions } from './lower-types.ts'
 import type { Op, Vertex } from './op.ts'
 import type { StageState } from './stage-state.ts'
 import { instructionText, type StepCounter } from './step-name.ts'
@@ -21,7 +22,7 @@ export interface Lowering {
   stage(index: number): Promise<StageState>
   contextVertex(name: string): Vertex
   imageVertex(image: BaseImage, span: Span): Vertex
-  filesAsRoot(name: string, stage: Stage): Vertex
+  filesAsRoot(files: FilesChoice, stage: Stage): Vertex
 }
 
 /** Where a `--from` is used, for its messages (G5). */
@@ -37,9 +38,10 @@ export interface Sources {
 
 /** The vertex of an instruction that changes the file system: it stands on the one that the stage has come to. */
 export function addStep(op: Op, state: StageState, context: StageContext, inputs: readonly Vertex[] = []): Vertex {
-  const { instruction, stageName, noCache } = context
-  const { name, step } = context.steps.next(instructionText(instruction), instruction.kind)
-  return context.builder.add({ op, root: state.root, inputs, name, step, stage: stageName, span: instruction.span, noCache })
+  const { instruction, stageName, noCache, directives } = context
+  const { name, place, step } = context.steps.next(instructionText(instruction), instruction.kind)
+  const description = layerDescription(op, instruction, place, state.env, directives)
+  return context.builder.add({ op, root: state.root, inputs, name, step, description, stage: stageName, span: instruction.span, noCache })
 }
 
 /** What the lowering of one instruction may use. */
@@ -50,6 +52,7 @@ export interface StageContext {
   readonly builder: GraphBuilder
   readonly sources: Sources
   readonly steps: StepCounter
+  readonly directives: Directives
   readonly noCache: boolean
   readonly checks: StageChecks
   /** The one that is lowered. */

@@ -67,19 +67,23 @@ export function scratchState(platform: Platform): StageState {
   }
 }
 
+/** A stage that a named context without a config replaces (G13). */
+export function bareState(platform: Platform): StageState {
+  return { ...scratchState(platform), config: {}, env: Env.empty }
+}
+
 /** A stage FROM an image: config, author and history are inherited, `created` and OnBuild are not (I9, O4). */
 export function imageState(root: Vertex | undefined, platform: Platform, file: ImageConfigFile): StageState {
   const { OnBuild: _triggers, ...inherited } = file.config ?? {}
-  const env = inherited.Env ?? []
-  const withPath = env.some((item) => item.startsWith('PATH=')) ? env : [...env, `PATH=${DEFAULT_PATH}`]
+  const env = withPath(inherited.Env ?? [])
   return {
     root,
     platform,
     imagePlatform: configPlatform(file),
-    config: { ...inherited, Env: withPath },
+    config: { ...inherited, Env: env },
     author: file.author,
     history: (file.history ?? []).reduce<HistoryChain | undefined>((before, entry) => ({ entry, before }), undefined),
-    env: Env.from(withPath),
+    env: Env.from(env),
     args: [],
     workdir: inherited.WorkingDir || '/',
     user: inherited.User ?? '',
@@ -97,7 +101,13 @@ function configPlatform({ os, architecture, variant, 'os.version': osVersion }: 
 /** A stage FROM another stage: everything goes on, its ARGs too (A4); its ONBUILD triggers have been taken (O4). */
 export function childState(parent: StageState): StageState {
   const { OnBuild: _triggers, ...config } = parent.config
-  return { ...parent, config, env: parent.env.withAll(config.Env ?? []), cmdSet: false }
+  const env = withPath(config.Env ?? [])
+  return { ...parent, config: { ...config, Env: env }, env: parent.env.withAll(env), cmdSet: false }
+}
+
+/** A13 */
+function withPath(env: readonly string[]): string[] {
+  return env.some((item) => item.startsWith('PATH=')) ? [...env] : [...env, `PATH=${DEFAULT_PATH}`]
 }
 
 /** Adds a history entry: of an instruction that made a layer, or of one that changed the config alone (`empty`). */

@@ -1,3 +1,4 @@
+import type { Vertex } from '../graph/op.ts'
 import { historyList, type StageState } from '../graph/stage-state.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
@@ -41,9 +42,11 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
     made.push(await store.open(id, form === undefined ? {} : { form }))
   }
   const layers = await rewritten(made, target, tools)
+  const descriptions = descriptionsOf(target.root)
   const history = layers.map(({ diffId }, index): HistoryLayer => {
     const created = times[index]
-    return { diffId, ...(created === undefined ? {} : { created }) }
+    const description = descriptions[layers.length - 1 - index]
+    return { diffId, ...(created === undefined ? {} : { created }), ...(description === undefined ? {} : { description }) }
   })
   const { file, warnings } = assembleConfig({
     ...(target.base === undefined ? {} : { base: target.base }),
@@ -56,6 +59,13 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
   })
   for (const warning of warnings) tools.warn(warning)
   return toImage(file, target.imagePlatform, layers)
+}
+
+/** Of the layers that steps made, the last first. */
+function descriptionsOf(root: Vertex | undefined): (string | undefined)[] {
+  const found: (string | undefined)[] = []
+  for (let vertex = root; vertex !== undefined && vertex.op.kind !== 'image'; vertex = vertex.root) found.push(vertex.description)
+  return found
 }
 
 function earliest(...epochs: (number | undefined)[]): { epoch?: number } {
