@@ -140,6 +140,8 @@ async function serve(source: Source, client: Socket): Promise<void> {
   const agent = connect(source.socket)
   // An agent that is gone or leaves: its answers end, and with them the client's connection.
   agent.on('error', () => {})
+  // It may never answer (it asks a person, say), and would keep this process. A client that only stops writing still waits for its answer.
+  client.once('close', () => agent.destroy())
   await serveClient(client, forwardTo(agent))
   agent.destroy()
 }

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { createPublicKey, verify } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -145,6 +146,29 @@ describe('an agent of the caller', () => {
     const socket = await agents([gone]).socket('default')
     await new Promise<void>((resolve) => server.close(() => resolve()))
     expect((await sshAdd(socket, '-l')).status).not.toBe(0)
+  })
+
+  test('one that never answers is left when the build ends', async () => {
+    const silent = join(folder, 'silent')
+    const server = createServer((socket) => sockets.add(socket))
+    await new Promise<void>((resolve) => server.listen(silent, resolve))
+    const opened = agents([silent])
+    const client = connect((await opened.socket('default')) as string)
+    const accepted = once(server, 'connection')
+    client.write(string(Buffer.of(11)))
+    const [asked] = (await accepted) as [Socket]
+    await once(asked, 'data')
+    client.destroy()
+    opened.close()
+    await once(asked, 'close')
+    await new Promise<void>((resolve) => server.close(() => resolve()))
+  })
+
+  test('a client that only stops writing gets its answer', async () => {
+    const client = connect((await agents([path()]).socket('default')) as string)
+    client.end(string(Buffer.of(11)))
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer[4]).toBe(12)
   })
 })
 
