@@ -43,6 +43,8 @@ export function openAgents(
       if (source === undefined) return undefined
       const agent = listening.get(id) ?? listen(source, temporary())
       listening.set(id, agent)
+      // The next step tries again.
+      agent.catch(() => listening.delete(id))
       return (await agent).path
     },
     close() {
@@ -112,9 +114,13 @@ async function listen(source: Source, folder: string): Promise<Listening> {
     client.on('close', () => clients.delete(client))
     void serve(source, client)
   })
-  mkdirSync(folder, { mode: 0o700 })
-  const fd = openSync(folder, 'r')
-  await bind(server, `/proc/self/fd/${fd}/agent`)
+  const { fd, remove } = openFolder(folder)
+  try {
+    await bind(server, `/proc/self/fd/${fd}/agent`)
+  } catch (error) {
+    remove()
+    throw error
+  }
   server.unref()
   return {
     // A socket's name is at most 107 bytes. git and its ssh are other processes, so it goes through this one.
@@ -122,10 +128,19 @@ async function listen(source: Source, folder: string): Promise<Listening> {
     close() {
       server.close()
       for (const client of clients) client.destroy()
-      closeSync(fd)
-      rmSync(folder, { recursive: true, force: true })
+      remove()
     },
   }
+}
+
+function openFolder(folder: string): { readonly fd: number; remove(): void } {
+  mkdirSync(folder, { mode: 0o700 })
+  const fd = openSync(folder, 'r')
+  const remove = () => {
+    closeSync(fd)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  return { fd, remove }
 }
 
 function bind(server: Server, path: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { createPublicKey, verify } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -169,6 +169,40 @@ describe('an agent of the caller', () => {
     client.end(string(Buffer.of(11)))
     const [answer] = (await once(client, 'data')) as [Buffer]
     expect(answer[4]).toBe(12)
+  })
+})
+
+describe('a socket that cannot be made', () => {
+  const openFolders = () =>
+    readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/self/fd/${fd}`)]
+      } catch {
+        // That of the listing itself.
+        return []
+      }
+    })
+
+  test('leaves no folder and no descriptor, and the next step tries again', async () => {
+    const closed = join(folder, 'closed')
+    mkdirSync(closed)
+    chmodSync(closed, 0o777)
+    const made: string[] = []
+    const opened = openAgents([{ id: 'default', paths: [keygen('retried', '-t', 'ed25519')] }], {}, () => {
+      made.push(join(closed, String(made.length)))
+      return made.at(-1) as string
+    })
+    open.push(opened)
+    // The folder is made without the right to write into it; what root may do is taken away for the call.
+    const mask = process.umask(0o300)
+    if (process.getuid?.() === 0) process.seteuid?.(65534)
+    const refused = opened.socket('default')
+    process.seteuid?.(process.getuid?.() ?? 0)
+    process.umask(mask)
+    await expect(refused).rejects.toMatchObject({ code: 'EACCES' })
+    expect(existsSync(made[0] as string)).toBe(false)
+    expect(openFolders().filter((target) => target.startsWith(closed))).toEqual([])
+    expect((await sshAdd(await opened.socket('default'), '-l')).status).toBe(0)
   })
 })
 
