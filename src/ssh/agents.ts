@@ -93,10 +93,7 @@ function readKey(path: string): SigningKey {
     return parsePrivateKey(data.subarray(0, length))
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    const encrypted = error.message.includes('passphrase')
-    throw new TbuildError('SSH_KEY', `failed to parse ${path}: ${error.message}`, {
-      hint: encrypted ? 'add it to an ssh-agent and pass --ssh default' : 'name the file of a private key, or the socket of an agent',
-    })
+    throw new TbuildError('SSH_KEY', `failed to parse ${path}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint })
   } finally {
     closeSync(fd)
   }

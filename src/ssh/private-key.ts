@@ -20,14 +20,12 @@ const CURVES: Readonly<Record<string, { readonly jwk: string; readonly hash: str
   nistp521: { jwk: 'P-521', hash: 'sha512', size: 66 },
 }
 
-const ENCRYPTED = 'ssh: this private key is passphrase protected'
-
 /** An unencrypted private key in PEM: OpenSSH's own form, PKCS #1, SEC 1 or PKCS #8. Throws SSH_KEY with the words of Go's package, which BuildKit uses. */
 export function parsePrivateKey(data: Buffer): SigningKey {
   const block = /-----BEGIN ([A-Z0-9 ]+)-----\r?\n([\s\S]*?)-----END \1-----/.exec(data.toString('latin1'))
   if (block === null) throw keyError('ssh: no key found')
   const [pem, type = '', body = ''] = block
-  if (/^Proc-Type:.*ENCRYPTED/m.test(body) || type === 'ENCRYPTED PRIVATE KEY') throw keyError(ENCRYPTED)
+  if (/^Proc-Type:.*ENCRYPTED/m.test(body) || type === 'ENCRYPTED PRIVATE KEY') throw encrypted()
   try {
     if (type === 'OPENSSH PRIVATE KEY') return signingKey(opensshKey(Buffer.from(body, 'base64')))
     if (!['RSA PRIVATE KEY', 'EC PRIVATE KEY', 'PRIVATE KEY'].includes(type)) throw keyError(`ssh: unsupported key type "${type}"`)
@@ -38,8 +36,12 @@ export function parsePrivateKey(data: Buffer): SigningKey {
   }
 }
 
-function keyError(message: string): TbuildError {
-  return new TbuildError('SSH_KEY', message)
+function keyError(message: string, hint = 'name the file of a private key, or the socket of an agent'): TbuildError {
+  return new TbuildError('SSH_KEY', message, { hint })
+}
+
+function encrypted(): TbuildError {
+  return keyError('ssh: this private key is passphrase protected', 'add it to an ssh-agent and pass --ssh default')
 }
 
 /** OpenSSH's PROTOCOL.key. */
@@ -49,7 +51,7 @@ function opensshKey(data: Buffer): KeyObject {
   const reader = new WireReader(data.subarray(magic.length))
   const [cipher, kdf] = [reader.text(), reader.text()]
   reader.string()
-  if (cipher !== 'none' || kdf !== 'none') throw keyError(ENCRYPTED)
+  if (cipher !== 'none' || kdf !== 'none') throw encrypted()
   if (reader.uint32() !== 1) throw keyError('ssh: multi-key files are not supported')
   reader.string()
   const fields = new WireReader(reader.string())

@@ -211,8 +211,8 @@ describe('what is refused, with the words of BuildKit', () => {
     try {
       openAgents(...args)
     } catch (error) {
-      const { code, message } = error as Error & { code: string }
-      return { code, message }
+      const { code, message, hint } = error as Error & { code: string; hint?: string }
+      return { code, message, hint }
     }
     return undefined
   }
@@ -223,13 +223,17 @@ describe('what is refused, with the words of BuildKit', () => {
     for (const format of [[], ['-m', 'PEM'], ['-m', 'PKCS8']]) {
       const path = keygen(`locked${format[1] ?? ''}`, '-t', 'rsa', '-b', '2048', ...format)
       spawnSync('ssh-keygen', ['-p', '-q', '-f', path, '-P', '', '-N', 'secret', ...format])
-      expect(of(path)).toEqual({ code: 'SSH_KEY', message })
+      expect(of(path)).toEqual({ code: 'SSH_KEY', message, hint: 'add it to an ssh-agent and pass --ssh default' })
     }
   })
 
   test('no key, and a public one', () => {
     writeFileSync(join(folder, 'text'), 'hello')
-    expect(of(join(folder, 'text'))?.message).toBe(`failed to parse ${join(folder, 'text')}: ssh: no key found`)
+    expect(of(join(folder, 'text'))).toEqual({
+      code: 'SSH_KEY',
+      message: `failed to parse ${join(folder, 'text')}: ssh: no key found`,
+      hint: 'name the file of a private key, or the socket of an agent',
+    })
     expect(of(`${keygen('public', '-t', 'ed25519')}.pub`)?.code).toBe('SSH_KEY')
   })
 
