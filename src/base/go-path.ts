@@ -15,12 +15,6 @@ export function cleanPath(path: string): string {
   return joined === '' ? '.' : joined
 }
 
-/** The non-empty elements joined by slashes and cleaned; '' when all are empty. */
-export function joinPath(...elements: readonly string[]): string {
-  const present = elements.filter((element) => element !== '')
-  return present.length === 0 ? '' : cleanPath(present.join('/'))
-}
-
 /** The last element, trailing slashes ignored: `.` of an empty path, `/` of slashes alone. */
 export function baseName(path: string): string {
   if (path === '') return '.'

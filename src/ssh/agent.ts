@@ -16,7 +16,7 @@ const MESSAGE_LIMIT = 256 * 1024
 const REFUSAL = Buffer.of(FAILURE)
 
 /** Lists and uses keys: what a RUN may do. Adding, removing, locking and extensions are refused, as in BuildKit. */
-export function isAllowed(request: Buffer): boolean {
+function isAllowed(request: Buffer): boolean {
   return request[0] === REQUEST_IDENTITIES || request[0] === SIGN_REQUEST
 }
 

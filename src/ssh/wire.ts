@@ -9,10 +9,6 @@ export class WireReader {
     this.#data = data
   }
 
-  get rest(): Buffer {
-    return this.#data.subarray(this.#at)
-  }
-
   uint32(): number {
     return this.bytes(4).readUInt32BE()
   }
