@@ -15,6 +15,11 @@ export const MediaType = {
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
 } as const
 
+/** The file `oci-layout` of an image layout (OCI image spec, image-layout.md). */
+export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}'
+/** The annotation that names an entry of index.json there: a tag. */
+export const REF_NAME = 'org.opencontainers.image.ref.name'
+
 /** OCI image spec, descriptor.md. */
 export interface Descriptor {
   readonly mediaType: string

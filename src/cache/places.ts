@@ -1,13 +1,12 @@
-import { chmod, lstat, mkdir, readFile, rm, unlink } from 'node:fs/promises'
+import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { formatImageReference, parseImageReference, repositoryIn } from '../base/image-reference.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
+import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { MANIFEST_LIMIT } from '../registry/document.ts'
-import { writeAtomicSync } from '../store/atomic-file.ts'
-import { createBlobStore } from '../store/blob-store.ts'
+import { changeLayout, LAYOUT_FILES, layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
 import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
 import type { CacheManifest } from './cache-manifest.ts'
@@ -28,8 +27,6 @@ export interface Place {
   close(): Promise<void>
 }
 
-const REF_NAME = 'org.opencontainers.image.ref.name'
-
 /** An OCI image layout, with the cache under a tag. */
 export function localPlace(
   path: string,
@@ -37,7 +34,7 @@ export function localPlace(
 ): Place {
   const directory = resolve(path)
   const folder = join(directory, 'blobs/sha256')
-  const blobs = blobsIn(folder)
+  const blobs = layoutBlobs(directory)
   return {
     name: path,
     async root() {
@@ -48,26 +45,26 @@ export function localPlace(
     },
     manifest: (wanted) => blobs.read(wanted, MANIFEST_LIMIT),
     blob: async (wanted) => blobs.get(wanted),
-    async put(manifest, { anew }) {
-      const { descriptor } = manifest
-      const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
-      await mkdir(folder, { recursive: true })
-      const needed = new Set([descriptor, ...manifest.blobs.map((blob) => blob.descriptor)].map((blob) => blob.digest))
-      if (anew) for (const wanted of needed) await rm(join(folder, hexOf(wanted)), { force: true, recursive: true })
-      for (const { descriptor: blob, open } of manifest.blobs) {
-        if ((await blobs.stat(blob.digest))?.size !== blob.size) await blobs.put(open(), blob)
-      }
-      await blobs.put(manifest.bytes)
-      const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
-      const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }
-      await writeFile(directory, 'oci-layout', '{"imageLayoutVersion":"1.0.0"}')
-      await writeFile(directory, 'index.json', JSON.stringify(index))
-      // As other outputs are: whoever carries the directory need not be who built.
-      for (const wanted of needed) await chmod(join(folder, hexOf(wanted)), 0o644)
-      // A directory that holds nothing else does not grow with every build.
-      if (kept.length > 0 || !replaced) return
-      for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
-    },
+    put: (manifest, { signal, anew }) =>
+      changeLayout(directory, signal, async () => {
+        const { descriptor } = manifest
+        const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
+        await mkdir(folder, { recursive: true })
+        const needed = new Set([descriptor, ...manifest.blobs.map((blob) => blob.descriptor)].map((blob) => blob.digest))
+        if (anew) for (const wanted of needed) await rm(join(folder, hexOf(wanted)), { force: true, recursive: true })
+        for (const { descriptor: blob, open } of manifest.blobs) {
+          if ((await blobs.stat(blob.digest))?.size !== blob.size) await blobs.put(open(), blob)
+        }
+        await blobs.put(manifest.bytes)
+        const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
+        await writeLayoutIndex(directory, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }))
+        // Whoever carries the directory need not be who built.
+        const files = [...LAYOUT_FILES.map((name) => join(directory, name)), ...[...needed].map((wanted) => join(folder, hexOf(wanted)))]
+        for (const file of files) await chmod(file, 0o644)
+        // A directory that holds nothing else does not grow with every build.
+        if (kept.length > 0 || !replaced) return
+        for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
+      }),
     close: async () => {},
   }
 }
@@ -101,28 +98,10 @@ async function isCache(digest: Digest, blobs: BlobStore): Promise<boolean> {
   }
 }
 
-async function writeFile(directory: string, name: string, text: string): Promise<void> {
-  const path = join(directory, name)
-  writeAtomicSync(join(directory, `.${name}.${process.pid}.tmp`), path, text, { durable: false })
-  await chmod(path, 0o644)
-}
-
-/** The blobs of a layout that is nobody's store. */
-function blobsIn(folder: string): BlobStore {
-  let next = 0
-  return createBlobStore({ folder, temporary: () => join(folder, `.${process.pid}.${next++}.tmp`), use: async (_digest, check) => check() })
-}
-
 async function readIndex(directory: string): Promise<Buffer> {
-  const path = join(directory, 'index.json')
-  try {
-    const { size } = await lstat(path)
-    if (size <= MANIFEST_LIMIT) return await readFile(path)
-  } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT' && errorCode(cause) !== 'ENOTDIR') throw cause
-    throw new TbuildError('IMAGE_NOT_FOUND', `${directory} has no index.json`, { cause })
-  }
-  throw new TbuildError('CACHE_INVALID', `${path} has more than ${MANIFEST_LIMIT} bytes`)
+  const index = await readLayoutIndex(directory, MANIFEST_LIMIT)
+  if (index !== undefined) return index
+  throw new TbuildError('IMAGE_NOT_FOUND', `${directory} has no index.json`)
 }
 
 interface IndexEntry extends Partial<Descriptor> {
@@ -145,15 +124,18 @@ function entriesOf(index: Buffer): IndexEntry[] | undefined {
 }
 
 async function readEntries(directory: string): Promise<IndexEntry[]> {
+  let cause: unknown
   try {
-    const entries = entriesOf(await readIndex(directory))
+    const index = await readLayoutIndex(directory, MANIFEST_LIMIT)
+    const entries = index === undefined ? [] : entriesOf(index)
     if (entries !== undefined) return entries
   } catch (error) {
-    if (errorCode(error) === 'IMAGE_NOT_FOUND') return []
-    throw error
+    if (errorCode(error) !== 'OCI_LAYOUT_INVALID') throw error
+    cause = error
   }
   throw new TbuildError('CACHE_EXPORT_REFUSED', `${directory} has an index.json that is not of an OCI image layout`, {
     hint: 'name a directory of its own',
+    cause,
   })
 }
 

@@ -7,7 +7,8 @@ import { type Descriptor, MediaType } from '../base/oci.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { openRegistries } from '../registry/open.ts'
 import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
-import { ARTIFACT, blobsIn, exportCacheMounts, importCacheMounts, mountsOf } from './cache-mounts.ts'
+import { layoutBlobs } from '../store/image-layout.ts'
+import { ARTIFACT, exportCacheMounts, importCacheMounts, mountsOf } from './cache-mounts.ts'
 
 /** A tag of a registry that holds cache mounts as one artefact. */
 export interface MountsPlace {
@@ -31,7 +32,7 @@ export async function pushCacheMounts(
   const done = await exportCacheMounts(mounts, entries, folder)
   const { pushImage } = await import('../registry/push.ts')
   await withClient(place, async (client) => {
-    const blobs = blobsIn(folder)
+    const blobs = layoutBlobs(folder)
     const descriptor = (JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as { manifests: [Descriptor] }).manifests[0]
     const bytes = await blobs.read(descriptor.digest, DOCUMENT_LIMIT)
     const { config, layers } = JSON.parse(bytes.toString('utf8')) as { config: Descriptor; layers: Descriptor[] }
@@ -53,7 +54,7 @@ export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly stri
   await withClient(place, async (client) => {
     const repository = client.repository(reference.domain, reference.path)
     const { bytes } = await repository.manifest(reference.digest ?? reference.tag ?? 'latest')
-    const blobs = blobsIn(folder)
+    const blobs = layoutBlobs(folder)
     for (const { digest, size, id } of layersOf(bytes, ref)) {
       if (wanted.length > 0 && !wanted.includes(id)) continue
       if ((await blobs.stat(digest)) === undefined) await blobs.put(await repository.blob(digest), { digest, size })

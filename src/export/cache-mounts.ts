@@ -1,12 +1,11 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, utimesSync } from 'node:fs'
-import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
-import { createBlobStore } from '../store/blob-store.ts'
+import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { CacheMountContent, CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
+import { layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import type { BlobStore } from '../store/types.ts'
 import { gzip } from '../tar/gzip.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
@@ -17,8 +16,6 @@ import { rawLayer } from '../tree/raw-layer.ts'
 import { unpackArchive } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
-import { LAYOUT_FILE } from './content.ts'
-import { writeFileAtomically } from './sink.ts'
 import { treeItems } from './tar.ts'
 
 /**
@@ -41,7 +38,7 @@ export async function exportCacheMounts(
   directory: string,
 ): Promise<CacheMountEntry[]> {
   mkdirSync(join(directory, 'blobs/sha256'), { recursive: true })
-  const blobs = blobsIn(directory)
+  const blobs = layoutBlobs(directory)
   const layers: Descriptor[] = []
   const done: CacheMountEntry[] = []
   for (const entry of entries) {
@@ -57,10 +54,8 @@ export async function exportCacheMounts(
   const config = { mediaType: EMPTY, ...(await blobs.put(Buffer.from('{}'))) }
   const text = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociManifest, artifactType: ARTIFACT, config, layers }))
   const manifest = { mediaType: MediaType.ociManifest, artifactType: ARTIFACT, ...(await blobs.put(text)) }
-  await writeFileAtomically(join(directory, 'oci-layout'), [LAYOUT_FILE])
-  const annotations = { 'org.opencontainers.image.ref.name': 'latest' }
-  const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [{ ...manifest, annotations }] }
-  await writeFileAtomically(join(directory, 'index.json'), [Buffer.from(JSON.stringify(index))])
+  const entry = { ...manifest, annotations: { [REF_NAME]: 'latest' } }
+  await writeLayoutIndex(directory, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [entry] }))
   return done
 }
 
@@ -83,7 +78,7 @@ function* directoryItems(path: string): Generator<TarItem> {
 
 /** Puts the mounts of an artefact in place of those of the same id. `wanted`: only these ids. Returns the ids. */
 export async function importCacheMounts(mounts: CacheMounts, directory: string, wanted: readonly string[]): Promise<string[]> {
-  const blobs = blobsIn(directory)
+  const blobs = layoutBlobs(directory)
   const layers = await readLayers(blobs, directory)
   const groups = new Map<string, CacheLayer[]>()
   for (const layer of layers) {
@@ -122,11 +117,11 @@ async function readLayers(blobs: BlobStore, directory: string): Promise<CacheLay
 }
 
 async function readIndex(directory: string): Promise<string> {
-  const path = join(directory, 'index.json')
-  const found = await lstat(path).catch(() => undefined)
-  if (found?.isFile() !== true) throw invalid(directory, 'it has no index.json')
-  if (found.size > LIMIT) throw invalid(directory, 'its index.json is too long')
-  return readFile(path, 'utf8')
+  const index = await readLayoutIndex(directory, LIMIT).catch((cause: unknown) => {
+    throw invalid(directory, (cause as Error).message, cause)
+  })
+  if (index === undefined) throw invalid(directory, 'it has no index.json')
+  return index.toString('utf8')
 }
 
 function readLayer(value: unknown, directory: string): CacheLayer {
@@ -161,13 +156,6 @@ export function mountsOf(layer: Partial<Descriptor> | null): string | undefined 
   return typeof id === 'string' ? id : undefined
 }
 
-/** The blobs of a layout that is nobody's store. */
-export function blobsIn(directory: string): BlobStore {
-  const folder = join(directory, 'blobs/sha256')
-  let next = 0
-  return createBlobStore({ folder, temporary: () => join(folder, `.${process.pid}.${next++}.tmp`), use: async (_digest, check) => check() })
-}
-
 function parse(text: string, directory: string): unknown {
   try {
     return JSON.parse(text) ?? {}
@@ -176,8 +164,8 @@ function parse(text: string, directory: string): unknown {
   }
 }
 
-function invalid(directory: string, what: string): TbuildError {
-  return new TbuildError('CACHE_EXPORT_INVALID', `${directory} is no export of cache mounts: ${what}`)
+function invalid(directory: string, what: string, cause?: unknown): TbuildError {
+  return new TbuildError('CACHE_EXPORT_INVALID', `${directory} is no export of cache mounts: ${what}`, { cause })
 }
 
 function inUse(id: string): TbuildError {

@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
+import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { Annotation } from '../build-options.ts'
 import { annotationsMember, type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
 import type { BlobForm, Image } from '../image/types.ts'
@@ -123,7 +123,7 @@ function indexEntries(descriptor: Descriptor, options: ExportOptions): Descripto
     return annotated(descriptor, {
       'io.containerd.image.name': name,
       ...created,
-      ...(tag === undefined ? {} : { 'org.opencontainers.image.ref.name': tag }),
+      ...(tag === undefined ? {} : { [REF_NAME]: tag }),
     })
   })
 }
@@ -132,8 +132,6 @@ function indexEntries(descriptor: Descriptor, options: ExportOptions): Descripto
 export function tagOf(name: string): string | undefined {
   return /:([\w][\w.-]{0,127})$/.exec(name)?.[1]
 }
-
-export const LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}')
 
 export function indexFile(entries: readonly Descriptor[]): Buffer {
   return Buffer.from(escapeLikeGo(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: entries })))

@@ -1,9 +1,10 @@
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
 import { familiarImageReference, parseImageReference } from '../base/image-reference.ts'
+import { OCI_LAYOUT } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
 import { packArchive } from '../tar/archive.ts'
-import { collectContent, type Exported, type ExportOptions, indexFile, LAYOUT_FILE } from './content.ts'
+import { collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
 import { blobMembers, blobPath, member } from './oci.ts'
 import { type Sink, writeSink } from './sink.ts'
 
@@ -29,7 +30,7 @@ export async function exportDockerArchive(images: readonly Image[], sink: Sink, 
     ...blobMembers(content),
     member('index.json', indexFile(content.entries)),
     member('manifest.json', Buffer.from(escapeLikeGo(JSON.stringify(manifest)))),
-    member('oci-layout', LAYOUT_FILE),
+    member('oci-layout', Buffer.from(OCI_LAYOUT)),
   ]
   await writeSink(sink, packArchive(members))
   return content.exported

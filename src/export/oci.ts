@@ -1,17 +1,18 @@
-import { lstat, mkdir, readFile, rm } from 'node:fs/promises'
+import { lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../base/digest.ts'
-import { errorCode, TbuildError } from '../base/errors.ts'
-import type { Descriptor } from '../base/oci.ts'
+import { TbuildError } from '../base/errors.ts'
+import { type Descriptor, OCI_LAYOUT } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
+import { changeLayout, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import { type ArchiveMember, packArchive } from '../tar/archive.ts'
-import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile, LAYOUT_FILE } from './content.ts'
+import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
 import { type Sink, writeFileAtomically, writeSink } from './sink.ts'
 
 /** An OCI image layout (image-layout.md) in a tar, members sorted by name; one image, or several as an index. */
 export async function exportOciTar(images: readonly Image[], sink: Sink, options: ExportOptions = {}): Promise<Exported> {
   const content = await collectContent(images, options)
-  const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', LAYOUT_FILE)]
+  const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', Buffer.from(OCI_LAYOUT))]
   await writeSink(sink, packArchive(members))
   return content.exported
 }
@@ -20,13 +21,18 @@ export async function exportOciTar(images: readonly Image[], sink: Sink, options
  * An OCI image layout as a directory. What is there stays: blobs are only added, index.json is replaced by a rename after all blobs are there, with the
  * entries of other names kept.
  */
-export async function exportOciDirectory(images: readonly Image[], directory: string, options: ExportOptions = {}): Promise<Exported> {
+export async function exportOciDirectory(
+  images: readonly Image[],
+  directory: string,
+  options: ExportOptions & { readonly signal?: AbortSignal } = {},
+): Promise<Exported> {
   const content = await collectContent(images, options)
-  await mkdir(join(directory, 'blobs/sha256'), { recursive: true })
-  for (const blob of content.blobs) await writeBlob(directory, blob)
-  await writeFileAtomically(join(directory, 'oci-layout'), [LAYOUT_FILE])
-  const entries = mergeEntries(await readEntries(directory), content.entries)
-  await writeFileAtomically(join(directory, 'index.json'), [indexFile(entries)])
+  await changeLayout(directory, options.signal, async () => {
+    const before = await readEntries(directory)
+    await mkdir(join(directory, 'blobs/sha256'), { recursive: true })
+    for (const blob of content.blobs) await writeBlob(directory, blob)
+    await writeLayoutIndex(directory, indexFile(mergeEntries(before, content.entries)))
+  })
   return content.exported
 }
 
@@ -64,13 +70,13 @@ const MAX_INDEX = 4 * 1024 * 1024
 async function readEntries(directory: string): Promise<Descriptor[]> {
   const path = join(directory, 'index.json')
   try {
-    if ((await lstat(path)).size > MAX_INDEX) throw new SyntaxError('too large')
-    const { manifests } = JSON.parse(await readFile(path, 'utf8')) as { manifests?: unknown }
+    const index = await readLayoutIndex(directory, MAX_INDEX)
+    if (index === undefined) return []
+    const { manifests } = JSON.parse(index.toString('utf8')) as { manifests?: unknown }
     if (!Array.isArray(manifests)) throw new SyntaxError('no manifests')
     if (manifests.some((entry) => entry === null || typeof entry !== 'object')) throw new SyntaxError('an entry that is no object')
     return manifests as Descriptor[]
   } catch (cause) {
-    if (errorCode(cause) === 'ENOENT') return []
     throw new TbuildError('EXPORT_LAYOUT_INVALID', `${path} is not the index of an OCI image layout`, {
       hint: 'export to an empty directory, or remove the file',
       cause,

@@ -142,7 +142,8 @@ async function writeContent(
   const dated = { ...options, ...(tools.created === undefined ? {} : { created: tools.created }) }
   if (output.type === 'docker') return writeDocker(output, images, dated, tools)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
-  return output.tar ? exportOciTar(images, sinkOf(output.dest, tools), dated) : exportOciDirectory(images, resolve(output.dest), dated)
+  if (output.tar) return exportOciTar(images, sinkOf(output.dest, tools), dated)
+  return exportOciDirectory(images, resolve(output.dest), { ...dated, signal: tools.signal })
 }
 
 async function writeDocker(

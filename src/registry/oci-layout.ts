@@ -3,14 +3,14 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import type { Descriptor } from '../base/oci.ts'
+import { type Descriptor, REF_NAME } from '../base/oci.ts'
+import { openRegular } from '../store/regular-file.ts'
 import type { Bytes } from '../store/types.ts'
 import { readCapped } from './body.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from './document.ts'
 import { resolveImage } from './resolve-image.ts'
 import type { ImageSource } from './types.ts'
 
-const REF_NAME = 'org.opencontainers.image.ref.name'
 const SCHEME = 'oci-layout://'
 
 /** `oci-layout://DIR[:tag][@digest]`. */
@@ -103,12 +103,11 @@ class Layout {
   async #open(path: string): Promise<FileHandle> {
     const full = join(this.#root, path)
     for (const folder of ['blobs', 'blobs/sha256']) if (path.startsWith(folder)) await this.#requireFolder(folder)
-    const file = await open(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
+    const file = await openRegular(full).catch((error: unknown) => {
       throw this.#unreadable(path, error)
     })
-    if ((await file.stat()).isFile()) return file
-    await file.close()
-    throw this.#unreadable(path, new Error('not a regular file'))
+    if (file === undefined) throw this.#unreadable(path, new Error('not a regular file, and links are not followed'))
+    return file
   }
 
   async #requireFolder(folder: string): Promise<void> {

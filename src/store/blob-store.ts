@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { constants, existsSync, lstatSync, rmSync, unlinkSync } from 'node:fs'
+import { existsSync, lstatSync, rmSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, opendir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { fsyncDirectory } from './atomic-file.ts'
+import { openRegular } from './regular-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { BlobStore, Bytes } from './types.ts'
 
@@ -140,26 +141,18 @@ export function missingBlob(digest: Digest): TbuildError {
   })
 }
 
-function corrupt(digest: Digest, why: string, cause?: unknown): TbuildError {
+function corrupt(digest: Digest, why: string): TbuildError {
   return new TbuildError('BLOB_CORRUPT', `the blob ${digest} was altered on disk: ${why}`, {
     hint: 'run `tbuild verify-store`, then the build again',
-    cause,
   })
 }
 
-/** Regular files only: a planted symlink or fifo is refused, not followed or waited for (go-containerregistry 7f937fe5). */
 async function openBlob(path: string, digest: Digest): Promise<FileHandle> {
-  let file: FileHandle
-  try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') throw missingBlob(digest)
-    if (errorCode(error) === 'ELOOP' || errorCode(error) === 'ENXIO') throw corrupt(digest, 'it is not a regular file', error)
-    throw storeError(error, `read the blob ${digest}`)
-  }
-  if ((await file.stat()).isFile()) return file
-  await file.close()
-  throw corrupt(digest, 'it is not a regular file')
+  const file = await openRegular(path).catch((error: unknown) => {
+    throw errorCode(error) === 'ENOENT' ? missingBlob(digest) : storeError(error, `read the blob ${digest}`)
+  })
+  if (file === undefined) throw corrupt(digest, 'it is not a regular file')
+  return file
 }
 
 async function writeHashed(

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs'
-import { TbuildError } from '../base/errors.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import { ifPresent } from './store-error.ts'
 
@@ -22,8 +22,29 @@ export interface FileLock {
 /** Undefined when it is held elsewhere, in this process or another one. With `create: false` also when there is no such file. */
 export function tryFlock(path: string, mode: LockMode, options: { create?: boolean } = {}): FileLock | undefined {
   const flags = constants.O_RDWR | constants.O_APPEND | (options.create === false ? 0 : constants.O_CREAT)
+  const open = () => openSync(path, flags, 0o600)
+  return tryOpened(path, mode, options.create === false ? () => ifPresent(open) : open)
+}
+
+/** As flock(2) and NFS say that there are no locks, or none on directories. */
+const NO_LOCKS: ReadonlySet<unknown> = new Set(['EBADF', 'EINVAL', 'ENOLCK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])
+
+/**
+ * Exclusive, on a directory that is not the store's; undefined when it is held elsewhere. A file system without locks is no reason to refuse its directories:
+ * there the lock is held by everybody.
+ */
+export function tryFlockDirectory(path: string): FileLock | undefined {
+  try {
+    return tryOpened(path, 'exclusive', () => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY))
+  } catch (error) {
+    if (!NO_LOCKS.has(errorCode(error))) throw error
+    return { fd: -1, release() {} }
+  }
+}
+
+function tryOpened(path: string, mode: LockMode, open: () => number | undefined): FileLock | undefined {
   for (;;) {
-    const fd = options.create === false ? ifPresent(() => openSync(path, flags)) : openSync(path, flags, 0o600)
+    const fd = open()
     if (fd === undefined) return undefined
     let keep = false
     try {

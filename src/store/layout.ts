@@ -2,6 +2,7 @@ import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, re
 import { join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
+import { OCI_LAYOUT } from '../base/oci.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 
@@ -24,7 +25,6 @@ export interface StoreLayout {
 }
 
 const FORMAT = '{"store":"tbuild","version":1}\n'
-const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}'
 const OCI_INDEX = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 
 export function layoutOf(root: string): StoreLayout {

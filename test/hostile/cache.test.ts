@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -328,11 +329,24 @@ describe('a cache that is none', () => {
     60_000,
   )
 
-  test('a directory where the index should be', async () => {
-    rmSync(join(cache, 'index.json'))
-    mkdirSync(join(cache, 'index.json'))
-    expect((await expectRightFiles()).warnings).toHaveLength(1)
-  }, 60_000)
+  test.each<[string, (index: string) => void]>([
+    ['a directory', (index) => mkdirSync(index)],
+    ['a fifo', (index) => execFileSync('mkfifo', [index])],
+    ['a link to a file without end', (index) => symlinkSync('/dev/zero', index)],
+  ])(
+    '%s where the index should be: it is neither waited for nor followed, and nothing is written over it',
+    async (_name, make) => {
+      const index = join(cache, 'index.json')
+      rmSync(index)
+      make(index)
+      expect((await expectRightFiles()).warnings).toEqual([expect.stringContaining('is not a regular file')])
+      await expect(run([], { cacheTo: [{ type: 'local', dest: cache }] })).rejects.toMatchObject({ code: 'CACHE_EXPORT_REFUSED' })
+      await expect(run([], { outputs: [{ type: 'oci', dest: cache, tar: false }] })).rejects.toMatchObject({
+        code: 'EXPORT_LAYOUT_INVALID',
+      })
+    },
+    60_000,
+  )
 
   test('indexes in indexes in indexes', async () => {
     let inner = readFileSync(join(cache, 'index.json'))
