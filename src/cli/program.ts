@@ -4,6 +4,7 @@ import type { BuildFlags } from './options/build.ts'
 import { ignoredEnvironment } from './options/environment.ts'
 import { IGNORED, REFUSED } from './options/ignored.ts'
 import { hasDocker } from './options/output.ts'
+import { ignoredProxies } from './options/proxies.ts'
 import { addStoreCommands, type StoreHandlers } from './program-store.ts'
 import { PROGRESS_MODES } from './progress/display.ts'
 import { unsupported, usage } from './usage.ts'
@@ -209,6 +210,7 @@ export function ignoredOptions(args: readonly string[], environment: NodeJS.Proc
     ...ignoredArguments(args),
     ...(load ? ['--load has no effect: there is no `docker` in PATH; the image is in the store of tbuild'] : []),
     ...ignoredEnvironment(environment),
+    ...ignoredProxies(environment),
   ]
 }
 

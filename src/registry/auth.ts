@@ -82,13 +82,13 @@ export class Authorizer {
     return { header: basicHeader(login.username, login.password), expires: Number.POSITIVE_INFINITY }
   }
 
-  /** A helper that fails is told about only when the registry then says no: most images are public. */
+  /** A helper that fails and a file that is broken are told about only when the registry then says no: most images are public. */
   #login(access: Access): Promise<Credentials | undefined> {
     const key = loginKey(access)
     const found =
       this.#credentials.get(key) ??
       findCredentials(access.domain, access.path, this.#environment).catch((error: unknown) => {
-        if (!isTbuildError(error) || error.code !== 'CREDENTIAL_HELPER_FAILED') throw error
+        if (!isTbuildError(error) || !UNREADABLE.includes(error.code)) throw error
         this.#problems.set(key, error.message)
         return undefined
       })
@@ -118,6 +118,8 @@ export class Authorizer {
     return parseToken(await readCapped(response.body, SMALL_BODY), realm)
   }
 }
+
+const UNREADABLE: readonly string[] = ['CREDENTIAL_HELPER_FAILED', 'DOCKER_CONFIG_INVALID']
 
 function keyOf(url: URL, access: Access): string {
   return [url.origin, access.domain, ...access.scopes].join(' ')

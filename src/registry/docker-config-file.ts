@@ -16,7 +16,7 @@ export function readDockerConfig(file: string, text = ''): unknown {
     content = readFileSync(file, 'utf8')
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? '')) return undefined
-    throw error
+    throw new TbuildError('DOCKER_CONFIG_INVALID', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }
   if (content.trim() === '' || !content.includes(text)) return undefined
   try {

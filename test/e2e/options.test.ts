@@ -166,4 +166,15 @@ suite('RUN steps', () => {
     expect(printed('echo $HTTP_PROXY $http_proxy $NO_PROXY', [], env)).toBe('http://p.example:1 http://p.example:1 localhost\n')
     expect(printed('echo $HTTP_PROXY', ['--build-arg', 'HTTP_PROXY=http://q.example:2'], env)).toBe('http://q.example:2\n')
   })
+
+  test.each([
+    ['is no JSON', (file: string) => writeFileSync(file, '{ "proxies": broken')],
+    ['is a directory', (file: string) => mkdirSync(file)],
+  ])('a config.json that %s is warned of, as docker does', (what, make) => {
+    const folder = work.path(`config that ${what}`)
+    mkdirSync(folder)
+    make(join(folder, 'config.json'))
+    const { stderr } = work.build([context], { env: { DOCKER_CONFIG: folder } })
+    expect(stderr).toContain(`no proxies are taken from docker's configuration: ${join(folder, 'config.json')} `)
+  })
 })

@@ -214,6 +214,16 @@ describe('login', () => {
     await expect(pull()).rejects.toMatchObject({ code: 'REGISTRY_DENIED', message: expect.stringContaining('docker-credential-missing') })
   })
 
+  test('a config.json that is no JSON holds no login, and is named when the registry then refuses', async () => {
+    await start({ auth: 'basic', users })
+    await writeConfig({})
+    await writeFile(join(home, '.docker/config.json'), '{ broken')
+    await expect(pull()).rejects.toMatchObject({
+      code: 'REGISTRY_DENIED',
+      message: expect.stringContaining('config.json is not valid JSON'),
+    })
+  })
+
   test('REGISTRY_AUTH_FILE and containers/auth.json are read', async () => {
     await start({ auth: 'basic', users })
     await mkdir(join(home, 'run/containers'), { recursive: true })

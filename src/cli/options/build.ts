@@ -1,8 +1,7 @@
 import { parseGoBool } from '../../base/go-bool.ts'
 import type { BuildOptions, CacheExportSpec } from '../../build-options.ts'
-import { dockerProxies } from '../../registry/docker-proxies.ts'
 import { buildArgValues } from '../../solve/resolve-options.ts'
-import { checked, usage } from '../usage.ts'
+import { usage } from '../usage.ts'
 import { annotations } from './annotation.ts'
 import { refuseAttestations } from './attest.ts'
 import { cacheFrom, cacheTo } from './cache.ts'
@@ -12,6 +11,7 @@ import { byteSize, jobs, limits, ulimit } from './limits.ts'
 import { entitlements, extraHosts, network } from './network.ts'
 import { outputs } from './output.ts'
 import { platforms } from './platform.ts'
+import { proxies } from './proxies.ts'
 import { secret, ssh } from './secret.ts'
 
 /** The options of `tbuild build` as commander collects them. */
@@ -108,8 +108,8 @@ function given(values: readonly string[]): string[] {
 /** With those of docker's configuration; one that is given wins, in whatever case it is written. */
 function withProxies(args: Record<string, string>, environment: NodeJS.ProcessEnv): Record<string, string> {
   const given = new Set(Object.keys(args).map((name) => name.toLowerCase()))
-  const proxies = Object.entries(checked(() => dockerProxies(environment))).filter(([name]) => !given.has(name.toLowerCase()))
-  return { ...Object.fromEntries(proxies), ...args }
+  const others = Object.entries(proxies(environment)).filter(([name]) => !given.has(name.toLowerCase()))
+  return { ...Object.fromEntries(others), ...args }
 }
 
 /** The build argument BUILDKIT_INLINE_CACHE is an older way to write `--cache-to type=inline`. */

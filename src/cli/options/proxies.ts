@@ -1,0 +1,22 @@
+import { errorCode } from '../../base/errors.ts'
+import { dockerProxies } from '../../registry/docker-proxies.ts'
+
+/** Those of docker's configuration; none when it cannot be read: a build need not fail for it, as docker's does not. */
+export function proxies(environment: NodeJS.ProcessEnv): Record<string, string> {
+  return read(environment).values
+}
+
+/** A warning of a configuration that cannot be read. */
+export function ignoredProxies(environment: NodeJS.ProcessEnv): string[] {
+  const { problem } = read(environment)
+  return problem === undefined ? [] : [`no proxies are taken from docker's configuration: ${problem}`]
+}
+
+function read(environment: NodeJS.ProcessEnv): { values: Record<string, string>; problem?: string } {
+  try {
+    return { values: dockerProxies(environment) }
+  } catch (error) {
+    if (errorCode(error) !== 'DOCKER_CONFIG_INVALID') throw error
+    return { values: {}, problem: (error as Error).message }
+  }
+}
