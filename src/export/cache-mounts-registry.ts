@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { parseImageReference } from '../base/image-reference.ts'
+import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
+import { checkPackedSize } from '../image/unpack-blob.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { openRegistries } from '../registry/open.ts'
 import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
 import { layoutBlobs } from '../store/image-layout.ts'
-import { ARTIFACT, exportCacheMounts, importCacheMounts, mountsOf } from './cache-mounts.ts'
+import { ARTIFACT, exportCacheMounts, importCacheMounts, isLayerList, mountsOf } from './cache-mounts.ts'
 
 /** A tag of a registry that holds cache mounts as one artefact. */
 export interface MountsPlace {
@@ -57,6 +59,7 @@ export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly stri
     const blobs = layoutBlobs(folder)
     for (const { digest, size, id } of layersOf(bytes, ref)) {
       if (wanted.length > 0 && !wanted.includes(id)) continue
+      checkPackedSize({ digest, size }, DEFAULT_LIMITS.unpack)
       if ((await blobs.stat(digest)) === undefined) await blobs.put(await repository.blob(digest), { digest, size })
     }
     const { digest, size } = await blobs.put(bytes)
@@ -80,8 +83,9 @@ function layersOf(bytes: Buffer, ref: string): MountLayer[] {
   } catch {
     throw invalid('its manifest is not JSON')
   }
-  if (manifest?.artifactType !== ARTIFACT || !Array.isArray(manifest.layers)) throw invalid('it is something else')
-  return manifest.layers.map((layer: Partial<Descriptor> | null) => {
+  if (manifest?.artifactType !== ARTIFACT || !isLayerList(manifest.layers)) throw invalid('it is something else')
+  return manifest.layers.map((value) => {
+    const layer = value as Partial<Descriptor> | null
     const { digest, size } = layer ?? {}
     const id = mountsOf(layer)
     if (!isDigest(digest) || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0 || id === undefined)

@@ -30,6 +30,7 @@ const ROOT = 'tbuild.cache.root'
 /** Fast, since it is made and read once. */
 const LEVEL = 1
 const LIMIT = 8 * 1024 * 1024
+const LAYER_COUNT = 4096
 
 /** `directory` is made; it must not hold anything else. Returns what was written. */
 export async function exportCacheMounts(
@@ -112,8 +113,8 @@ async function readLayers(blobs: BlobStore, directory: string): Promise<CacheLay
   )?.digest
   if (!isDigest(digest)) throw invalid(directory, 'no manifest of cache mounts')
   const manifest = parse((await blobs.read(digest, LIMIT)).toString('utf8'), directory) as { layers?: unknown }
-  if (!Array.isArray(manifest.layers)) throw invalid(directory, 'no layers')
-  return manifest.layers.map((layer: unknown) => readLayer(layer, directory))
+  if (!isLayerList(manifest.layers)) throw invalid(directory, 'no layers, or too many')
+  return manifest.layers.map((layer) => readLayer(layer, directory))
 }
 
 async function readIndex(directory: string): Promise<string> {
@@ -148,6 +149,11 @@ async function fill(blobs: BlobStore, { descriptor, root }: CacheLayer, path: st
   chownSync(path, root.uid, root.gid)
   chmodSync(path, root.mode)
   utimesSync(path, root.mtime, root.mtime)
+}
+
+/** Of sane length: a store has a mount for each tool. */
+export function isLayerList(value: unknown): value is unknown[] {
+  return Array.isArray(value) && value.length <= LAYER_COUNT
 }
 
 /** The id of the mount that a layer is of. */

@@ -62,7 +62,7 @@ export async function checkBlob({ descriptor, ...layer }: PackedLayer, { blobs, 
 }
 
 /** A layer is refused before it is fetched when it is packed already larger than it may be unpacked. */
-export function checkPackedSize({ digest, size }: Descriptor, maxBytes: number): void {
+export function checkPackedSize({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, maxBytes: number): void {
   if (size <= maxBytes) return
   throw new TbuildError('TAR_LIMIT', `layer ${digest} has ${size} bytes, more than ${maxBytes}, and is refused`, {
     hint: limitHint('unpack'),

@@ -90,9 +90,33 @@ describe('through a registry', () => {
     await expect(pullCacheMounts(to.store.cacheMounts, [], place())).rejects.toMatchObject({ code: 'CACHE_EXPORT_INVALID' })
     expect(to.store.cacheMounts.list()).toEqual([])
   })
+
+  test.each<[string, (layer: object) => object[], string]>([
+    ['a layer that is larger than any may unpack to', (layer) => [{ ...layer, size: 2 ** 50 }], 'TAR_LIMIT'],
+    ['more layers than anybody has mounts', (layer) => Array.from({ length: 5000 }, () => layer), 'CACHE_EXPORT_INVALID'],
+  ])('%s is refused before anything is fetched', async (_name, change, code) => {
+    await push()
+    const manifest = JSON.parse(registry.documents.get('app:mounts')?.bytes.toString() ?? '')
+    const bytes = Buffer.from(JSON.stringify({ ...manifest, layers: change(manifest.layers[0]) }))
+    registry.addDocument('app', { mediaType: manifest.mediaType, bytes, digest: sha256(bytes) }, 'mounts')
+    registry.requests.length = 0
+    await expect(pullCacheMounts(to.store.cacheMounts, [], place())).rejects.toMatchObject({ code })
+    expect(registry.requests.filter(({ path }) => path.includes('/blobs/'))).toEqual([])
+  })
 })
 
 describe('an export that is none', () => {
+  test('with more layers than anybody has mounts', async () => {
+    const path = join(folder, 'index.json')
+    const index = JSON.parse(readFileSync(path, 'utf8'))
+    const blob = (digest: string) => join(folder, 'blobs/sha256', digest.slice(7))
+    const manifest = JSON.parse(readFileSync(blob(index.manifests[0].digest), 'utf8'))
+    const bytes = Buffer.from(JSON.stringify({ ...manifest, layers: Array.from({ length: 5000 }, () => manifest.layers[0]) }))
+    writeFileSync(blob(sha256(bytes)), bytes)
+    writeFileSync(path, JSON.stringify({ ...index, manifests: [{ ...index.manifests[0], digest: sha256(bytes), size: bytes.length }] }))
+    await refused()
+  })
+
   const refused = () => expect(importCacheMounts(to.store.cacheMounts, folder, [])).rejects.toMatchObject({ code: 'CACHE_EXPORT_INVALID' })
 
   test('without its index', async () => {
