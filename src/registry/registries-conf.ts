@@ -9,6 +9,7 @@ import type { Environment } from './proxy.ts'
 /** `[[registry]]` of containers-registries.conf(5), version 2. */
 export interface RegistryEntry {
   readonly prefix: string
+  /** Stands in place of the prefix; '' of a wildcard: the name stays as it is. */
   readonly location: string
   readonly insecure: boolean
   readonly blocked: boolean
@@ -84,14 +85,16 @@ function parseToml(text: string, file: string): Table {
 }
 
 function toEntry(table: Table, place: string): RegistryEntry {
-  const location = text(table, 'location', place) ?? text(table, 'prefix', place) ?? ''
+  const location = registryName(table, 'location', place)
+  const prefix = registryName(table, 'prefix', place) ?? location
+  if (prefix === undefined) throw invalid(`${place}: it has neither a location nor a prefix`)
   const digestOnly = flag(table, 'mirror-by-digest-only', place)
   const mirrors = tables(table.mirror ?? [], `${place}: mirror`).map((mirror, index) =>
     toMirror(mirror, digestOnly, `${place}, mirror ${index + 1}`),
   )
   return {
-    prefix: text(table, 'prefix', place) || location,
-    location,
+    prefix,
+    location: location ?? (isWildcard(prefix) ? '' : prefix),
     insecure: flag(table, 'insecure', place),
     blocked: flag(table, 'blocked', place),
     ...(mirrors.length === 0 ? {} : { mirrors }),
@@ -99,13 +102,25 @@ function toEntry(table: Table, place: string): RegistryEntry {
 }
 
 function toMirror(table: Table, digestOnly: boolean, place: string): Mirror {
-  const location = text(table, 'location', place)
-  if (!location) throw invalid(`${place}: it has no location`)
+  const location = registryName(table, 'location', place)
+  if (location === undefined) throw invalid(`${place}: it has no location`)
   const serves = text(table, 'pull-from-mirror', place) || (digestOnly ? 'digest-only' : 'all')
   if (serves !== 'all' && serves !== 'digest-only' && serves !== 'tag-only') {
     throw invalid(`${place}: pull-from-mirror is ${JSON.stringify(serves)}, and must be "all", "digest-only" or "tag-only"`)
   }
   return { location, insecure: flag(table, 'insecure', place), serves }
+}
+
+/** A registry or a part of one, without the slashes at its end; one that is empty is not given. */
+function registryName(table: Table, key: string, place: string): string | undefined {
+  const given = text(table, key, place)
+  if (given === undefined || given === '') return undefined
+  if (/^https?:\/\//.test(given)) {
+    throw invalid(`${place}: ${key} ${JSON.stringify(given)} is a URL; a registry is named without a scheme`)
+  }
+  const name = given.replace(/\/+$/, '')
+  if (name === '') throw invalid(`${place}: ${key} ${JSON.stringify(given)} names no registry`)
+  return name
 }
 
 function tables(value: unknown, place: string): Table[] {
@@ -131,8 +146,13 @@ function invalid(message: string): TbuildError {
   })
 }
 
+/** `*.example.com`: every host below it. */
+function isWildcard(prefix: string): boolean {
+  return prefix.startsWith('*.')
+}
+
 function matchLength(prefix: string, name: string): number {
-  if (prefix.startsWith('*.')) {
+  if (isWildcard(prefix)) {
     const host = name.slice(0, name.indexOf('/'))
     return host.endsWith(prefix.slice(1)) ? prefix.length : -1
   }
@@ -143,7 +163,7 @@ function matchLength(prefix: string, name: string): number {
 export function endpointOf(domain: string, path: string, entries: readonly RegistryEntry[]): Endpoint {
   const { name, entry } = entryOf(domain, path, entries)
   if (entry === undefined || entry.location === '') return endpoint(name, entry?.insecure === true)
-  return endpoint(entry.prefix.startsWith('*.') ? name : rewritten(name, entry, entry.location), entry.insecure)
+  return endpoint(rewritten(name, entry, entry.location), entry.insecure)
 }
 
 /** The mirrors that are asked for a pull before the endpoint. */
@@ -171,7 +191,9 @@ function entryOf(domain: string, path: string, entries: readonly RegistryEntry[]
 
 /** A prefix with a wildcard stands for the whole host. */
 function rewritten(name: string, { prefix }: RegistryEntry, location: string): string {
-  return location + name.slice(prefix.startsWith('*.') ? name.indexOf('/') : prefix.length)
+  const found = location + name.slice(isWildcard(prefix) ? name.indexOf('/') : prefix.length)
+  if (!found.includes('/')) throw invalid(`${name} leads to ${found}, which names no repository`)
+  return found
 }
 
 function endpoint(name: string, insecure: boolean): Endpoint {

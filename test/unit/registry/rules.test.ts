@@ -94,6 +94,45 @@ insecure = true
     expect(endpointOf('a.corp.example', 'x/y', parsed)).toEqual({ host: 'a.corp.example', path: 'x/y', security: 'tls' })
     expect(mirrorsOf('other.example', 'x', true, parsed)).toEqual([])
   })
+  test('a location of a wildcard stands for the whole host, as its mirrors do', () => {
+    const parsed = parseRegistriesConf('[[registry]]\nprefix = "*.corp.example"\nlocation = "proxy.example/cache"\n', 'f')
+    expect(endpointOf('a.corp.example', 'x/y', parsed)).toEqual({ host: 'proxy.example', path: 'cache/x/y', security: 'tls' })
+  })
+  test('slashes at the end of a prefix, a location or a mirror say nothing', () => {
+    const slashes = parseRegistriesConf(
+      `[[registry]]
+location = "a.example/"
+insecure = true
+[[registry.mirror]]
+location = "m.example//"
+[[registry]]
+prefix = "b.example/"
+location = "c.example/"
+[[registry]]
+location = "bad.example/"
+blocked = true
+`,
+      'f',
+    )
+    expect(endpointOf('a.example', 'x', slashes)).toEqual({ host: 'a.example', path: 'x', security: 'either' })
+    expect(mirrorsOf('a.example', 'x', true, slashes)).toEqual([{ host: 'm.example', path: 'x', security: 'tls' }])
+    expect(endpointOf('b.example', 'x', slashes)).toEqual({ host: 'c.example', path: 'x', security: 'tls' })
+    expect(() => endpointOf('bad.example', 'x', slashes)).toThrow(expect.objectContaining({ code: 'REGISTRY_DENIED' }))
+  })
+  test.each([
+    ['location = "b.example"', ''],
+    ['', '[[registry.mirror]]\nlocation = "b.example"'],
+  ])('a repository that leads to a host alone is refused: %s%s', (location, mirror) => {
+    const parsed = parseRegistriesConf(`[[registry]]\nprefix = "a.example/lib/x"\n${location}\n${mirror}\n`, 'f')
+    const both = () => [endpointOf('a.example', 'lib/x', parsed), ...mirrorsOf('a.example', 'lib/x', true, parsed)]
+    expect(both).toThrow(
+      expect.objectContaining({
+        code: 'REGISTRIES_CONF_INVALID',
+        message: 'a.example/lib/x leads to b.example, which names no repository',
+      }),
+    )
+    expect(endpointOf('a.example', 'lib/x/y', parsed).path).toMatch(/y$/)
+  })
   test('blocked is carried out', () => {
     expect(() => endpointOf('bad.example', 'x', entries)).toThrow(expect.objectContaining({ code: 'REGISTRY_DENIED' }))
   })
@@ -104,6 +143,12 @@ insecure = true
     ['[[registry]]\nlocation = 1\n', 'f: registry 1: location is not a text'],
     ['[[registry]]\nlocation = "a"\nblocked = "true"\n', 'f: registry 1: blocked is neither true nor false'],
     ['[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 'f: registry 1, mirror 1: it has no location'],
+    ['[[registry]]\nblocked = true\n', 'f: registry 1: it has neither a location nor a prefix'],
+    ['[[registry]]\nlocation = "/"\n', 'f: registry 1: location "/" names no registry'],
+    ['[[registry]]\nprefix = "//"\nlocation = "a"\n', 'f: registry 1: prefix "//" names no registry'],
+    ['[[registry]]\nlocation = "https://a.example"\n', 'f: registry 1: location "https://a.example" is a URL'],
+    ['[[registry]]\nprefix = "http://a.example"\n', 'f: registry 1: prefix "http://a.example" is a URL'],
+    ['[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "http://b"\n', 'f: registry 1, mirror 1: location "http://b" is a URL'],
     ['[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"\n', 'pull-from-mirror is "never"'],
   ])('%j is refused', (broken, message) => {
     expect(() => parseRegistriesConf(broken, 'f')).toThrow(
