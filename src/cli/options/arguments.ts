@@ -1,6 +1,6 @@
 import { usage } from '../usage.ts'
 
-/** Switches that docker's flag parser (pflag) also takes as `--name=true` or `--name=false`. */
+/** All switches: docker's flag parser (pflag) also takes them as `--name=true` or `--name=false`. Other options take a value. */
 const SWITCHES = [
   'no-cache',
   'pull',
@@ -20,10 +20,14 @@ const SWITCHES = [
   'fail-on-miss',
   'reset-cache-mounts',
   'normalize-modes',
+  'no-normalize-modes',
+  'no-trunc',
+  'all',
+  'check-only',
 ]
 
 /** Short names of switches; other short options take a value. */
-const SHORT: Readonly<Record<string, string>> = { q: 'quiet', D: 'debug', h: 'help' }
+const SHORT: Readonly<Record<string, string>> = { q: 'quiet', D: 'debug', h: 'help', v: 'version', a: 'all' }
 
 /** How docker spells the command besides `build`. */
 const SPELLINGS: Readonly<Record<string, readonly string[]>> = { buildx: ['build', 'b'], builder: ['build'], image: ['build'] }
@@ -32,9 +36,25 @@ const SPELLINGS: Readonly<Record<string, readonly string[]>> = { buildx: ['build
 export function normalizeArguments(args: readonly string[]): string[] {
   const [group = '', command = '', ...others] = args
   const spelled = SPELLINGS[group]?.includes(command) ? ['build', ...others] : args
-  const end = spelled.indexOf('--')
-  const options = end === -1 ? spelled : spelled.slice(0, end)
-  return [...options.flatMap(normalizeOption), ...(end === -1 ? [] : spelled.slice(end))]
+  const result: string[] = []
+  for (let index = 0; index < spelled.length; index += 1) {
+    const arg = spelled[index] as string
+    if (arg === '--') return [...result, ...spelled.slice(index)]
+    result.push(...normalizeOption(arg))
+    if (!takesNext(arg)) continue
+    index += 1
+    result.push(...spelled.slice(index, index + 1))
+  }
+  return result
+}
+
+/** Whether the next argument is the value of this one, whatever it looks like. */
+function takesNext(arg: string): boolean {
+  const long = /^--([a-z-]+)$/.exec(arg)?.[1]
+  if (long !== undefined) return !SWITCHES.includes(long)
+  const short = /^-([A-Za-z]+)$/.exec(arg)?.[1] ?? ''
+  const first = [...short].findIndex((letter) => SHORT[letter] === undefined)
+  return first !== -1 && first === short.length - 1
 }
 
 /** `--switch=true` as `--switch`, `--switch=false` left out, `-t=name` as `-t name`. */

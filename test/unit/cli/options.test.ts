@@ -15,7 +15,7 @@ import { entitlements, extraHosts, network } from '../../../src/cli/options/netw
 import { output, outputs } from '../../../src/cli/options/output.ts'
 import { platforms } from '../../../src/cli/options/platform.ts'
 import { secret, ssh } from '../../../src/cli/options/secret.ts'
-import { ignoredOptions } from '../../../src/cli/program.ts'
+import { type Handlers, ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 
 /** The message of a usage error. */
@@ -234,6 +234,29 @@ describe('network', () => {
     expect(entitlements(['network.host,security.insecure'])).toEqual(['network.host', 'security.insecure'])
     expect(refusal(() => entitlements(['device']))).toBe('entitlement "device" is not supported')
   })
+})
+
+test.each([
+  [['--label', '-a=b', '--pull=true']],
+  [['--label', '--pull=true']],
+  [['-qt', '-x=y']],
+  [['-t', '--', '--pull=true']],
+  [['--build-arg', '--no-cache=false', '.']],
+])('the value of an option is not read as one: %j', (args) => {
+  const value = args[1] as string
+  expect(normalizeArguments(args).slice(0, 2)).toEqual([args[0], value])
+  expect(normalizeArguments(args).slice(2)).toEqual(args.slice(2).map((arg) => arg.replace('=true', '')))
+})
+
+test('a switch takes no value from the argument behind it', () => {
+  const commands = [program('1', {} as Handlers, () => {})]
+  for (const command of commands) {
+    commands.push(...command.commands)
+    const written = command.options.filter((option) => !option.required && !option.optional).flatMap(({ long, short }) => [long, short])
+    for (const name of written.filter((name) => name !== undefined)) {
+      expect([name, ...normalizeArguments([name, '--pull=true']).slice(1)]).toEqual([name, '--pull'])
+    }
+  }
 })
 
 test('switches take =true and =false as docker does', () => {
