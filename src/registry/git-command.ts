@@ -58,11 +58,12 @@ export class GitCommand {
     this.#access = access
     const { url, authorization } = withoutLogin(remote)
     const header = access.authorization ?? authorization
+    const scope = loginScope(url)
     const config = {
       ...CONFIG,
       'remote.origin.url': url,
       // git follows the first redirect and then sends its headers to where that led, whosever host that is: a login follows none.
-      ...(header === undefined ? {} : { [headerScope(url)]: `Authorization: ${header}`, 'http.followRedirects': 'false' }),
+      ...(header === undefined ? {} : { [`${scope}.extraHeader`]: `Authorization: ${header}`, [`${scope}.followRedirects`]: 'false' }),
     }
     this.#environment = { ...closedEnvironment(access), ...configEnvironment(config) }
   }
@@ -196,8 +197,8 @@ function withoutLogin(remote: string): { url: string; authorization?: string } {
   return { url: url.href, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
 }
 
-/** GitHub's is one login for all its repositories, so submodules work; elsewhere the header goes to the repository only (BuildKit's tokenScope). */
-function headerScope(url: string): string {
+/** GitHub's is one login for all its repositories, so submodules work; elsewhere it is for the repository only (BuildKit's tokenScope). */
+function loginScope(url: string): string {
   const shared = ['https://github.com/', 'https://www.github.com/'].find((prefix) => url.startsWith(prefix))
-  return `http.${shared ?? url}.extraHeader`
+  return `http.${shared ?? url}`
 }

@@ -168,6 +168,23 @@ test('a login does not follow a redirect to another host', async () => {
   }
 })
 
+test('with a login, a submodule of another host may redirect', async () => {
+  repository('redirected', (work) => writeFileSync(join(work, 'file'), 'text'))
+  const location = `${web.url}/git/redirected.git/info/refs?service=git-upload-pack`
+  web.files.set('/moved/redirected.git/info/refs', { data: '', status: 301, headers: { location } })
+  const other = web.url.replace('127.0.0.1', 'localhost')
+  const remote = repository('redirecting', (work) => {
+    git(work, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', `${folder}/redirected.git`, 's')
+    writeFileSync(join(work, '.gitmodules'), `[submodule "s"]\n\tpath = s\n\turl = ${other}/moved/redirected.git\n`)
+  })
+  const target = join(folder, 'redirecting-checkout')
+  mkdirSync(target)
+  const source = { remote, keepGitDir: false, submodules: true }
+  const access = { environment: process.env, authorization: 'Basic c2VjcmV0' }
+  await checkoutGit(source, await resolveGitCommit(source, access), target, `${target}.scratch`, access)
+  expect(readdirSync(join(target, 's'))).toEqual(['file'])
+})
+
 describe('CVE-2019-13139: text that git would take for an option', () => {
   test.each([
     'https://h/x.git#--upload-pack=touch /tmp/x',
