@@ -1,5 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
+import type { GitOp, HttpOp } from '../graph/op.ts'
 import { contextName, contextNameOf, MAIN_CONTEXT } from './context-name.ts'
 import { type ContextFiles, isDirectory, openNamedContext } from './contexts.ts'
 import { parseNamedContext } from './parse-context.ts'
@@ -41,6 +42,14 @@ export class NamedContexts {
   /** What the instructions read of each context: nothing else is seen of it (K17). Several platforms add up. */
   limit(reads: ReadonlyMap<string, readonly string[]>): void {
     for (const [name, paths] of reads) this.#reads.set(name, [...(this.#reads.get(name) ?? []), ...paths])
+  }
+
+  /** Of a context or another remote source, seconds; undefined has none. */
+  async timeOf(source: { readonly kind: 'files'; readonly name: string } | GitOp | HttpOp): Promise<number | undefined> {
+    const { contextTime, sourceTime } = await import('./times.ts')
+    return source.kind === 'files'
+      ? contextTime(source.name, this.#values.get(source.name) as string, this.#sources)
+      : sourceTime(source, this.#sources)
   }
 
   async files(name: string): Promise<ContextFiles> {

@@ -42,7 +42,7 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
 }
 
 /** A stage's name is looked up as that of a context, and those are image names: `a-` and `a..b` are none. Throws IMAGE_REFERENCE_INVALID. */
-function assertContextName(name: string): void {
+export function assertContextName(name: string): void {
   try {
     parseImageReference(name)
   } catch (error) {

@@ -40,6 +40,12 @@ export class Env {
     return new Env(entries.set(name, value))
   }
 
+  without(name: string): Env {
+    const entries = new Map(this.#entries)
+    entries.delete(name)
+    return new Env(entries)
+  }
+
   /** Sets all of a list of `NAME=value` again, as a stage does with what the image below it has. */
   withAll(list: readonly string[]): Env {
     return Env.from([...this.list(), ...list])

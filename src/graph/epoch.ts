@@ -1,6 +1,8 @@
-import { TbuildError } from '../base/errors.ts'
-import { goQuote } from '../base/go-quote.ts'
+import { TbuildError, withSpan } from '../base/errors.ts'
+import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { assertContextName } from './base.ts'
 import type { Env } from './env.ts'
+import { sourceStageOp } from './epoch-stage.ts'
 import type { LowerOptions } from './lower-types.ts'
 
 const NAME = 'SOURCE_DATE_EPOCH'
@@ -8,7 +10,7 @@ const NAME = 'SOURCE_DATE_EPOCH'
 /** What Date can show, in seconds. */
 const LIMIT = 8_640_000_000_000
 
-interface Epoch {
+export interface Epoch {
   /** Seconds; undefined when the build has none. */
   readonly seconds: number | undefined
   /** Where the value came from, with what it stands for in its place. */
@@ -18,27 +20,46 @@ interface Epoch {
 
 /**
  * SOURCE_DATE_EPOCH of a build: `--build-arg`, or the default of an ARG before the first FROM (d2l/epoch.go). It holds whether or not a stage declares
- * it; declaring is what puts it into a RUN's environment (K19). `context` is the time of a remote context and nothing for a local one.
+ * it; declaring is what puts it into a RUN's environment (K19). `context` is the time of a remote context, the name of another context or of a stage
+ * that of its one remote source; what has no such time is no epoch. Throws EPOCH_INVALID.
  */
-export function sourceDateEpoch(globals: Env, options: LowerOptions): Epoch {
-  const { buildArgs, contextTime } = options
+export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, options: LowerOptions): Promise<Epoch> {
+  const { buildArgs } = options
   const given = buildArgs.get(NAME)
   const value = given ?? globals.get(NAME)
   if (value === undefined || value === '') return { seconds: undefined, globals, buildArgs }
-  const seconds = value === 'context' ? contextTime : parseEpoch(value)
-  const text = seconds === undefined ? '' : String(seconds)
+  const seconds = /^[+-]?[0-9]+$/.test(value) ? parseEpoch(value) : await namedTime(value, file, globals, options)
+  // Not even an ARG that declares it has a value then.
+  if (seconds === undefined)
+    return { seconds, globals: globals.without(NAME), buildArgs: new Map([...buildArgs].filter(([name]) => name !== NAME)) }
+  const text = String(seconds)
   return given === undefined
     ? { seconds, globals: globals.with(NAME, text), buildArgs }
     : { seconds, globals, buildArgs: new Map([...buildArgs, [NAME, text]]) }
 }
 
-function parseEpoch(value: string): number {
-  if (!/^[+-]?[0-9]+$/.test(value)) {
-    throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}: strconv.ParseInt: parsing ${goQuote(value)}: invalid syntax`, {
-      hint: 'it is seconds since 1970-01-01, or `context`; the name of a stage or of a named context is not supported',
-    })
+async function namedTime(value: string, file: StagedDockerfile, globals: Env, options: LowerOptions): Promise<number | undefined> {
+  if (value === 'context') return options.contextTime
+  assertContextName(value)
+  const context = options.namedContext(value)
+  if (context !== undefined) return context.kind === 'files' ? options.timeOf?.(context) : undefined
+  const stage = file.stages.find(({ name }) => name === value.toLowerCase())
+  if (stage === undefined) throw invalid(value)
+  try {
+    return await options.timeOf?.(sourceStageOp(stage, globals.without(NAME), options.buildArgs, file.directives))
+  } catch (error) {
+    throw withSpan(error, stage.from.span)
   }
+}
+
+function parseEpoch(value: string): number {
   const seconds = Number(value)
   if (Math.abs(seconds) <= LIMIT) return seconds
-  throw new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}: strconv.ParseInt: parsing ${goQuote(value)}: value out of range`)
+  throw invalid(value)
+}
+
+function invalid(value: string): TbuildError {
+  return new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}`, {
+    hint: 'it is seconds since 1970-01-01, `context`, or the name of a context or of a stage FROM scratch with one remote ADD',
+  })
 }

@@ -2,15 +2,15 @@ import { withSpan } from '../base/errors.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
-import { checkDefaultBases, checkFrom } from '../dockerfile/lint/from-checks.ts'
+import { checkFrom } from '../dockerfile/lint/from-checks.ts'
 import { StageChecks } from '../dockerfile/lint/stage-checks.ts'
 import { assertImageName, baseOf, resolveBase } from './base.ts'
 import { GraphBuilder } from './builder.ts'
 import { applyArg, applyMetadata, exposedWords, type MetadataInstruction } from './config.ts'
 import type { Env } from './env.ts'
-import { sourceDateEpoch } from './epoch.ts'
+import type { Epoch } from './epoch.ts'
 import { expanderAt } from './expander.ts'
-import { declaredGlobals, globalArgs, globalDefaults } from './global-args.ts'
+import { declaredGlobals } from './global-args.ts'
 import { lowerCopy } from './lower-copy.ts'
 import { lowerRun } from './lower-run.ts'
 import type { BaseChoice, BaseImage, FilesChoice, LowerOptions, ResolveImage } from './lower-types.ts'
@@ -47,14 +47,12 @@ export class StageLowering implements Lowering {
   readonly #states = new Map<number, Promise<StageState>>()
   readonly #checks = new Map<number, StageChecks>()
 
-  constructor(file: StagedDockerfile, options: LowerOptions) {
+  constructor(file: StagedDockerfile, options: LowerOptions, epoch: Epoch) {
     this.file = file
     this.builder = new GraphBuilder(options.idPrefix)
-    const epoch = sourceDateEpoch(globalArgs(file, options), options)
     this.options = { ...options, buildArgs: epoch.buildArgs, resolveImage: once(options.resolveImage) }
     this.globals = epoch.globals
     this.epoch = epoch.seconds
-    this.#checkDefaults()
     const scope = { globals: this.globals, declared: declaredGlobals(file, this.globals), directives: file.directives }
     this.#bases = file.stages.map((stage) => {
       checkFrom(stage.from, scope, options.linter.text)
@@ -159,14 +157,6 @@ export class StageLowering implements Lowering {
       step: `${this.options.identity}|files ${name}`,
       ...(isRemote === true ? {} : { description: `local source for ${name}` }),
     })
-  }
-
-  /** What the bases are without build arguments, when there are some. */
-  #checkDefaults(): void {
-    const { file, options } = this
-    const given = file.globals.some(({ args }) => args.some(({ name }) => options.buildArgs.has(name)))
-    const defaults = given ? globalDefaults(file, options) : this.globals
-    if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.linter.text)
   }
 
   async #lower(stage: Stage, base: BaseChoice): Promise<StageState> {

@@ -7,6 +7,7 @@ import type { Instruction } from '../dockerfile/instruction.ts'
 import type { Linter } from '../dockerfile/lint/linter.ts'
 import type { Ignored } from '../dockerfile/lint/stage-checks.ts'
 import type { BuildArgValues } from './build-args.ts'
+import type { GitOp, HttpOp } from './op.ts'
 
 /** What lowering needs of an image: its config decides ENV, ONBUILD and so on of the stage. */
 export interface BaseImage {
@@ -20,7 +21,7 @@ export interface BaseImage {
 /** Finds an image for a FROM or COPY --from; the reference is as written, or a named context's. */
 export type ResolveImage = (reference: string, platform: Platform) => Promise<BaseImage>
 
-interface NamedFiles {
+export interface NamedFiles {
   readonly kind: 'files'
   readonly name: string
   /** Of a URL. */
@@ -57,6 +58,8 @@ export interface LowerOptions {
   readonly buildArgs: BuildArgValues
   /** Of a remote build context, seconds: `SOURCE_DATE_EPOCH=context`. */
   readonly contextTime?: number | undefined
+  /** Of a remote source, seconds: its commit's, or Last-Modified, or that of an archive's newest file. */
+  readonly timeOf?: (source: NamedFiles | GitOp | HttpOp) => Promise<number | undefined>
   readonly labels: Readonly<Record<string, string>>
   readonly noCache: boolean
   readonly noCacheFilter: readonly string[]

@@ -1,7 +1,10 @@
 import { TbuildError } from '../base/errors.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
+import { checkDefaultBases } from '../dockerfile/lint/from-checks.ts'
 import { checkText } from '../dockerfile/lint/text-checks.ts'
+import { sourceDateEpoch } from './epoch.ts'
+import { globalArgs, globalDefaults } from './global-args.ts'
 import { StageLowering } from './lower-stage.ts'
 import type { LowerOptions } from './lower-types.ts'
 import type { Vertex } from './op.ts'
@@ -36,7 +39,7 @@ export async function lowerTarget(
   file: StagedDockerfile,
   options: LowerOptions,
 ): Promise<{ readonly lowering: StageLowering; readonly index: number; readonly state: StageState }> {
-  const lowering = begin(file, options)
+  const lowering = await begin(file, options)
   const index = findTarget(file, options.target)
   lowering.assertNames()
   const [state] = await lowering.stages([index])
@@ -49,15 +52,17 @@ export async function checkStages(file: StagedDockerfile, options: LowerOptions)
     await lower(file, options)
     return
   }
-  const lowering = begin(file, options)
+  const lowering = await begin(file, options)
   lowering.assertNames()
   await lowering.stages(file.stages.map(({ index }) => index))
 }
 
-function begin(file: StagedDockerfile, options: LowerOptions): StageLowering {
+async function begin(file: StagedDockerfile, options: LowerOptions): Promise<StageLowering> {
   if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
   checkText(file, options.linter.text)
-  return new StageLowering(file, options)
+  const defaults = globalDefaults(file, options)
+  if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.linter.text)
+  return new StageLowering(file, options, await sourceDateEpoch(file, globalArgs(file, options), options))
 }
 
 /** By name, case-insensitively, the last of that name (G3, G10); the last stage without. */

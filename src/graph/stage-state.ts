@@ -87,8 +87,7 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
     args: [],
     workdir: inherited.WorkingDir || '/',
     user: inherited.User ?? '',
-    // Docker writes null for what is not set.
-    shell: inherited.Shell ?? undefined,
+    shell: inherited.Shell,
     cmdSet: false,
     base: file,
   }

@@ -23,6 +23,7 @@ export function lowerOptions(options: ResolvedOptions, platform: Platform, sessi
     target: options.target,
     buildArgs: new Map(Object.entries(options.buildArgs)),
     contextTime: session.inputs.time,
+    timeOf: (source) => session.contexts.timeOf(source),
     labels: options.labels ?? {},
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],

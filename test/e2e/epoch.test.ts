@@ -109,7 +109,7 @@ test.each([
   60_000,
 )
 
-test('`context` is nothing for a local context, and names are refused', () => {
+test('`context` is nothing for a local context, and a name that nothing has is refused', () => {
   const local = archive(FILES_ONLY, ['--build-arg', 'SOURCE_DATE_EPOCH=context'])
   expect(local.length).toBeGreaterThan(0)
   expect(last().config.created).not.toBe(SHOWN)
