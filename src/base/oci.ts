@@ -13,7 +13,27 @@ export const MediaType = {
   dockerConfig: 'application/vnd.docker.container.image.v1+json',
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  /** Of no Docker's specification: containerd, BuildKit and zstd:chunked write it in docker manifests. */
+  dockerLayerZstd: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
 } as const
+
+export type LayerCompression = 'none' | 'gzip' | 'zstd'
+
+const LAYERS: readonly { readonly oci: string; readonly docker: string; readonly compression: LayerCompression }[] = [
+  { oci: MediaType.ociLayer, docker: MediaType.dockerLayer, compression: 'none' },
+  { oci: MediaType.ociLayerGzip, docker: MediaType.dockerLayerGzip, compression: 'gzip' },
+  { oci: MediaType.ociLayerZstd, docker: MediaType.dockerLayerZstd, compression: 'zstd' },
+]
+
+/** A closed list: a media type of a layer that is not here is refused, never guessed. Foreign (nondistributable) layers are not fetched. */
+export const LAYER_TYPES: ReadonlyMap<string, LayerCompression> = new Map(
+  LAYERS.flatMap(({ oci, docker, compression }) => [[oci, compression] as const, [docker, compression] as const]),
+)
+
+/** What a layer of this type is called in manifests of the other kind; as it is where it has one name. */
+export function layerTypeIn(kind: 'oci' | 'docker', mediaType: string): string {
+  return LAYERS.find(({ oci, docker }) => oci === mediaType || docker === mediaType)?.[kind] ?? mediaType
+}
 
 /** The file `oci-layout` of an image layout (OCI image spec, image-layout.md). */
 export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}'

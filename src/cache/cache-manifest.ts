@@ -1,7 +1,7 @@
 import { sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
+import { type Descriptor, layerTypeIn, MediaType } from '../base/oci.ts'
 import type { CacheExportMode } from '../build-options.ts'
 import type { LayerBlob } from '../image/types.ts'
 import { CACHE_CONFIG_LIMIT, CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
@@ -14,12 +14,6 @@ export interface CacheManifest {
   readonly bytes: Buffer
   readonly blobs: readonly LayerBlob[]
 }
-
-const DOCKER_LAYERS: ReadonlyMap<string, string> = new Map([
-  [MediaType.ociLayer, MediaType.dockerLayer],
-  [MediaType.ociLayerGzip, MediaType.dockerLayerGzip],
-])
-const OCI_LAYERS: ReadonlyMap<string, string> = new Map([...DOCKER_LAYERS].map(([oci, docker]) => [docker, oci]))
 
 /** As BuildKit writes it (cache/remotecache/export.go): an image manifest, or a list of layers with the config as its last entry. */
 export function cacheManifest(
@@ -35,10 +29,9 @@ export function cacheManifest(
     )
   }
   const exported = [...new Set(blobs)].flatMap((digest) => layers.get(digest) ?? [])
-  const types = ociMediaTypes ? OCI_LAYERS : DOCKER_LAYERS
   const descriptors = exported.map(({ descriptor }) => ({
     ...descriptor,
-    mediaType: types.get(descriptor.mediaType) ?? descriptor.mediaType,
+    mediaType: layerTypeIn(ociMediaTypes ? 'oci' : 'docker', descriptor.mediaType),
   }))
   const listType = ociMediaTypes ? MediaType.ociIndex : MediaType.dockerIndex
   const mediaType = imageManifest && ociMediaTypes ? MediaType.ociManifest : listType

@@ -1,6 +1,6 @@
 import { isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
+import { type Descriptor, LAYER_TYPES, MediaType } from '../base/oci.ts'
 import { INLINE_CACHE } from '../image/assemble.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../registry/document.ts'
 import { verifiedBytes } from '../registry/verified-blob.ts'
@@ -22,9 +22,6 @@ export interface Loaded {
 }
 
 const IMAGE_CONFIGS: ReadonlySet<string> = new Set([MediaType.ociConfig, MediaType.dockerConfig])
-const LAYERS: ReadonlySet<string> = new Set([
-  ...[MediaType.ociLayer, MediaType.ociLayerGzip, MediaType.ociLayerZstd, MediaType.dockerLayer, MediaType.dockerLayerGzip],
-])
 const INDEX_DEPTH = 2
 /** Platforms of an image with inline caches, or tags of a layout. */
 const MANIFESTS = 16
@@ -79,7 +76,7 @@ async function loadConfig(place: Place, descriptor: Descriptor, offered: readonl
 }
 
 function offerOf({ mediaType, digest, size }: Descriptor, diffId: unknown, created: unknown): OfferedLayer {
-  if (!LAYERS.has(mediaType))
+  if (!LAYER_TYPES.has(mediaType))
     throw new TbuildError('CACHE_INVALID', `it has a layer of the type ${JSON.stringify(mediaType).slice(0, 120)}`)
   if (!isDigest(diffId)) throw new TbuildError('CACHE_INVALID', `the diffID of its layer ${digest} is none`)
   return { descriptor: { mediaType, digest, size }, diffId, ...(isTime(created) ? { created } : {}) }

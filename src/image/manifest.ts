@@ -1,6 +1,6 @@
 import { type Digest, sha256 } from '../base/digest.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, type Index, type Manifest, MediaType } from '../base/oci.ts'
+import { type Descriptor, type Index, layerTypeIn, type Manifest, MediaType } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Image } from './types.ts'
 
@@ -15,13 +15,6 @@ export type ManifestFormat = 'oci' | 'docker'
 /** Says to which epoch the times of a layer were clamped (L9). The only annotation of a layer that is written, and in OCI manifests only. */
 export const REWRITTEN_ANNOTATION = 'buildkit/rewritten-timestamp'
 
-const OCI_TO_DOCKER: Readonly<Record<string, string>> = {
-  [MediaType.ociLayer]: MediaType.dockerLayer,
-  [MediaType.ociLayerGzip]: MediaType.dockerLayerGzip,
-  [MediaType.ociLayerZstd]: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
-}
-const DOCKER_TO_OCI = Object.fromEntries(Object.entries(OCI_TO_DOCKER).map(([oci, docker]) => [docker, oci]))
-
 /** The manifest of an image over its layer blobs; indented as BuildKit's, whose digest it then has. */
 export function makeManifest(
   image: Image,
@@ -29,7 +22,6 @@ export function makeManifest(
   options: { readonly format?: ManifestFormat; readonly annotations?: Readonly<Record<string, string>> } = {},
 ): Document {
   const docker = options.format === 'docker'
-  const names = docker ? OCI_TO_DOCKER : DOCKER_TO_OCI
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: docker ? MediaType.dockerManifest : MediaType.ociManifest,
@@ -39,7 +31,7 @@ export function makeManifest(
       size: image.config.length,
     },
     layers: layers.map(({ mediaType, digest, size, annotations }) => ({
-      ...{ mediaType: names[mediaType] ?? mediaType, digest, size },
+      ...{ mediaType: layerTypeIn(docker ? 'docker' : 'oci', mediaType), digest, size },
       ...(docker ? {} : rewrittenMember(annotations)),
     })),
     ...annotationsMember(options.annotations),

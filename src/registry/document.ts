@@ -1,5 +1,5 @@
 import { isDigest } from '../base/digest.ts'
-import { type Descriptor, type Index, type Manifest, MediaType } from '../base/oci.ts'
+import { type Descriptor, type Index, LAYER_TYPES, type Manifest, MediaType } from '../base/oci.ts'
 import { invalid, type Members, membersOf, parseJson } from './json-object.ts'
 import { printable } from './redact.ts'
 
@@ -15,14 +15,6 @@ const LAYER_COUNT = 1024
 export const INDEX_TYPES: ReadonlySet<string> = new Set([MediaType.ociIndex, MediaType.dockerIndex])
 export const MANIFEST_TYPES: ReadonlySet<string> = new Set([MediaType.ociManifest, MediaType.dockerManifest])
 const CONFIG_TYPES: ReadonlySet<string> = new Set([MediaType.ociConfig, MediaType.dockerConfig, 'application/octet-stream'])
-const LAYER_TYPES: ReadonlySet<string> = new Set([
-  MediaType.ociLayer,
-  MediaType.ociLayerGzip,
-  MediaType.ociLayerZstd,
-  MediaType.dockerLayer,
-  MediaType.dockerLayerGzip,
-  'application/vnd.docker.image.rootfs.diff.tar.zstd',
-])
 const FOREIGN = /^application\/vnd\.(?:docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)/
 
 /** `what` names the document in messages; `contentType` is the server's, which must agree with the document's own mediaType. */

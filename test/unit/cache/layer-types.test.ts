@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { sha256 } from '../../../src/base/digest.ts'
+import { MediaType } from '../../../src/base/oci.ts'
+import { ConfigWriter } from '../../../src/cache/buildkit/config-writer.ts'
+import { cacheManifest } from '../../../src/cache/cache-manifest.ts'
+import { CREATED, DIFF_ID } from '../../../src/cache/chain-layers.ts'
+import type { ExportedLayer } from '../../../src/cache/exports.ts'
+import { loadCaches } from '../../../src/cache/load.ts'
+import { localPlace } from '../../../src/cache/places.ts'
+
+let directory = ''
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'tbuild-layer-types-'))
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+/** A cache of one record whose layer has this type. */
+function exported(mediaType: string, created = '2024-01-02T03:04:05Z') {
+  const bytes = Buffer.from(`bytes of ${mediaType}`)
+  const digest = sha256(bytes)
+  const descriptor = { mediaType, digest, size: bytes.length }
+  const layer: ExportedLayer = {
+    blob: {
+      descriptor,
+      async *open() {
+        yield bytes
+      },
+    },
+    diffId: sha256('its tar'),
+    descriptor: { ...descriptor, annotations: { [DIFF_ID]: sha256('its tar'), [CREATED]: created } },
+  }
+  const writer = new ConfigWriter()
+  writer.add(sha256('step')).results.push({ chain: [{ blob: digest }], createdAt: '2024-01-02T03:04:05Z' })
+  return { writer, layers: new Map([[digest, layer]]) }
+}
+
+async function written(...[mediaType, ociMediaTypes, created]: [string, boolean, string?]) {
+  const place = localPlace(directory)
+  const { signal } = new AbortController()
+  await place.put(cacheManifest(exported(mediaType, created), { ociMediaTypes }), { signal, anew: false })
+  const { caches } = await loadCaches(place, signal)
+  return caches[0]?.layers[0]
+}
+
+test.each([
+  [MediaType.ociLayer, MediaType.dockerLayer],
+  [MediaType.ociLayerGzip, MediaType.dockerLayerGzip],
+  [MediaType.ociLayerZstd, 'application/vnd.docker.image.rootfs.diff.tar.zstd'],
+])('%s and Docker’s name of it are converted as BuildKit does, and both are read again', async (oci, docker) => {
+  for (const type of [oci, docker]) {
+    expect((await written(type, false))?.descriptor.mediaType).toBe(docker)
+    expect((await written(type, true))?.descriptor.mediaType).toBe(oci)
+  }
+})
