@@ -1,6 +1,6 @@
+import type { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH } from '../base/sys-constants.ts'
-import type { Pace } from './pace.ts'
 
 /** Bytes in one call: some milliseconds on a slow disk. */
 const STEP = 16 * 1024 * 1024

@@ -1,6 +1,6 @@
+import { Pace } from '../base/pace.ts'
 import type { TarEntry } from '../tar/types.ts'
 import { keyOf } from './node.ts'
-import { Pace } from './pace.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import { sameBytes, sameContent } from './same-content.ts'

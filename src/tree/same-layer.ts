@@ -1,5 +1,5 @@
+import { Pace } from '../base/pace.ts'
 import { keyOf } from './node.ts'
-import { Pace } from './pace.ts'
 import { nameOf } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import { sameBytes, sameContent } from './same-content.ts'
