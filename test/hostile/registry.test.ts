@@ -118,10 +118,14 @@ describe('documents', () => {
     [{ author: {} }, /author/],
   ])('CVE-2024-23650 a config of other types than Go has, %j', (config, message) => refused(makeImage({ config }), message))
 
-  test('null in a config stands for what is not set', async () => {
+  test('null in a config is what is not set: nobody behind meets it', async () => {
     const unset = { Env: null, Cmd: null, Labels: null, Volumes: null, OnBuild: null, Shell: null, Healthcheck: null }
-    await start({}, makeImage({ config: { config: unset, history: null, author: null } }))
-    expect((await pull()).configFile.config).toEqual(unset)
+    const file = { author: null, created: null, variant: null, 'os.version': null, 'os.features': null, history: null }
+    await start({}, makeImage({ config: { ...file, config: { ...unset, User: 'u', Other: null } } }))
+    const { configFile } = await pull()
+    expect(configFile.config).toStrictEqual({ User: 'u', Other: null })
+    for (const name of Object.keys(file))
+      expect([name, configFile[name] ?? undefined, name in configFile]).toEqual([name, undefined, false])
   })
 
   test('a config nested so deep that recursion would end the process', () => {

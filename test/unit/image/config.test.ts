@@ -3,6 +3,7 @@ import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import type { ImageConfigFile } from '../../../src/base/oci.ts'
 import { assembleConfig } from '../../../src/image/assemble.ts'
 import { encodeConfig } from '../../../src/image/config.ts'
+import { parseImageConfig } from '../../../src/registry/image-config.ts'
 
 const platform = { os: 'linux', architecture: 'amd64' }
 const layer = (name: string, created?: string) => ({ diffId: sha256(name) as Digest, ...(created === undefined ? {} : { created }) })
@@ -11,6 +12,21 @@ test('I7 a config that BuildKit wrote is encoded to the same bytes', () => {
   const bytes = readFileSync(new URL('../../corpus/image/buildkit-config.json', import.meta.url))
   const members = Object.entries(JSON.parse(bytes.toString()) as ImageConfigFile).reverse()
   expect(encodeConfig(Object.fromEntries(members) as ImageConfigFile).toString()).toBe(bytes.toString().trimEnd())
+})
+
+test('I7 what a base has as null is left out, as Go leaves it out', () => {
+  const encoded = (none: null | undefined) => {
+    const document = {
+      ...{ architecture: 'x', os: 'y', author: none, variant: none, 'os.version': none, 'os.features': none, created: none },
+      config: { User: 'u', Env: none, Healthcheck: { Retries: 3, Test: none } },
+      history: [{ created: '2020-01-01T00:00:00Z', author: none, empty_layer: true }],
+      rootfs: { type: 'layers', diff_ids: [] },
+    }
+    const base = parseImageConfig(Buffer.from(JSON.stringify(document)), 0, 'image')
+    const { config = {}, history = [] } = base
+    return encodeConfig(assembleConfig({ base, platform, config, history, layers: [] }).file).toString()
+  }
+  expect(encoded(null)).toBe(encoded(undefined))
 })
 
 test('I7 unknown members of a base are kept, keys sorted, HTML escaped as Go does', () => {
