@@ -1,6 +1,7 @@
 import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
+import { Shared } from '../base/shared.ts'
 import type { RemoteImage } from '../registry/types.ts'
 import type { Bytes, LayerId, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
@@ -17,12 +18,11 @@ export interface PullListener {
   failed(error: unknown): void
 }
 
-/** An image of this build and the pull of its layers, which happens once. */
+/** An image of this build. */
 interface KnownImage {
   readonly image: RemoteImage
   readonly layers: readonly PackedLayer[]
   readonly listener: PullListener | undefined
-  pull: Promise<void> | undefined
 }
 
 /**
@@ -33,6 +33,7 @@ export class BaseLayers {
   /** Layers of imported caches: another kind of known layer. One that an image has is the image's. */
   readonly cached: CachedLayers
   readonly #known = new Map<LayerId, { owner: KnownImage; layer: PackedLayer }>()
+  readonly #pulls = new Shared<KnownImage, void>()
   readonly #store: LayerStore
 
   constructor(store: LayerStore) {
@@ -56,7 +57,7 @@ export class BaseLayers {
       descriptor: image.layers[index] as Descriptor,
       parent: ids.slice(0, index),
     }))
-    const owner: KnownImage = { image, layers, listener, pull: undefined }
+    const owner: KnownImage = { image, layers, listener }
     for (const layer of layers) this.#known.set(layer.id, { owner, layer })
     return layers.map((layer) => layer.id)
   }
@@ -80,10 +81,7 @@ export class BaseLayers {
   async ensure(snapshot: Snapshot, signal?: AbortSignal): Promise<void> {
     const all = await this.cached.closure(snapshot)
     const owners = new Set(all.flatMap((id) => this.#known.get(id)?.owner ?? []))
-    for (const owner of owners) {
-      owner.pull ??= this.#pull(owner, signal)
-      await owner.pull
-    }
+    for (const owner of owners) await this.#pulls.of(owner, () => this.#pull(owner, signal), signal)
     await this.cached.ensure(
       all.filter((id) => !this.#known.has(id)),
       signal,

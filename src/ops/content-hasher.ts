@@ -1,6 +1,7 @@
 import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Listings } from '../store/listings.ts'
@@ -25,20 +26,16 @@ interface HasherParts {
 type Hashed = Map<Digest, readonly string[]>
 
 export function contentHasher(parts: HasherParts, hashed: Hashed = new Map()): ContentHasher {
-  const known = new Map<string, Promise<Digest>>()
+  const known = new Shared<string, Digest>()
   const { listings } = parts
   return {
     digest(ref, selector, signal) {
       const key = sha256(canonicalJson([HASH_VERSION, identityOf(ref), { ...selector }]))
-      let digest = known.get(key)
-      if (digest === undefined) {
-        digest =
-          ref.kind === 'snapshot'
-            ? remembered({ ...parts, hashed }, key, ref, selector, signal)
-            : hash({ ...parts, hashed }, ref, selector, signal)
-        known.set(key, digest)
-      }
-      return digest
+      const make = () =>
+        ref.kind === 'snapshot'
+          ? remembered({ ...parts, hashed }, key, ref, selector, signal)
+          : hash({ ...parts, hashed }, ref, selector, signal)
+      return known.of(key, make, signal)
     },
     anew: () => contentHasher(parts, hashed),
     files(digest) {

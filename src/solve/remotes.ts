@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
 import { homeFolder } from '../base/home.ts'
 import type { Limits } from '../base/limits.ts'
+import { Shared } from '../base/shared.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
 import type { SecretProvider } from '../ops/types.ts'
@@ -26,15 +27,18 @@ export interface RemoteParts {
   readonly limits: Limits
 }
 
-/** What ops fetch from elsewhere; the code that does it is loaded at its first use. */
+/** What ops fetch from elsewhere; the code that does it is loaded at its first use. One build sees one state of the outside. */
 export function remotes(parts: RemoteParts): Remotes {
-  const files = new Map<string, Promise<RemoteFile>>()
-  const commits = new Map<string, Promise<GitCommit>>()
+  const files = new Shared<string, RemoteFile>()
+  const commits = new Shared<string, GitCommit>()
   return {
     image: (digest, vertex) => parts.images.layers(digest, vertex),
-    file: (op, signal) => once(files, op, () => fetchFile(op, parts, signal)),
+    file: (op, signal) => files.of(JSON.stringify(op), () => fetchFile(op, parts, signal), signal),
     placeFile: (file, folder) => placeFile(file, folder, parts.store),
-    commit: (op, step) => once(commits, op, async () => (await git()).resolveGitCommit(op, await gitAccess(op, parts, step))),
+    commit(op, step) {
+      const resolve = async () => (await git()).resolveGitCommit(op, await gitAccess(op, parts, step))
+      return commits.of(JSON.stringify(op), resolve, step.signal)
+    },
     async checkout(op, commit, folder, step) {
       const scratch = parts.store.temporary()
       await (await git()).checkoutGit(op, commit, folder, scratch, await gitAccess(op, parts, step))
@@ -43,17 +47,6 @@ export function remotes(parts: RemoteParts): Remotes {
 }
 
 const git = () => import('../registry/git.ts')
-
-/** One build sees one state of the outside. */
-function once<T>(known: Map<string, Promise<T>>, op: HttpOp | GitOp, ask: () => Promise<T>): Promise<T> {
-  const key = JSON.stringify(op)
-  let answer = known.get(key)
-  if (answer === undefined) {
-    answer = ask()
-    known.set(key, answer)
-  }
-  return answer
-}
 
 async function fetchFile(
   op: HttpOp,

@@ -1,0 +1,114 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
+import type { BuildEvent } from '../../src/base/events.ts'
+import type { Descriptor } from '../../src/base/oci.ts'
+import { build } from '../../src/build.ts'
+import type { CacheImportSpec } from '../../src/build-options.ts'
+import { makeImage } from '../support/oci-image.ts'
+import { packTar } from '../support/pack-tar.ts'
+import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
+
+/**
+ * A cache promised a layer and does not have it: the build leaves the cache out and begins again. What else was under way is ended with the first attempt
+ * and must not fail the second.
+ */
+const imageWith = (name: string) => makeImage({ layers: [packTar([{ name, data: `${name}\n` }]).toString()] })
+const [BASE, OTHER] = [imageWith('base'), imageWith('other')]
+let registry: TestRegistry
+let folder = ''
+let context = ''
+beforeEach(async () => {
+  registry = await startTestRegistry()
+  registry.addImage('base', BASE, '1')
+  registry.addImage('other', OTHER, '1')
+  folder = mkdtempSync(join(tmpdir(), 'tbuild-recovery-'))
+  context = join(folder, 'context')
+  mkdirSync(context)
+})
+afterEach(async () => {
+  await registry.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const write = (name: string, text: string) => writeFileSync(join(context, name), text.replaceAll('REGISTRY', registry.host))
+
+/** The cache has the stage `a`, whose files the build then needs, but not its layer: the registry says so when `other` is under way. */
+async function cacheWithout(other: () => Promise<void>): Promise<CacheImportSpec[]> {
+  write('Dockerfile', 'FROM REGISTRY/base:1 AS a\nCOPY a /a\n')
+  write('a', 'a\n')
+  const ref = `${registry.host}/app:cache`
+  const first = join(folder, 'first')
+  await build({ context, root: first, environment: { HOME: folder }, cacheTo: [{ type: 'registry', ref, mode: 'max' }] })
+  const manifest = JSON.parse(registry.documents.get('app:cache')?.bytes.toString() ?? '{}')
+  const copied = manifest.layers.find(({ digest }: Descriptor) => digest !== sha256(BASE.layers[0] as Buffer))
+  intercept((request, response) => {
+    if (request.url !== `/v2/app/blobs/${copied.digest}`) return false
+    void other().then(() => response.writeHead(404).end())
+    return true
+  })
+  return [{ type: 'registry', ref }]
+}
+
+function intercept(own: (request: IncomingMessage, response: ServerResponse) => boolean): void {
+  const before = registry.intercept
+  registry.intercept = (request, response, server) => own(request, response) || before?.(request, response, server) === true
+}
+
+/** The first request is never answered; gives what says that it has come. */
+function hang(path: string): () => Promise<void> {
+  let requests = 0
+  let come = () => {}
+  const came = new Promise<void>((resolve) => {
+    come = resolve
+  })
+  intercept((request) => {
+    if (request.method !== 'GET' || request.url !== path) return false
+    requests += 1
+    come()
+    return requests === 1
+  })
+  return () => came
+}
+
+/** Beside the stage that is in the cache another one that begins with `step`. */
+const dockerfile = (step: string) => `FROM REGISTRY/base:1 AS a
+COPY a /a
+
+FROM REGISTRY/base:1 AS b
+${step}
+
+FROM REGISTRY/base:1
+COPY --from=a /a /copied
+COPY --from=b /b /b
+`
+
+/** Builds it without the cache in the end; gives the file that `step` makes. */
+async function recovered(step: string, cacheFrom: CacheImportSpec[]) {
+  write('Dockerfile', dockerfile(step))
+  const events: BuildEvent[] = []
+  const dest = join(folder, 'files')
+  const options = { context, root: join(folder, 'second'), environment: { HOME: folder }, cacheFrom }
+  await build({ ...options, outputs: [{ type: 'local', dest }] }, { onEvent: (event) => events.push(event) })
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))
+  expect(warnings).toEqual([expect.stringContaining('is not used any more')])
+  expect(readFileSync(join(dest, 'copied'), 'utf8')).toBe('a\n')
+  return readFileSync(join(dest, 'b'))
+}
+
+describe('the build begins again', () => {
+  test('while a large file of the context was being hashed', async () => {
+    const cacheFrom = await cacheWithout(() => new Promise((resolve) => setTimeout(resolve, 100)))
+    write('b', '')
+    truncateSync(join(context, 'b'), 256 << 20)
+    expect((await recovered('COPY b /', cacheFrom)).length).toBe(256 << 20)
+  })
+
+  test('while the layers of another image were being pulled', async () => {
+    const cacheFrom = await cacheWithout(hang(`/v2/other/blobs/${sha256(OTHER.layers[0] as Buffer)}`))
+    expect((await recovered('COPY --from=REGISTRY/other:1 /other /b', cacheFrom)).toString()).toBe('other\n')
+  })
+})
