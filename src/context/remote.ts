@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { GitReference } from '../base/git-reference.ts'
 import { gitOp } from '../graph/remote.ts'
 import { isTarArchive } from '../tar/compression.ts'
-import { only } from './archive.ts'
+import { HEAD, only } from './archive.ts'
 import type { ContextSources } from './sources.ts'
 
 /** Files of another machine in a directory of the store. */
@@ -49,7 +49,7 @@ async function newestFile(directory: string | Buffer): Promise<{ time?: number }
 async function headOf(path: string): Promise<Buffer> {
   const file = await open(path)
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(16 * 1024), 0, 16 * 1024, 0)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD), 0, HEAD, 0)
     return buffer.subarray(0, bytesRead)
   } finally {
     await file.close()

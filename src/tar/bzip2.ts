@@ -31,10 +31,11 @@ export async function* bunzip2(bytes: Bytes): AsyncGenerator<Uint8Array> {
         if (magic !== BLOCK_MAGIC) throw new Error('bad bzip2 block')
         const expected = reader.bits(32)
         const output = decodeBlock(reader, blockSize)
+        // Before it is compared, as from Go's reader: what an archive has no need for does not spoil it.
+        yield output
         const crc = blockCrc(output)
         if (crc !== expected) throw new Error('bzip2 block checksum differs')
         combined = (((combined << 1) | (combined >>> 31)) ^ crc) >>> 0
-        yield output
         await gather()
       }
       if (reader.bits(32) !== combined) throw new Error('bzip2 stream checksum differs')

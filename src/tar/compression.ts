@@ -28,7 +28,7 @@ export async function isTarArchive(bytes: Bytes): Promise<boolean> {
     const compression = detectCompression(head)
     if (compression === 'none') return startsWithHeader(await source.read(BLOCK).catch(() => undefined))
     const { decompress } = await import('./decompress.ts')
-    const inner = new ByteSource(decompress(source.rest(), compression))
+    const inner = new ByteSource(decompress(source.rest(), compression, { errorsLast: true }))
     try {
       return startsWithHeader(await inner.read(BLOCK))
     } finally {
@@ -52,13 +52,13 @@ function startsWithHeader(block: Buffer | undefined): boolean {
   }
 }
 
-/** The bytes decompressed when a magic number asks for it, unchanged otherwise. */
+/** The bytes decompressed when a magic number asks for it, unchanged otherwise. Errors come last: an archive's reader may be done before. */
 export async function* decompressAny(bytes: Bytes, limits: { maxBytes?: number; signal?: AbortSignal } = {}): AsyncGenerator<Uint8Array> {
   const source = new ByteSource(bytes)
   const compression = detectCompression(await source.peek(6))
   if (compression === 'none') yield* source.rest()
   else {
     const { decompress } = await import('./decompress.ts')
-    yield* decompress(source.rest(), compression, limits)
+    yield* decompress(source.rest(), compression, { ...limits, errorsLast: true })
   }
 }

@@ -12,25 +12,33 @@ export interface DecompressLimits {
   readonly signal?: AbortSignal
 }
 
+export interface DecompressOptions extends DecompressLimits {
+  /**
+   * All that stands before an error comes out before it is thrown, as from Go's decoders: a reader that stops at an archive's end never meets what is wrong
+   * behind it. Slower where many small members follow one another.
+   */
+  readonly errorsLast?: boolean
+}
+
 /** Decoders run in this process: a program found in an image or on the host never sees the bytes (CVE-2019-14271, CVE-2026-41567). */
-const DECODERS: Readonly<Record<Compression, (bytes: Bytes) => Bytes | Promise<Bytes>>> = {
+const DECODERS: Readonly<Record<Compression, (bytes: Bytes, errorsLast: boolean) => Bytes | Promise<Bytes>>> = {
   none: (bytes) => bytes,
-  gzip: gunzip,
+  gzip: async (bytes, errorsLast) => (errorsLast ? (await import('./gunzip.ts')).gunzipMembers(bytes) : gunzip(bytes)),
   bzip2: async (bytes) => (await import('./bzip2.ts')).bunzip2(bytes),
   xz: async (bytes) => (await import('./xz.ts')).unxz(bytes),
-  zstd: async (bytes) => (await import('./zstd.ts')).unzstd(bytes),
+  zstd: async (bytes, errorsLast) => (await import('./zstd.ts')).unzstd(bytes, errorsLast),
 }
 
 /** Multi-member gzip, bzip2, xz and zstd. The source is read to its end; its own errors pass unchanged, those of the decoder are DECOMPRESS_FAILED. */
 export async function* decompress(
   bytes: Bytes,
   kind: Compression,
-  limits: DecompressLimits = {},
+  options: DecompressOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { maxBytes = Number.MAX_SAFE_INTEGER, signal } = limits
+  const { maxBytes = Number.MAX_SAFE_INTEGER, signal, errorsLast = false } = options
   let size = 0
   try {
-    for await (const chunk of await DECODERS[kind](bytes)) {
+    for await (const chunk of await DECODERS[kind](bytes, errorsLast)) {
       signal?.throwIfAborted()
       size += chunk.length
       if (size > maxBytes)
@@ -45,10 +53,10 @@ export async function* decompress(
   }
 }
 
-/** zlib's codes begin with Z_, the wrapped decoders throw plain Errors without a code; a read error (ENOENT, EIO) is neither. */
+/** zlib's codes begin with Z_, its zstd's with ZSTD_, the wrapped decoders throw plain Errors without a code; a read error (ENOENT, EIO) is neither. */
 function isDecoderError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
-  return typeof code !== 'string' || code.startsWith('Z_') || code.startsWith('ERR_')
+  return typeof code !== 'string' || /^(Z|ZSTD|ERR)_/.test(code)
 }
 
 function failed(kind: Compression, cause: unknown): TbuildError {

@@ -27,7 +27,18 @@ export interface TarLimits {
   readonly maxSparseRegions?: number
 }
 
-const DEFAULTS = { maxEntries: 10_000_000, maxHeaderBytes: 1024 * 1024, maxBytes: Number.MAX_SAFE_INTEGER, maxSparseRegions: 131_072 }
+export interface TarOptions extends TarLimits {
+  /** Nothing behind the archive's end is looked at: not whether it can be read or decoded, nor whether its digest is right. */
+  readonly stopAtEnd?: boolean
+}
+
+const DEFAULTS = {
+  maxEntries: 10_000_000,
+  maxHeaderBytes: 1024 * 1024,
+  maxBytes: Number.MAX_SAFE_INTEGER,
+  maxSparseRegions: 131_072,
+  stopAtEnd: false,
+}
 
 /** The largest id: 2^32 - 1 means "do not change" to chown(2). */
 const MAX_ID = 2 ** 32 - 2
@@ -52,10 +63,10 @@ interface Member {
  * The entries of an uncompressed tar: V7, ustar, PAX and GNU (long names, sparse files expanded). tar-stream is not used here: it decodes PAX values as
  * UTF-8, ignores PAX uid, gid and mtime, and skips what it does not understand. Where readers disagree about what an archive says, this one
  * answers as Go's archive/tar (hence BuildKit) when GNU tar does too, and otherwise refuses with TAR_CORRUPT: two views of one archive are how
- * entries are hidden (CVE-2025-62518). The stream is read to its end, beyond the archive's, so that a digest over it is checked.
+ * entries are hidden (CVE-2025-62518). The stream is read to its end, beyond the archive's, so that a digest over it is checked; `stopAtEnd` is for ADD.
  */
-export async function* readTar(bytes: Bytes, limits: TarLimits = {}): AsyncGenerator<TarItem, void, undefined> {
-  const reader = new MemberReader(bytes, { ...DEFAULTS, ...limits })
+export async function* readTar(bytes: Bytes, options: TarOptions = {}): AsyncGenerator<TarItem, void, undefined> {
+  const reader = new MemberReader(bytes, { ...DEFAULTS, ...options })
   try {
     for (let item = await reader.next(); item !== undefined; item = await reader.next()) yield item
   } finally {
@@ -65,21 +76,20 @@ export async function* readTar(bytes: Bytes, limits: TarLimits = {}): AsyncGener
 
 class MemberReader {
   readonly source: ByteSource
-  readonly #limits: Required<TarLimits>
+  readonly #limits: Required<TarOptions>
   #entries = 0
   #bytes = 0
   /** Of the current member's stored content and padding. */
   #unread = 0
   #padding = 0
 
-  constructor(bytes: Bytes, limits: Required<TarLimits>) {
+  constructor(bytes: Bytes, limits: Required<TarOptions>) {
     this.source = new ByteSource(bytes)
     this.#limits = limits
   }
 
   async next(): Promise<TarItem | undefined> {
-    await this.#finishMember()
-    const member = await this.#member()
+    const member = (await this.#finishMember()) ? await this.#member() : undefined
     if (member === undefined) return undefined
     const records = lastValues(member.pax)
     const type = entryType(member)
@@ -109,11 +119,18 @@ class MemberReader {
     }
   }
 
-  async #finishMember(): Promise<void> {
-    const rest = this.#unread + this.#padding
+  /** False when the stream ends before or within the padding of the content: for Go's reader the archive ends there. */
+  async #finishMember(): Promise<boolean> {
+    const unread = this.#unread
+    const padding = this.#padding
     this.#unread = 0
     this.#padding = 0
-    if (rest > 0) await this.source.skip(rest)
+    if (unread > 0) await this.source.skip(unread)
+    for (let missing = padding; missing > 0; ) {
+      if (!(await this.source.fill())) return false
+      missing -= (this.source.take(missing) as Buffer).length
+    }
+    return true
   }
 
   /** The next real header, the extended ones before it read and kept. Iterates: an archive of nothing but extended headers costs no stack. */
@@ -148,7 +165,7 @@ class MemberReader {
     if (block === undefined || !isZeroBlock(block)) return block
     const second = await this.source.read(BLOCK)
     if (second !== undefined && !isZeroBlock(second)) throw corrupt('a lone zero block', this.source.offset - BLOCK)
-    await this.source.drain()
+    if (!this.#limits.stopAtEnd) await this.source.drain()
     return undefined
   }
 

@@ -40,6 +40,11 @@ export class ByteSource {
     return this.#chunk.length >= count ? this.take(count) : undefined
   }
 
+  /** Up to `max` bytes of what is at hand, without consuming them. */
+  ready(max: number): Buffer {
+    return this.#chunk.subarray(0, max)
+  }
+
   /** False at the end of the stream. */
   async fill(): Promise<boolean> {
     while (this.#chunk.length === 0 && !this.#ended) {

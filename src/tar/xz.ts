@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
 import { asBuffer } from './source.ts'
+import { xzPieces } from './xz-pieces.ts'
 
 type XzDecompress = typeof import('xz-decompress')
 
@@ -14,7 +15,7 @@ export async function* unxz(bytes: Bytes): AsyncGenerator<Uint8Array> {
   // A UMD module: its names are on the default export when Node loads it, and on both when it is bundled.
   const module = (await import('xz-decompress')) as unknown as XzDecompress & { default?: XzDecompress }
   const { XzReadableStream } = module.default ?? module
-  const input = new PulledInput(bytes)
+  const input = new PulledInput(xzPieces(bytes))
   const reader = new XzReadableStream(input.stream as ConstructorParameters<typeof XzReadableStream>[0]).getReader()
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) if (next.value.length > 0) yield asBuffer(next.value)

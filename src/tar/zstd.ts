@@ -2,7 +2,7 @@ import * as zlib from 'node:zlib'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
 import { ByteSource } from './source.ts'
-import { throughTransform } from './transform.ts'
+import { inPieces, throughTransform } from './transform.ts'
 
 /** The window that a decoder must hold; 2^27 is what the zstd command accepts without asking. A frame may claim 2 GiB and more. */
 const MAX_WINDOW = 2 ** 27
@@ -20,15 +20,16 @@ type ZlibZstd = { createZstdDecompress?: (options: { chunkSize: number }) => imp
  * All frames of a stream (RFC 8878), skippable ones left out, each given to a decoder of its own: Node's where it has one, otherwise fzstd, which does not check a
  * frame's checksum. Frames are walked here because their window is checked before a decoder allocates it, and because not every decoder goes on to the next frame.
  */
-export async function* unzstd(bytes: Bytes): AsyncGenerator<Uint8Array> {
+export async function* unzstd(bytes: Bytes, errorsLast = false): AsyncGenerator<Uint8Array> {
   const source = new ByteSource(bytes, () => new Error('unexpected end of data'))
+  const through = errorsLast ? inPieces : throughTransform
   const native = (zlib as ZlibZstd).createZstdDecompress
   try {
     for (let magic = await source.read(4); magic !== undefined; magic = await source.read(4)) {
       const number = magic.readUInt32LE(0)
       if ((number & 0xfffffff0) >>> 0 === SKIPPABLE) await source.skip((await need(source, 4)).readUInt32LE(0))
       else if (number !== FRAME) throw new Error('not a zstd frame')
-      else if (native !== undefined) yield* throughTransform(frame(source, magic), native({ chunkSize: MAX_BLOCK }))
+      else if (native !== undefined) yield* through(frame(source, magic), native({ chunkSize: MAX_BLOCK }))
       else yield* decodeFrame(frame(source, magic))
     }
   } finally {
@@ -48,9 +49,12 @@ async function* frame(source: ByteSource, magic: Buffer): AsyncGenerator<Buffer>
     last = (bits & 1) === 1
     if (type === 3 || size > MAX_BLOCK) throw new Error('invalid zstd block')
     const stored = type === 1 ? 1 : size
-    yield stored === 0 ? block : Buffer.concat([block, await need(source, stored)])
+    const content = stored === 0 ? block : Buffer.concat([block, await need(source, stored)])
+    // The checksum in a piece of its own, so that what it spoils is not its block; but a block without it is none, as for BuildKit's decoder.
+    const check = last && checksum ? await need(source, 4) : undefined
+    yield content
+    if (check !== undefined) yield check
   }
-  if (checksum) yield await need(source, 4)
 }
 
 /** RFC 8878, 3.1.1.1: descriptor, window, dictionary id, content size. */

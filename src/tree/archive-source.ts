@@ -20,7 +20,7 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
   const { readTar } = await import('../tar/read.ts')
   const { writer, directory, owner, signal, onSkipped, maxBytes = DEFAULT_LIMITS.unpack } = target
   const limits = { maxBytes, ...(signal === undefined ? {} : { signal }) }
-  await unpackArchive(readTar(decompressAny(contentOf(view, node), limits), { maxBytes }), writer, {
+  await unpackArchive(readTar(decompressAny(contentOf(view, node), limits), { maxBytes, stopAtEnd: true }), writer, {
     target: directory(),
     signal,
     ...(owner === undefined ? {} : { owner }),

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -63,6 +64,26 @@ describe('a tar as the context', () => {
     expect(listing(tree)).toEqual(copied)
     expect(tree.get('a.txt')).toMatchObject({ uid: 1234, gid: 55 })
   })
+
+  test.each(['none', 'gzip', 'bzip2', 'xz', 'zstd'])(
+    'D8 garbage behind its end is read and means nothing; %s of many blocks',
+    async (program) => {
+      const large = packTar([
+        { name: 'Dockerfile', data: 'FROM scratch\nCOPY a.txt /\n' },
+        { name: 'a.txt', data: 'a' },
+        { name: 'b', data: randomBytes(1_000_000).toString('hex') },
+      ])
+      const data = program === 'none' ? large : compressed(large, program)
+      if (data === undefined) return console.warn(`${program} is not installed here`)
+      let read = 0
+      async function* stdin() {
+        yield data as Buffer
+        for (; read < 40; read += 1) yield randomBytes(100_000)
+      }
+      expect(listing((await builds.build({ context: '-', stdin: stdin() })).tree)).toEqual(['a.txt a'])
+      expect(read).toBe(40)
+    },
+  )
 
   test('-f lies inside, also when it looks absolute', async () => {
     const { tree } = await builds.build({ context: '-', stdin: bytesOf(archive), file: 'sub/Other' })

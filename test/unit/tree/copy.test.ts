@@ -1,4 +1,4 @@
-import { utimesSync } from 'node:fs'
+import { readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { copyInto } from '../../../src/tree/copy.ts'
 import type { CopySource, CopySpec } from '../../../src/tree/types.ts'
@@ -239,6 +239,23 @@ test('F26 F27 archives are told by content; the rest is copied', async () => {
     'c21/empty.tar.gz file 644 0:0 0',
     expect.stringMatching(/^c21\/x.gz file 644 0:0/),
   ])
+})
+
+test('F26 what stands behind the end of an archive is not looked at, and the file is closed', async () => {
+  shell(
+    `for zip in gzip bzip2 xz; do ($zip -c t.tar; head -c 300000 /dev/urandom) > behind.$zip; done; head -c 1000 t.tar > in-the-header.tar
+     (tar c x.gz | head -c 540) > in-padding.tar; (head -c 4000 t.tar | gzip; echo garbage) > before.gzip`,
+    context,
+  )
+  const open = () => readdirSync('/proc/self/fd').length
+  const before = open()
+  for (const zip of ['gzip', 'bzip2', 'xz'])
+    expect(await made(`behind.${zip}`, '/d/', { unpack: 'auto' })).toContain('d/dir/f.txt file 4755 0:0 2')
+  expect(await made('in-padding.tar', '/d/', { unpack: 'auto' })).toEqual(['d directory 755 0:0', expect.stringMatching('^d/x.gz file ')])
+  expect(await codeOf(made('in-the-header.tar', '/d/', { unpack: 'auto' }))).toBe('TAR_CORRUPT')
+  expect(await codeOf(made('before.gzip', '/d/', { unpack: 'auto' }))).toBe('DECOMPRESS_FAILED')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(open()).toBe(before)
 })
 
 test('H6 inline content', async () => {
