@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { TbuildError } from './errors.ts'
+import { parseGoBool } from './go-bool.ts'
 
 /** A git repository as a context or an ADD source names it (BuildKit's dfgitutil.ParseGitRef). */
 export interface GitReference {
@@ -162,10 +163,10 @@ function setRef(query: Query, ref: string): void {
   query.ref = ref
 }
 
-/** Go's strconv.ParseBool; a bare key says yes. */
+/** A bare key says yes. */
 function parseBoolean(key: string, value: string): boolean {
-  if (value === '' || /^(1|t|T|TRUE|true|True)$/.test(value)) return true
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false
+  const parsed = value === '' ? true : parseGoBool(value)
+  if (parsed !== undefined) return parsed
   throw invalid(`invalid ${key} value: "${value}"`, 'true or false')
 }
 

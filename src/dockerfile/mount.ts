@@ -1,5 +1,6 @@
 import { parseByteSize } from '../base/byte-size.ts'
 import { TbuildError } from '../base/errors.ts'
+import { parseGoBool } from '../base/go-bool.ts'
 import { baseName, cleanPath } from '../base/go-path.ts'
 import { goQuote } from '../base/go-quote.ts'
 import { withSuggestion } from '../base/suggest.ts'
@@ -168,11 +169,10 @@ function oneOf<T extends string>(value: string, allowed: readonly T[], message: 
   throw invalid(withSuggestion(`${message} ${goQuote(value)}`, value, allowed, { caseSensitive: true }))
 }
 
-/** strconv.ParseBool */
 function boolean(key: string, value: string): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false
-  throw invalid(`invalid value for ${key}: ${value}`)
+  const parsed = parseGoBool(value)
+  if (parsed === undefined) throw invalid(`invalid value for ${key}: ${value}`)
+  return parsed
 }
 
 /** The type must stand before it, as in BuildKit. */

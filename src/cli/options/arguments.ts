@@ -1,3 +1,4 @@
+import { parseGoBool } from '../../base/go-bool.ts'
 import { usage } from '../usage.ts'
 
 /** All switches: docker's flag parser (pflag) also takes them as `--name=true` or `--name=false`. Other options take a value. */
@@ -64,8 +65,8 @@ function normalizeOption(arg: string): string[] {
   if (short && SHORT[name] === undefined) return [`-${name}`, short[2] as string]
   const match = short ? [arg, SHORT[name], short[2]] : /^--([a-z-]+)=(.*)$/s.exec(arg)
   if (!match || !SWITCHES.includes(match[1] as string)) return [arg]
-  const value = (match[2] as string).toLowerCase()
-  if (['true', 't', '1'].includes(value)) return [`--${match[1]}`]
-  if (['false', 'f', '0'].includes(value)) return match[1] === 'normalize-modes' ? ['--no-normalize-modes'] : []
-  throw usage(`invalid argument ${JSON.stringify(match[2])} for --${match[1]}: expected true or false`)
+  const on = parseGoBool(match[2] as string)
+  if (on === undefined) throw usage(`invalid argument ${JSON.stringify(match[2])} for --${match[1]}: expected true or false`)
+  if (on) return [`--${match[1]}`]
+  return match[1] === 'normalize-modes' ? ['--no-normalize-modes'] : []
 }

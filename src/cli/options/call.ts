@@ -1,3 +1,4 @@
+import { parseGoBool } from '../../base/go-bool.ts'
 import { usage } from '../usage.ts'
 
 /** `--call=METHOD[,format=json][,ignorestatus=true]`: a question instead of a build. */
@@ -33,8 +34,9 @@ export function call({ call: text, check = false }: { readonly call?: string; re
       if (value !== 'json' && value !== 'text') throw usage(`--call: format ${value} is not known`, 'formats are text and json')
       json = value === 'json'
     } else if (key === 'ignorestatus') {
-      if (!/^(?:true|false|1|0)$/.test(value)) throw usage(`--call: ignorestatus=${value} is not true or false`)
-      ignoreStatus = value === 'true' || value === '1'
+      const ignore = parseGoBool(value)
+      if (ignore === undefined) throw usage(`--call: ignorestatus=${value} is not true or false`)
+      ignoreStatus = ignore
     } else throw usage(`--call: invalid field ${field}`, 'fields are format and ignorestatus')
   }
   if (check && method !== 'check') throw usage('--check and --call ask for different things', 'give one of them')

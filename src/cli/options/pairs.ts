@@ -1,3 +1,4 @@
+import { parseGoBool } from '../../base/go-bool.ts'
 import type { ImageOutput } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
 
@@ -16,8 +17,9 @@ export function takeFlag(pairs: Pairs, key: string, option: string): boolean | u
   const bare = pairs.has(key) && pairs.get(key) === undefined
   if (bare) pairs.set(key, 'true')
   const value = takeValue(pairs, key, option)
-  if (value === undefined || value === 'true' || value === '1') return value === undefined ? undefined : true
-  if (value === 'false' || value === '0') return false
+  if (value === undefined) return undefined
+  const flag = parseGoBool(value)
+  if (flag !== undefined) return flag
   throw usage(`${option}: ${key} must be true or false, not ${JSON.stringify(value)}`)
 }
 

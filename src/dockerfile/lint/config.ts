@@ -1,4 +1,5 @@
 import { TbuildError } from '../../base/errors.ts'
+import { parseGoBool } from '../../base/go-bool.ts'
 import { goQuote } from '../../base/go-quote.ts'
 import { parseDirective } from '../directives.ts'
 import { EXPERIMENTAL, type RuleName } from './rules.ts'
@@ -12,8 +13,6 @@ export interface CheckConfig {
 }
 
 const NONE: CheckConfig = { skip: new Set(), experimental: new Set(), error: false }
-/** What strconv.ParseBool takes. */
-const BOOL = /^(?:1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$/
 
 /** Throws CHECK_INVALID with BuildKit's text. */
 export function parseCheckConfig(text = ''): CheckConfig {
@@ -26,9 +25,13 @@ export function parseCheckConfig(text = ''): CheckConfig {
     if (key === 'skip' || key === 'experimental') {
       // Once it is all it stays all; of two lists the last counts.
       if (options[key] !== 'all') options[key] = value === 'all' ? 'all' : new Set(value.split(',').map((name) => name.trim()))
-    } else if (key !== 'error') throw invalid(`invalid check option ${goQuote(key)}`)
-    else if (BOOL.test(value)) options.error = /^[1tT]/.test(value)
-    else throw invalid(`failed to parse check option ${goQuote(part)}: strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`)
+      continue
+    }
+    if (key !== 'error') throw invalid(`invalid check option ${goQuote(key)}`)
+    const error = parseGoBool(value)
+    if (error === undefined)
+      throw invalid(`failed to parse check option ${goQuote(part)}: strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`)
+    options.error = error
   }
   return options
 }

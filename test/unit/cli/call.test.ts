@@ -11,7 +11,7 @@ describe('--call', () => {
     [{ call: 'outline,format=json' }, { method: 'outline', json: true, ignoreStatus: false }],
     [{ call: 'format=json,targets' }, { method: 'targets', json: true, ignoreStatus: false }],
     [
-      { call: 'check,ignorestatus=true', check: true },
+      { call: 'check,ignorestatus=T', check: true },
       { method: 'check', json: false, ignoreStatus: true },
     ],
     [{ call: 'build' }, { method: 'build', json: false, ignoreStatus: false }],

@@ -46,6 +46,7 @@ describe('--output', () => {
     ['type=image,name=r/a,push=true', { type: 'image', push: true, name: 'r/a' }],
     ['type=registry,name=r/a', { type: 'image', push: true, name: 'r/a' }],
     ['type=cacheonly', { type: 'cacheonly' }],
+    ['type=image,name=r/a,push=t,oci-mediatypes=False', { type: 'image', push: true, name: 'r/a', ociMediaTypes: false }],
     ['type=image,push-by-digest=true,registry.insecure=true,push', { type: 'image', push: true, pushByDigest: true, insecure: true }],
     ['type=image,unpack=false,store=true', { type: 'image', push: false }],
     ['type=local,dest=x,platform-split=false,mode=copy', { type: 'local', dest: 'x', platformSplit: false }],
@@ -265,7 +266,9 @@ test('switches take =true and =false as docker does', () => {
   expect(normalizeArguments(['-t=a:b', '-q=true', '-D=false', '-o=type=oci,dest=x', '.'])).toEqual([
     ...['-t', 'a:b', '--quiet', '-o', 'type=oci,dest=x', '.'],
   ])
-  expect(refusal(() => normalizeArguments(['--pull=maybe']))).toBe('invalid argument "maybe" for --pull: expected true or false')
+  for (const value of ['maybe', 'tRUE', '']) {
+    expect(refusal(() => normalizeArguments([`--pull=${value}`]))).toBe(`invalid argument "${value}" for --pull: expected true or false`)
+  }
 })
 
 test.each([
