@@ -35,8 +35,8 @@ export async function withinSize<T>(
       .then(() => {
         if (!both.aborted) timer = setTimeout(watch, Math.max(PAUSE, (Date.now() - begun) * RESTS)).unref()
       })
-      // Said by the work, whose signal it is.
-      .catch(() => {})
+      // What cannot be looked at may grow unseen: that ends the work, too. The work says it, whose signal it is.
+      .catch((error: unknown) => ended.abort(error))
   }
   timer = setTimeout(watch, PAUSE).unref()
   const stop = () => clearTimeout(timer)

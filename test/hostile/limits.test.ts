@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -185,6 +185,20 @@ describe('a git repository', () => {
       (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
     )
     await expect(ending).rejects.toMatchObject({ code: 'OVER' })
+  })
+
+  test('what cannot be looked at ends git, too: nothing grows unseen', async () => {
+    const { withinSize } = await import('../../src/registry/size-watch.ts')
+    const loop = join(builds.folder, 'loop')
+    symlinkSync(loop, loop)
+    const blind = withinSize(
+      [loop],
+      MEBI,
+      undefined,
+      () => new Error('over'),
+      (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
+    )
+    await expect(blind).rejects.toMatchObject({ code: 'ELOOP' })
   })
 })
 
