@@ -4,7 +4,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
 import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
 import { redactUrl } from './redact.ts'
-import { withinSize } from './size-watch.ts'
+import { type Room, withinSize } from './size-watch.ts'
 
 /** Which files of which repository. */
 export interface GitSource {
@@ -81,22 +81,32 @@ export function shownRemote(remote: string): string {
   return /^https?:/i.test(remote) ? redactUrl(remote) : remote
 }
 
+/** Files and directories that a repository may have: as many as a tar. */
+const MAX_ENTRIES = 10_000_000
+
 /**
  * Writes the files of the commit into `target`, an empty directory, which gets the commit's time. `scratch` is a path on the same file system where nothing is; it is removed.
  * Errors: GIT_FAILED, GIT_REF_NOT_FOUND, GIT_SUBDIR, GIT_TOO_LARGE.
  */
 export async function checkoutGit(source: GitSource, found: GitCommit, target: string, scratch: string, access: GitAccess): Promise<void> {
   await mkdir(scratch, { mode: 0o700 })
-  const limit = access.limit ?? DEFAULT_LIMITS.git
-  const tooLarge = (what: string) =>
-    new TbuildError('GIT_TOO_LARGE', `the repository ${shownRemote(source.remote)} has ${what}`, { hint: limitHint('git') })
+  const room = { bytes: access.limit ?? DEFAULT_LIMITS.git, entries: MAX_ENTRIES }
+  const over = (what: keyof Room) => tooLarge(source.remote, room, what)
   try {
-    await withinSize([scratch, target], limit, access.signal, tooLarge, (signal, check) =>
+    await withinSize([scratch, target], room, access.signal, over, (signal, check) =>
       new Checkout(source, found, target, scratch, { ...access, signal }).run(check),
     )
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+}
+
+export function tooLarge(remote: string, { bytes, entries }: Room, what: keyof Room): TbuildError {
+  const [size, hint] =
+    what === 'bytes'
+      ? [`${bytes} bytes`, limitHint('git')]
+      : [`${entries} files`, 'no option raises this limit: a repository cannot have more']
+  return new TbuildError('GIT_TOO_LARGE', `the repository ${shownRemote(remote)} has more than ${size}`, { hint })
 }
 
 class Checkout {

@@ -6,25 +6,28 @@ import { errorCode } from '../base/errors.ts'
 const PAUSE = 500
 const RESTS = 10
 
-/** Files and directories that a repository may have: as many as a tar. */
-const MAX_ENTRIES = 10_000_000
+/** What folders may hold: bytes on disk, and files and directories. */
+export interface Room {
+  readonly bytes: number
+  readonly entries: number
+}
 
 /**
- * Looks at what grows in `folders` while `work` goes on, and once more at its end. `over` makes the error for more than `limit` bytes on disk, which ends the
+ * Looks at what grows in `folders` while `work` goes on, and once more at its end. `over` makes the error for what there is too much of, which ends the
  * work by its signal. A program that writes by itself (git) can be capped in no other way: what it unpacks is many times what it fetches.
  */
 export async function withinSize<T>(
   folders: readonly string[],
-  limit: number,
+  room: Room,
   signal: AbortSignal | undefined,
-  over: (what: string) => Error,
+  over: (what: keyof Room) => Error,
   work: (signal: AbortSignal, check: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController()
   const both = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
   const check = async () => {
-    const problem = await excess(folders, limit, both)
-    if (problem !== undefined) ended.abort(over(problem))
+    const what = await excess(folders, room, both)
+    if (what !== undefined) ended.abort(over(what))
     // Also when another look found it.
     ended.signal.throwIfAborted()
   }
@@ -52,7 +55,7 @@ export async function withinSize<T>(
 }
 
 /** What there is too much of; undefined when all is within its limit. */
-async function excess(folders: readonly string[], limit: number, signal: AbortSignal): Promise<string | undefined> {
+async function excess(folders: readonly string[], room: Room, signal: AbortSignal): Promise<keyof Room | undefined> {
   let bytes = 0
   let entries = 0
   const open = folders.map((folder) => Buffer.from(folder))
@@ -63,8 +66,8 @@ async function excess(folders: readonly string[], limit: number, signal: AbortSi
       if (entry.isDirectory()) open.push(path)
       else bytes += (await ifThere(lstat(path)))?.size ?? 0
       entries += 1
-      if (bytes > limit) return `more than ${limit} bytes`
-      if (entries > MAX_ENTRIES) return `more than ${MAX_ENTRIES} files`
+      if (bytes > room.bytes) return 'bytes'
+      if (entries > room.entries) return 'entries'
     }
   }
   return undefined

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { build } from '../../src/build.ts'
 import type { BuildOptions } from '../../src/build-options.ts'
 import { limits } from '../../src/cli/options/limits.ts'
+import type { Room } from '../../src/registry/size-watch.ts'
 import { packTar } from '../support/pack-tar.ts'
 import { bytesOf, git, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
@@ -168,23 +169,43 @@ describe('a git repository', () => {
     const folder = join(builds.folder, 'growing')
     mkdirSync(folder)
     const over = (what: string) => Object.assign(new Error(what), { code: 'OVER' })
-    const growing = withinSize([folder], MEBI, undefined, over, async (signal) => {
+    const growing = withinSize([folder], { bytes: MEBI, entries: 1000 }, undefined, over, async (signal) => {
       for (let file = 0; !signal.aborted; file += 1) {
         writeFileSync(join(folder, `${file}`), Buffer.alloc(64 * 1024))
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
       throw signal.reason
     })
-    await expect(growing).rejects.toMatchObject({ code: 'OVER', message: `more than ${MEBI} bytes` })
+    await expect(growing).rejects.toMatchObject({ code: 'OVER', message: 'bytes' })
     // One that ends well in the moment in which it is found to be too large.
     const ending = withinSize(
       [folder],
-      MEBI,
+      { bytes: MEBI, entries: 1000 },
       undefined,
       over,
       (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
     )
     await expect(ending).rejects.toMatchObject({ code: 'OVER' })
+  })
+
+  test('many empty files are too much as well; a larger --limit would not help, and is not advised', async () => {
+    const { withinSize } = await import('../../src/registry/size-watch.ts')
+    const { tooLarge } = await import('../../src/registry/git.ts')
+    const folder = join(builds.folder, 'many')
+    mkdirSync(join(folder, 'sub'), { recursive: true })
+    for (const name of ['a', 'sub/b', 'sub/c']) writeFileSync(join(folder, name), '')
+    const within = (room: Room) =>
+      withinSize(
+        [folder],
+        room,
+        undefined,
+        (what) => tooLarge('https://h/x.git', room, what),
+        async () => 'done',
+      )
+    expect(await within({ bytes: 1, entries: 4 })).toBe('done')
+    const problem = await within({ bytes: 1, entries: 3 }).catch((error: unknown) => error)
+    expect(problem).toMatchObject({ code: 'GIT_TOO_LARGE', message: 'the repository https://h/x.git has more than 3 files' })
+    expect((problem as { hint: string }).hint).not.toContain('--limit')
   })
 
   test('what cannot be looked at ends git, too: nothing grows unseen', async () => {
@@ -193,7 +214,7 @@ describe('a git repository', () => {
     symlinkSync(loop, loop)
     const blind = withinSize(
       [loop],
-      MEBI,
+      { bytes: MEBI, entries: 1000 },
       undefined,
       () => new Error('over'),
       (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
