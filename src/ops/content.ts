@@ -9,6 +9,8 @@ export interface ContentSelector {
   readonly exclude: readonly string[]
   /** A bind mount takes the path itself; COPY follows links and wildcards. */
   readonly wildcards: boolean
+  /** One path alone, as bytes (tree's Selector). */
+  readonly exact?: boolean
 }
 
 /** Content digests; those of immutable snapshots are remembered across builds, so that a cached COPY --from reads no file. */

@@ -8,6 +8,7 @@ import { lookupOwner } from '../tree/owner.ts'
 import type { CopySource, TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
+import type { ContentSelector } from './content.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import type { Ref } from './ref.ts'
 import type { OpHandler, Tools } from './types.ts'
@@ -42,9 +43,12 @@ async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[
   if (source.kind === 'content') return { name: source.name, text: source.text }
   const ref = inputs[source.input]
   if (ref === undefined) return { name: baseName(source.path), unpack: source.unpack, content: null }
-  const digest = (path: string) =>
-    tools.content.digest(ref, { path, parents: op.parents, exclude: op.exclude, wildcards: true }, tools.signal)
-  const content = op.mirror ? await Promise.all(linkedPaths(await viewOf(ref, tools), source.path).map(digest)) : await digest(source.path)
+  const { parents, exclude, mirror } = op
+  const digest = (wanted: Pick<ContentSelector, 'path' | 'exact'>) =>
+    tools.content.digest(ref, { ...wanted, parents, exclude, wildcards: true }, tools.signal)
+  const content = mirror
+    ? await Promise.all(linkedPaths(await viewOf(ref, tools), source.path).map(digest))
+    : await digest({ path: source.path })
   return { name: baseName(source.path), unpack: source.unpack, content }
 }
 
@@ -53,7 +57,7 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], too
   const sources: CopySource[] = []
   for (const source of op.sources) {
     const made = await copySource(source, inputs, tools)
-    if (op.mirror && made.kind === 'path') sources.push(...linkedPaths(made.view, made.path).map((path) => ({ ...made, path })))
+    if (op.mirror && made.kind === 'path') sources.push(...linkedPaths(made.view, made.path).map((found) => ({ ...made, ...found })))
     else sources.push(made)
   }
   await copyInto(

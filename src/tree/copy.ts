@@ -98,7 +98,8 @@ function prepareFile(job: Job, name: Key): Key {
 
 async function copyPath(job: Job, source: PathSource): Promise<void> {
   const { parents, exclude } = job.spec
-  for (const selected of selectSources(source.view, { path: source.path, parents, exclude })) {
+  const { path, exact = false } = source
+  for (const selected of selectSources(source.view, { path, exact, parents, exclude })) {
     if (await unpacked(job, source, selected)) continue
     const copier = new Copier(job, source)
     if (selected.node.type === 'directory') await copier.directory(selected)

@@ -3,7 +3,7 @@ import { GoPattern, hasWildcard, splitWildcard } from '../base/go-match.ts'
 import { cleanPath } from '../base/go-path.ts'
 import { type MatchState, PatternMatcher } from '../base/pattern-matcher.ts'
 import { keyOf } from './node.ts'
-import { bytes, joinKey, type Key, latin1, nameOf, shown } from './path.ts'
+import { bytes, isBelow, joinKey, type Key, latin1, nameOf, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
 
@@ -16,6 +16,8 @@ export interface Selector {
   readonly exclude: readonly string[]
   /** False: the path is taken as it is (a bind mount). */
   readonly wildcards?: boolean
+  /** The path is a `Key`, and it alone is wanted, below the root with the directories that lead to it: no pattern, nor text. */
+  readonly exact?: boolean
 }
 
 /** One source: what the path or one match of its wildcards stands for. */
@@ -48,20 +50,27 @@ const START: FilterState = { include: undefined, exclude: undefined }
 export class Filter {
   readonly #include: PatternMatcher | undefined
   readonly #exclude: PatternMatcher | undefined
+  readonly #only: Key | undefined
 
-  constructor(include: readonly string[], exclude: readonly string[]) {
+  constructor(include: readonly string[], exclude: readonly string[], only?: Key) {
+    this.#only = only
     this.#include = include.length === 0 ? undefined : PatternMatcher.compile(include)
     this.#exclude = exclude.length === 0 ? undefined : PatternMatcher.compile(exclude)
   }
 
   get includes(): boolean {
-    return this.#include !== undefined
+    return this.#include !== undefined || this.#only !== undefined
   }
 
   /** What is wanted in a directory, sorted by bytes. */
   *children(view: TreeView, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
     for (const node of view.children(directory)) {
       const path = joinKey(key, nameOf(keyOf(node)))
+      if (this.#only !== undefined) {
+        const included = path === this.#only || isBelow(path, this.#only)
+        if (included || isBelow(this.#only, path)) yield { node, key: path, included, state }
+        continue
+      }
       if (this.#include === undefined && this.#exclude === undefined) {
         yield { node, key: path, included: true, state }
         continue
@@ -95,6 +104,7 @@ function noDirectory(view: TreeView, base: string): TbuildError {
 
 /** The sources, in the order in which they are copied. */
 export function selectSources(view: TreeView, selector: Selector): Selected[] {
+  if (selector.exact === true) return selectExactly(view, selector.path)
   if (selector.parents) return selectParents(view, selector)
   const filter = new Filter([], selector.exclude)
   return match(view, selector.path, selector.wildcards !== false).map((found) => ({ ...found, filter }))
@@ -120,6 +130,11 @@ function selectParents(view: TreeView, { path, exclude }: Selector): Selected[] 
     if (view.resolve(required) === undefined) throw notFound(required)
   }
   return sources.map((found) => ({ ...found, filter }))
+}
+
+function selectExactly(view: TreeView, key: Key): Selected[] {
+  if (view.resolve(bytes(key)) === undefined) throw notFound(shown(key))
+  return [{ node: view.root, name: '', filter: new Filter([], [], key) }]
 }
 
 function match(view: TreeView, path: string, wildcards: boolean): { node: TreeNode; name: Key }[] {

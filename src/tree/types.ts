@@ -63,8 +63,9 @@ export type CopySource =
   | {
       readonly kind: 'path'
       readonly view: TreeView
-      /** Below the view's root; may hold Go filepath.Match wildcards. */
+      /** Below the view's root; may hold Go filepath.Match wildcards. With `exact` a key that alone is wanted (Selector). */
       readonly path: string
+      readonly exact?: boolean
       /** ADD: 'auto' unpacks local archives; true and false are --unpack. */
       readonly unpack: 'auto' | boolean
       /** Sources of a local context: uid and gid 0 (F14). A remote file has its name here and mode 0600. */

@@ -1,5 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -115,6 +126,20 @@ suite('options of RUN steps', () => {
 
 const cgroup2 = existsSync('/sys/fs/cgroup') && statfsSync('/sys/fs/cgroup').type === 0x63677270
 const hierarchies = cgroup2 ? ['/sys/fs/cgroup'] : ['memory', 'cpu', 'pids'].map((name) => `/sys/fs/cgroup/${name}`)
+
+suite('a part of the context that is mounted', () => {
+  test('through a link to a name that is not UTF-8', () => {
+    const shared = join(folder, 'shared')
+    mkdirSync(shared)
+    const name = Buffer.from('n\xff', 'latin1')
+    const inShared = (path: Buffer) => Buffer.concat([Buffer.from(`${shared}/`), path])
+    mkdirSync(inShared(name))
+    writeFileSync(inShared(Buffer.concat([name, Buffer.from('/file')])), 'found\n')
+    symlinkSync(name, join(shared, 'link'))
+    const args = ['--build-context', `shared=${shared}`]
+    expect(written('RUN --mount=type=bind,from=shared,source=link,target=/s cat /s/file > /out', args)).toBe('found\n')
+  })
+})
 
 suite('--cgroup-parent', () => {
   const parent = `tbuild-options-${process.pid}`
