@@ -25,30 +25,33 @@ const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 const ANY_DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/
 
-const HINT = 'write [registry[:port]/]repository[:tag][@sha256:digest], all lower case but for the tag'
+export const REFERENCE_HINT = 'write [registry[:port]/]repository[:tag][@sha256:digest], all lower case but for the tag'
 
-function invalid(text: string, detail = 'invalid reference format'): TbuildError {
-  return new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse image name ${JSON.stringify(text)}: ${detail}`, { hint: HINT })
-}
+const FORMAT = 'invalid reference format'
 
 /** Parses and normalises: `debian` → docker.io/library/debian:latest. Throws IMAGE_REFERENCE_INVALID with distribution's messages. */
 export function parseImageReference(text: string): ImageReference {
-  if (/^[a-f0-9]{64}$/.test(text)) {
-    throw invalid(text, `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`)
-  }
+  const read = readImageReference(text)
+  if (typeof read !== 'string') return read
+  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse image name ${JSON.stringify(text)}: ${read}`, { hint: REFERENCE_HINT })
+}
+
+/** The same for who has words of his own: a text is what is wrong, in distribution's. */
+export function readImageReference(text: string): ImageReference | string {
+  if (/^[a-f0-9]{64}$/.test(text)) return `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`
   const { domain, remainder } = splitDomain(text)
   const { path, tag, digest } = splitRemainder(remainder)
-  if (path !== path.toLowerCase()) throw invalid(text, `invalid reference format: repository name (${path}) must be lowercase`)
-  if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part))) throw invalid(text)
-  if (path.length > PATH_MAX) throw invalid(text, `repository name must not be more than ${PATH_MAX} characters`)
-  if (tag !== undefined && !TAG.test(tag)) throw invalid(text)
+  if (path !== path.toLowerCase()) return `${FORMAT}: repository name (${path}) must be lowercase`
+  if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part))) return FORMAT
+  if (path.length > PATH_MAX) return `repository name must not be more than ${PATH_MAX} characters`
+  if (tag !== undefined && !TAG.test(tag)) return FORMAT
   if (digest === undefined) return { domain, path, tag: tag ?? 'latest' }
-  if (!isDigest(digest)) throw invalid(text, digestProblem(digest))
+  if (!isDigest(digest)) return digestProblem(digest)
   return { domain, path, ...(tag === undefined ? {} : { tag }), digest }
 }
 
 function digestProblem(digest: string): string {
-  if (!ANY_DIGEST.test(digest)) return 'invalid reference format'
+  if (!ANY_DIGEST.test(digest)) return FORMAT
   const algorithm = digest.slice(0, digest.indexOf(':'))
   return algorithm === 'sha256' ? 'invalid checksum digest length' : `unsupported digest algorithm ${algorithm}`
 }

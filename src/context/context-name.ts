@@ -1,5 +1,5 @@
 import { isTbuildError, TbuildError } from '../base/errors.ts'
-import { familiarImageReference, parseImageReference } from '../base/image-reference.ts'
+import { familiarImageReference, readImageReference } from '../base/image-reference.ts'
 import { formatPlatform, parsePlatform } from '../base/platform.ts'
 
 /** What the build context itself is called. */
@@ -19,14 +19,11 @@ export function contextName(text: string): string {
 }
 
 function familiar(text: string): string {
-  try {
-    return familiarImageReference(parseImageReference(text))
-  } catch (error) {
-    if (!isTbuildError(error)) throw error
-    throw new TbuildError('CONTEXT_NAME', `invalid context name ${text}: ${error.message.split('": ').at(-1)}`, {
-      hint: 'a context is named like an image: lower case, with an optional tag',
-    })
-  }
+  const read = readImageReference(text)
+  if (typeof read !== 'string') return familiarImageReference(read)
+  throw new TbuildError('CONTEXT_NAME', `invalid context name ${text}: ${read}`, {
+    hint: 'a context is named like an image: lower case, with an optional tag',
+  })
 }
 
 /** The same for a name of a Dockerfile, which may be none of a context's. */

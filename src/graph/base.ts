@@ -1,5 +1,5 @@
 import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
-import { parseImageReference } from '../base/image-reference.ts'
+import { readImageReference } from '../base/image-reference.ts'
 import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
@@ -43,13 +43,11 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
 
 /** A stage's name is looked up as that of a context, and those are image names: `a-` and `a..b` are none. Throws IMAGE_REFERENCE_INVALID. */
 export function assertContextName(name: string): void {
-  try {
-    parseImageReference(name)
-  } catch (error) {
-    if (!isTbuildError(error)) throw error
-    const message = error.message.replace(/^failed to parse image name "[^"]*"/, `invalid context name ${name}`)
-    throw new TbuildError(error.code, message, { hint: 'between letters and digits write one of . _ __ or dashes' })
-  }
+  const read = readImageReference(name)
+  if (typeof read !== 'string') return
+  throw new TbuildError('IMAGE_REFERENCE_INVALID', `invalid context name ${name}: ${read}`, {
+    hint: 'between letters and digits write one of . _ __ or dashes',
+  })
 }
 
 function baseName({ image }: Stage['from'], globals: Env, directives: Directives): string {
@@ -83,15 +81,9 @@ function withNearestName(message: string, names: Iterable<string>, globals: Env)
 
 /** Throws IMAGE_REFERENCE_INVALID. A named context has a name of its own kind. */
 export function assertImageName(reference: string, span: Span): void {
-  try {
-    parseImageReference(reference)
-  } catch (error) {
-    if (!isTbuildError(error)) throw error
-    throw new TbuildError(error.code, error.message.replace('failed to parse image name', 'failed to parse stage name'), {
-      span,
-      cause: error,
-    })
-  }
+  const read = readImageReference(reference)
+  if (typeof read !== 'string') return
+  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse stage name ${JSON.stringify(reference)}: ${read}`, { span })
 }
 
 /** `name::platform` wins over `name` (G13). What `scratch` means nothing replaces. */

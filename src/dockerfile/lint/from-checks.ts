@@ -1,6 +1,6 @@
 import { errorCode } from '../../base/errors.ts'
 import { goQuote } from '../../base/go-quote.ts'
-import { parseImageReference } from '../../base/image-reference.ts'
+import { readImageReference } from '../../base/image-reference.ts'
 import { parsePlatform } from '../../base/platform.ts'
 import { suggestion } from '../../base/suggest.ts'
 import type { Directives, FromInstruction, Stage } from '../instruction.ts'
@@ -78,13 +78,7 @@ function isNamedAfter({ alias = '' }: FromInstruction, platform: string): boolea
 }
 
 function isImageName(text: string): boolean {
-  try {
-    parseImageReference(text)
-    return true
-  } catch (error) {
-    if (errorCode(error) !== 'IMAGE_REFERENCE_INVALID') throw error
-    return false
-  }
+  return typeof readImageReference(text) !== 'string'
 }
 
 function expand(text: string, env: Environment, directives: Directives): ExpandedWord | undefined {
