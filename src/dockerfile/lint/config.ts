@@ -14,8 +14,9 @@ export interface CheckConfig {
 
 const NONE: CheckConfig = { skip: new Set(), experimental: new Set(), error: false }
 
-/** Throws CHECK_INVALID with BuildKit's text. */
-export function parseCheckConfig(text = ''): CheckConfig {
+/** Throws CHECK_INVALID with BuildKit's text; `what` names the text there. */
+export function parseCheckConfig(text = '', what = 'check options'): CheckConfig {
+  const invalid = (problem: string) => checkInvalid(what, problem)
   const options: { -readonly [K in keyof CheckConfig]: CheckConfig[K] } = { ...NONE }
   for (const part of parts(text.trim())) {
     const at = part.indexOf('=')
@@ -43,8 +44,8 @@ function parts(text: string): string[] {
   return [first, ...(second === undefined ? [] : [second]), ...(rest.length === 0 ? [] : [rest.join(';')])]
 }
 
-function invalid(problem: string): TbuildError {
-  return new TbuildError('CHECK_INVALID', `failed to parse check options: ${problem}`, {
+function checkInvalid(what: string, problem: string): TbuildError {
+  return new TbuildError('CHECK_INVALID', `failed to parse ${what}: ${problem}`, {
     hint: 'write # check=skip=Rule,Rule;error=true',
   })
 }

@@ -1,4 +1,4 @@
-import { isTbuildError, TbuildError } from '../../base/errors.ts'
+import { TbuildError } from '../../base/errors.ts'
 import type { Span } from '../../base/span.ts'
 import type { InstructionBase } from '../instruction.ts'
 import { directiveValue, isEnabled, parseCheckConfig, withComments } from './config.ts'
@@ -34,20 +34,15 @@ export class Linter {
   /** Base images as they were found. */
   readonly images: Report = this.#into(this.#images)
 
-  /** `check` is what `# check=` says. Throws CHECK_INVALID. */
-  constructor(check?: string) {
-    this.#config = parseCheckConfig(check)
+  /** `check` is what `# check=` says, or what `what` names. Throws CHECK_INVALID. */
+  constructor(check?: string, what?: string) {
+    this.#config = parseCheckConfig(check, what)
   }
 
   /** `override` is the build argument BUILDKIT_DOCKERFILE_CHECK, instead of what the file says. */
   static of(directives: { readonly check?: string }, override: string | undefined): Linter {
     if (override === undefined) return new Linter(directives.check === undefined ? undefined : directiveValue(directives.check))
-    try {
-      return new Linter(override)
-    } catch (error) {
-      if (!isTbuildError(error)) throw error
-      throw new TbuildError(error.code, error.message.replace('check options', 'build-arg:BUILDKIT_DOCKERFILE_CHECK'), { cause: error })
-    }
+    return new Linter(override, 'build-arg:BUILDKIT_DOCKERFILE_CHECK')
   }
 
   /** What the instructions of a stage do. Stages are lowered in any order, and reported in that of the file. */
