@@ -1,7 +1,8 @@
-import { lstat, open, readdir, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GitReference } from '../base/git-reference.ts'
 import { gitOp } from '../graph/remote.ts'
+import { walk } from '../registry/walk.ts'
 import { isTarArchive } from '../tar/compression.ts'
 import { HEAD, only } from './archive.ts'
 import type { ContextSources } from './sources.ts'
@@ -35,14 +36,9 @@ export async function openUrl(url: string, name: string, sources: ContextSources
 }
 
 /** As BuildKit has it (d2l/epoch.go): of regular files only. */
-async function newestFile(directory: string | Buffer): Promise<{ time?: number }> {
-  const folder = Buffer.from(directory)
+async function newestFile(directory: string): Promise<{ time?: number }> {
   let newest = 0
-  for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
-    const path = Buffer.concat([folder, Buffer.from('/'), entry.name])
-    if (entry.isFile()) newest = Math.max(newest, Math.floor((await lstat(path)).mtimeMs / 1000))
-    else if (entry.isDirectory()) newest = Math.max(newest, (await newestFile(path)).time ?? 0)
-  }
+  for await (const { type, stat } of walk(directory)) if (type === 'file') newest = Math.max(newest, stat.mtimeSeconds)
   return newest > 0 ? { time: newest } : {}
 }
 

@@ -5,6 +5,7 @@ import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
 import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
 import { redactUrl } from './redact.ts'
 import { type Room, withinSize } from './size-watch.ts'
+import { walk } from './walk.ts'
 
 /** Which files of which repository. */
 export interface GitSource {
@@ -198,9 +199,9 @@ class Checkout {
 
   async #setTimes(seconds: number): Promise<void> {
     const gitDir = Buffer.from(this.#gitDir)
-    await walk(this.#work, async (path) => {
+    for await (const { path } of walk(this.#work)) {
       if (!path.equals(gitDir) && path.indexOf(`${this.#gitDir}/`) !== 0) await lutimes(path, seconds, seconds)
-    })
+    }
   }
 
   /** The repository is left as a clone has it, without what only this fetch needed. */
@@ -252,19 +253,8 @@ async function entryType(path: string): Promise<'file' | 'directory' | 'other' |
 /** A submodule's `.git` is a file that points into the repository, which is not there any more. git lets no tracked file have that name. */
 async function removeGitFiles(folder: string): Promise<void> {
   const found: Buffer[] = []
-  await walk(folder, async (path) => {
+  for await (const { path } of walk(folder)) {
     if (path.subarray(-5).toString('latin1') === '/.git') found.push(path)
-  })
-  for (const path of found) await rm(path, { recursive: true, force: true })
-}
-
-/** Children before their directory, so that times stay; symlinks are not followed; names are bytes. */
-async function walk(folder: string | Buffer, visit: (path: Buffer) => Promise<void>): Promise<void> {
-  const base = Buffer.from(folder)
-  for (const entry of await readdir(base, { withFileTypes: true, encoding: 'buffer' })) {
-    const path = Buffer.concat([base, Buffer.from('/'), entry.name])
-    if (entry.isDirectory()) await walk(path, visit)
-    else await visit(path)
   }
-  await visit(base)
+  for (const path of found) await rm(path, { recursive: true, force: true })
 }

@@ -1,12 +1,10 @@
-import { lstat, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { errorCode } from '../base/errors.ts'
+import { walk } from './walk.ts'
 
 /** Milliseconds between two looks, at least; a look that takes long is rarer. */
 const PAUSE = 500
 const RESTS = 10
 
-/** What folders may hold: bytes on disk, and files and directories. */
+/** What folders may hold: bytes of files, and files and directories, themselves with them. */
 export interface Room {
   readonly bytes: number
   readonly entries: number
@@ -54,31 +52,18 @@ export async function withinSize<T>(
   }
 }
 
-/** What there is too much of; undefined when all is within its limit. */
+/** What there is too much of; undefined when all is within its limit. git makes and removes files while we look. */
 async function excess(folders: readonly string[], room: Room, signal: AbortSignal): Promise<keyof Room | undefined> {
   let bytes = 0
   let entries = 0
-  const open = folders.map((folder) => Buffer.from(folder))
-  for (let folder = open.pop(); folder !== undefined; folder = open.pop()) {
-    for (const entry of (await ifThere(readdir(folder, { withFileTypes: true, encoding: 'buffer' }))) ?? []) {
+  for (const folder of folders) {
+    for await (const { type, stat } of walk(folder)) {
       if (signal.aborted) return undefined
-      const path = Buffer.from(join(folder.toString('latin1'), entry.name.toString('latin1')), 'latin1')
-      if (entry.isDirectory()) open.push(path)
-      else bytes += (await ifThere(lstat(path)))?.size ?? 0
       entries += 1
+      if (type !== 'directory') bytes += stat.size
       if (bytes > room.bytes) return 'bytes'
       if (entries > room.entries) return 'entries'
     }
   }
   return undefined
-}
-
-/** git makes and removes files while we look. */
-async function ifThere<T>(value: Promise<T>): Promise<T | undefined> {
-  try {
-    return await value
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    throw error
-  }
 }
