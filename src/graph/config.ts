@@ -22,6 +22,7 @@ import { type BuildArg, type BuildArgValues, NON_ENV_ARGS } from './build-args.t
 import type { Env } from './env.ts'
 import type { Expander } from './expander.ts'
 import { type StageState, withHistory } from './stage-state.ts'
+import { isWindows, WINDOWS_SHELL } from './windows.ts'
 
 export type MetadataInstruction =
   | CmdInstruction
@@ -71,7 +72,11 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
 
 /** Shell form: SHELL and the command as one string; exec form as it is (W5). */
 export function commandArgs(state: StageState, command: CmdInstruction['command']): readonly string[] {
-  return command.form === 'exec' ? command.args : [...(state.shell ?? ['/bin/sh', '-c']), command.command]
+  return command.form === 'exec' ? command.args : [...(state.shell ?? defaultShell(state)), command.command]
+}
+
+function defaultShell({ imagePlatform }: StageState): readonly string[] {
+  return isWindows(imagePlatform) ? WINDOWS_SHELL : ['/bin/sh', '-c']
 }
 
 function configured(state: StageState, change: Partial<ContainerConfig>): StageState {

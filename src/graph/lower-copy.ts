@@ -10,6 +10,7 @@ import { remoteKind, remoteOp, remotePath } from './remote.ts'
 import { addStep, type StageContext } from './stage-context.ts'
 import { copyFrom } from './stage-links.ts'
 import { type StageState, withHistory } from './stage-state.ts'
+import { slashDestination, slashPath } from './windows.ts'
 
 /** The words of a COPY or ADD after expansion. */
 interface CopyWords {
@@ -32,7 +33,7 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
     const paths = words.sources.filter((source) => remoteKind(source) === 'path')
     context.checks.copy(instruction, paths, context.options.ignored)
   }
-  const destination = destinationPath(state.workdir, words.destination)
+  const destination = destinationPath(state.workdir, slashDestination(words.destination, state.platform))
   const op: CopyOp = {
     kind: 'copy',
     sources,
@@ -80,7 +81,8 @@ async function copySources(
     const vertex = remote?.vertex ?? (instruction.from === undefined ? context.sources.context() : origin)
     const unpack = instruction.kind === 'copy' ? false : unpackMode(instruction, remote !== undefined)
     // With --parents the path is a pattern, to be read as it is written (F22).
-    const local = instruction.parents ? source : sourcePath(source)
+    const slashed = remote === undefined ? slashPath(source, state.platform) : source
+    const local = instruction.parents ? slashed : sourcePath(slashed)
     const path = remote === undefined ? local : remotePath(remote.op)
     return { kind: 'path', input: vertex === undefined ? -1 : inputOf(vertex, inputs), path, unpack }
   })

@@ -9,6 +9,7 @@ import type { ExecOp, ExecOpMount, Vertex } from './op.ts'
 import { mountTarget, sourcePath } from './paths.ts'
 import { addStep, type StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
+import { isWindows } from './windows.ts'
 
 /** Where a heredoc that begins with `#!` is found by the command (H9). */
 const SCRIPT_FOLDER = '/dev/pipes'
@@ -56,7 +57,8 @@ function heredocCommand(state: StageState, { command, heredocs }: RunInstruction
   if (command.form === 'exec' || first === undefined) return { args: commandArgs(state, command) }
   const lone = command.command.trim()
   if (heredocs.length === 1 && isLoneHeredoc(lone, first.name)) {
-    if (!first.content.startsWith('#!')) return { args: commandArgs(state, { form: 'shell', command: first.content }) }
+    if (isWindows(state.imagePlatform) || !first.content.startsWith('#!'))
+      return { args: commandArgs(state, { form: 'shell', command: first.content }) }
     const path = `${SCRIPT_FOLDER}/${first.name}`
     return { args: commandArgs(state, { form: 'shell', command: path }), script: { path, text: first.content } }
   }

@@ -4,6 +4,7 @@ import { assertImageName, checkImagePlatform, findContext } from './base.ts'
 import type { Vertex } from './op.ts'
 import { findStage } from './reach.ts'
 import type { FromUse, Lowering, Sources } from './stage-context.ts'
+import { refuseWindowsLayers } from './windows.ts'
 
 export class SourceFinder implements Sources {
   readonly #lowering: Lowering
@@ -28,6 +29,7 @@ export class SourceFinder implements Sources {
     if (context === undefined) assertImageName(name, use.at.span)
     const image = await options.resolveImage(context?.reference ?? name, platform)
     checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
+    refuseWindowsLayers(image.configFile)
     if (image.configFile.rootfs.diff_ids.length === 0) return undefined
     return this.#lowering.imageVertex(image, stage.from.span)
   }

@@ -9,6 +9,7 @@ import type { BaseImage, FilesChoice, LowerOptions } from './lower-types.ts'
 import type { Op, Vertex } from './op.ts'
 import type { StageState } from './stage-state.ts'
 import { instructionText, type StepCounter } from './step-name.ts'
+import { refuseWindowsLayers } from './windows.ts'
 
 /** The lowering of a whole Dockerfile, as its parts see it. */
 export interface Lowering {
@@ -39,6 +40,7 @@ export interface Sources {
 /** The vertex of an instruction that changes the file system: it stands on the one that the stage has come to. */
 export function addStep(op: Op, state: StageState, context: StageContext, inputs: readonly Vertex[] = []): Vertex {
   const { instruction, stageName, noCache, directives } = context
+  if (state.base !== undefined) refuseWindowsLayers(state.base)
   const { name, place, step } = context.steps.next(instructionText(instruction), instruction.kind)
   const description = layerDescription(op, instruction, place, state.env, directives)
   return context.builder.add({ op, root: state.root, inputs, name, step, description, stage: stageName, span: instruction.span, noCache })

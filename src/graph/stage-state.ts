@@ -1,8 +1,10 @@
+import { cleanPath } from '../base/go-path.ts'
 import type { ContainerConfig, History, ImageConfigFile } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { BuildArg } from './build-args.ts'
 import { DEFAULT_PATH, Env } from './env.ts'
 import type { Vertex } from './op.ts'
+import { isWindows, nativePath, slashPath } from './windows.ts'
 
 /** BuildKit's mark on entries of the Dockerfile (I1). */
 const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
@@ -50,14 +52,15 @@ export function historyList(chain: HistoryChain | undefined): History[] {
 
 /** A stage that begins FROM scratch: Env with PATH and WorkingDir / are in its config. */
 export function scratchState(platform: Platform): StageState {
+  const env = withPath([], platform)
   return {
     root: undefined,
     platform,
     imagePlatform: platform,
-    config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
+    config: { ...(env.length === 0 ? {} : { Env: env }), WorkingDir: nativePath('/', platform) },
     author: undefined,
     history: undefined,
-    env: Env.from([`PATH=${DEFAULT_PATH}`]),
+    env: Env.from(env),
     args: [],
     workdir: '/',
     user: '',
@@ -75,17 +78,22 @@ export function bareState(platform: Platform): StageState {
 /** A stage FROM an image: config, author and history are inherited, `created` and OnBuild are not (I9, O4). */
 export function imageState(root: Vertex | undefined, platform: Platform, file: ImageConfigFile): StageState {
   const { OnBuild: _triggers, ...inherited } = file.config ?? {}
-  const env = withPath(inherited.Env ?? [])
+  const env = withPath(inherited.Env ?? [], platform)
+  const workdir = isWindows(platform) ? cleanPath(`/${slashPath(inherited.WorkingDir ?? '', platform)}`) : inherited.WorkingDir || '/'
   return {
     root,
     platform,
     imagePlatform: configPlatform(file),
-    config: { ...inherited, Env: env },
+    config: {
+      ...inherited,
+      Env: env,
+      ...(isWindows(platform) && inherited.WorkingDir ? { WorkingDir: nativePath(workdir, platform) } : {}),
+    },
     author: file.author,
     history: (file.history ?? []).reduce<HistoryChain | undefined>((before, entry) => ({ entry, before }), undefined),
     env: Env.from(env),
     args: [],
-    workdir: inherited.WorkingDir || '/',
+    workdir,
     user: inherited.User ?? '',
     shell: inherited.Shell,
     cmdSet: false,
@@ -100,13 +108,13 @@ function configPlatform({ os, architecture, variant, 'os.version': osVersion }: 
 /** A stage FROM another stage: everything goes on, its ARGs too (A4); its ONBUILD triggers have been taken (O4). */
 export function childState(parent: StageState): StageState {
   const { OnBuild: _triggers, ...config } = parent.config
-  const env = withPath(config.Env ?? [])
-  return { ...parent, config: { ...config, Env: env }, env: parent.env.withAll(env), cmdSet: false }
+  const env = withPath(config.Env ?? [], parent.platform)
+  return { ...parent, config: { ...config, ...(env.length === 0 ? {} : { Env: env }) }, env: parent.env.withAll(env), cmdSet: false }
 }
 
-/** A13 */
-function withPath(env: readonly string[]): string[] {
-  return env.some((item) => item.startsWith('PATH=')) ? [...env] : [...env, `PATH=${DEFAULT_PATH}`]
+/** A13; Windows has a PATH of its own. */
+function withPath(env: readonly string[], platform: Platform): string[] {
+  return isWindows(platform) || env.some((item) => item.startsWith('PATH=')) ? [...env] : [...env, `PATH=${DEFAULT_PATH}`]
 }
 
 /** Adds a history entry: of an instruction that made a layer, or of one that changed the config alone (`empty`). */

@@ -69,8 +69,8 @@ export class StageChecks {
   }
 
   /** An absolute directory of the base image does not count: it may change. */
-  workdir(instruction: WorkdirInstruction, path: string): void {
-    if (!this.#hasWorkdir && !path.startsWith('/')) {
+  workdir(instruction: WorkdirInstruction, path: string, isAbsolute: boolean): void {
+    if (!this.#hasWorkdir && !isAbsolute) {
       const message = `Relative workdir ${goQuote(path)} can have unexpected results if the base image changes`
       this.#report('WorkdirRelativePath', instruction, message)
     }
