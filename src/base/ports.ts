@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { errorCode, TbuildError } from './errors.ts'
+import { TbuildError } from './errors.ts'
 import { goQuote } from './go-quote.ts'
 
 /**
@@ -7,60 +7,57 @@ import { goQuote } from './go-quote.ts'
  * the words is kept and a port named twice appears twice, as in BuildKit's history line (W11). Throws EXPOSE_INVALID.
  */
 export function parseExposedPorts(words: readonly string[]): string[] {
-  return words.flatMap(parsePort)
+  return words.flatMap((word) => {
+    const parts = splitWord(word)
+    if (typeof parts === 'string') throw invalid(parts)
+    const range = rangeOf(parts)
+    if (typeof range === 'string') throw invalid(range)
+    const [first, last] = range
+    return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${parts.protocol.toLowerCase()}`)
+  })
 }
 
 /** What the checks want to know of a word; undefined when it names no port. `isValid`: the rest of it is right, too. */
 export function describePort(
   word: string,
 ): { readonly protocol: string; readonly isMapped: boolean; readonly isValid: boolean } | undefined {
-  try {
-    const { address, host, protocol } = splitWord(word)
-    return { protocol, isMapped: address !== '' || host !== '', isValid: isPort(word) }
-  } catch (error) {
-    if (errorCode(error) !== 'EXPOSE_INVALID') throw error
-    return undefined
-  }
+  const parts = splitWord(word)
+  if (typeof parts === 'string') return undefined
+  const { address, host, protocol } = parts
+  return { protocol, isMapped: address !== '' || host !== '', isValid: typeof rangeOf(parts) !== 'string' }
 }
 
-function isPort(word: string): boolean {
-  try {
-    parsePort(word)
-    return true
-  } catch (error) {
-    if (errorCode(error) !== 'EXPOSE_INVALID') throw error
-    return false
-  }
+interface WordParts {
+  readonly address: string
+  readonly host: string
+  readonly range: string
+  /** As written, tcp when it is not. */
+  readonly protocol: string
 }
 
-function parsePort(word: string): string[] {
-  const { address, host, range, protocol } = splitWord(word)
-  checkAddress(address)
-  const [first, last] = parseRange(range) ?? fail(`invalid containerPort: ${range}`)
-  if (host !== '') {
-    const [hostFirst, hostLast] = parseRange(host) ?? fail(`invalid hostPort: ${host}`)
-    if (last !== first && last - first !== hostLast - hostFirst) {
-      fail(`invalid ranges specified for container and host Ports: ${range} and ${host}`)
-    }
-  }
-  return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol.toLowerCase()}`)
-}
-
-/** `protocol` is as written, tcp when it is not. */
-function splitWord(word: string): { address: string; host: string; range: string; protocol: string } {
+/** A text is what is wrong. */
+function splitWord(word: string): WordParts | string {
   const parts = word.split(':')
   const [range = '', ...protocols] = (parts.at(-1) as string).split('/')
   const protocol = protocols.join('/')
-  if (range === '') fail(`invalid port: ${goQuote(word)}: no port specified`)
-  if (!/^(tcp|udp|sctp)?$/i.test(protocol)) fail(`invalid port: ${goQuote(word)}: invalid proto: ${protocol}`)
+  if (range === '') return `invalid port: ${goQuote(word)}: no port specified`
+  if (!/^(tcp|udp|sctp)?$/i.test(protocol)) return `invalid port: ${goQuote(word)}: invalid proto: ${protocol}`
   return { address: parts.slice(0, -2).join(':'), host: parts.at(-2) ?? '', range, protocol: protocol || 'tcp' }
 }
 
-function checkAddress(address: string): void {
-  if (address === '') return
+/** First and last of the container's ports; a text is what is wrong. */
+function rangeOf({ address, host, range }: WordParts): readonly [number, number] | string {
   const bare = address.replace(/^\[(.*)\]$/, '$1')
   // Node takes a zone, Go's net.ParseIP does not.
-  if (isIP(bare) === 0 || bare.includes('%')) fail(`invalid IP address: ${bare}`)
+  if (address !== '' && (isIP(bare) === 0 || bare.includes('%'))) return `invalid IP address: ${bare}`
+  const ports = parseRange(range)
+  if (ports === undefined) return `invalid containerPort: ${range}`
+  const hostPorts = host === '' ? ports : parseRange(host)
+  if (hostPorts === undefined) return `invalid hostPort: ${host}`
+  const length = ports[1] - ports[0]
+  return length === 0 || length === hostPorts[1] - hostPorts[0]
+    ? ports
+    : `invalid ranges specified for container and host Ports: ${range} and ${host}`
 }
 
 /** Go's strconv.ParseInt takes a sign, too. */
@@ -72,6 +69,6 @@ function parseRange(text: string): [number, number] | undefined {
   return first <= last && last <= 65535 ? [first, last] : undefined
 }
 
-function fail(message: string): never {
-  throw new TbuildError('EXPOSE_INVALID', message, { hint: 'write a port, a range or port/protocol, such as 80, 8000-8010 or 53/udp' })
+function invalid(problem: string): TbuildError {
+  return new TbuildError('EXPOSE_INVALID', problem, { hint: 'write a port, a range or port/protocol, such as 80, 8000-8010 or 53/udp' })
 }
