@@ -61,11 +61,11 @@ async function buildAndWrite(
   session: Session,
   around: Surroundings,
 ): Promise<{ built: Built[]; written: Written | undefined }> {
-  const { options, names } = around
+  const { options, names, onEvent, signal } = around
   const built = await buildPlatforms(graphs, session, around)
   await session.flush()
   const images = built.map(({ image }) => image)
-  await tagImages(session.store, images, [...new Set([...names, ...storeNames(options.outputs ?? [])])])
+  await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, onEvent, signal })
   return { built, written: await writeOutputs(built, around) }
 }
 

@@ -10,7 +10,7 @@ import type { TreeView } from '../tree/types.ts'
 import { makesIndex } from './check.ts'
 import type { Exported, ExportOptions } from './content.ts'
 import type { Sink } from './sink.ts'
-import { parseTags } from './tag.ts'
+import { parseTags, type StoreNames } from './tag.ts'
 import type { ExportedTree } from './walk.ts'
 
 /** What was built for one platform, as outputs take it. */
@@ -58,11 +58,13 @@ export async function writeOutputs(built: readonly BuiltPlatform[], tools: Outpu
   return written
 }
 
-/** Names that outputs give to the image in the store, besides the tags. */
-export function storeNames(outputs: readonly OutputSpec[]): string[] {
-  return outputs.flatMap((output) =>
-    output.type === 'image' && output.pushByDigest !== true && output.name ? parseNames(output.name) : [],
-  )
+/** Names of the image in the store: the tags, and those that outputs give it. */
+export function storeNames(outputs: readonly OutputSpec[], tags: readonly string[]): StoreNames {
+  const named = outputs.filter((output) => output.type === 'image').filter(({ pushByDigest }) => pushByDigest !== true)
+  const namesOf = ({ name }: (typeof named)[number]) => (name ? parseNames(name) : tags)
+  const pushed = new Set(named.filter(isPush).flatMap(namesOf))
+  const own = [...tags, ...named.flatMap(namesOf)].filter((name) => !pushed.has(name))
+  return { own: [...new Set(own)], pushed: [...pushed] }
 }
 
 /** How the first output that holds an image wants the layers: diffID and blob are then made in one pass. */

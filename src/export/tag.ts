@@ -1,5 +1,8 @@
 import { TbuildError } from '../base/errors.ts'
+import type { OnEvent } from '../base/events.ts'
 import { formatImageReference, type ImageReference, REFERENCE_HINT, readImageReference } from '../base/image-reference.ts'
+import { tellStep } from '../base/tell-step.ts'
+import type { BaseLayers } from '../image/base-layers.ts'
 import type { Image } from '../image/types.ts'
 import type { Store } from '../store/store.ts'
 import type { LayerInfo } from '../store/types.ts'
@@ -23,13 +26,30 @@ function invalidTag(tag: string, problem: string, hint?: string): TbuildError {
   return new TbuildError('TAG_INVALID', `invalid tag ${JSON.stringify(tag)}: ${problem}`, { exitCode: 2, ...(hint && { hint }) })
 }
 
+/** Names for the store. */
+export interface StoreNames {
+  /** From then on the image can be used without the registry or the cache that its layers came from. */
+  readonly own: readonly string[]
+  /** A registry gets the image under these, too: what was not fetched stays there, and the name is its until somebody does. */
+  readonly pushed: readonly string[]
+}
+
+interface TagTools {
+  readonly store: Store
+  readonly baseLayers: BaseLayers
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+}
+
 /** Puts the images into the store, under their names; a name stands for the first platform's image. */
-export async function tagImages(store: Store, images: readonly Image[], names: readonly string[]): Promise<void> {
+export async function tagImages(images: readonly Image[], { own, pushed }: StoreNames, tools: TagTools): Promise<void> {
+  const { store } = tools
   for (const image of images) await store.blobs.put(image.config, { digest: image.configDigest, size: image.config.length })
   const [image] = images
   if (image === undefined) return
+  if (own.length > 0) await fetchLayers(image, tools)
   const { os, architecture, variant } = image.platform
-  for (const name of names) {
+  for (const name of [...own, ...pushed]) {
     await store.images.set({
       name,
       config: image.configDigest,
@@ -39,6 +59,13 @@ export async function tagImages(store: Store, images: readonly Image[], names: r
       created: image.configFile.created ?? new Date().toISOString(),
     })
   }
+}
+
+async function fetchLayers(image: Image, { baseLayers, onEvent, signal }: TagTools): Promise<void> {
+  const missing = await baseLayers.elsewhere(image.layers.map(({ id }) => id))
+  if (missing.length === 0) return
+  const fetch = () => baseLayers.fetchBlobs(missing, signal)
+  await tellStep('store-layers', 'fetching layers of the image for the store', { onEvent, signal }, fetch)
 }
 
 /** Uncompressed where that is known. */

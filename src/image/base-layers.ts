@@ -3,10 +3,10 @@ import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
 import type { RemoteImage } from '../registry/types.ts'
-import type { Bytes, LayerId, Snapshot } from '../store/types.ts'
+import type { Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
 import { checkPackedSize, type PackedLayer } from './unpack-blob.ts'
-import { type LayerStore, unpackLayers } from './unpack-layers.ts'
+import { fetchSome, type LayerStore, unpackLayers } from './unpack-layers.ts'
 
 /** Told when the layers of an image are needed: all there, or being fetched. */
 export interface PullListener {
@@ -86,6 +86,29 @@ export class BaseLayers {
       all.filter((id) => !this.#known.has(id)),
       signal,
     )
+  }
+
+  /** Layers that the store has neither as a directory nor as a blob: those of an image or a cache that nothing has needed yet. */
+  async elsewhere(snapshot: Snapshot): Promise<LayerId[]> {
+    const ids: LayerId[] = []
+    for (const id of snapshot) if (!(await this.#store.snapshots.has(id)) && !(await this.cached.isStored(id))) ids.push(id)
+    return ids
+  }
+
+  /** Makes the store have the blobs of layers, and know what they are: later builds can unpack them then without anybody else. */
+  async fetchBlobs(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
+    const jobs = ids.map((id) => async () => {
+      if (!this.#known.has(id)) return this.cached.keep(id, signal)
+      await this.fetchBlob(id, signal)
+      await this.#store.snapshots.update(id, this.info(id) ?? {})
+    })
+    await Promise.all(fetchSome(jobs))
+  }
+
+  /** What a registered image says of a layer. */
+  info(id: LayerId): LayerInfo | undefined {
+    const layer = this.describe(id)
+    return layer && { diffId: layer.diffId, blobs: [layer.descriptor], parent: layer.parent }
   }
 
   /** Brings the original blob of a registered layer into the blob store. */

@@ -114,6 +114,17 @@ export class CachedLayers {
     return true
   }
 
+  /** Brings the blob of a layer of a cache into the blob store, compared with its diffID. */
+  async keep(id: LayerId, signal: AbortSignal): Promise<void> {
+    const layer = this.#known.get(id)
+    if (layer !== undefined) await this.fetchBlob(id, layer.descriptor, signal)
+  }
+
+  /** The store has the layer's blob, and knows how to unpack it. */
+  async isStored(id: LayerId): Promise<boolean> {
+    return (await this.#stored(id)) !== undefined
+  }
+
   async #fetchChecked(layer: CachedLayer, signal?: AbortSignal): Promise<void> {
     await this.#fetch(layer, signal)
     await this.#guard(layer, signal, () => checkBlob(layer, this.#store))
@@ -141,8 +152,8 @@ export class CachedLayers {
 
   /** A layer that the store has as a blob. */
   async #stored(id: LayerId): Promise<FetchableLayer | undefined> {
-    const { diffId, blobs = [], parent = [], created } = (await this.#store.snapshots.info(id)) ?? {}
-    if (diffId === undefined) return undefined
+    const { diffId, blobs = [], parent, created } = (await this.#store.snapshots.info(id)) ?? {}
+    if (diffId === undefined || parent === undefined) return undefined
     for (const descriptor of blobs) {
       if ((await this.#store.blobs.stat(descriptor.digest)) === undefined) continue
       return { id, diffId, descriptor, parent, ...(created === undefined ? {} : { created }) }

@@ -105,11 +105,10 @@ export function storeLayers(tools: LayerSources): StoreLayers {
  */
 export async function layerInfo(id: LayerId, { blobs, snapshots, baseLayers }: LayerSources): Promise<LayerInfo> {
   const info = (await snapshots.info(id)) ?? {}
-  const base = baseLayers.describe(id)
-  if (base !== undefined && info.diffId === undefined) {
-    const known = { diffId: base.diffId, blobs: [base.descriptor] }
-    await snapshots.update(id, known)
-    return { ...info, ...known }
+  const base = baseLayers.info(id)
+  if (base !== undefined && (info.diffId === undefined || info.parent === undefined)) {
+    await snapshots.update(id, base)
+    return { ...info, ...base }
   }
   const claimed = base === undefined ? baseLayers.cached.info(id) : undefined
   if (claimed === undefined) return info

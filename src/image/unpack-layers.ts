@@ -22,10 +22,7 @@ export async function unpackLayers<L extends PackedLayer>(
   store: LayerStore,
   { fetch, guard = (_layer, unpack) => unpack(), signal }: Unpacking<L>,
 ): Promise<void> {
-  const fetches = limited(
-    layers.map((layer) => () => fetch(layer)),
-    PARALLEL_FETCHES,
-  )
+  const fetches = fetchSome(layers.map((layer) => () => fetch(layer)))
   for (const [index, layer] of layers.entries()) {
     await fetches[index]
     // Of all processes that want the layer one unpacks it.
@@ -34,11 +31,11 @@ export async function unpackLayers<L extends PackedLayer>(
   }
 }
 
-/** Starts `jobs` in order, at most `limit` at once; a failure of one shows at its own promise. */
-function limited<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
+/** Starts `jobs` in order, some at once; a failure of one shows at its own promise. */
+export function fetchSome<T>(jobs: readonly (() => Promise<T>)[]): Promise<T>[] {
   const running: Promise<unknown>[] = []
   return jobs.map((job, index) => {
-    const turn = index < limit ? Promise.resolve() : (running[index - limit] as Promise<unknown>)
+    const turn = index < PARALLEL_FETCHES ? Promise.resolve() : (running[index - PARALLEL_FETCHES] as Promise<unknown>)
     const result = turn.then(job)
     result.catch(() => {})
     running.push(result.catch(() => {}))

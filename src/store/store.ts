@@ -76,7 +76,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   }
 }
 
-/** Only a blob whose content can be checked after unpacking is as good as the layer. */
+/** Only a blob whose content can be checked after unpacking, and of which it is known over what it unpacks, is as good as the layer. */
 function hasStoredBlob(layout: StoreLayout, info: LayerInfo): boolean {
-  return info.diffId !== undefined && (info.blobs ?? []).some(({ digest }) => hasBlob(layout.blobs, digest))
+  return info.diffId !== undefined && info.parent !== undefined && (info.blobs ?? []).some(({ digest }) => hasBlob(layout.blobs, digest))
 }

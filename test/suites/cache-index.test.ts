@@ -72,6 +72,9 @@ describe('a cache index', () => {
     await store.layers.update(gone, { blobs: [{ mediaType: 'x', ...blob }] })
     expect(await store.cache.find(record.key)).toBeUndefined()
     await store.layers.update(gone, { diffId: sha256('tar') })
+    // Its tar says nothing of what it is the difference to.
+    expect(await store.cache.find(record.key)).toBeUndefined()
+    await store.layers.update(gone, { parent: [layer] })
     expect(await store.cache.find(record.key)).toBeDefined()
   })
 
