@@ -49,6 +49,8 @@ export class RegistryClient {
   #registries: readonly RegistryEntry[] | undefined
   readonly #insecure = new Set<string>()
   readonly #bases = new Map<string, Promise<URL>>()
+  /** Hosts of mirrors. */
+  readonly #unreachable = new Set<string>()
 
   constructor(options: RegistryClientOptions = {}) {
     this.environment = options.environment ?? process.env
@@ -82,6 +84,7 @@ export class RegistryClient {
     return mirrored(
       mirrors.map((endpoint) => new Repository(this, endpoint, 'pull')),
       primary,
+      this.#unreachable,
     )
   }
 

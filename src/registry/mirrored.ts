@@ -1,21 +1,28 @@
 import { errorCode, isTbuildError } from '../base/errors.ts'
+import { isUnanswered } from './registry-error.ts'
 import type { PullRepository } from './types.ts'
 
+interface Mirror extends PullRepository {
+  readonly endpoint: { readonly host: string }
+}
+
 /**
- * A repository whose mirrors are asked first, in order. What the last one, the registry itself, says counts; a mirror that cannot be reached is not asked
- * again. Whoever answers: manifests and blobs are compared with their digests.
+ * A repository whose mirrors are asked first, in order. What the last one, the registry itself, says counts. A mirror that fails after all tries is not
+ * asked for this image again, and one without an answer for none: its host comes into `unreachable`, which all repositories of a client share. Whoever
+ * answers: manifests and blobs are compared with their digests.
  */
-export function mirrored(mirrors: readonly PullRepository[], primary: PullRepository): PullRepository {
+export function mirrored(mirrors: readonly Mirror[], primary: PullRepository, unreachable: Set<string>): PullRepository {
   if (mirrors.length === 0) return primary
-  const dead = new Set<PullRepository>()
+  const failed = new Set<Mirror>()
   async function first<T>(signal: AbortSignal | undefined, ask: (repository: PullRepository) => Promise<T>): Promise<T> {
     for (const mirror of mirrors) {
-      if (dead.has(mirror)) continue
+      if (failed.has(mirror) || unreachable.has(mirror.endpoint.host)) continue
       try {
         return await ask(mirror)
       } catch (error) {
         if (signal?.aborted || !isTbuildError(error)) throw error
-        if (errorCode(error) === 'REGISTRY_UNREACHABLE') dead.add(mirror)
+        if (isUnanswered(error)) unreachable.add(mirror.endpoint.host)
+        else if (errorCode(error) === 'REGISTRY_UNREACHABLE') failed.add(mirror)
       }
     }
     return ask(primary)

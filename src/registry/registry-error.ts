@@ -30,6 +30,11 @@ export function unreachable(what: string, url: URL, error: unknown, ours = 'REGI
   })
 }
 
+/** Of REGISTRY_UNREACHABLE: the network's error and no status is behind it. */
+export function isUnanswered(error: TbuildError): boolean {
+  return error.code === 'REGISTRY_UNREACHABLE' && error.cause !== undefined
+}
+
 /** `credentials` says by source which were sent, never their value. */
 export async function statusError(what: string, response: HttpResponse, credentials: string): Promise<TbuildError> {
   const detail = await errorDetail(response)

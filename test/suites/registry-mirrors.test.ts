@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -9,7 +10,7 @@ import { RegistryClient } from '../../src/registry/client.ts'
 import { registrySource } from '../../src/registry/pull.ts'
 import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
 import { makeImage, type TestImage } from '../support/oci-image.ts'
-import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
+import { send, startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 
 const amd64 = parsePlatform('linux/amd64')
 const image = makeImage()
@@ -75,6 +76,45 @@ describe('mirrors of registries.conf', () => {
       code: 'IMAGE_NOT_FOUND',
       message: expect.stringContaining(primary.host),
     })
+  })
+
+  /** Two images of one base after the other, as a build with two FROM has them. */
+  async function pullTwice(host: string): Promise<void> {
+    const mirrors = [{ location: `${host}/cache`, insecure: false, serves: 'all' }] as const
+    const entry = { prefix: primary.host, location: primary.host, insecure: false, blocked: false, mirrors }
+    const client = new RegistryClient({ environment: { HOME: folder }, registries: [entry], retry: { attempts: 2, delay: 1, maxDelay: 5 } })
+    try {
+      const source = registrySource({ blobs: createMemoryBlobStore(), client })
+      for (const name of ['team/app:v1', 'team/other:v1']) {
+        primary.addImage('team/other', image, 'v1')
+        const found = await source.resolve(`${primary.host}/${name}`, amd64)
+        for (const layer of found.layers) await buffer(await found.fetch(layer))
+      }
+    } finally {
+      await client.close()
+    }
+  }
+
+  test('one that cannot be reached is not asked again, for no image of the build', async () => {
+    let connections = 0
+    const broken = createServer((socket) => {
+      connections += 1
+      socket.destroy()
+    })
+    await new Promise<void>((resolve) => broken.listen(0, '127.0.0.1', resolve))
+    await pullTwice(`127.0.0.1:${(broken.address() as AddressInfo).port}`)
+    broken.close()
+    // The tries of the first request.
+    expect(connections).toBe(2)
+  })
+
+  test('one that answers with a failure is not asked again for that image only', async () => {
+    mirror.intercept = (_, response) => {
+      send(response, 503, {})
+      return true
+    }
+    await pullTwice(mirror.host)
+    expect(asked(mirror)).toEqual(['app', 'app', 'other', 'other'].map((name) => `HEAD /v2/cache/team/${name}/manifests/v1`))
   })
 
   test('what a mirror claims is compared with the digest: another image is refused by it, and the registry is asked', async () => {
