@@ -31,8 +31,10 @@ export function execNode(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) 
   const listed = mounts.map(({ target, source: { node, vertex }, selector, root, members }): GoJson => {
     const input = node === null ? -1 : positionOf(node, nodes)
     if (input >= 0) {
-      const read = reads[input] ?? { paths: [], content: false, vertex }
-      reads[input] = { paths: [...read.paths, cleanPath(`/${selector}`)], content: root !== true, vertex: vertex ?? read.vertex }
+      const read = reads[input] ?? { paths: [], content: true, vertex }
+      // What is also the root is seen whole: a content has no times, though BuildKit lets the last mount decide (getMountDeps).
+      const content = read.content && root !== true
+      reads[input] = { paths: [...read.paths, cleanPath(`/${selector}`)], content, vertex: vertex ?? read.vertex }
     }
     return omitEmpty({ input, dest: target, output: root === true ? 0 : -1, ...members })
   })
