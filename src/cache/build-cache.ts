@@ -35,7 +35,10 @@ export class BuildCache {
     const nodes: NodeGraph = stepNodes(session, hearing)
     const contents = new StepContents(session, hearing.signal)
     const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, environmentOf(options)))
-    const imports = await Imports.load(places, { ...hearing, session, nodes, contents })
+    const imports = await Imports.load(places, { ...hearing, session, nodes, contents }).catch(async (error: unknown) => {
+      await closeAll(places)
+      throw error
+    })
     const sources = { blobs: store.blobs, snapshots, baseLayers }
     return new BuildCache(options, hearing, { nodes, contents, sources }, imports, places)
   }
@@ -62,7 +65,7 @@ export class BuildCache {
   }
 
   async close(): Promise<void> {
-    for (const place of this.#places) await place.close()
+    await closeAll(this.#places)
   }
 
   async #write(destination: Destination, id: string, built: BuiltSteps): Promise<void> {
@@ -84,6 +87,10 @@ export class BuildCache {
       await place.close()
     }
   }
+}
+
+async function closeAll(places: readonly Place[]): Promise<void> {
+  for (const place of places) await place.close()
 }
 
 function environmentOf(options: BuildOptions): Environment {

@@ -1,6 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
 import type { BuildEvent } from '../../src/base/events.ts'
@@ -369,4 +371,38 @@ test('explain asks the cache, too', async () => {
   }
   expect(await states([])).toEqual(new Set(['miss', 'unknown']))
   expect(await states([{ type: 'local', src: dest }])).toEqual(new Set(['hit']))
+}, 120_000)
+
+test('a build that is ended while caches are asked for leaves no connection open', async () => {
+  const sockets = new Set<Socket>()
+  const stop = new AbortController()
+  registry.intercept = ({ socket, url }) => {
+    if (url?.startsWith('/v2/library/') !== true) sockets.add(socket)
+    if (url?.includes('/v2/hangs/') !== true) return false
+    setTimeout(() => stop.abort(), 200)
+    return true
+  }
+  const cacheFrom: CacheImportSpec[] = ['quick', 'hangs'].map((name) => ({ type: 'registry', ref: `${registry.host}/${name}:cache` }))
+  const options = { context, root: join(folder, 'cold'), environment: { HOME: folder }, cacheFrom }
+  await expect(build(options, { signal: stop.signal })).rejects.toMatchObject({ code: 'CANCELED' })
+  expect(sockets.size).toBeGreaterThan(1)
+  // Idle ones are kept for seconds.
+  await sleep(500)
+  expect([...sockets].filter(({ destroyed }) => !destroyed)).toHaveLength(0)
+}, 60_000)
+
+const touched = (year: string) =>
+  `FROM ${registry.host}/library/busybox AS base\nRUN touch -d ${year}-01-01 /old\nFROM base\nRUN --mount=type=bind,from=base,target=/base stat -c %y /old > /when\n`
+
+test('a RUN with a mount of its own base is not found by the content of the base, which has no times', async () => {
+  const dest = join(folder, 'cache')
+  write('Dockerfile', touched('2020'))
+  await run({ cacheTo: [{ type: 'local', dest, mode: 'max' }] })
+  const from: CacheImportSpec[] = [{ type: 'local', src: dest }]
+  const output = (name: string): Partial<BuildOptions> => ({ outputs: [{ type: 'local', dest: join(folder, name) }] })
+  const same = await run({ cacheFrom: from, ...output('same') })
+  expect([same.executed, readFileSync(join(folder, 'same/when'), 'utf8')]).toEqual([0, expect.stringContaining('2020')])
+  write('Dockerfile', touched('2021'))
+  await run({ cacheFrom: from, ...output('other') })
+  expect(readFileSync(join(folder, 'other/when'), 'utf8')).toContain('2021')
 }, 120_000)
