@@ -9,6 +9,19 @@ import { type Pairs, takeCompression, takeFlag, takeValue } from './pairs.ts'
 /** Types that buildx has besides. */
 const OTHER_TYPES = ['gha', 's3', 'azblob']
 
+/** Keys by type; for suggestions, since each reader takes what it knows. */
+const IMPORT_KEYS: Readonly<Record<CacheImportSpec['type'], readonly string[]>> = {
+  local: ['src', 'tag', 'digest'],
+  registry: ['ref', 'registry.insecure'],
+}
+const MODE_KEYS = ['mode', 'ignore-error']
+const FORM_KEYS = ['image-manifest', 'oci-mediatypes', 'compression', 'compression-level', 'force-compression']
+const EXPORT_KEYS: Readonly<Record<CacheExportSpec['type'], readonly string[]>> = {
+  local: ['dest', 'tag', ...MODE_KEYS, ...FORM_KEYS],
+  registry: ['ref', 'registry.insecure', ...MODE_KEYS, ...FORM_KEYS],
+  inline: MODE_KEYS,
+}
+
 /** Keys of buildx that are not carried out. */
 const REFUSED = ['reset']
 
@@ -19,7 +32,7 @@ export function cacheFrom(text: string): CacheImportSpec {
   const pairs = csvPairs(text, '--cache-from')
   const type = takeValue(pairs, 'type', '--cache-from') ?? 'registry'
   const spec = importOf(type, pairs)
-  refuse(pairs, '--cache-from', type, type === 'local' ? ['src', 'tag', 'digest'] : ['ref', 'registry.insecure'])
+  refuse(pairs, '--cache-from', spec.type, IMPORT_KEYS)
   return spec
 }
 
@@ -40,20 +53,9 @@ export function cacheTo(text: string): CacheExportSpec {
   const pairs = csvPairs(text, '--cache-to')
   const type = takeValue(pairs, 'type', '--cache-to') ?? 'registry'
   const spec = exportOf(type, pairs)
-  refuse(pairs, '--cache-to', type, [type === 'local' ? 'dest' : 'ref', ...EXPORT_KEYS])
+  refuse(pairs, '--cache-to', spec.type, EXPORT_KEYS)
   return spec
 }
-
-const EXPORT_KEYS = [
-  'mode',
-  'ignore-error',
-  'image-manifest',
-  'oci-mediatypes',
-  'compression',
-  'compression-level',
-  'force-compression',
-  'tag',
-]
 
 function exportOf(type: string, pairs: Pairs): CacheExportSpec {
   const mode = exportMode(pairs)
@@ -112,10 +114,10 @@ function needed(pairs: Pairs, key: string, option: string): string {
   throw usage(`${option} needs ${key}=${key === 'ref' ? 'REF' : 'DIR'}`)
 }
 
-function refuse(pairs: Pairs, option: string, type: string, keys: readonly string[]): void {
+function refuse<T extends string>(pairs: Pairs, option: string, type: T, keys: Readonly<Record<T, readonly string[]>>): void {
   for (const key of pairs.keys()) {
     if (REFUSED.includes(key)) throw unsupported(`key ${key} of ${option} type=${type}`)
-    throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of ${option} type=${type}`, key, keys))
+    throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of ${option} type=${type}`, key, keys[type]))
   }
 }
 
