@@ -78,6 +78,8 @@ class MemberReader {
   readonly source: ByteSource
   readonly #limits: Required<TarOptions>
   #entries = 0
+  /** An entry was found, not only extended headers. */
+  #any = false
   #bytes = 0
   /** Of the current member's stored content and padding. */
   #unread = 0
@@ -91,6 +93,7 @@ class MemberReader {
   async next(): Promise<TarItem | undefined> {
     const member = (await this.#finishMember()) ? await this.#member() : undefined
     if (member === undefined) return undefined
+    this.#any = true
     const records = lastValues(member.pax)
     const type = entryType(member)
     const stored = storedSize(member, type, records)
@@ -126,7 +129,11 @@ class MemberReader {
     this.#unread = 0
     this.#padding = 0
     if (unread > 0) await this.source.skip(unread)
-    for (let missing = padding; missing > 0; ) {
+    return this.#skipPadding(padding)
+  }
+
+  async #skipPadding(count: number): Promise<boolean> {
+    for (let missing = count; missing > 0; ) {
       if (!(await this.source.fill())) return false
       missing -= (this.source.take(missing) as Buffer).length
     }
@@ -142,7 +149,8 @@ class MemberReader {
       const offset = this.source.offset
       const block = await this.#block()
       if (block === undefined) {
-        if (pax !== undefined || longName !== undefined || longLink !== undefined)
+        // Behind other entries it means nothing, for GNU tar and Go; alone it makes a file that is no archive for Go, and an empty one for GNU tar.
+        if (!this.#any && (pax !== undefined || longName !== undefined || longLink !== undefined))
           throw corrupt('an extended header without its entry', offset)
         return undefined
       }
@@ -175,7 +183,7 @@ class MemberReader {
     if (header.size > maxHeaderBytes) throw limit(`an extended header of ${header.size} bytes, more than ${maxHeaderBytes},`)
     const data = header.size === 0 ? Buffer.alloc(0) : await this.source.read(header.size)
     if (data === undefined) throw corrupt('the archive ends in an extended header', this.source.offset)
-    await this.source.skip((BLOCK - (header.size % BLOCK)) % BLOCK)
+    await this.#skipPadding((BLOCK - (header.size % BLOCK)) % BLOCK)
     return data
   }
 

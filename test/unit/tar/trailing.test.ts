@@ -231,3 +231,21 @@ test('F26 an archive cut in the padding of a content ends there; in a content or
   // Nobody read the content.
   for await (const _ of readTar(chunks(archive.subarray(0, 600))));
 })
+
+test.each(['L', 'x'])(
+  'F26 an extended header (%s) whose entry was cut off is dropped; one that is all there is, is refused',
+  async (type) => {
+    const data = type === 'x' ? '30 path=another-name-of-thirt\n' : 'another-name'
+    const extended = rawMember({ type }, data.slice(0, 30))
+    const archive = Buffer.concat([rawMember({ name: 'a' }, 'one'), extended])
+    for (const length of [512 + 30, 600, 1024]) expect(names(await read(archive.subarray(0, 1024 + length)))).toEqual(['a'])
+    expect(names(await read(Buffer.concat([archive, END])))).toEqual(['a'])
+    for (const cut of [
+      archive.subarray(0, 1024 + 520),
+      archive.subarray(0, 1024 + 100),
+      extended,
+      Buffer.concat([archive, Buffer.alloc(100)]),
+    ])
+      await expect(read(cut)).rejects.toMatchObject({ code: 'TAR_CORRUPT' })
+  },
+)
