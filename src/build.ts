@@ -175,6 +175,7 @@ async function finishPlatform(
       blobs: session.store.blobs,
       snapshots,
       baseLayers,
+      signal,
       warn,
     })
     return cache === undefined ? image : cache.inline(image, stepsOf([{ target: target.root, solver }]))

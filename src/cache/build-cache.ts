@@ -39,7 +39,7 @@ export class BuildCache {
       await closeAll(places)
       throw error
     })
-    const sources = { blobs: store.blobs, snapshots, baseLayers }
+    const sources = { blobs: store.blobs, snapshots, baseLayers, signal: hearing.signal }
     return new BuildCache(options, hearing, { nodes, contents, sources }, imports, places)
   }
 

@@ -16,6 +16,8 @@ export interface LayerSources {
   readonly blobs: BlobStore
   readonly snapshots: Snapshotter
   readonly baseLayers: BaseLayers
+  /** Ends fetches: layers are had only when somebody reads them, long after the steps. */
+  readonly signal: AbortSignal
 }
 
 export interface TargetTools extends LayerSources {
@@ -83,14 +85,14 @@ async function rewritten(layers: readonly Layer[], target: StageState, tools: Ta
 
 /** The layers of one build as values. */
 export function storeLayers(tools: LayerSources): StoreLayers {
-  const { blobs, snapshots, baseLayers } = tools
+  const { blobs, snapshots, baseLayers, signal } = tools
   return new StoreLayers({
     blobs,
     snapshots: { info: (id) => layerInfo(id, tools), update: (id, info) => snapshots.update(id, info) },
     changes: (id) => changesOf(id, tools),
     async fetch(id, blob) {
-      if (!baseLayers.cached.canFetch(id)) await baseLayers.fetchBlob(id)
-      else if (!(await baseLayers.cached.fetchBlob(id, blob))) return (await blobs.stat(blob.digest)) !== undefined
+      if (!baseLayers.cached.canFetch(id)) await baseLayers.fetchBlob(id, signal)
+      else if (!(await baseLayers.cached.fetchBlob(id, blob, signal))) return (await blobs.stat(blob.digest)) !== undefined
       return true
     },
     isClaimed: (id) => baseLayers.cached.canFetch(id),
@@ -117,9 +119,9 @@ export async function layerInfo(id: LayerId, { blobs, snapshots, baseLayers }: L
 }
 
 /** The entries of a layer's tar: the difference to what it was made over, which is not always what it stands on now (--link). */
-async function* changesOf(id: LayerId, { snapshots, baseLayers }: LayerSources): AsyncGenerator<TarItem> {
+async function* changesOf(id: LayerId, { snapshots, baseLayers, signal }: LayerSources): AsyncGenerator<TarItem> {
   const parent = (await snapshots.info(id))?.parent ?? []
-  await baseLayers.ensure(parent)
+  await baseLayers.ensure(parent, signal)
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])
   yield* layerItems(layerChanges(upper, layeredView(lower)))
 }
