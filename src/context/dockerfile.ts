@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { readCapped } from '../base/read-capped.ts'
 import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { readFileInRoot } from '../tree/read.ts'
@@ -110,12 +111,7 @@ export function readInContext(view: TreeView, name: string): SourceFile | undefi
 
 /** All of a stream; FILE_TOO_LARGE names `what` when it is more than a Dockerfile can be. */
 export async function readAll(bytes: AsyncIterable<Uint8Array>, what = 'the Dockerfile on standard input'): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of bytes) {
-    size += chunk.length
-    if (size > LIMIT) throw new TbuildError('FILE_TOO_LARGE', `${what} is larger than ${LIMIT} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  const data = await readCapped(bytes, LIMIT)
+  if (data === undefined) throw new TbuildError('FILE_TOO_LARGE', `${what} is larger than ${LIMIT} bytes`)
+  return data
 }

@@ -1,5 +1,5 @@
 import { isTbuildError, TbuildError } from '../base/errors.ts'
-import { readCapped } from './body.ts'
+import { readCapped } from '../base/read-capped.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { findCredentials } from './docker-config.ts'

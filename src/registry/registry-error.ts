@@ -1,5 +1,5 @@
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
-import { readCapped } from './body.ts'
+import { readCapped } from '../base/read-capped.ts'
 import { printable, redactUrl } from './redact.ts'
 import type { HttpResponse } from './transport.ts'
 

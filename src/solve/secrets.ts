@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { readCapped } from '../base/read-capped.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
 
@@ -34,14 +35,10 @@ export async function openSecrets(
 
 async function readSecret(id: string, file: string): Promise<Buffer> {
   try {
-    const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of createReadStream(file)) {
-      size += chunk.length
-      if (size > LIMIT) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks)
+    // As a stream: it may be a pipe.
+    const value = await readCapped(createReadStream(file), LIMIT)
+    if (value === undefined) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
+    return value
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
     throw new TbuildError('SECRET_FILE', `the file of secret ${id} is not there: ${file}`)
