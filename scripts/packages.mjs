@@ -7,8 +7,11 @@ import { fileURLToPath } from 'node:url'
 
 const canInstall = () => process.getuid() === 0 && existsSync('/usr/bin/apt-get')
 
-/** Installs, when we are root on Debian, until `present()` is true; says what apt said when it is not. False when there is no apt for us. */
-export function installPackages(names, present) {
+/**
+ * Installs, when we are root on Debian, until `present()` is true; says what apt said when it is not. False when there is no apt for us. With `mend`
+ * packages of others are changed, too, where an installation was interrupted: for machines that only test.
+ */
+export function installPackages(names, present, { mend = false } = {}) {
   if (!canInstall()) return false
   console.error(`tbuild: installing ${names.join(' ')}`)
   const options = { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
@@ -17,18 +20,20 @@ export function installPackages(names, present) {
   let result = install()
   if (result.status !== 0) {
     apt('update')
-    // What an interrupted installation left, also of others.
-    apt('install', '--fix-broken')
+    if (mend) apt('install', '--fix-broken')
     result = install()
   }
   if (result.status === 0 && present()) return true
   console.error(result.stderr)
+  if (/--fix-broken/.test(result.stderr)) {
+    console.error('Packages of this machine are half installed. Next: apt-get install --fix-broken, then this again')
+  }
   return false
 }
 
 /** Returns when `present()` is true, after installing the packages if need be; otherwise the process ends. */
-export function needPackages(names, present) {
-  if (present() || installPackages(names, present)) return
+export function needPackages(names, present, options) {
+  if (present() || installPackages(names, present, options)) return
   const command = `apt-get install -y --no-install-recommends ${names.join(' ')}`
   console.error(`tbuild needs: ${names.join(' ')}\nOn Debian or Ubuntu: ${process.getuid() === 0 ? '' : 'sudo '}${command}`)
   process.exit(1)

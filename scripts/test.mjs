@@ -31,7 +31,7 @@ const missing = () => {
 
 await import('./setup.mjs')
 const packages = missing().map((name) => TOOLS[name])
-if (process.getuid() === 0) needPackages(packages, () => missing().length === 0)
+if (process.getuid() === 0) needPackages(packages, () => missing().length === 0, { mend: true })
 else if (packages.length > 0) console.error(`tests that need them will fail: ${packages.join(' ')} (Debian's names) are missing`)
 // Installing it would register it for the whole machine.
 if (!existsSync('/usr/bin/qemu-aarch64-static')) unpackPackage('qemu-user-static', join(import.meta.dirname, '../build/qemu'))
