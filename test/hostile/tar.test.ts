@@ -118,8 +118,6 @@ test('an archive cut within a header or a content is TAR_CORRUPT', async () => {
     expect([length, found]).toEqual([length, ends ? true : 'TAR_CORRUPT'])
   }
 })
-  }
-})
 
 test('ggcr d807d512: the stream is read to its end, so that a digest over it is compared', async () => {
   let drained = false

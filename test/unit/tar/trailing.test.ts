@@ -64,7 +64,7 @@ describe.each(['none', ...PACKED] as const)('%s', (kind) => {
           expect(digests(await added(all, size))).toEqual(digests(await read(archive)))
         },
       ),
-      { numRuns: 20 },
+      { numRuns: 12 },
     )
   })
 })
@@ -181,13 +181,13 @@ describe('gzip, members decoded one by one', () => {
           expect((await own(packed, size)).equals(Buffer.concat(parts))).toBe(true)
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     )
   })
 
-  test('fifty thousand members need no stack and no minutes', async () => {
+  test('thirty thousand members need no stack and no minutes', async () => {
     const one = gzipSync('x')
-    expect((await own(Buffer.concat(Array.from({ length: 50_000 }, () => one)))).length).toBe(50_000)
+    expect((await own(Buffer.concat(Array.from({ length: 30_000 }, () => one)))).length).toBe(30_000)
   }, 30_000)
 
   test('every field of a header, a byte at a time', async () => {
