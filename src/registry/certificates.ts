@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { homeFolder } from '../base/home.ts'
+import { configFolder } from '../base/home.ts'
 import type { Environment } from './proxy.ts'
 
 /** Options of node:tls for one registry. */
@@ -52,7 +52,7 @@ function roots(environment: Environment): string | undefined {
 
 /** Folders of `HOST[:PORT]/` with `*.crt` (authorities) and `*.cert` + `*.key` (client certificates), docker's and containers' layout. */
 export function certificateFolders(environment: Environment): string[] {
-  const config = environment.XDG_CONFIG_HOME || join(homeFolder(environment), '.config')
+  const config = configFolder(environment)
   return ['/etc/docker/certs.d', '/etc/containers/certs.d', join(config, 'docker/certs.d'), join(config, 'containers/certs.d')]
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { homeFolder } from '../base/home.ts'
+import { configFolder } from '../base/home.ts'
 import type { Credentials } from './credentials.ts'
 import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
 import type { Environment } from './proxy.ts'
@@ -18,12 +18,10 @@ const HUB_SERVER = 'https://index.docker.io/v1/'
 /** The files that hold logins, nearest first: docker's and containers'. REGISTRY_AUTH_FILE replaces them all. */
 export function authFiles(environment: Environment): string[] {
   if (environment.REGISTRY_AUTH_FILE) return [environment.REGISTRY_AUTH_FILE]
-  const home = homeFolder(environment)
-  const config = environment.XDG_CONFIG_HOME || join(home, '.config')
   return [
     dockerConfigFile(environment),
     ...(environment.XDG_RUNTIME_DIR ? [join(environment.XDG_RUNTIME_DIR, 'containers/auth.json')] : []),
-    join(config, 'containers/auth.json'),
+    join(configFolder(environment), 'containers/auth.json'),
   ]
 }
 

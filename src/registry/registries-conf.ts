@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import { TbuildError } from '../base/errors.ts'
-import { homeFolder } from '../base/home.ts'
+import { configFolder } from '../base/home.ts'
 import { hostnameOf, kindOfHost } from './origin.ts'
 import type { Environment } from './proxy.ts'
 
@@ -37,7 +37,7 @@ export interface Endpoint {
 /** The nearest of the user's and the system's file, with its .d folder. */
 export function loadRegistriesConf(environment: Environment): RegistryEntry[] {
   const named = environment.CONTAINERS_REGISTRIES_CONF
-  const config = environment.XDG_CONFIG_HOME || join(homeFolder(environment), '.config')
+  const config = configFolder(environment)
   const files = named ? [named] : [join(config, 'containers/registries.conf'), '/etc/containers/registries.conf']
   for (const file of files) {
     const text = readOptional(file)
