@@ -41,7 +41,8 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
       })
     }
   } catch (error) {
-    throw source.failure ?? error
+    source.signal.throwIfAborted()
+    throw error
   } finally {
     await client.close()
   }
@@ -60,12 +61,14 @@ function pushBlobs(content: Content, domain: string, source: Source): PushBlob[]
     })
 }
 
-/** The blobs as they are read. One that cannot be (it was altered, the disk fails) ends the push: to the client it looks like a broken connection. */
+/**
+ * The blobs as they are read. One that cannot be (it was altered, the disk fails) ends the push, and is the reason: uploads that are cut off for it know no
+ * more than that, and to the client an error of the disk looks like one of the network.
+ */
 class Source {
   readonly #stop = new AbortController()
   readonly #options: PushOptions
   readonly signal: AbortSignal
-  failure: unknown
 
   constructor(options: PushOptions) {
     this.#options = options
@@ -82,8 +85,7 @@ class Source {
         yield chunk
       }
     } catch (error) {
-      this.failure ??= error
-      this.#stop.abort()
+      this.#stop.abort(error)
       throw error
     }
   }
