@@ -1,6 +1,8 @@
 import type { Digest } from '../base/digest.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
+import type { Descriptor } from '../base/oci.ts'
+import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
+import type { StoreLayers } from '../image/layers.ts'
 import { type LayerSources, layerInfo, storeLayers } from '../image/target.ts'
 import type { BlobForm, LayerBlob } from '../image/types.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
@@ -30,7 +32,6 @@ export interface ExportTools {
 /** A layer as a cache has it. */
 export interface ExportedLayer {
   readonly blob: LayerBlob
-  readonly diffId: Digest
   /** With what BuildKit wants to know of a layer. */
   readonly descriptor: Descriptor
 }
@@ -74,14 +75,18 @@ class Export {
   readonly #extent: Extent
   readonly #tools: ExportTools
   readonly #contentOf: ContentOf
+  readonly #values: StoreLayers
   readonly #seen = new Set<Vertex>()
-  readonly #records = new Map<string, Promise<readonly WrittenRecord[]>>()
-  readonly #known = new Map<LayerId, Promise<ExportedLayer | undefined>>()
+  /** Steps that have their layers. */
+  readonly #done = new Set<Vertex>()
+  readonly #records = new Shared<string, readonly WrittenRecord[]>()
+  readonly #known = new Shared<LayerId, WrittenLayer | undefined>()
 
   constructor(built: BuiltSteps, extent: Extent, tools: ExportTools, changed?: ReadonlySet<string>) {
     this.#built = built
     this.#extent = extent
     this.#tools = tools
+    this.#values = storeLayers(tools.sources)
     // Nothing is fetched to be hashed: the record of what made the files is a link, too.
     const contentOf = tools.contents.reader(async (vertex) => {
       const layers = await built.result(vertex)
@@ -105,26 +110,21 @@ class Export {
   }
 
   async #step(vertex: Vertex, withLayers: boolean): Promise<void> {
+    if (this.#done.has(vertex)) return
     const { whole, layer } = await this.#tools.nodes.of(vertex)
     const records = await this.#recordsOf(whole)
     if (!withLayers || records.length === 0 || FETCHED.has(vertex.op.kind)) return
-    const snapshot = await this.#built.result(vertex)
-    if (snapshot === undefined || snapshot.length === 0) return
-    const chain = await this.#chain(snapshot)
-    if (chain === undefined) return
-    const createdAt = (await layerInfo(snapshot.at(-1) as LayerId, this.#tools.sources)).created ?? new Date(0).toISOString()
+    this.#done.add(vertex)
+    const chain = await this.#chain((await this.#built.result(vertex)) ?? [])
+    const top = chain?.at(-1)
+    if (chain === undefined || top === undefined) return
+    const createdAt = top.created ?? new Date(0).toISOString()
     for (const record of records) addResult(record, chain, createdAt)
     if (layer !== undefined) for (const record of await this.#recordsOf(layer)) addResult(record, chain.slice(-1), createdAt)
   }
 
   #recordsOf(node: Base): Promise<readonly WrittenRecord[]> {
-    if (node === null) return Promise.resolve([])
-    let records = this.#records.get(node.id)
-    if (records === undefined) {
-      records = this.#write(node)
-      this.#records.set(node.id, records)
-    }
-    return records
+    return node === null ? Promise.resolve([]) : this.#records.of(node.id, () => this.#write(node))
   }
 
   /** None for what nobody could find again: an input without record and content. */
@@ -144,36 +144,24 @@ class Export {
   async #chain(snapshot: Snapshot): Promise<WrittenLayer[] | undefined> {
     const chain: WrittenLayer[] = []
     for (const id of snapshot) {
-      const layer = await this.#layer(id)
+      const layer = await this.#known.of(id, () => this.#open(id))
       if (layer === undefined) return undefined
-      const { created } = await layerInfo(id, this.#tools.sources)
-      chain.push({ blob: this.#extent.by === 'diffId' ? layer.diffId : layer.descriptor.digest, created })
+      chain.push(layer)
     }
     return chain
   }
 
-  #layer(id: LayerId): Promise<ExportedLayer | undefined> {
-    let layer = this.#known.get(id)
-    if (layer === undefined) {
-      layer = this.#open(id)
-      this.#known.set(id, layer)
-    }
-    return layer
-  }
-
-  async #open(id: LayerId): Promise<ExportedLayer | undefined> {
-    const { sources } = this.#tools
-    if (!(await this.#isThere(id))) return undefined
+  async #open(id: LayerId): Promise<WrittenLayer | undefined> {
     const { form, by } = this.#extent
-    const values = storeLayers(sources)
-    const layer = await values.open(id, by === 'blob' ? { form } : {})
-    const blob = by === 'blob' ? await layer.blob({ ...form, lazy: true }) : unpacked(layer.diffId)
-    const { created } = await layerInfo(id, sources)
+    if (!(await this.#isThere(id))) return undefined
+    const layer = await this.#values.open(id, by === 'blob' ? { form } : {})
+    const { created } = await layerInfo(id, this.#tools.sources)
+    if (by === 'diffId') return { blob: layer.diffId, created }
+    const blob = await layer.blob({ ...form, lazy: true })
     const { mediaType, digest, size } = blob.descriptor
     const annotations = { ...(created === undefined ? {} : { [CREATED]: created }), [DIFF_ID]: layer.diffId }
-    const exported = { blob, diffId: layer.diffId, descriptor: { mediaType, digest, size, annotations } }
-    if (by === 'blob') this.layers.set(digest, exported)
-    return exported
+    this.layers.set(digest, { blob, descriptor: { mediaType, digest, size, annotations } })
+    return { blob: digest, created }
   }
 
   async #areHere(layers: Snapshot): Promise<boolean> {
@@ -193,9 +181,3 @@ class Export {
 function addResult(record: WrittenRecord, chain: readonly WrittenLayer[], createdAt: string): void {
   if (record.results.length === 0) record.results.push({ chain, createdAt })
 }
-
-function unpacked(diffId: Digest): LayerBlob {
-  return { descriptor: { mediaType: MediaType.ociLayer, digest: diffId, size: 0 }, open: nothing }
-}
-
-async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -40,8 +40,8 @@ export interface LayerTools {
 }
 
 /**
- * Layer values over the store. What is learnt of a layer (diffID, size, blobs) is recorded once; callers at the same time share the work. One instance a
- * build, so that its promises do not outlive what they describe.
+ * Layer values over the store. What is learnt of a layer (diffID, size, blobs) is recorded once; callers at the same time share the work. One instance an
+ * assembling, or an export of a cache, so that its promises do not outlive what they describe.
  */
 export class StoreLayers {
   readonly #tools: LayerTools

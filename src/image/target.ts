@@ -83,7 +83,7 @@ async function rewritten(layers: readonly Layer[], target: StageState, tools: Ta
   return layers
 }
 
-/** The layers of one build as values. */
+/** The layers of one assembling, or of one export of a cache, as values. */
 export function storeLayers(tools: LayerSources): StoreLayers {
   const { blobs, snapshots, baseLayers, signal } = tools
   return new StoreLayers({

@@ -29,7 +29,6 @@ function exported(mediaType: string, created = '2024-01-02T03:04:05Z') {
         yield bytes
       },
     },
-    diffId: sha256('its tar'),
     descriptor: { ...descriptor, annotations: { [DIFF_ID]: sha256('its tar'), [CREATED]: created } },
   }
   const writer = new ConfigWriter()

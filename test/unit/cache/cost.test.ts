@@ -1,0 +1,106 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { sha256 } from '../../../src/base/digest.ts'
+import { NodeGraph } from '../../../src/cache/buildkit/nodes.ts'
+import type { ContentOf } from '../../../src/cache/buildkit/record-graph.ts'
+import { cacheManifest } from '../../../src/cache/cache-manifest.ts'
+import { type BuiltSteps, type ExportTools, exportSteps } from '../../../src/cache/exports.ts'
+import { Imports } from '../../../src/cache/imports.ts'
+import { localPlace } from '../../../src/cache/places.ts'
+import type { CacheSession } from '../../../src/cache/session.ts'
+import type { StepContents } from '../../../src/cache/step-contents.ts'
+import type { Vertex } from '../../../src/graph/op.ts'
+import { BaseLayers } from '../../../src/image/base-layers.ts'
+import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
+import type { LayerId, Snapshot } from '../../../src/store/types.ts'
+import { temporaryStore } from '../../suites/temporary-store.ts'
+
+/** What caches cost: a stage of many COPY steps, of which every other one made nothing. */
+const STEPS = 32
+const LAYERS = STEPS / 2
+
+let temporary: Awaited<ReturnType<typeof temporaryStore>>
+beforeEach(async () => {
+  temporary = await temporaryStore()
+})
+afterEach(() => temporary.dispose())
+
+const vertex = (id: string, op: Vertex['op'], root: Vertex | undefined, inputs: Vertex[]): Vertex => ({
+  ...{ id, op, root, inputs, name: id, stage: 'stage', step: id, noCache: false },
+})
+const files = vertex('context', { kind: 'context', name: 'context' }, undefined, [])
+function stage(): Vertex[] {
+  const steps: Vertex[] = []
+  for (let at = 0; at < STEPS; at++) {
+    const source = { kind: 'path', input: 0, path: `/${at}`, unpack: false } as const
+    const op = { kind: 'copy', sources: [source], destination: '/', link: false, parents: false, exclude: [] } as const
+    steps.push(vertex(`step ${at}`, op, steps.at(-1), [files]))
+  }
+  return steps
+}
+
+const refuse = () => Promise.reject(new Error('no such source here'))
+const nodes = () => new NodeGraph({ image: () => ({ resolved: sha256('image'), diffIds: [] }), file: refuse, commit: refuse })
+const steps = stage()
+const target = steps.at(-1) as Vertex
+
+/** Counts what is asked for contents. */
+function contents(): { asked: number; readonly tools: StepContents } {
+  const counted = { asked: 0, tools: undefined as unknown as StepContents }
+  const contentOf: ContentOf = async ({ selections }) => {
+    counted.asked += 1
+    return sha256(JSON.stringify(selections))
+  }
+  counted.tools = { reader: () => contentOf } as unknown as StepContents
+  return counted
+}
+
+async function built() {
+  const { store } = temporary
+  const snapshots = createSnapshotter(store)
+  const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: 2 ** 30 })
+  const made: LayerId[] = []
+  for (let at = 0; at < LAYERS; at++) {
+    const active = await snapshots.prepare(made)
+    writeFileSync(join(active.upper, 'file'), `${at}`)
+    made.push(await snapshots.commit(active, { info: { parent: [...made], created: new Date(1e12 + at * 1000).toISOString() } }))
+  }
+  let reads = 0
+  const counting = { ...snapshots, info: (id: LayerId) => (reads++, snapshots.info(id)) }
+  const result = async (step: Vertex): Promise<Snapshot> => made.slice(0, Math.floor(steps.indexOf(step) / 2) + 1)
+  const steps_: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
+  const tools = (asked: StepContents): ExportTools => ({
+    nodes: nodes(),
+    contents: asked,
+    sources: { blobs: store.blobs, snapshots: counting, baseLayers, signal: new AbortController().signal },
+  })
+  return { steps: steps_, tools, snapshots, baseLayers, reads: () => reads }
+}
+
+test.each(['min', 'max'] as const)(
+  'an export reads what is known of a layer a few times, however many steps stand on it: %s',
+  async (mode) => {
+    const { steps, tools, reads } = await built()
+    const { layers } = await exportSteps(steps, { mode, form: {}, by: 'blob' }, tools(contents().tools))
+    expect(layers.size).toBe(LAYERS)
+    expect(reads()).toBeLessThanOrEqual(6 * LAYERS)
+  },
+)
+
+test('an import goes over the graph once a look, however many steps made nothing', async () => {
+  const { steps: done, tools, baseLayers, snapshots } = await built()
+  const directory = join(temporary.root, 'cache')
+  mkdirSync(directory)
+  const { signal } = new AbortController()
+  const place = localPlace(directory)
+  const extent = { mode: 'max', form: {}, by: 'blob' } as const
+  await place.put(cacheManifest(await exportSteps(done, extent, tools(contents().tools)), {}), { signal, anew: false })
+  const session = { store: temporary.store, baseLayers, snapshots, images: { describe: refuse } } as unknown as CacheSession
+  const counted = contents()
+  const imports = await Imports.load([place], { session, nodes: nodes(), contents: counted.tools, signal, onEvent: () => {} })
+  const found = await imports.find(target, () => undefined)
+  expect(found?.layers).toHaveLength(STEPS)
+  expect(counted.asked).toBeLessThanOrEqual(STEPS)
+  rmSync(directory, { recursive: true })
+})
