@@ -1,4 +1,5 @@
 import { errorCode } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { CachedLayer, CacheSource } from '../image/cached-layers.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -38,8 +39,8 @@ interface ImportedCache extends LoadedCache {
 /** One look for a step. */
 interface Look {
   readonly contentOf: ContentOf
-  /** Files of steps that were made by now count as well: what was not found before may be. */
-  readonly fresh: boolean
+  /** What is found with these contents. */
+  known(cache: ImportedCache): FoundNodes
 }
 
 type Solved = (vertex: Vertex) => Ref | undefined
@@ -71,11 +72,14 @@ export class Imports {
     const foundation = foundationOf(vertex, (digest) => session.images.describe(digest))
     if (foundation === undefined) return undefined
     const { whole, layer } = await nodes.of(vertex)
-    const look: Look = { contentOf: contents.reader(async (other) => layersOf(solved?.(other))), fresh: solved !== undefined }
+    const contentOf = contents.reader(async (other) => layersOf(solved?.(other)))
+    // Files of steps that were made by now count as well: what was not found before may be.
+    const found = new Map<ImportedCache, FoundNodes>(solved === undefined ? [] : this.#caches.map((cache) => [cache, new Shared()]))
+    const look: Look = { contentOf, known: (cache) => found.get(cache) ?? cache.known }
     for (const cache of this.#caches) {
       const own = layer === undefined ? undefined : await this.#resultOf(layer, { base: NOTHING, steps: [vertex] }, cache, look)
-      const found = own ?? (await this.#resultOf(whole, foundation, cache, look))
-      if (found !== undefined) return this.#use(vertex, layer === undefined ? found : found.slice(-1))
+      const layers = own ?? (await this.#resultOf(whole, foundation, cache, look))
+      if (layers !== undefined) return this.#use(vertex, layer === undefined ? layers : layers.slice(-1))
     }
     return undefined
   }
@@ -165,8 +169,8 @@ export class Imports {
 
 const NOTHING: Foundation['base'] = { diffIds: [], layers: [] }
 
-function recordsOf(node: Node, { graph, known }: ImportedCache, { contentOf, fresh }: Look): Promise<ConfigRecord[]> {
-  return graph.find(node, contentOf, fresh ? new Map() : known)
+function recordsOf(node: Node, cache: ImportedCache, { contentOf, known }: Look): Promise<ConfigRecord[]> {
+  return cache.graph.find(node, contentOf, known(cache))
 }
 
 function layersOf(ref: Ref | undefined): Snapshot | undefined {
@@ -186,7 +190,7 @@ async function load(place: Place, id: string, tools: ImportTools, damaged: Set<s
   try {
     const { caches, notices } = await loadCaches(place, signal)
     for (const notice of notices) onEvent({ type: 'notice', message: `${place.name}: ${notice}` })
-    return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Map() }))
+    return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Shared() }))
   } catch (error) {
     signal.throwIfAborted()
     if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${place.name} yet` })

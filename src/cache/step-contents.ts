@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { errorCode, isTbuildError } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
 import { viewOf } from '../ops/copy.ts'
 import type { Snapshot } from '../store/types.ts'
@@ -14,7 +15,7 @@ export type FilesOf = (vertex: Vertex) => Promise<Snapshot | undefined>
 export class StepContents {
   readonly #session: CacheSession
   readonly #signal: AbortSignal
-  readonly #known = new Map<string, Promise<Digest | undefined>>()
+  readonly #known = new Shared<string, Digest | undefined>()
 
   constructor(session: CacheSession, signal: AbortSignal) {
     this.#session = session
@@ -32,17 +33,7 @@ export class StepContents {
   }
 
   #once(key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
-    const text = JSON.stringify(key)
-    let digest = this.#known.get(text)
-    if (digest === undefined) {
-      digest = hash().catch((error: unknown) => {
-        // A layer that could not be had is asked of another cache next time.
-        this.#known.delete(text)
-        return this.#unknown(error)
-      })
-      this.#known.set(text, digest)
-    }
-    return digest
+    return this.#known.of(JSON.stringify(key), hash).catch((error: unknown) => this.#unknown(error))
   }
 
   async #ofContext(name: string, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {

@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
+import { Shared } from '../../base/shared.ts'
 import type { CopyOp, ExecOp, GitOp, HttpOp, ImageOp, Vertex } from '../../graph/op.ts'
 import { execNode, type MountSource } from './exec-op.ts'
 import { copyNode, type FileSource, workdirNode } from './file-op.ts'
@@ -22,19 +23,14 @@ export interface VertexNodes {
 /** Our graph as BuildKit's frontend would have made it from the same Dockerfile (frontend/dockerfile/dockerfile2llb). */
 export class NodeGraph {
   readonly #sources: NodeSources
-  readonly #known = new Map<Vertex, Promise<VertexNodes>>()
+  readonly #known = new Shared<Vertex, VertexNodes>()
 
   constructor(sources: NodeSources) {
     this.#sources = sources
   }
 
   of(vertex: Vertex): Promise<VertexNodes> {
-    let nodes = this.#known.get(vertex)
-    if (nodes === undefined) {
-      nodes = this.#make(vertex)
-      this.#known.set(vertex, nodes)
-    }
-    return nodes
+    return this.#known.of(vertex, () => this.#make(vertex))
   }
 
   async #make(vertex: Vertex): Promise<VertexNodes> {

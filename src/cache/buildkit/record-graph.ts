@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
+import { Shared } from '../../base/shared.ts'
 import type { CacheConfig, ConfigRecord } from './cache-config.ts'
 import type { Base, ContentRequest, Node, NodeInput } from './node.ts'
 import { recordDigest } from './op-json.ts'
@@ -12,7 +13,7 @@ type Positions = ReadonlySet<number>
 const NONE: Positions = new Set()
 
 /** Positions of the records of nodes, by the id of the node. */
-export type FoundNodes = Map<string, Promise<Positions>>
+export type FoundNodes = Shared<string, Positions>
 
 interface Search {
   readonly contentOf: ContentOf
@@ -37,19 +38,13 @@ export class RecordGraph {
   }
 
   /** The records that stand for a node, with their results. `known`: what was found with the same contents. */
-  async find(node: Node, contentOf: ContentOf, known: FoundNodes = new Map()): Promise<ConfigRecord[]> {
+  async find(node: Node, contentOf: ContentOf, known: FoundNodes = new Shared()): Promise<ConfigRecord[]> {
     const found = await this.#find(node, { contentOf, known })
     return [...found].map((position) => this.#records[position] as ConfigRecord)
   }
 
   #find(node: Base, search: Search): Promise<Positions> {
-    if (node === null) return Promise.resolve(NONE)
-    let found = search.known.get(node.id)
-    if (found === undefined) {
-      found = this.#search(node, search)
-      search.known.set(node.id, found)
-    }
-    return found
+    return node === null ? Promise.resolve(NONE) : search.known.of(node.id, () => this.#search(node, search))
   }
 
   async #search(node: Node, search: Search): Promise<Positions> {

@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import type { Digest } from '../../../src/base/digest.ts'
 import type { ImageConfigFile } from '../../../src/base/oci.ts'
 import { parsePlatform } from '../../../src/base/platform.ts'
+import { Shared } from '../../../src/base/shared.ts'
 import { parseCacheConfig } from '../../../src/cache/buildkit/cache-config.ts'
 import { contentDigest } from '../../../src/cache/buildkit/content-hash.ts'
 import { NodeGraph } from '../../../src/cache/buildkit/nodes.ts'
-import { type ContentOf, RecordGraph } from '../../../src/cache/buildkit/record-graph.ts'
+import { type ContentOf, type FoundNodes, RecordGraph } from '../../../src/cache/buildkit/record-graph.ts'
 import { ulimit } from '../../../src/cli/options/limits.ts'
 import { extraHosts } from '../../../src/cli/options/network.ts'
 import { IgnoreMatcher } from '../../../src/dockerfile/dockerignore.ts'
@@ -69,7 +70,7 @@ test.each(loadCases(join(import.meta.dirname, '../../corpus/buildkit-cache')).ma
       const contentOf: ContentOf = async ({ source, selections }) =>
         source.op.kind === 'context' ? contentDigest(view, selections, { sent: true }) : undefined
       const graph = new RecordGraph(parseCacheConfig(layout(one, 'cache').bytes))
-      const known = new Map()
+      const known: FoundNodes = new Shared()
       for (const vertex of vertices) {
         const { whole, layer } = await nodes.of(vertex)
         if (whole === null || whole.records.length === 0) continue
