@@ -44,7 +44,8 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
         // What was learnt of files for it, and the records that it gave.
         await session.flush()
       }
-      if (built.some(({ executed }) => executed > 0)) await session.collect()
+      // Also a build that ran no step may have fetched layers.
+      if (session.store.grew()) await session.collect()
       return resultOf(built, names, written)
     } finally {
       await cache?.close()

@@ -19,10 +19,12 @@ export interface BlobStoreParts {
   readonly temporary: () => string
   /** Claims the blob before it is looked for: gc leaves it. */
   readonly use: <T>(digest: Digest, check: () => T) => Promise<T>
+  /** Called when a blob was written. */
+  readonly onGrowth?: () => void
 }
 
 /** An OCI layout's blobs/sha256 as a BlobStore: other tools read it. */
-export function createBlobStore({ folder, temporary, use }: BlobStoreParts): BlobStore {
+export function createBlobStore({ folder, temporary, use, onGrowth }: BlobStoreParts): BlobStore {
   const path = (digest: Digest) => join(folder, hexOf(parseDigest(digest)))
 
   async function* get(digest: Digest): Bytes {
@@ -61,6 +63,7 @@ export function createBlobStore({ folder, temporary, use }: BlobStoreParts): Blo
       await use(result.digest, () => {})
       await rename(half, path(result.digest))
       fsyncDirectory(folder)
+      onGrowth?.()
       return result
     } catch (error) {
       rmSync(half, { force: true })

@@ -13,6 +13,16 @@ import type { LayerId, LayerInfo } from './types.ts'
 /** Whether a layer that is not there could be fetched from somewhere, by what is known of it. */
 export type CanFetch = (id: LayerId, info: LayerInfo) => boolean
 
+/** What the layers of one store share with the rest of it. */
+export interface LayersParts {
+  readonly layout: StoreLayout
+  readonly leases: Leases
+  readonly locks: Locks
+  readonly canFetch: CanFetch
+  /** Called when a layer's directory came to be. */
+  readonly onGrowth: () => void
+}
+
 /**
  * The layers on disk. A layer is *known* when layers/<id>.json says something of it, *present* when its directory is there and safe to use in this
  * boot, *usable* when present or fetchable. All but `install`, `update` and `claim` are synchronous and cheap.
@@ -55,7 +65,7 @@ export function randomLayerId(): LayerId {
 /** The line under which a layer stands in a lease. */
 export const layerName = (id: LayerId): string => `layer:${id}`
 
-export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, canFetch: CanFetch): Layers {
+export function createLayers({ layout, leases, locks, canFetch, onGrowth }: LayersParts): Layers {
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()
   const directory = (id: LayerId) => join(layout.layers, parseLayerId(id))
@@ -106,6 +116,7 @@ export function createLayers(layout: StoreLayout, leases: Leases, locks: Locks, 
       const installed = await leases.use([layerName(id)], () => renameInto(prepared, id))
       const result = installed || isPresent(id) ? installed : await replaceStale(prepared, id)
       safe.add(id)
+      if (result) onGrowth()
       return result
     } catch (error) {
       throw storeError(error, 'keep a layer')

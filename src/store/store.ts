@@ -35,6 +35,8 @@ export interface Store {
   readonly onNotice: (message: string) => void
   /** A free path under tmp/ that is removed when this process is dead. Whoever makes something there removes or renames it. */
   temporary(): string
+  /** This process put a layer or a blob into it. */
+  grew(): boolean
   /** Makes what this process made and used survive a power cut: once, at the end of a build, before its images are named. */
   flush(): Promise<void>
   /** Lets go of everything; gc may take what this process used. */
@@ -48,13 +50,18 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const leases = createLeases(layout, onNotice)
   const locks = createLocks(layout.locks)
   const canFetch: CanFetch = (id, info) => hasStoredBlob(layout, info) || (options.canFetch?.(id, info) ?? false)
-  const layers = createLayers(layout, leases, locks, canFetch)
+  let grew = false
+  const onGrowth = () => {
+    grew = true
+  }
+  const layers = createLayers({ layout, leases, locks, canFetch, onGrowth })
   return {
     layout,
     blobs: createBlobStore({
       folder: layout.blobs,
       temporary: leases.temporary,
       use: (digest, check) => leases.use([blobName(digest)], check),
+      onGrowth,
     }),
     cache: createCacheIndex(layout, leases, layers),
     listings: createListings(layout, leases),
@@ -66,6 +73,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     leases,
     onNotice,
     temporary: leases.temporary,
+    grew: () => grew,
     async flush() {
       const ids = layers.unsynced()
       if (ids.length === 0) return

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
@@ -111,4 +111,29 @@ test('a name that is pushed is one of the registry: layers that it has are not f
   const dest = join(folder, 'files')
   await run(`FROM ${name}\nCOPY file /more\n`, { outputs: [{ type: 'local', dest }] })
   expect(readFileSync(join(dest, 'more'), 'utf8')).toBe('of the context\n')
+})
+
+describe('what nothing refers to is collected by itself', () => {
+  const garbage = () => {
+    const layer = join(store, `v1/layers/${'a'.repeat(32)}`)
+    mkdirSync(join(layer, 'fs'), { recursive: true })
+    utimesSync(join(store, 'v1/gc-time'), 1, 1)
+    return layer
+  }
+
+  test('after a build that fetched layers and ran no step', async () => {
+    const cache = join(folder, 'cache')
+    await run(CACHED, { root: join(folder, 'first'), cacheTo: [{ type: 'local', dest: cache, mode: 'max' }] })
+    await run('FROM scratch\nCOPY file /old\n')
+    const layer = garbage()
+    await run(CACHED, { tags: ['own:1'], cacheFrom: [{ type: 'local', src: cache }] })
+    expect(existsSync(layer)).toBe(false)
+  })
+
+  test('not after one that wrote nothing', async () => {
+    await run(CACHED, { tags: ['own:1'] })
+    const layer = garbage()
+    await run(CACHED, { tags: ['own:1'] })
+    expect(existsSync(layer)).toBe(true)
+  })
 })
