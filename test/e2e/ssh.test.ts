@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -136,6 +137,18 @@ suite('RUN --mount=type=ssh', () => {
   test('a RUN cannot take a key out of the agent, nor add one', () => {
     const line = 'RUN --mount=type=ssh ssh-add -D; ssh-add -l > /out'
     expect(run(line, ['--ssh', `default=${known}`]).out()).toContain('SHA256:')
+  })
+
+  test('a build ends though the agent never answers', async () => {
+    const socket = work.path('silent')
+    const silent = spawn(process.execPath, ['-e', `require('net').createServer(() => {}).listen('${socket}', () => console.log('up'))`])
+    try {
+      await once(silent.stdout, 'data')
+      const { status, out } = run('RUN --mount=type=ssh timeout 1 ssh-add -l; echo ended > /out', ['--ssh', `default=${socket}`])
+      expect({ status, out: out() }).toEqual({ status: 0, out: 'ended\n' })
+    } finally {
+      silent.kill()
+    }
   })
 
   test('a key with a passphrase, and an agent that is not there, are refused before anything runs', () => {
