@@ -1,3 +1,4 @@
+import { tellStep } from '../base/tell-step.ts'
 import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
 import type { BlobForm, Image } from '../image/types.ts'
@@ -71,18 +72,17 @@ export class BuildCache {
   async #write(destination: Destination, id: string, built: BuiltSteps): Promise<void> {
     const { onEvent, signal } = this.#hearing
     const place = exportPlace(destination, environmentOf(this.#options))
-    onEvent({ type: 'vertex', id, name: `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}` })
-    onEvent({ type: 'started', id, time: Date.now() })
+    const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
-      const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
-      const exported = await exportSteps(built, extent, this.#tools)
-      await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
-      onEvent({ type: 'done', id, time: Date.now(), cached: false })
+      await tellStep(id, name, this.#hearing, async () => {
+        const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
+        const exported = await exportSteps(built, extent, this.#tools)
+        await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
+      })
     } catch (error) {
-      const { message } = error as Error
-      onEvent({ type: 'failed', id, time: Date.now(), canceled: signal.aborted, message })
       if (signal.aborted || destination.ignoreError !== true) throw error
-      onEvent({ type: 'warning', rule: 'CacheExport', message: `the cache was not exported to ${place.name}: ${message}` })
+      const message = `the cache was not exported to ${place.name}: ${(error as Error).message}`
+      onEvent({ type: 'warning', rule: 'CacheExport', message })
     } finally {
       await place.close()
     }

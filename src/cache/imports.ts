@@ -1,5 +1,6 @@
 import { errorCode } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
+import { tellStep } from '../base/tell-step.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { CachedLayer, CacheSource } from '../image/cached-layers.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -177,31 +178,29 @@ function layersOf(ref: Ref | undefined): Snapshot | undefined {
   return ref?.kind === 'snapshot' ? ref.layers : undefined
 }
 
-async function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
+function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
   const { onEvent, signal } = tools
-  onEvent({ type: 'vertex', id, name: `importing cache manifest from ${place.name}` })
-  onEvent({ type: 'started', id, time: Date.now() })
   const { name, origin } = place
   const source: CacheSource = {
     name,
     ...(origin === undefined ? {} : { origin }),
     fetch: ({ digest }, stop) => place.blob(digest, stop ?? signal),
   }
-  try {
-    const { caches, notices } = await loadCaches(place, signal)
-    for (const notice of notices) onEvent({ type: 'notice', message: `${place.name}: ${notice}` })
-    return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Shared() }))
-  } catch (error) {
-    signal.throwIfAborted()
-    if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${place.name} yet` })
-    else {
-      damaged.add(place.name)
-      warn(tools, `the cache ${place.name} is not used: ${(error as Error).message}`)
+  return tellStep(id, `importing cache manifest from ${name}`, tools, async () => {
+    try {
+      const { caches, notices } = await loadCaches(place, signal)
+      for (const notice of notices) onEvent({ type: 'notice', message: `${name}: ${notice}` })
+      return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Shared() }))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${name} yet` })
+      else {
+        damaged.add(name)
+        warn(tools, `the cache ${name} is not used: ${(error as Error).message}`)
+      }
+      return []
     }
-    return []
-  } finally {
-    onEvent({ type: 'done', id, time: Date.now(), cached: false })
-  }
+  })
 }
 
 function warn({ onEvent }: Hearing, message: string): void {

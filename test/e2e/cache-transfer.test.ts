@@ -373,7 +373,7 @@ test('explain asks the cache, too', async () => {
   expect(await states([{ type: 'local', src: dest }])).toEqual(new Set(['hit']))
 }, 120_000)
 
-test('a build that is ended while caches are asked for leaves no connection open', async () => {
+test('a build that is ended while caches are asked for leaves no connection open, and says of none that it was read', async () => {
   const sockets = new Set<Socket>()
   const stop = new AbortController()
   registry.intercept = ({ socket, url }) => {
@@ -384,7 +384,11 @@ test('a build that is ended while caches are asked for leaves no connection open
   }
   const cacheFrom: CacheImportSpec[] = ['quick', 'hangs'].map((name) => ({ type: 'registry', ref: `${registry.host}/${name}:cache` }))
   const options = { context, root: join(folder, 'cold'), environment: { HOME: folder }, cacheFrom }
-  await expect(build(options, { signal: stop.signal })).rejects.toMatchObject({ code: 'CANCELED' })
+  const events: BuildEvent[] = []
+  const hooks = { signal: stop.signal, onEvent: (event: BuildEvent) => events.push(event) }
+  await expect(build(options, hooks)).rejects.toMatchObject({ code: 'CANCELED' })
+  const ends = (id: string) => events.filter((event) => (event.type === 'done' || event.type === 'failed') && event.id === id)
+  expect(ends('import-2')).toEqual([expect.objectContaining({ type: 'failed', canceled: true })])
   expect(sockets.size).toBeGreaterThan(1)
   // Idle ones are kept for seconds.
   await sleep(500)
