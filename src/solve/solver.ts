@@ -54,6 +54,8 @@ export class Solver {
   readonly #options: SolveOptions
   readonly #queue: PQueue
   readonly #abort = new AbortController()
+  /** The caller's, and aborted by the first failure. The caller's may outlive many builds, so nothing is attached to it. */
+  readonly #signal: AbortSignal
   readonly #refs = new Map<Vertex, Promise<Ref>>()
   readonly #keys: StepKeys
   /** Those of `#refs` that are known by now. */
@@ -76,8 +78,7 @@ export class Solver {
       tools: (vertex) => this.#tools(vertex),
       around: (vertex, read) => this.#readKey(vertex, read),
     })
-    if (options.signal.aborted) this.#abort.abort(options.signal.reason)
-    options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true })
+    this.#signal = AbortSignal.any([options.signal, this.#abort.signal])
   }
 
   /** Steps that really ran. */
@@ -236,7 +237,7 @@ export class Solver {
         const ref = await this.#execute(vertex, inputs, root)
         return this.#save(vertex, await this.#keys.of(vertex), layersOf(ref))
       },
-      { signal: this.#abort.signal },
+      { signal: this.#signal },
     )
     if (!executed) this.#cached(vertex, twin !== undefined)
     return this.#refOf(vertex, found)
@@ -253,7 +254,7 @@ export class Solver {
   }
 
   async #executeNow(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    this.#abort.signal.throwIfAborted()
+    this.#signal.throwIfAborted()
     const { onEvent } = this.#options
     const tells = handlerOf(vertex.op).deferred !== true
     if (tells && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
@@ -286,7 +287,7 @@ export class Solver {
   async #twin(vertex: Vertex, key: StepKey, root: Snapshot): Promise<CacheRecord | undefined> {
     if (vertex.noCache || isIndependent(vertex)) return undefined
     const { cache, tools } = this.#options
-    return findTwin(vertex, key, root, { cache, snapshots: tools.snapshots, signal: this.#abort.signal })
+    return findTwin(vertex, key, root, { cache, snapshots: tools.snapshots, signal: this.#signal })
   }
 
   async #save(vertex: Vertex, key: StepKey, layers: Snapshot): Promise<CacheRecord> {
@@ -310,7 +311,7 @@ export class Solver {
 
   #failed(vertex: Vertex, error: unknown): unknown {
     const placed = vertex.span === undefined ? error : withSpan(error, vertex.span)
-    const aborted = this.#abort.signal.aborted
+    const aborted = this.#signal.aborted
     // The build begins again without that cache: no failure to show.
     const canceled = aborted || errorCode(error) === 'CACHE_LAYER_UNUSABLE'
     if (!aborted) {
@@ -346,7 +347,7 @@ export class Solver {
   }
 
   #tools(vertex: Vertex): Tools {
-    return { ...this.#options.tools, vertex: vertex.id, signal: this.#abort.signal, emit: this.#options.onEvent }
+    return { ...this.#options.tools, vertex: vertex.id, signal: this.#signal, emit: this.#options.onEvent }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

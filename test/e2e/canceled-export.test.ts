@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,4 +62,11 @@ describe.each<[string, () => Partial<BuildOptions>]>([
     const error = await canceled((path) => own.includes(path), { ...options(), cacheFrom: [cache] })
     expect(error).toMatchObject({ code: 'CANCELED', exitCode: 130 })
   })
+})
+
+test('a signal for many builds keeps nothing of one that is done', async () => {
+  const { signal } = new AbortController()
+  await build({ ...around(), root: join(folder, 'store'), outputs: archive() }, { signal })
+  await expect(build({ ...around(), root: join(folder, 'store'), context: join(folder, 'none') }, { signal })).rejects.toThrow()
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })
