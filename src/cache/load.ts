@@ -4,7 +4,14 @@ import { type Descriptor, LAYER_TYPES, MediaType } from '../base/oci.ts'
 import { INLINE_CACHE } from '../image/assemble.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../registry/document.ts'
 import { verifiedBytes } from '../registry/verified-blob.ts'
-import { CACHE_CONFIG_LIMIT, CONFIG_MEDIA_TYPE, type ConfigRecord, parseCacheConfig, parseInlineRecords } from './buildkit/cache-config.ts'
+import {
+  CACHE_CONFIG_LIMIT,
+  CONFIG_MEDIA_TYPE,
+  type ConfigRecord,
+  isTime,
+  parseCacheConfig,
+  parseInlineRecords,
+} from './buildkit/cache-config.ts'
 import { CREATED, DIFF_ID, type OfferedLayer } from './chain-layers.ts'
 import type { Place } from './places.ts'
 
@@ -99,10 +106,6 @@ function layerTimes(history: unknown): unknown[] {
   if (!Array.isArray(history)) return []
   const entries = history.filter((entry): entry is Members => entry !== null && typeof entry === 'object')
   return entries.filter((entry) => entry.empty_layer !== true).map(({ created }) => created)
-}
-
-function isTime(value: unknown): value is string {
-  return typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(value) && !Number.isNaN(Date.parse(value))
 }
 
 function descriptors(value: unknown, place: Place): Descriptor[] {

@@ -54,3 +54,8 @@ test.each([
     expect((await written(type, true))?.descriptor.mediaType).toBe(oci)
   }
 })
+
+test('the time of a layer may have an offset, as every time of RFC 3339', async () => {
+  expect(await written(MediaType.ociLayer, true, '2024-01-02T05:04:05.5+02:00')).toMatchObject({ created: '2024-01-02T05:04:05.5+02:00' })
+  expect(await written(MediaType.ociLayer, true, 'yesterday')).not.toHaveProperty('created')
+})
