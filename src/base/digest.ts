@@ -31,3 +31,12 @@ export function hexOf(digest: Digest): string {
 export function finishSha256(hash: Hash): Digest {
   return `sha256:${hash.digest('hex')}` as Digest
 }
+
+/** A layer's diffID with those of all layers below it in one digest, for each of them (OCI image spec, config.md "Layer ChainID"). */
+export function chainDigests(diffIds: readonly Digest[]): Digest[] {
+  let chain: Digest | undefined
+  return diffIds.map((diffId) => {
+    chain = chain === undefined ? diffId : sha256(`${chain} ${diffId}`)
+    return chain
+  })
+}

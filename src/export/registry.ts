@@ -1,3 +1,4 @@
+import { counted } from '../base/counted.ts'
 import { parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
@@ -76,14 +77,10 @@ class Source {
   }
 
   async *bytes({ digest, size, open }: ContentBlob): Bytes {
-    let current = 0
     try {
       const content = open()
-      for await (const chunk of content instanceof Uint8Array ? [content] : content) {
-        current += chunk.length
-        this.#options.onProgress?.(digest, current, size, false)
-        yield chunk
-      }
+      const tell = (current: number) => this.#options.onProgress?.(digest, current, size, false)
+      yield* counted(content instanceof Uint8Array ? [content] : content, tell)
     } catch (error) {
       this.#stop.abort(error)
       throw error

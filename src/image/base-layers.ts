@@ -1,9 +1,10 @@
-import { type Digest, hexOf, sha256 } from '../base/digest.ts'
+import { counted } from '../base/counted.ts'
+import { chainDigests, type Digest, hexOf } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
 import type { RemoteImage } from '../registry/types.ts'
-import type { Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
+import type { LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
 import { checkPackedSize, type PackedLayer } from './unpack-blob.ts'
 import { fetchSome, type LayerStore, unpackLayers } from './unpack-layers.ts'
@@ -148,20 +149,7 @@ export class BaseLayers {
   }
 }
 
-/** OCI image spec, config.md "Layer ChainID". */
+/** What the layers of an image are called in the store. */
 export function chainIds(diffIds: readonly Digest[]): LayerId[] {
-  let chain: Digest | undefined
-  return diffIds.map((diffId) => {
-    chain = chain === undefined ? diffId : sha256(`${chain} ${diffId}`)
-    return hexOf(chain) as LayerId
-  })
-}
-
-async function* counted(bytes: Bytes, tell: (total: number) => void): Bytes {
-  let total = 0
-  for await (const chunk of bytes) {
-    total += chunk.length
-    tell(total)
-    yield chunk
-  }
+  return chainDigests(diffIds).map((chain) => hexOf(chain) as LayerId)
 }

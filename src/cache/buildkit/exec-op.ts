@@ -2,7 +2,7 @@ import type { Digest } from '../../base/digest.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
 import type { ExecOp, ExecOpMount } from '../../graph/op.ts'
 import { cacheDirectoryNode, heredocNode } from './file-op.ts'
-import { type Base, type ContentRequest, type Node, type NodeInput, opNode, type Selection } from './node.ts'
+import { type Base, type ContentRequest, Inputs, type Node, type NodeInput, opNode, type Selection } from './node.ts'
 import { digestOf, type GoJson, joinedDigest, omitEmpty } from './op-json.ts'
 import { dedupePaths } from './selectors.ts'
 
@@ -26,10 +26,10 @@ interface Mount {
 /** RUN (dockerfile2llb, dispatchRun; client/llb/exec.go; solver/llbsolver/ops/exec.go). `sourceOf` gives what the input of a mount is. */
 export function execNode(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) => MountSource): Node {
   const mounts = mountsOf(op, base, sourceOf)
-  const nodes: Node[] = []
+  const found = new Inputs()
   const reads: { paths: string[]; content: boolean; vertex: MountSource['vertex'] }[] = []
   const listed = mounts.map(({ target, source: { node, vertex }, selector, root, members }): GoJson => {
-    const input = node === null ? -1 : positionOf(node, nodes)
+    const input = found.add(node)
     if (input >= 0) {
       const read = reads[input] ?? { paths: [], content: true, vertex }
       // What is also the root is seen whole: a content has no times, though BuildKit lets the last mount decide (getMountDeps).
@@ -39,7 +39,7 @@ export function execNode(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) 
     return omitEmpty({ input, dest: target, output: root === true ? 0 : -1, ...members })
   })
   const digests = sshIds(op).map((id) => execDigest(op, [...listed, ...secretMounts(op), ...sshMounts(op, id)]))
-  const inputs = nodes.map((node, index): NodeInput => {
+  const inputs = found.nodes.map((node, index): NodeInput => {
     const { paths, content, vertex } = reads[index] as (typeof reads)[number]
     const selections = content && vertex !== undefined ? { content: { source: vertex, selections: selectionsOf(paths) } } : {}
     return { node, selector: joinedDigest(paths), ...selections }
@@ -56,11 +56,6 @@ function execDigest(op: ExecOp, mounts: readonly GoJson[]): Digest {
     Arch: op.platform.architecture,
     ...omitEmpty({ Variant: op.platform.variant, OSVersion: op.platform.osVersion }),
   })
-}
-
-function positionOf(node: Node, nodes: Node[]): number {
-  const known = nodes.findIndex(({ id }) => id === node.id)
-  return known >= 0 ? known : nodes.push(node) - 1
 }
 
 function selectionsOf(paths: readonly string[]): Selection[] {

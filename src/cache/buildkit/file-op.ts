@@ -2,7 +2,7 @@ import { hasWildcard } from '../../base/go-match.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
 import type { CopyOp, WorkdirOp } from '../../graph/op.ts'
 import { splitParents } from '../../tree/selection.ts'
-import { type Base, type ContentRequest, type Node, type NodeInput, opNode, type Selection } from './node.ts'
+import { type Base, type ContentRequest, Inputs, type Node, type NodeInput, opNode, type Selection } from './node.ts'
 import { digestOf, type GoJson, goJson, joinedDigest, omitEmpty } from './op-json.ts'
 import { dedupeSelections } from './selectors.ts'
 
@@ -16,17 +16,6 @@ interface Action {
   readonly json: GoJson
   /** Position in the inputs, or -1. */
   readonly secondary: number
-}
-
-/** The inputs of one op in the order in which they are first named, each once. */
-class Inputs {
-  readonly nodes: Node[] = []
-
-  add(node: Base): number {
-    if (node === null) return -1
-    const known = this.nodes.findIndex(({ id }) => id === node.id)
-    return known >= 0 ? known : this.nodes.push(node) - 1
-  }
 }
 
 /** WORKDIR (dockerfile2llb, dispatchWorkdir). */

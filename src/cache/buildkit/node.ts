@@ -41,6 +41,18 @@ export interface Selection {
 /** A node, or nothing to stand on: scratch. */
 export type Base = Node | null
 
+/** The inputs of one op in the order in which they are first named, each once. */
+export class Inputs {
+  readonly nodes: Node[] = []
+
+  /** Its position; -1 is scratch. */
+  add(node: Base): number {
+    if (node === null) return -1
+    const known = this.nodes.findIndex(({ id }) => id === node.id)
+    return known >= 0 ? known : this.nodes.push(node) - 1
+  }
+}
+
 /** `identity`: what of the op its digests leave out, such as the folder that a file is copied from. */
 export function opNode(digests: readonly Digest[], inputs: readonly NodeInput[] = [], identity = ''): Node {
   const records = digests.map((digest) => recordDigest(digest, 0))

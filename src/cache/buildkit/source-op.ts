@@ -1,4 +1,4 @@
-import { type Digest, sha256 } from '../../base/digest.ts'
+import { chainDigests, type Digest, sha256 } from '../../base/digest.ts'
 import type { Platform } from '../../base/platform.ts'
 import type { GitOp, HttpOp } from '../../graph/op.ts'
 import { type Node, opNode } from './node.ts'
@@ -19,13 +19,8 @@ export interface ImageIdentity {
 export function imageNode({ resolved, diffIds }: ImageIdentity, platform: Platform): Node {
   const { os, architecture, variant = '', osVersion = '' } = platform
   const manifest = digestOf({ Digest: resolved, OS: os, Arch: architecture, ...omitEmpty({ Variant: variant, OSVersion: osVersion }) })
-  const chain = chainId(diffIds)
+  const chain = chainDigests(diffIds).at(-1)
   return opNode([manifest, ...(chain === undefined ? [] : [chain])].map(sourceDigest))
-}
-
-function chainId(diffIds: readonly Digest[]): Digest | undefined {
-  const [first, ...rest] = diffIds
-  return first === undefined ? undefined : rest.reduce((below, diffId) => sha256(`${below} ${diffId}`), first)
 }
 
 /** What a URL was found to be. */
