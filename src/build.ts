@@ -1,6 +1,6 @@
 import type { TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
-import { hostPlatform, type Platform } from './base/platform.ts'
+import type { Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult, ResolvedOptions } from './build-options.ts'
 import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
@@ -17,7 +17,7 @@ import { viewOf } from './ops/copy.ts'
 import { announce } from './solve/announce.ts'
 import { unrunnable } from './solve/emulation.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
-import { resolveOptions } from './solve/resolve-options.ts'
+import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
 import { type Hearing, withSession } from './solve/with-session.ts'
@@ -51,10 +51,6 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
       await cache?.close()
     }
   })
-}
-
-function platformsOf({ platforms }: BuildOptions): readonly Platform[] {
-  return platforms ?? [hostPlatform()]
 }
 
 async function buildAndWrite(

@@ -1,11 +1,10 @@
-import { hostPlatform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions } from './build-options.ts'
 import { openCache } from './cache/open.ts'
 import { ExplainingWatcher } from './explain/watcher.ts'
 import type { Graph } from './graph/lower.ts'
 import { announce } from './solve/announce.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
-import { resolveOptions } from './solve/resolve-options.ts'
+import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
 import { withSession } from './solve/with-session.ts'
 
 /**
@@ -17,7 +16,7 @@ export async function plan(given: BuildOptions, hooks: BuildHooks = {}): Promise
   return withSession(options, hooks, async (session, { onEvent, signal }) => {
     const file = stagesOf(session.inputs.dockerfile, { options, onEvent })
     const graphs: Graph[] = []
-    for (const platform of options.platforms ?? [hostPlatform()]) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
+    for (const platform of platformsOf(options)) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
     for (const graph of graphs) announce(graph, onEvent)
     const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
     const cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })

@@ -1,4 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
+import { hostPlatform, type Platform } from '../base/platform.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 
 type Environment = NonNullable<BuildOptions['environment']>
@@ -11,6 +12,11 @@ export function resolveOptions(options: BuildOptions): ResolvedOptions {
   // As buildx hands it on.
   if (epoch) buildArgs.SOURCE_DATE_EPOCH ??= epoch
   return { ...options, buildArgs }
+}
+
+/** What a build makes: an image for each of them. */
+export function platformsOf({ platforms }: BuildOptions): readonly Platform[] {
+  return platforms ?? [hostPlatform()]
 }
 
 /** A name without a value takes that of the environment, or is not set (A10). */
