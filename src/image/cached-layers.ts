@@ -1,5 +1,6 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
+import { Shared } from '../base/shared.ts'
 import type { Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import { checkBlob, checkPackedSize, type PackedLayer } from './unpack-blob.ts'
 import { type LayerStore, unpackLayers } from './unpack-layers.ts'
@@ -34,8 +35,8 @@ export interface CacheFailure {
  */
 export class CachedLayers {
   readonly #known = new Map<LayerId, CachedLayer>()
-  readonly #fetches = new Map<LayerId, Promise<void>>()
-  readonly #checks = new Map<LayerId, Promise<void>>()
+  readonly #fetches = new Shared<LayerId, void>()
+  readonly #checks = new Shared<LayerId, void>()
   readonly #store: LayerStore
   #failure: CacheFailure | undefined
 
@@ -105,12 +106,7 @@ export class CachedLayers {
   async fetchBlob(id: LayerId, blob: Descriptor, signal?: AbortSignal): Promise<boolean> {
     const layer = this.#known.get(id)
     if (layer === undefined || layer.descriptor.digest !== blob.digest) return false
-    let check = this.#checks.get(id)
-    if (check === undefined) {
-      check = this.#fetchChecked(layer, signal)
-      this.#checks.set(id, check)
-    }
-    await check
+    await this.#checks.of(id, () => this.#fetchChecked(layer, signal), signal)
     return true
   }
 
@@ -132,18 +128,14 @@ export class CachedLayers {
   }
 
   #fetch(layer: FetchableLayer, signal?: AbortSignal): Promise<void> {
-    let fetched = this.#fetches.get(layer.id)
-    if (fetched === undefined) {
-      fetched = this.#guard(layer, signal, async () => {
-        const { digest, size } = layer.descriptor
-        const { source } = layer
-        if ((await this.#store.blobs.stat(digest)) !== undefined || source === undefined) return
-        checkPackedSize(layer.descriptor, this.#store.maxBytes)
-        await this.#store.blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
-      })
-      this.#fetches.set(layer.id, fetched)
+    const fetch = async () => {
+      const { digest, size } = layer.descriptor
+      const { source } = layer
+      if ((await this.#store.blobs.stat(digest)) !== undefined || source === undefined) return
+      checkPackedSize(layer.descriptor, this.#store.maxBytes)
+      await this.#store.blobs.put(await source.fetch(layer.descriptor, signal), { digest, size })
     }
-    return fetched
+    return this.#fetches.of(layer.id, () => this.#guard(layer, signal, fetch), signal)
   }
 
   async #layer(id: LayerId): Promise<FetchableLayer | undefined> {

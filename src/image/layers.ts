@@ -2,6 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
+import { Shared } from '../base/shared.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
 import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
@@ -45,8 +46,8 @@ export interface LayerTools {
  */
 export class StoreLayers {
   readonly #tools: LayerTools
-  readonly #facts = new Map<LayerId, Promise<TarFacts>>()
-  readonly #blobs = new Map<string, Promise<Descriptor>>()
+  readonly #facts = new Shared<LayerId, TarFacts>()
+  readonly #blobs = new Shared<string, Descriptor>()
 
   constructor(tools: LayerTools) {
     this.#tools = tools
@@ -111,7 +112,7 @@ export class StoreLayers {
   }
 
   #tarFacts(id: LayerId): Promise<TarFacts> {
-    return shared(this.#facts, id, async () => {
+    return this.#facts.of(id, async () => {
       const info = await this.#info(id)
       if (info.diffId !== undefined && info.tarSize !== undefined) return { diffId: info.diffId, tarSize: info.tarSize }
       const meter = new Meter()
@@ -125,7 +126,7 @@ export class StoreLayers {
     const kind: Packed = form.compression === 'zstd' ? 'zstd' : 'gzip'
     const level = form.level ?? (kind === 'zstd' ? DEFAULT_ZSTD_LEVEL : DEFAULT_LEVEL)
     const mark = { [LEVEL_ANNOTATION[kind]]: String(level) }
-    return shared(this.#blobs, `${id} ${kind} ${level}`, async () => {
+    return this.#blobs.of(`${id} ${kind} ${level}`, async () => {
       const info = await this.#info(id)
       const known = info.blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION[kind]] === String(level))
       if (known !== undefined && (await this.#fetched(id, known))) return known
@@ -160,14 +161,4 @@ async function* verified(bytes: Bytes, diffId: Digest, id: LayerId): AsyncGenera
   throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
     hint: 'its files in the store were altered; run `tbuild verify-store`, which forgets the layer, and build again',
   })
-}
-
-/** One run for all callers; a failure is not kept. */
-function shared<K, V>(map: Map<K, Promise<V>>, key: K, run: () => Promise<V>): Promise<V> {
-  const running = map.get(key)
-  if (running !== undefined) return running
-  const promise = run()
-  map.set(key, promise)
-  promise.catch(() => map.delete(key))
-  return promise
 }
