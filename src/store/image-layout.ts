@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, opendir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode, TbuildError } from '../base/errors.ts'
+import { errorCode, systemError, TbuildError } from '../base/errors.ts'
 import { OCI_LAYOUT } from '../base/oci.ts'
+import { readCapped } from '../base/read-capped.ts'
 import { createBlobStore } from './blob-store.ts'
 import { tryFlockDirectory, waitFor } from './flock.ts'
 import { openRegular } from './regular-file.ts'
@@ -19,7 +20,7 @@ const INDEX = 'index.json'
 export function layoutBlobs(directory: string): BlobStore {
   const folder = join(directory, BLOBS)
   const temporary = () => join(folder, temporaryName(''))
-  return createBlobStore({ folder, temporary, use: async (_digest, check) => check() })
+  return createBlobStore({ folder, temporary, use: async (_digest, check) => check(), failure: systemError })
 }
 
 /** The bytes of index.json, at most `limit`; undefined when there is none. OCI_LAYOUT_INVALID when it is something else than a file of sane length. */
@@ -31,14 +32,9 @@ export async function readLayoutIndex(directory: string, limit: number): Promise
   })
   if (file === null) return undefined
   if (file === undefined) throw invalid(`${path} is not a regular file`)
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of file.createReadStream({ end: limit }) as AsyncIterable<Uint8Array>) {
-    chunks.push(chunk)
-    size += chunk.length
-  }
-  if (size > limit) throw invalid(`${path} has more than ${limit} bytes`)
-  return Buffer.concat(chunks)
+  const index = await readCapped(file.createReadStream() as AsyncIterable<Uint8Array>, limit)
+  if (index === undefined) throw invalid(`${path} has more than ${limit} bytes`)
+  return index
 }
 
 /** The files beside the blobs. */
