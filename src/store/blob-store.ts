@@ -21,14 +21,16 @@ export interface BlobStoreParts {
   readonly use: <T>(digest: Digest, check: () => T) => Promise<T>
   /** Called when a blob was written. */
   readonly onGrowth?: () => void
+  /** What is told when the operating system refuses something; a folder that is not the store's has no hints for the store. */
+  readonly failure?: (error: unknown, doing: string) => unknown
 }
 
 /** An OCI layout's blobs/sha256 as a BlobStore: other tools read it. */
-export function createBlobStore({ folder, temporary, use, onGrowth }: BlobStoreParts): BlobStore {
+export function createBlobStore({ folder, temporary, use, onGrowth, failure = storeError }: BlobStoreParts): BlobStore {
   const path = (digest: Digest) => join(folder, hexOf(parseDigest(digest)))
 
   async function* get(digest: Digest): Bytes {
-    const file = await openBlob(path(digest), digest)
+    const file = await openBlob(path(digest), digest, failure)
     const hash = createHash('sha256')
     try {
       for (;;) {
@@ -39,7 +41,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth }: BlobStoreP
         yield data
       }
     } catch (error) {
-      throw storeError(error, `read the blob ${digest}`)
+      throw failure(error, `read the blob ${digest}`)
     } finally {
       await file.close()
     }
@@ -67,7 +69,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth }: BlobStoreP
       return result
     } catch (error) {
       rmSync(half, { force: true })
-      throw storeError(error, 'keep a blob')
+      throw failure(error, 'keep a blob')
     }
   }
 
@@ -92,7 +94,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth }: BlobStoreP
       try {
         ifPresent(() => unlinkSync(path(digest)))
       } catch (error) {
-        throw storeError(error, `delete the blob ${digest}`)
+        throw failure(error, `delete the blob ${digest}`)
       }
     },
   }
@@ -150,9 +152,9 @@ function corrupt(digest: Digest, why: string): TbuildError {
   })
 }
 
-async function openBlob(path: string, digest: Digest): Promise<FileHandle> {
+async function openBlob(path: string, digest: Digest, failure: NonNullable<BlobStoreParts['failure']>): Promise<FileHandle> {
   const file = await openRegular(path).catch((error: unknown) => {
-    throw errorCode(error) === 'ENOENT' ? missingBlob(digest) : storeError(error, `read the blob ${digest}`)
+    throw errorCode(error) === 'ENOENT' ? missingBlob(digest) : failure(error, `read the blob ${digest}`)
   })
   if (file === undefined) throw corrupt(digest, 'it is not a regular file')
   return file

@@ -9,6 +9,7 @@ import { MediaType } from '../../src/base/oci.ts'
 import type { CacheManifest } from '../../src/cache/cache-manifest.ts'
 import { localPlace } from '../../src/cache/places.ts'
 import { tryFlockDirectory } from '../../src/store/flock.ts'
+import { layoutBlobs } from '../../src/store/image-layout.ts'
 
 /** A directory that holds caches and is shared: by builds at the same time, and with what killed ones left. */
 let directory = ''
@@ -92,4 +93,12 @@ test('what was left long ago is removed; what is new may still be written, and w
       .sort(),
   ).toEqual(['.7.0.tmp', '.hidden', 'notes.tmp'])
   expect(existsSync(join(directory, '.index.json.7.tmp'))).toBe(false)
+})
+
+test('what the operating system refuses there is not the fault of the store', async () => {
+  const blobs = layoutBlobs(directory)
+  await expect(blobs.put(Buffer.from('x'))).rejects.toMatchObject({ code: 'SYSTEM' })
+  mkdirSync(join(directory, 'blobs'))
+  writeFileSync(folder, 'a file')
+  await expect(blobs.read(sha256('x'), 10)).rejects.toMatchObject({ code: 'SYSTEM' })
 })
