@@ -38,15 +38,15 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
       const refused = await refusedSteps(graphs, session, cache)
       for (const { graph } of graphs) announce(graph, hearing.onEvent)
       const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
-      const { built, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
+      const { built, solver, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
       if (cache !== undefined) {
-        await cache.finish(stepsOf(built), adoptInto(built))
+        await cache.finish(stepsOf(solver, targetsOf(graphs)), (...step) => solver.adopt(...step))
         // What was learnt of files for it, and the records that it gave.
         await session.flush()
       }
       // Also a build that ran no step may have fetched layers.
       if (session.store.grew()) await session.collect()
-      return resultOf(built, names, written)
+      return { ...resultOf(built, names, written), steps: stepCount(graphs, solver) }
     } finally {
       await cache?.close()
     }
@@ -57,16 +57,16 @@ async function buildAndWrite(
   graphs: readonly PlatformGraph[],
   session: Session,
   around: Surroundings,
-): Promise<{ built: Built[]; written: Written | undefined }> {
+): Promise<BuiltPlatforms & { readonly written: Written | undefined }> {
   const { options, names, onEvent, signal } = around
-  const built = await buildPlatforms(graphs, session, around)
+  const { built, solver } = await buildPlatforms(graphs, session, around)
   await session.flush()
   const images = built.map(({ image }) => image)
   await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, onEvent, signal })
-  return { built, written: await writeOutputs(built, around) }
+  return { built, solver, written: await writeOutputs(built, around) }
 }
 
-function resultOf(built: readonly Built[], names: readonly string[], written: Written | undefined): BuildResult {
+function resultOf(built: readonly BuiltPlatform[], names: readonly string[], written: Written | undefined): Omit<BuildResult, 'steps'> {
   const images = built.map(({ image }) => image)
   return {
     images: images.map(({ platform, configDigest }) => ({
@@ -77,14 +77,12 @@ function resultOf(built: readonly Built[], names: readonly string[], written: Wr
     tags: names,
     iid: imageId(images, written),
     metadata: buildMetadata(images, names, written),
-    steps: stepCount(built),
   }
 }
 
-interface Built extends BuiltPlatform {
-  readonly steps: number
-  readonly executed: number
-  readonly target: Vertex | undefined
+/** All platforms of a build, by one solver: what they have in common is made once. */
+interface BuiltPlatforms {
+  readonly built: readonly BuiltPlatform[]
   readonly solver: Solver
 }
 
@@ -109,8 +107,7 @@ async function refusedSteps(
   if (refused.size === 0) return refused
   const { refuseForeign } = await import('./solve/foreign.ts')
   const solver = (watcher: Watcher) => session.solver({ watcher, imported: cache?.imports, tells: false })
-  const targets = graphs.flatMap(({ graph }) => graph.target.root ?? [])
-  await refuseForeign(targets, refused, { solver, cache: session.store.cache })
+  await refuseForeign(targetsOf(graphs), refused, { solver, cache: session.store.cache })
   return refused
 }
 
@@ -141,19 +138,18 @@ async function untilUsable<T>(cache: BuildCache | undefined, attempt: () => Prom
   }
 }
 
-/** The platforms share what they have in common. */
-async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<Built[]> {
+async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<BuiltPlatforms> {
   const { options, onEvent, cache, refused } = around
   const watcher = options.explain ? await explainer(session, onEvent) : undefined
   const solver = session.solver({ watcher, imported: cache?.imports, refused })
   const roots = graphs.map(({ graph }) => graph.target.root)
   const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : solver.solve(root))))
-  const built: Built[] = []
+  const built: BuiltPlatform[] = []
   for (const [index, result] of solved.entries()) {
     if (result.status === 'rejected') throw result.reason
     built.push(await finishPlatform(graphs[index] as PlatformGraph, result.value, session, { ...around, solver }))
   }
-  return built
+  return { built, solver }
 }
 
 async function finishPlatform(
@@ -161,7 +157,7 @@ async function finishPlatform(
   snapshot: Snapshot,
   session: Session,
   { options, onEvent, signal, solver, cache }: Surroundings & { readonly solver: Solver },
-): Promise<Built> {
+): Promise<BuiltPlatform> {
   const { snapshots, baseLayers } = session
   const { epoch, target } = graph
   const assemble: BuiltPlatform['assemble'] = async (how) => {
@@ -175,31 +171,21 @@ async function finishPlatform(
       signal,
       warn,
     })
-    return cache === undefined ? image : cache.inline(image, stepsOf([{ target: target.root, solver }]))
+    return cache === undefined ? image : cache.inline(image, stepsOf(solver, targetsOf([{ graph }])))
   }
   return {
-    ...{ platform, epoch, assemble, solver, target: target.root },
+    ...{ platform, epoch, assemble },
     image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
     files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers, signal }),
-    steps: graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy').length,
-    executed: solver.executed,
   }
 }
 
-type Solved = Pick<Built, 'target' | 'solver'>
-
-/** All platforms have one solver. */
-function stepsOf(built: readonly Solved[]): BuiltSteps {
-  const solver = built[0]?.solver
-  return {
-    targets: built.flatMap(({ target }) => target ?? []),
-    result: async (vertex) => solver?.result(vertex),
-    changedContexts: async () => (await solver?.changedContexts()) ?? new Set(),
-  }
+function targetsOf(graphs: readonly Pick<PlatformGraph, 'graph'>[]): Vertex[] {
+  return graphs.flatMap(({ graph }) => graph.target.root ?? [])
 }
 
-function adoptInto(built: readonly Solved[]): Solver['adopt'] {
-  return async (vertex, layers, isHere) => built[0]?.solver.adopt(vertex, layers, isHere)
+function stepsOf(solver: Solver, targets: readonly Vertex[]): BuiltSteps {
+  return { targets, result: (vertex) => solver.result(vertex), changedContexts: () => solver.changedContexts() }
 }
 
 async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {
@@ -207,8 +193,7 @@ async function explainer({ store, content }: Session, onEvent: OnEvent): Promise
   return new ExplainingWatcher({ cache: store.cache, files: (digest) => content.files(digest), onEvent })
 }
 
-/** All platforms have one solver, and it counts what it ran. */
-function stepCount(built: readonly Built[]): BuildResult['steps'] {
-  const total = built.reduce((count, { steps }) => count + steps, 0)
-  return { total, cached: total - (built[0]?.executed ?? 0) }
+function stepCount(graphs: readonly PlatformGraph[], { executed }: Solver): BuildResult['steps'] {
+  const steps = graphs.flatMap(({ graph }) => graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy'))
+  return { total: steps.length, cached: steps.length - executed }
 }
