@@ -106,7 +106,7 @@ class Layout {
     const file = await openRegular(full).catch((error: unknown) => {
       throw this.#unreadable(path, error)
     })
-    if (file === undefined) throw this.#unreadable(path, new Error('not a regular file, and links are not followed'))
+    if (file === undefined) throw this.#unreadable(path, new Error('not a regular file (a symbolic link is not followed)'))
     return file
   }
 

@@ -101,9 +101,9 @@ describe('a tar bomb', () => {
     await builds.build({ context: local, limits: { unpack: 32 * MEBI } })
   })
 
-  test('zeros behind the end of the archive', async () => {
+  test('zeros behind the end of the archive are not unpacked', async () => {
     const trailing = gzipSync(Buffer.concat([packTar([{ name: 'Dockerfile', data: 'FROM scratch\n' }]), Buffer.alloc(16 * MEBI)]))
-    expect(await refusal({ context: '-', stdin: bytesOf(trailing), ...unpack })).toBe('TAR_LIMIT')
+    await builds.build({ context: '-', stdin: bytesOf(trailing), ...unpack })
   })
 
   test('a layer of a base image, whatever needs it', async () => {
