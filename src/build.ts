@@ -160,6 +160,7 @@ async function finishPlatform(
 ): Promise<BuiltPlatform> {
   const { snapshots, baseLayers } = session
   const { epoch, target } = graph
+  const inlined = cache?.inliner(stepsOf(solver, targetsOf([{ graph }])))
   const assemble: BuiltPlatform['assemble'] = async (how) => {
     const warn = (message: string) => onEvent({ type: 'notice', message })
     const image = await assembleTarget(target, snapshot, {
@@ -171,7 +172,7 @@ async function finishPlatform(
       signal,
       warn,
     })
-    return cache === undefined ? image : cache.inline(image, stepsOf(solver, targetsOf([{ graph }])))
+    return inlined === undefined ? image : inlined(image)
   }
   return {
     ...{ platform, epoch, assemble },

@@ -49,13 +49,17 @@ export class BuildCache {
     return !this.#hearing.signal.aborted && this.imports.recover(error)
   }
 
-  /** The image with the cache of its own steps in its config, when that was asked for. */
-  async inline(image: Image, built: BuiltSteps): Promise<Image> {
-    if (this.#options.cacheTo?.some(({ type }) => type === 'inline') !== true) return image
-    const { writer } = await exportSteps(built, { mode: 'min', form: {}, by: 'diffId' }, this.#tools)
-    const records = writer.inline(image.layers.map(({ diffId }) => diffId))
-    const member = Buffer.from(records).toString('base64')
-    return toImage({ ...image.configFile, [INLINE_CACHE]: member }, image.platform, image.layers)
+  /** Gives an image with the cache of its own steps in its config, when that was asked for. Several images of the same steps have the same records. */
+  inliner(built: BuiltSteps): (image: Image) => Promise<Image> {
+    if (this.#options.cacheTo?.some(({ type }) => type === 'inline') !== true) return async (image) => image
+    let exported: ReturnType<typeof exportSteps> | undefined
+    return async (image) => {
+      exported ??= exportSteps(built, { mode: 'min', form: {}, by: 'diffId' }, this.#tools)
+      const { writer } = await exported
+      const records = writer.inline(image.layers.map(({ diffId }) => diffId))
+      const member = Buffer.from(records).toString('base64')
+      return toImage({ ...image.configFile, [INLINE_CACHE]: member }, image.platform, image.layers)
+    }
   }
 
   /** After the build: writes every cache of `--cache-to` but an inline one, and keeps what the build took from others. */

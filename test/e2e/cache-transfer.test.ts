@@ -410,3 +410,21 @@ test('a RUN with a mount of its own base is not found by the content of the base
   await run({ cacheFrom: from, ...output('other') })
   expect(readFileSync(join(folder, 'other/when'), 'utf8')).toContain('2021')
 }, 120_000)
+
+test('an inline cache is the same in every image that is made of the same steps', async () => {
+  const [one, two] = [join(folder, 'one'), join(folder, 'two')]
+  const outputs: BuildOptions['outputs'] = [
+    { type: 'oci', dest: one, tar: false },
+    { type: 'oci', dest: two, tar: false, epoch: 0 },
+  ]
+  await run({ cacheTo: [{ type: 'inline' }], outputs })
+  const configs = [one, two].map((layout) => {
+    const read = (digest: string) => JSON.parse(readFileSync(join(layout, 'blobs/sha256', digest.slice(7)), 'utf8'))
+    const { manifests } = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8'))
+    return read(read(manifests[0].digest).config.digest)
+  })
+  const [first, second] = configs.map((config) => JSON.parse(Buffer.from(config['moby.buildkit.cache.v0'], 'base64').toString()))
+  expect(first.filter(({ layers }: { layers?: unknown }) => layers !== undefined)).toHaveLength(3)
+  expect(second).toEqual(first)
+  expect(configs[1].created).not.toBe(configs[0].created)
+}, 120_000)
