@@ -70,7 +70,7 @@ export function spread(layers: readonly OfferedLayer[], lengths: readonly number
 
 /**
  * The layers of steps as layers of the store. Their ids follow from what they are said to be, never from what a cache calls them, so that no cache can name
- * a layer of the store, of an image or of another content; and each is compared with its diffID before it counts.
+ * a layer of the store, of an image or of another content; and each is compared with its diffID before the store has it (CachedLayers).
  */
 export function toStoreLayers(layers: readonly OfferedLayer[], { base, steps }: Foundation, source: CacheSource): CachedLayer[] {
   const below: LayerId[] = [...base.layers]

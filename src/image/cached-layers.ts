@@ -29,9 +29,10 @@ export interface CacheFailure {
 }
 
 /**
- * Layers that are neither of an image of this build nor directories yet: those of imported caches, and those whose blob is in the store. Nothing of a cache is
- * written into the store before its diffID was compared; a layer that cannot be had rejects with CACHE_LAYER_UNUSABLE, and `takeFailure` says whose it is,
- * so that the build can go on without it.
+ * Layers that are neither of an image of this build nor directories yet: those of imported caches, and those whose blob is in the store. The store knows nothing
+ * of a cache's layer before its diffID was compared. One that nothing reads is not fetched and so not compared: the config of an image that is pushed, with
+ * its blobs where they are, has the diffIDs that the cache claims. A layer that cannot be had rejects with CACHE_LAYER_UNUSABLE, and `takeFailure` says whose
+ * it is, so that the build can go on without it.
  */
 export class CachedLayers {
   readonly #known = new Map<LayerId, CachedLayer>()
