@@ -4,7 +4,7 @@ import type { RootPart } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 
 /** Raised when the meaning of a part or of an op's result changes: old records are then never found. */
-const KEY_VERSION = 3
+const KEY_VERSION = 4
 
 /** A cache key with what it was made of, so that a miss can be explained by comparing parts. */
 export interface StepKey {
