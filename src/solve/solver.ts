@@ -65,6 +65,7 @@ export class Solver {
   readonly #told = new Set<Vertex>()
   /** Made by this build: with --no-cache, too, what two platforms or stages have in common runs once. */
   readonly #fresh = new Map<Digest, CacheRecord>()
+  readonly #fromImports = new Set<Vertex>()
   readonly #running = new Set<Promise<unknown>>()
   #executed = 0
   /** The first step that failed by itself: what others reject with afterwards is only its echo. */
@@ -134,6 +135,7 @@ export class Solver {
 
   /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
   async adopt(vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>): Promise<void> {
+    if (!this.#fromImports.has(vertex)) return
     for (let step: Vertex | undefined = vertex; step !== undefined; step = step.root) {
       for (const input of step.inputs) {
         if (input.op.kind === 'context') continue
@@ -175,12 +177,21 @@ export class Solver {
       if (vertex.noCache || isSource(vertex)) return undefined
       const key = (await this.#keyIsReady(vertex)) ? await this.#keys.of(vertex) : undefined
       const record = key === undefined ? undefined : await this.#find(key)
-      const found = record ?? (await this.#options.imported?.find(vertex))
-      if (found === undefined) return undefined
-      this.#keys.fix(vertex, key)
-      if (record === undefined) await this.#keys.readContexts(vertex)
+      const found = record ?? (await this.#imported(vertex))
+      if (found !== undefined) this.#keys.fix(vertex, key)
       return found
     })
+  }
+
+  /** An imported cache reads the caller's files by itself: what it finds by others than those of the keys is no step of this build. */
+  async #imported(vertex: Vertex, solved?: (vertex: Vertex) => Ref | undefined): Promise<FoundStep | undefined> {
+    const { imported } = this.#options
+    if (imported === undefined) return undefined
+    await this.#keys.readContexts(vertex)
+    const found = await imported.find(vertex, solved)
+    if (found === undefined || !(await this.#keys.areContextsAsRead(vertex))) return undefined
+    this.#fromImports.add(vertex)
+    return found
   }
 
   #keyIsReady(vertex: Vertex): Promise<boolean> {
@@ -230,7 +241,7 @@ export class Solver {
       async () => {
         twin = await this.#twin(vertex, key, root)
         if (twin !== undefined) return this.#save(vertex, key, twin.layers)
-        const imported = vertex.noCache ? undefined : await this.#options.imported?.find(vertex, (other) => this.#solved.get(other))
+        const imported = vertex.noCache ? undefined : await this.#imported(vertex, (other) => this.#solved.get(other))
         if (imported !== undefined) return imported
         await this.#options.watcher?.miss(vertex, key)
         executed = true

@@ -7,7 +7,7 @@ import type { RootPart, Tools } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { actionOf, chainOf, type StepKey, stepKey } from './key.ts'
 import { remember } from './remember.ts'
-import { contextsOf, isIndependent } from './vertex-kinds.ts'
+import { belowOf, contextsOf, isIndependent, isSource } from './vertex-kinds.ts'
 
 export interface KeySources {
   readonly ref: (vertex: Vertex) => Promise<Ref>
@@ -23,6 +23,8 @@ export class StepKeys {
   /** All but the root. */
   readonly #parts = new Map<Vertex, Promise<readonly KeyPart[]>>()
   readonly #fixed = new Set<Vertex>()
+  readonly #read = new Map<Vertex, Promise<void>>()
+  readonly #asRead = new Map<Vertex, Promise<boolean>>()
 
   constructor(sources: KeySources) {
     this.#sources = sources
@@ -41,12 +43,21 @@ export class StepKeys {
     if (key !== undefined) this.#keys.set(vertex, Promise.resolve(key))
   }
 
-  /** Reads what of a step, and of all below it, is the caller's files: it may have been found by them without a key. */
-  async readContexts(vertex: Vertex, seen = new Set<Vertex>()): Promise<void> {
-    if (seen.has(vertex)) return
-    seen.add(vertex)
-    if (vertex.inputs.length > 0 && vertex.inputs.every(({ op }) => op.kind === 'context')) await this.#tryParts(vertex)
-    for (const below of [vertex.root, ...vertex.inputs]) if (below !== undefined) await this.readContexts(below, seen)
+  /** Reads what of a step, and of all below it, is the caller's files, before they are read in another way to find it. */
+  readContexts(vertex: Vertex): Promise<void> {
+    return remember(this.#read, vertex, async () => {
+      if (contextsOf(vertex).length > 0 && vertex.inputs.every(isSource)) await this.#tryParts(vertex)
+      for (const below of belowOf(vertex)) await this.readContexts(below)
+    })
+  }
+
+  /** True when the files of the caller of a step, and of all below it, are after that what they were before it. */
+  areContextsAsRead(vertex: Vertex): Promise<boolean> {
+    return remember(this.#asRead, vertex, async () => {
+      if (this.#parts.has(vertex) && (await this.#isChanged(vertex))) return false
+      for (const below of belowOf(vertex)) if (!(await this.areContextsAsRead(below))) return false
+      return true
+    })
   }
 
   /** True when the caller's files are others now than those of the key: then the step, and what stands on it, gets another. */
@@ -86,7 +97,7 @@ export class StepKeys {
   async #changedParts(vertex: Vertex): Promise<readonly KeyPart[] | undefined> {
     if (contextsOf(vertex).length === 0) return undefined
     const tools = this.#sources.tools(vertex)
-    const parts = await this.#read(vertex, { ...tools, content: tools.content.anew() })
+    const parts = await this.#readParts(vertex, { ...tools, content: tools.content.anew() })
     return actionOf(parts) === actionOf(await this.#partsOf(vertex)) ? undefined : parts
   }
 
@@ -94,7 +105,7 @@ export class StepKeys {
   async #tryParts(vertex: Vertex): Promise<void> {
     if (this.#parts.has(vertex)) return
     try {
-      const parts = Promise.resolve(await this.#read(vertex, this.#sources.tools(vertex)))
+      const parts = Promise.resolve(await this.#readParts(vertex, this.#sources.tools(vertex)))
       await remember(this.#parts, vertex, () => parts)
     } catch (error) {
       if (!isTbuildError(error)) throw error
@@ -105,11 +116,11 @@ export class StepKeys {
     return remember(this.#parts, vertex, async () => {
       // Of them others tell when they fail.
       await this.#inputsOf(vertex)
-      return this.#sources.around(vertex, () => this.#read(vertex, this.#sources.tools(vertex)))
+      return this.#sources.around(vertex, () => this.#readParts(vertex, this.#sources.tools(vertex)))
     })
   }
 
-  async #read(vertex: Vertex, tools: Tools): Promise<readonly KeyPart[]> {
+  async #readParts(vertex: Vertex, tools: Tools): Promise<readonly KeyPart[]> {
     return (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), tools)) ?? []
   }
 
@@ -128,7 +139,7 @@ export class StepKeys {
 
 /** `known`: of which vertices it is known. */
 function standsOn(vertex: Vertex, known: Map<Vertex, boolean>): boolean {
-  const answer = known.get(vertex) ?? [vertex.root, ...vertex.inputs].some((below) => below !== undefined && standsOn(below, known))
+  const answer = known.get(vertex) ?? belowOf(vertex).some((below) => standsOn(below, known))
   known.set(vertex, answer)
   return answer
 }

@@ -16,6 +16,11 @@ export function isIndependent({ op }: Vertex): boolean {
   return handlerOf(op).independent?.(op) === true
 }
 
+/** What it stands on and what it takes from. */
+export function belowOf({ root, inputs }: Vertex): readonly Vertex[] {
+  return root === undefined ? inputs : [root, ...inputs]
+}
+
 /** Names of the contexts whose files it reads: somebody may change them at any time. */
 export function contextsOf({ inputs }: Vertex): string[] {
   return inputs.flatMap(({ op }) => (op.kind === 'context' ? op.name : []))

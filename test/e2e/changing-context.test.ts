@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
@@ -108,6 +108,27 @@ describe('a file that is edited during a build', () => {
     write('Dockerfile', `FROM busybox AS slow\nRUN echo slow\n${staged}${more}\n`)
     const cacheFrom: BuildOptions['cacheFrom'] = [{ type: 'local', src: cache }]
     expect(await run('other', { cacheFrom }, editWhile('RUN echo slow'))).toMatchObject(OLD)
+    expect(await run('other')).toMatchObject(NEW)
+  }, 120_000)
+
+  test('while its key is made, before an imported cache is asked: what is found is not kept under that key', async () => {
+    const cache = join(folder, `cache-${count}`)
+    write('Dockerfile', 'FROM busybox\nCOPY . /\nRUN cp /file /copy\n')
+    write('.dockerignore', 'Dockerfile\n')
+    // Hashed for the step's own key behind `file`, and long enough for an edit meanwhile.
+    writeFileSync(join(context, 'large'), '')
+    truncateSync(join(context, 'large'), 2 ** 28)
+    write('file', 'new')
+    await run('store', { cacheTo: [{ type: 'local', dest: cache, mode: 'max' }] })
+    write('file', 'old')
+    write('Dockerfile', `${read(join(context, 'Dockerfile'))}RUN echo more\n`)
+    const edit = (started: string) => {
+      if (started === 'load build context') setTimeout(() => write('file', 'new'), 60)
+    }
+    await run('other', { cacheFrom: [{ type: 'local', src: cache }] }, edit)
+    write('file', 'old')
+    expect(await run('other')).toMatchObject(OLD)
+    write('file', 'new')
     expect(await run('other')).toMatchObject(NEW)
   }, 120_000)
 })

@@ -67,7 +67,11 @@ async function built() {
     made.push(await snapshots.commit(active, { info: { parent: [...made], created: new Date(1e12 + at * 1000).toISOString() } }))
   }
   let reads = 0
-  const counting = { ...snapshots, info: (id: LayerId) => (reads++, snapshots.info(id)) }
+  const info = (id: LayerId) => {
+    reads += 1
+    return snapshots.info(id)
+  }
+  const counting = { ...snapshots, info }
   const result = async (step: Vertex): Promise<Snapshot> => made.slice(0, Math.floor(steps.indexOf(step) / 2) + 1)
   const steps_: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
   const tools = (asked: StepContents): ExportTools => ({
