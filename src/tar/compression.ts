@@ -21,20 +21,21 @@ export function detectCompression(head: Uint8Array): Compression {
  * F26: what ADD unpacks is told by content alone: the bytes, decompressed where a magic number says so, begin with a header block that parses.
  * An empty archive (nothing, or only zeros) is no archive.
  */
-export async function isTarArchive(bytes: Bytes): Promise<boolean> {
+export async function isTarArchive(bytes: Bytes, signal?: AbortSignal): Promise<boolean> {
   const source = new ByteSource(bytes)
   try {
     const head = await source.peek(6)
     const compression = detectCompression(head)
     if (compression === 'none') return startsWithHeader(await source.read(BLOCK).catch(() => undefined))
     const { decompress } = await import('./decompress.ts')
-    const inner = new ByteSource(decompress(source.rest(), compression, { errorsLast: true }))
+    const inner = new ByteSource(decompress(source.rest(), compression, { errorsLast: true, ...(signal && { signal }) }))
     try {
       return startsWithHeader(await inner.read(BLOCK))
     } finally {
       await inner.close()
     }
   } catch {
+    signal?.throwIfAborted()
     // Not the compression that it looked like, or too short: then it is a file as any other. A file that cannot be read fails again when it is copied.
     return false
   } finally {

@@ -38,7 +38,7 @@ export async function* decompress(
   const { maxBytes = Number.MAX_SAFE_INTEGER, signal, errorsLast = false } = options
   let size = 0
   try {
-    for await (const chunk of await DECODERS[kind](bytes, errorsLast)) {
+    for await (const chunk of await DECODERS[kind](signal === undefined ? bytes : whileWanted(bytes, signal), errorsLast)) {
       signal?.throwIfAborted()
       size += chunk.length
       if (size > maxBytes)
@@ -50,6 +50,14 @@ export async function* decompress(
   } catch (error) {
     if (signal?.aborted) throw signal.reason
     throw isTbuildError(error) || !isDecoderError(error) ? error : failed(kind, error)
+  }
+}
+
+/** A decoder may take in much before it gives anything: empty members, or a header without end. */
+async function* whileWanted(bytes: Bytes, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes) {
+    signal.throwIfAborted()
+    yield chunk
   }
 }
 

@@ -10,6 +10,9 @@ const FNAME = 8
 const FCOMMENT = 16
 const RESERVED = 0xe0
 
+/** Bytes of a file's name or comment, the zero at its end counted. */
+const MAX_TEXT = 512
+
 /** Input bytes of the first piece of a member, and what a piece may grow to by doubling. */
 const FIRST_PIECE = 256
 const LAST_PIECE = 256 * 1024
@@ -19,8 +22,8 @@ const SMALL = 16 * 1024
 const SMALL_OUTPUT = 128 * 1024
 
 /**
- * All members of a gzip file, as Node's Gunzip decodes them, but an error takes nothing with it: what stands before a bad header, a wrong checksum or the
- * end of a truncated file comes out first, as from Go's reader. Gunzip drops what it decoded in the same write. It is the faster one for many small
+ * All members of a gzip file, as Node's Gunzip decodes them, but that an error takes nothing with it, and headers are as long as Go's reader takes them:
+ * what stands before a bad header, a wrong checksum or the end of a truncated file comes out first, as from that. Gunzip drops what it decoded in the same write. It is the faster one for many small
  * members, and verified blobs are whole or nothing: so they keep it.
  */
 export async function* gunzipMembers(bytes: Bytes): AsyncGenerator<Uint8Array, void, undefined> {
@@ -69,11 +72,15 @@ async function memberHeader(source: ByteSource): Promise<boolean> {
     return bytes
   }
   if (flags & FEXTRA) await field((await field(2)).readUInt16LE(0))
-  // Two strings that end with a zero.
-  for (const flag of [FNAME, FCOMMENT]) if (flags & flag) while ((await field(1))[0] !== 0);
+  for (const flag of [FNAME, FCOMMENT]) if (flags & flag) await text(field)
   const expected = crc & 0xffff
   if (flags & FHCRC && (await need(source, 2)).readUInt16LE(0) !== expected) throw new Error('header crc mismatch')
   return true
+}
+
+/** A string that ends with a zero, in as many bytes as Go's reader takes. */
+async function text(field: (count: number) => Promise<Buffer>): Promise<void> {
+  for (let length = 1; (await field(1))[0] !== 0; length += 1) if (length === MAX_TEXT) throw new Error('incorrect header check')
 }
 
 /** A stream for each of a million tiny members would cost ten times as much. */

@@ -16,7 +16,7 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
   if (node.stat.size === 0) return false
   // Lazily: most builds copy no archive, and the decoders are large.
   const { decompressAny, isTarArchive } = await import('../tar/compression.ts')
-  if (!(await isTarArchive(contentOf(view, node)))) return false
+  if (!(await isTarArchive(contentOf(view, node), target.signal))) return false
   const { readTar } = await import('../tar/read.ts')
   const { writer, directory, owner, signal, onSkipped, maxBytes = DEFAULT_LIMITS.unpack } = target
   const limits = { maxBytes, ...(signal === undefined ? {} : { signal }) }

@@ -211,6 +211,31 @@ describe('gzip, members decoded one by one', () => {
     }
   })
 
+  test('a name in the header has at most 511 bytes, as for Go: a longer one, or one without end, is refused at once', async () => {
+    const named = (length: number) => {
+      const header = Buffer.from([0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3])
+      return Buffer.concat([header, Buffer.alloc(length, 'n'), Buffer.alloc(1), gzipSync('content').subarray(10)])
+    }
+    expect(String(await own(named(511)))).toBe('content')
+    for (const length of [512, 2 ** 24]) await expect(own(named(length))).rejects.toMatchObject({ code: 'DECOMPRESS_FAILED' })
+  }, 10_000)
+
+  test('members that hold nothing can be stopped', async () => {
+    const stop = new AbortController()
+    const empty = gzipSync('')
+    let given = 0
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (; given < 1000; given += 1) {
+        if (given === 5) stop.abort(new Error('enough'))
+        yield empty
+      }
+    }
+    const stopped = collect(decompress(endless(), 'gzip', { errorsLast: true, signal: stop.signal }))
+    await expect(stopped).rejects.toThrow('enough')
+    expect(given).toBe(5)
+    await expect(isTarArchive(endless(), stop.signal)).rejects.toThrow('enough')
+  })
+
   test('zeros behind a member are padding', async () => {
     for (const count of [1, 5, 1000]) expect(String(await own(Buffer.concat([gzipSync('x'), Buffer.alloc(count)])))).toBe('x')
   })
