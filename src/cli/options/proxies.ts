@@ -12,7 +12,21 @@ export function ignoredProxies(environment: NodeJS.ProcessEnv): string[] {
   return problem === undefined ? [] : [`no proxies are taken from docker's configuration: ${problem}`]
 }
 
-function read(environment: NodeJS.ProcessEnv): { values: Record<string, string>; problem?: string } {
+interface Found {
+  readonly values: Record<string, string>
+  readonly problem?: string
+}
+
+/** A command asks for the values and for the warning. */
+const known = new WeakMap<NodeJS.ProcessEnv, Found>()
+
+function read(environment: NodeJS.ProcessEnv): Found {
+  const found = known.get(environment) ?? look(environment)
+  known.set(environment, found)
+  return found
+}
+
+function look(environment: NodeJS.ProcessEnv): Found {
   try {
     return { values: dockerProxies(environment) }
   } catch (error) {
