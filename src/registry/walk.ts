@@ -41,7 +41,7 @@ function* list(folder: Buffer): Generator<Walked> {
   const fd = opened(folder)
   if (fd === undefined) return
   try {
-    const entries = sys().readdir(fd)
+    const entries = unlessGone(() => sys().readdir(fd)) ?? []
     for (let at = 0; at < entries.length; at += SLICE) {
       const slice = entries.slice(at, at + SLICE)
       const stats = sys().statEach(fd, slice)
@@ -56,8 +56,13 @@ function* list(folder: Buffer): Generator<Walked> {
 }
 
 function opened(folder: Buffer): number | undefined {
+  return unlessGone(() => sys().openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0))
+}
+
+/** A directory can go before it is opened, and before it is listed: getdents64 of one that was removed is ENOENT. */
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    return sys().openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)
+    return look()
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     throw error

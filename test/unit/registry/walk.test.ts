@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -77,6 +77,18 @@ test('a directory that vanishes, or becomes a symlink, while it is walked is emp
   expect(names.sort()).toEqual(['', '/one', '/three', '/two'].map((name) => top + name))
   expect(await found(join(top, 'nothing'))).toEqual([])
   expect(await found(join(top, 'one'))).toEqual(['other vanishing/one'])
+})
+
+test('a directory that vanishes between being opened and listed is empty', async () => {
+  const top = join(folder, 'removed')
+  mkdirSync(top)
+  const fd = openSync(top, 'r')
+  rmSync(top, { recursive: true })
+  const names: string[] = []
+  // As itself it can still be opened; to list it is ENOENT.
+  for await (const { path } of walk(`/proc/self/fd/${fd}/.`)) names.push(path.toString())
+  closeSync(fd)
+  expect(names).toEqual([`/proc/self/fd/${fd}/.`])
 })
 
 test('one that is not walked to its end leaves nothing open', async () => {
