@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { isTbuildError, type TbuildError } from '../base/errors.ts'
 import { configFolder } from '../base/home.ts'
 import type { Credentials } from './credentials.ts'
 import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
@@ -27,16 +28,27 @@ export function authFiles(environment: Environment): string[] {
 
 /**
  * The login for `domain/path`. Looked up by the exact registry (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a
- * namespace `host/path`, of which the longest wins. A helper named for the host comes before credsStore, which comes before auths.
+ * namespace `host/path`, of which the longest wins. A helper named for the host comes before credsStore, which comes before auths. A file that is broken, or
+ * whose helper fails, hides no login of the next; what is wrong with it is thrown when none has one.
  */
 export async function findCredentials(domain: string, path: string, environment: Environment): Promise<Credentials | undefined> {
+  let problem: TbuildError | undefined
   for (const file of authFiles(environment)) {
-    const config = readConfig(file)
-    if (config === undefined) continue
-    const found = (await fromHelper(config, domain, environment)) ?? fromAuths(config, domain, path)
-    if (found !== undefined) return found
+    try {
+      const found = await findIn(file, domain, path, environment)
+      if (found !== undefined) return found
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+      problem ??= error
+    }
   }
+  if (problem !== undefined) throw problem
   return undefined
+}
+
+async function findIn(file: string, domain: string, path: string, environment: Environment): Promise<Credentials | undefined> {
+  const config = readConfig(file)
+  return config && ((await fromHelper(config, domain, environment)) ?? fromAuths(config, domain, path))
 }
 
 function readConfig(file: string): ConfigFile | undefined {

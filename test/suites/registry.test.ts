@@ -224,6 +224,18 @@ describe('login', () => {
     })
   })
 
+  test.each([
+    ['is no JSON', '{ broken'],
+    ['names a helper that is missing', '{"credsStore":"missing"}'],
+  ])("a config.json that %s does not hide the login of containers' auth.json", async (_what, text) => {
+    await start({ auth: 'basic', users })
+    await writeConfig({})
+    await writeFile(join(home, '.docker/config.json'), text)
+    await mkdir(join(home, '.config/containers'), { recursive: true })
+    await writeFile(join(home, '.config/containers/auth.json'), JSON.stringify({ auths: { [registry.host]: auth('ann:secret') } }))
+    expect((await pull()).manifestDigest).toBe(image.manifest.digest)
+  })
+
   test('REGISTRY_AUTH_FILE and containers/auth.json are read', async () => {
     await start({ auth: 'basic', users })
     await mkdir(join(home, 'run/containers'), { recursive: true })
