@@ -1,5 +1,6 @@
 import { withSpan } from '../base/errors.ts'
-import { formatPlatform, type Platform } from '../base/platform.ts'
+import { formatPlatform } from '../base/platform.ts'
+import { Shared } from '../base/shared.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { checkFrom } from '../dockerfile/lint/from-checks.ts'
@@ -247,14 +248,6 @@ function nameInHistory({ name, index, instructions }: Stage, stageCount: number)
 }
 
 function once(resolve: ResolveImage): ResolveImage {
-  const known = new Map<string, Promise<BaseImage>>()
-  return (reference: string, platform: Platform) => {
-    const key = `${reference} ${formatPlatform(platform)}`
-    let image = known.get(key)
-    if (image === undefined) {
-      image = resolve(reference, platform)
-      known.set(key, image)
-    }
-    return image
-  }
+  const known = new Shared<string, BaseImage>()
+  return (reference, platform) => known.of(`${reference} ${formatPlatform(platform)}`, () => resolve(reference, platform))
 }

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
 import { forwardTo, keyAgent, serveClient } from './agent.ts'
 import { parsePrivateKey, type SigningKey } from './private-key.ts'
 
@@ -36,19 +37,20 @@ export function openAgents(
     if (sources.has(id)) throw agentError(`duplicate agent ID "${id}"`, `give the keys of one agent together: --ssh ${id}=KEY,KEY`)
     sources.set(id, sourceOf(id, paths, environment.SSH_AUTH_SOCK))
   }
-  const listening = new Map<string, Promise<Listening>>()
+  const begun: Promise<Listening>[] = []
+  const begin = (source: Source) => {
+    const agent = listen(source, temporary())
+    begun.push(agent)
+    return agent
+  }
+  const listening = new Shared<string, Listening>()
   return {
     async socket(id) {
       const source = sources.get(id)
-      if (source === undefined) return undefined
-      const agent = listening.get(id) ?? listen(source, temporary())
-      listening.set(id, agent)
-      // The next step tries again.
-      agent.catch(() => listening.delete(id))
-      return (await agent).path
+      return source && (await listening.of(id, () => begin(source))).path
     },
     close() {
-      for (const agent of listening.values()) agent.then(({ close }) => close()).catch(() => {})
+      for (const agent of begun) agent.then(({ close }) => close()).catch(() => {})
     },
   }
 }
