@@ -39,7 +39,7 @@ export interface BuildInputs {
   readonly identity: string
   readonly context: ContextFiles
   /** Of a remote context, seconds: its commit's, or Last-Modified, or that of an archive's newest file. For `SOURCE_DATE_EPOCH=context`. */
-  readonly time?: number
+  readonly time?: () => Promise<number | undefined>
 }
 
 /** Reads the Dockerfile and opens the build context. */
@@ -60,7 +60,7 @@ async function openPlace(options: ResolvedOptions, sources: ContextSources): Pro
     case 'git':
       return openRepository(name.git, options, sources)
     case 'http':
-      return openHttp(name.url, options, sources)
+      return openHttp(name.url, sources)
     default:
       return localPlace(options.context, options.context)
   }
@@ -75,8 +75,8 @@ async function openRepository(git: GitReference, options: ResolvedOptions, sourc
   const keepGitDir = parseGoBool(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '') === true
   // A build with an epoch is to be the same again: unless the URL says otherwise, files have the commit's time and not that of their checkout.
   const timed = git.mtime === undefined && hasEpoch(options) ? ({ ...git, mtime: 'commit' } as const) : git
-  const remote = await openGit(timed, keepGitDir, `[internal] load git source ${options.context}`, sources)
-  return { kind: 'inside', identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, ...remote }
+  const { directory, time } = await openGit(timed, keepGitDir, `[internal] load git source ${options.context}`, sources)
+  return { kind: 'inside', directory, identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, time: async () => time }
 }
 
 function hasEpoch({ buildArgs }: ResolvedOptions): boolean {
@@ -84,12 +84,14 @@ function hasEpoch({ buildArgs }: ResolvedOptions): boolean {
 }
 
 /** D8: an archive is the context, anything else the Dockerfile. */
-async function openHttp(url: string, options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
-  const { openUrl, CONTEXT_FILE } = await import('./remote.ts')
-  const remote = await openUrl(url, '[internal] load remote build context', sources, hasEpoch(options))
-  if (remote.unpacked) return { kind: 'inside', identity: url, ignores: false, ...remote }
-  const dockerfile = readInContext(directoryView(remote.directory), CONTEXT_FILE)
-  return { kind: 'dockerfile', identity: url, ignores: false, dockerfile: { name: url, text: dockerfile?.text ?? '' }, ...remote }
+async function openHttp(url: string, sources: ContextSources): Promise<ContextPlace> {
+  const { openUrl, urlTime, contextOp, CONTEXT_FILE } = await import('./remote.ts')
+  const shown = '[internal] load remote build context'
+  const { directory, unpacked } = await openUrl(url, shown, sources)
+  const place = { directory, identity: url, ignores: false, time: () => urlTime(contextOp(url), shown, sources) }
+  if (unpacked) return { kind: 'inside', ...place }
+  const dockerfile = readInContext(directoryView(directory), CONTEXT_FILE)
+  return { kind: 'dockerfile', dockerfile: { name: url, text: dockerfile?.text ?? '' }, ...place }
 }
 
 /** D8: an archive is the context, anything else the Dockerfile of a build without one. */
@@ -113,8 +115,8 @@ export async function openNamedContext(name: string, value: string, sources: Con
   const shown = `[context ${name}] ${value}`
   if (parsed.kind === 'git') {
     const { openGit } = await import('./remote.ts')
-    const place = await openGit(parsed.git, false, shown, sources)
-    return openContext({ kind: 'inside', identity: value, ignores: true, ...place }, undefined, mode).context
+    const { directory } = await openGit(parsed.git, false, shown, sources)
+    return openContext({ kind: 'inside', directory, identity: value, ignores: true }, undefined, mode).context
   }
   if (parsed.kind === 'http') {
     const { openUrl } = await import('./remote.ts')

@@ -30,7 +30,7 @@ export type ContextPlace = {
    */
   readonly ignores: boolean
   /** Seconds, of a remote context. */
-  readonly time?: number
+  readonly time?: () => Promise<number | undefined>
 } & (
   | { readonly kind: 'local'; readonly directory: string }
   /** Files of others: a Dockerfile is looked for inside, and never outside of, the directory. */

@@ -6,6 +6,8 @@ export interface ContextSources {
   temporary(): string
   /** Bytes that an archive there may unpack to. */
   readonly unpackLimit: number
+  /** The caller's: what is read here of files that were fetched ends with it. */
+  readonly signal: AbortSignal
   /** A directory with the checkout; its time is the commit's. `name` is shown. */
   checkout(op: GitOp, name: string): Promise<string>
   /** A directory with the one file of the URL. */

@@ -1,6 +1,6 @@
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import { parseNamedContext } from './parse-context.ts'
-import { openGit, openUrl } from './remote.ts'
+import { contextOp, openGit, urlTime } from './remote.ts'
 import type { ContextSources } from './sources.ts'
 
 /** Times of what SOURCE_DATE_EPOCH names, seconds; what is fetched for it is in the store for whoever needs it next. */
@@ -10,7 +10,7 @@ export async function contextTime(name: string, value: string, sources: ContextS
   const parsed = parseNamedContext(value)
   const shown = `[internal] resolve SOURCE_DATE_EPOCH named context ${name}`
   if (parsed.kind === 'git') return (await openGit(parsed.git, false, shown, sources)).time
-  if (parsed.kind === 'http') return (await openUrl(parsed.url, shown, sources, true)).time
+  if (parsed.kind === 'http') return urlTime(contextOp(parsed.url), shown, sources)
   return undefined
 }
 
@@ -21,7 +21,6 @@ export async function sourceTime(op: GitOp | HttpOp, sources: ContextSources): P
     const { kind: _, ...git } = op
     return (await openGit({ ...git, shortForm: false }, false, shown, sources)).time
   }
-  // Nobody else need fetch it: its checksum is looked at here.
-  if (op.checksum !== undefined) await sources.fetch(op, shown)
-  return (await openUrl(op.url, shown, sources, true)).time
+  // With its checksum: nobody else need fetch it.
+  return urlTime(op, shown, sources)
 }

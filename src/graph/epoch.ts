@@ -1,4 +1,4 @@
-import { TbuildError, withSpan } from '../base/errors.ts'
+import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
 import type { StagedDockerfile } from '../dockerfile/instruction.ts'
 import { assertContextName } from './base.ts'
 import type { Env } from './env.ts'
@@ -28,7 +28,9 @@ export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, opti
   const given = buildArgs.get(NAME)
   const value = given ?? globals.get(NAME)
   if (value === undefined || value === '') return { seconds: undefined, globals, buildArgs }
-  const seconds = /^[+-]?[0-9]+$/.test(value) ? parseEpoch(value) : await namedTime(value, file, globals, options)
+  const seconds = isInt64(value) ? Number(value) : await namedTime(value, file, globals, options)
+  // Times of sources can be anything, too.
+  if (Math.abs(seconds ?? 0) > LIMIT) throw invalid(value)
   // Not even an ARG that declares it has a value then.
   if (seconds === undefined)
     return { seconds, globals: globals.without(NAME), buildArgs: new Map([...buildArgs].filter(([name]) => name !== NAME)) }
@@ -39,8 +41,8 @@ export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, opti
 }
 
 async function namedTime(value: string, file: StagedDockerfile, globals: Env, options: LowerOptions): Promise<number | undefined> {
-  if (value === 'context') return options.contextTime
-  assertContextName(value)
+  if (value === 'context') return options.contextTime?.()
+  assertName(value)
   const context = options.namedContext(value)
   if (context !== undefined) return context.kind === 'files' ? options.timeOf?.(context) : undefined
   const stage = file.stages.find(({ name }) => name === value.toLowerCase())
@@ -52,14 +54,25 @@ async function namedTime(value: string, file: StagedDockerfile, globals: Env, op
   }
 }
 
-function parseEpoch(value: string): number {
-  const seconds = Number(value)
-  if (Math.abs(seconds) <= LIMIT) return seconds
-  throw invalid(value)
+/** As Go's ParseInt: what does not fit is a name to BuildKit. */
+function isInt64(value: string): boolean {
+  return /^[+-]?[0-9]+$/.test(value) && BigInt.asIntN(64, BigInt(value)) === BigInt(value)
+}
+
+function assertName(value: string): void {
+  try {
+    assertContextName(value)
+  } catch (error) {
+    throw isTbuildError(error) ? refused(error.message) : error
+  }
 }
 
 function invalid(value: string): TbuildError {
-  return new TbuildError('EPOCH_INVALID', `invalid ${NAME}: ${value}`, {
-    hint: 'it is seconds since 1970-01-01, `context`, or the name of a context or of a stage FROM scratch with one remote ADD',
+  return refused(`invalid ${NAME}: ${value}`)
+}
+
+function refused(message: string): TbuildError {
+  return new TbuildError('EPOCH_INVALID', message, {
+    hint: `${NAME} is seconds since 1970-01-01, \`context\`, or the name of a context or of a stage FROM scratch with one remote ADD`,
   })
 }

@@ -57,7 +57,7 @@ export interface LowerOptions {
   readonly target?: string | undefined
   readonly buildArgs: BuildArgValues
   /** Of a remote build context, seconds: `SOURCE_DATE_EPOCH=context`. */
-  readonly contextTime?: number | undefined
+  readonly contextTime?: (() => Promise<number | undefined>) | undefined
   /** Of a remote source, seconds: its commit's, or Last-Modified, or that of an archive's newest file. */
   readonly timeOf?: (source: NamedFiles | GitOp | HttpOp) => Promise<number | undefined>
   readonly labels: Readonly<Record<string, string>>

@@ -11,6 +11,7 @@ export interface ContextSourceParts {
   readonly onEvent: OnEvent
   readonly solver: () => Solver
   readonly unpackLimit: number
+  readonly signal: AbortSignal
 }
 
 /** Contexts from elsewhere are steps like those of a Dockerfile: shown, cancelled, made once by all builds on the store, and found again when nothing changed. */
@@ -22,8 +23,9 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
   }
   const fetched = new Map<string, Vertex>()
   const fetchVertex = (op: HttpOp, name: string) => {
-    const known = fetched.get(op.url) ?? vertex(op, [], name)
-    fetched.set(op.url, known)
+    const key = JSON.stringify(op)
+    const known = fetched.get(key) ?? vertex(op, [], name)
+    fetched.set(key, known)
     return known
   }
   const solve = async (target: Vertex): Promise<string> => {
@@ -36,6 +38,7 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
   return {
     temporary: () => parts.store.temporary(),
     unpackLimit: parts.unpackLimit,
+    signal: parts.signal,
     checkout: (op: GitOp, name) => solve(vertex(op, [], name)),
     fetch: (op, name) => solve(fetchVertex(op, name)),
     unpack: (op, name) => solve(vertex(unpackOp(op), [fetchVertex(op, name)], `copy /${op.filename} /`)),

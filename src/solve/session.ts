@@ -89,7 +89,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
     const makeSolver = (own: StepTools, { tells = true, ...parts }: SolverParts = {}) =>
       new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: tells ? onEvent : () => {} })
     const sources = contextSources({
-      ...{ store, snapshots, onEvent, unpackLimit: limits.unpack },
+      ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
       solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),
     })
     const inputs = await loadInputs(options, sources)

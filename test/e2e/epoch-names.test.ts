@@ -1,4 +1,7 @@
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
+import { encodeEntry } from '../../src/tar/write.ts'
 import { packTar } from '../support/pack-tar.ts'
 import { git, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
@@ -20,7 +23,27 @@ beforeAll(async () => {
   repository = `${web.url}/git/app.git`
   web.files.set('/dated', { data: 'x', headers: { 'last-modified': 'Sun, 09 Sep 2001 01:46:41 GMT' } })
   web.files.set('/undated', { data: 'x' })
-  web.files.set('/times.tar', { data: packTar([{ name: 'file', data: 'x', mtime: 1_000_000_002 }]) })
+  const times = packTar([
+    { name: 'file', data: 'x', mtime: 1_000_000_002 },
+    { name: 'link', linkname: 'file', mtime: 1_000_000_003 },
+  ])
+  web.files.set('/times.tar', { data: times })
+  // A file below a file, which no tree can hold: its headers are good.
+  const below = packTar([
+    { name: 'file', data: 'x', mtime: 1_000_000_004 },
+    { name: 'file/below', data: 'x' },
+    { name: 'file/../../out', data: 'x' },
+  ])
+  web.files.set('/below.tar', { data: below })
+  web.files.set('/bomb.tar.gz', { data: gzipSync(packTar([{ name: 'file', data: '0'.repeat(1 << 20) }])) })
+  const member = { mode: 0o644, uid: 0, gid: 0, size: 0, mtime: 1_000_000_006 }
+  const file = encodeEntry({ ...member, name: Buffer.from('file'), type: 'file' })
+  const link = encodeEntry({ ...member, name: Buffer.from('link'), type: 'link', linkname: Buffer.from('file'), mtime: 1_000_000_007 })
+  web.files.set('/link.tar', { data: Buffer.concat([...file, ...link, Buffer.alloc(1024)]) })
+  const far = encodeEntry({ ...member, name: Buffer.from('file'), type: 'file', mtime: 9_000_000_000_000 })
+  web.files.set('/far.tar', { data: Buffer.concat([...far, Buffer.alloc(1024)]) })
+  web.files.set('/cut.tar', { data: times.subarray(0, 1100) })
+  web.files.set('/cut.tar.gz', { data: gzipSync(times).subarray(0, -20) })
 })
 
 afterAll(async () => {
@@ -42,6 +65,15 @@ describe('a stage with one remote source', () => {
     ['a repository: its commit', () => `FROM scratch AS t\nADD ${repository} /\n`, '2001-09-09T01:46:40Z'],
     ['a URL: Last-Modified', () => `FROM scratch AS t\nADD ${web.url}/dated /\n`, '2001-09-09T01:46:41Z'],
     ['an archive whose server says none: its newest file', () => `FROM scratch AS t\nADD ${web.url}/times.tar /\n`, '2001-09-09T01:46:42Z'],
+    [
+      'an archive that cannot be unpacked: what its headers say',
+      () => `FROM scratch AS t\nADD ${web.url}/below.tar /\n`,
+      '2001-09-09T01:46:44Z',
+    ],
+    ['a hard link is a file of its own time', () => `FROM scratch AS t\nADD ${web.url}/link.tar /\n`, '2001-09-09T01:46:47Z'],
+    ['an archive that ends too soon: no epoch', () => `FROM scratch AS t\nADD ${web.url}/cut.tar /\n`, undefined],
+    ['one that cannot be decompressed: no epoch', () => `FROM scratch AS t\nADD ${web.url}/cut.tar.gz /\n`, undefined],
+    ['a checksum', () => `FROM scratch AS t\nADD --checksum=${sha256(Buffer.from('x'))} ${web.url}/dated /\n`, '2001-09-09T01:46:41Z'],
     ['a file whose server says none: no epoch', () => `FROM scratch AS t\nADD ${web.url}/undated /\n`, undefined],
     ['ARGs, in any case', () => `FROM scratch AS T\nARG where=dated\nADD ${web.url}/$where /\n`, '2001-09-09T01:46:41Z'],
   ])('%s', async (_what, stages, expected) => {
@@ -66,6 +98,32 @@ describe('a stage with one remote source', () => {
     expect((await builds.refusal({ context, buildArgs: { SOURCE_DATE_EPOCH: 't' } })).message).toMatch(/digest mismatch|checksum/)
   })
 
+  test('… and when the URL is the context, too', async () => {
+    web.files.set('/context.tar', {
+      data: packTar([
+        { name: 'Dockerfile', data: `FROM scratch AS t\nADD --checksum=sha256:${'0'.repeat(64)} ${web.url}/context.tar /\n${TARGET}` },
+      ]),
+    })
+    const refusal = await builds.refusal({ context: `${web.url}/context.tar`, buildArgs: { SOURCE_DATE_EPOCH: 't' } })
+    expect(refusal.message).toMatch(/digest mismatch|checksum/)
+  })
+
+  test.each([
+    ['an archive of more bytes than may be unpacked', 'bomb.tar.gz', 'TAR_LIMIT'],
+    ['a time that no date can show', 'far.tar', 'EPOCH_INVALID'],
+  ])('%s is refused', async (_what, name, code) => {
+    const context = builds.files(name, { Dockerfile: `FROM scratch AS t\nADD ${web.url}/${name} /\n${TARGET}` })
+    const refusal = await builds.refusal({ context, buildArgs: { SOURCE_DATE_EPOCH: 't' }, limits: { unpack: 1 << 16 } })
+    expect(refusal.code).toBe(code)
+  })
+
+  test('an archive for it is not unpacked', async () => {
+    const context = builds.files('once', { Dockerfile: `FROM scratch AS t\nADD ${web.url}/times.tar /\n${TARGET}` })
+    const { events } = await builds.build({ context, buildArgs: { SOURCE_DATE_EPOCH: 't' } })
+    const names = events.flatMap((event) => (event.type === 'vertex' ? [event.name] : []))
+    expect(names.filter((name) => /times|^copy/.test(name))).toEqual([`[internal] resolve SOURCE_DATE_EPOCH source ${web.url}/times.tar`])
+  })
+
   test.each([
     ['FROM scratch AS t\nADD . /\n', 'SOURCE_DATE_EPOCH stage source must be a single HTTP(S) or Git ADD'],
     ['FROM scratch AS t\n', 'SOURCE_DATE_EPOCH stage must contain exactly one remote ADD'],
@@ -88,9 +146,28 @@ test('a named context: the time of a repository, of a URL; a directory has none;
   expect(await created(`FROM scratch AS dir\nADD ${web.url}/dated /\n`, 'dir', { buildContexts })).toBeUndefined()
 })
 
+test('the context: the time of an archive, named by the Dockerfile, too', async () => {
+  const files = (first: string) => [{ name: 'Dockerfile', data: `${first}FROM scratch\nCOPY Dockerfile /\n`, mtime: 1_000_000_005 }]
+  web.files.set('/main.tar', { data: packTar(files('')) })
+  web.files.set('/own.tar', { data: packTar(files('ARG SOURCE_DATE_EPOCH=context\n')) })
+  const given = await builds.build({ context: `${web.url}/main.tar`, buildArgs: { SOURCE_DATE_EPOCH: 'context' } })
+  const own = await builds.build({ context: `${web.url}/own.tar` })
+  expect([given.config.created, own.config.created]).toEqual(['2001-09-09T01:46:45Z', '2001-09-09T01:46:45Z'])
+})
+
+test('a number of more than 64 bits is a name', async () => {
+  const buildContexts = { '99999999999999999999': `${web.url}/times.tar` }
+  expect(await created('', '99999999999999999999', { buildContexts })).toBe('2001-09-09T01:46:42Z')
+})
+
+test('a name that no context can have', async () => {
+  const refusal = await builds.refusal({ context: builds.files('none', { Dockerfile: TARGET }), buildArgs: { SOURCE_DATE_EPOCH: ' 5' } })
+  expect([refusal.code, refusal.message]).toEqual(['EPOCH_INVALID', 'invalid context name  5: invalid reference format'])
+})
+
 test('a name that nothing has, and a number that is no time', async () => {
   const context = builds.files('none', { Dockerfile: TARGET })
-  for (const value of ['soon', '99999999999999999999']) {
+  for (const value of ['soon', '9999999999999999', '99999999999999999999']) {
     const { code, message } = await builds.refusal({ context, buildArgs: { SOURCE_DATE_EPOCH: value } })
     expect([code, message]).toEqual(['EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${value}`])
   }
