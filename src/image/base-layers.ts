@@ -98,12 +98,24 @@ export class BaseLayers {
 
   /** Makes the store have the blobs of layers, and know what they are: later builds can unpack them then without anybody else. */
   async fetchBlobs(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
-    const jobs = ids.map((id) => async () => {
-      if (!this.#known.has(id)) return this.cached.keep(id, signal)
-      await this.fetchBlob(id, signal)
-      await this.#store.snapshots.update(id, this.info(id) ?? {})
-    })
-    await Promise.all(fetchSome(jobs))
+    const stop = new AbortController()
+    const either = AbortSignal.any([signal, stop.signal])
+    const fetches = fetchSome(
+      ids.map((id) => async () => {
+        either.throwIfAborted()
+        if (!this.#known.has(id)) return this.cached.keep(id, either)
+        await this.fetchBlob(id, either)
+        await this.#store.snapshots.update(id, this.info(id) ?? {})
+      }),
+    )
+    try {
+      await Promise.all(fetches)
+    } catch (error) {
+      // Nothing goes on behind the back of who called.
+      stop.abort(error)
+      await Promise.allSettled(fetches)
+      throw error
+    }
   }
 
   /** What a registered image says of a layer. */

@@ -31,13 +31,16 @@ export async function unpackLayers<L extends PackedLayer>(
   }
 }
 
-/** Starts `jobs` in order, some at once; a failure of one shows at its own promise. */
+/** Starts `jobs` in order, some at once, and none after one has failed, whose failure is then theirs. */
 export function fetchSome<T>(jobs: readonly (() => Promise<T>)[]): Promise<T>[] {
   const running: Promise<unknown>[] = []
+  let failed: Promise<T> | undefined
   return jobs.map((job, index) => {
     const turn = index < PARALLEL_FETCHES ? Promise.resolve() : (running[index - PARALLEL_FETCHES] as Promise<unknown>)
-    const result = turn.then(job)
-    result.catch(() => {})
+    const result = turn.then(() => failed ?? job())
+    result.catch(() => {
+      failed ??= result
+    })
     running.push(result.catch(() => {}))
     return result
   })

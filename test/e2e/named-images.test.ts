@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
 import { build } from '../../src/build.ts'
 import type { BuildOptions } from '../../src/build-options.ts'
 import { openStore } from '../../src/store/store.ts'
@@ -93,6 +94,28 @@ describe('an image with a name is usable afterwards', () => {
 })
 
 const configDigest = () => JSON.parse(registry.documents.get('base:1')?.bytes.toString() ?? '').config.digest
+
+test('after a layer that cannot be had nothing goes on behind the failed build', async () => {
+  const many = Array.from({ length: 10 }, (_, index) => packTar([{ name: `file-${index}` }]).toString())
+  const image = makeImage({ layers: many })
+  registry.addImage('many', image, '1')
+  const [first] = image.layers.map((layer) => sha256(layer))
+  registry.intercept = (request, response) => {
+    if (request.url === `/v2/many/blobs/${first}`) response.writeHead(404).end()
+    // The others come late, so that all that was begun would be seen.
+    else if (image.layers.some((layer) => request.url?.endsWith(sha256(layer)))) setTimeout(() => response.writeHead(404).end(), 300)
+    else return false
+    return true
+  }
+  await expect(run('FROM REGISTRY/many:1\nLABEL a=1\n', { tags: ['own:1'] })).rejects.toMatchObject({ code: expect.any(String) })
+  // Those that were on their way when it ended.
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const asked = registry.requests.length
+  expect(readdirSync(join(store, 'v1/leases'))).toEqual([])
+  await new Promise((resolve) => setTimeout(resolve, 800))
+  expect(registry.requests.length).toBe(asked)
+  expect(readdirSync(join(store, 'v1/leases'))).toEqual([])
+}, 20_000)
 
 test('a build without a name, and one that is cached, fetch nothing for it', async () => {
   await run('FROM REGISTRY/base:1\nLABEL a=1\n')
