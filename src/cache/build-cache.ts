@@ -41,7 +41,8 @@ export class BuildCache {
       throw error
     })
     const sources = { blobs: store.blobs, snapshots, baseLayers, signal: hearing.signal }
-    return new BuildCache(options, hearing, { nodes, contents, sources }, imports, places)
+    // Of its own: what was read to find steps may be others than what they were made of since.
+    return new BuildCache(options, hearing, { nodes, contents: new StepContents(session, hearing.signal), sources }, imports, places)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */
@@ -80,8 +81,14 @@ export class BuildCache {
     try {
       await tellStep(id, name, this.#hearing, async () => {
         const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
-        const exported = await exportSteps(built, extent, this.#tools)
-        await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
+        for (;;) {
+          try {
+            const exported = await exportSteps(built, extent, this.#tools)
+            return await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
+          } catch (error) {
+            if (!this.recover(error)) throw error
+          }
+        }
       })
     } catch (error) {
       if (signal.aborted || destination.ignoreError !== true) throw error

@@ -51,11 +51,16 @@ export function localPlace(
         const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
         await mkdir(folder, { recursive: true })
         const needed = new Set([descriptor, ...manifest.blobs.map((blob) => blob.descriptor)].map((blob) => blob.digest))
-        if (anew) for (const wanted of needed) await rm(join(folder, hexOf(wanted)), { force: true, recursive: true })
-        for (const { descriptor: blob, open } of manifest.blobs) {
-          if ((await blobs.stat(blob.digest))?.size !== blob.size) await blobs.put(open(), blob)
+        // Each is put over what is there and not before: it may be what is read.
+        const write = async (bytes: Bytes | Uint8Array, blob: Descriptor) => {
+          const found = await blobs.stat(blob.digest)
+          if (!anew && found?.size === blob.size) return
+          const isRead = found !== undefined && !(bytes instanceof Uint8Array)
+          if (anew && !isRead) await rm(blobs.path(blob.digest), { force: true, recursive: true })
+          await blobs.put(bytes, blob)
         }
-        await blobs.put(manifest.bytes)
+        for (const { descriptor: blob, open } of manifest.blobs) await write(open(), blob)
+        await write(manifest.bytes, descriptor)
         const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
         await writeLayoutIndex(directory, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }))
         // Whoever carries the directory need not be who built.

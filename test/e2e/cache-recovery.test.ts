@@ -112,3 +112,57 @@ describe('the build begins again', () => {
     expect((await recovered('COPY --from=REGISTRY/other:1 /other /b', cacheFrom)).toString()).toBe('other\n')
   })
 })
+
+describe('a cache in a directory that is damaged', () => {
+  const directory = () => join(folder, 'cache')
+  const blobOf = (digest: string) => join(directory(), 'blobs/sha256', digest.slice('sha256:'.length))
+  const tagged = (tag: string): Descriptor => {
+    const { manifests } = JSON.parse(readFileSync(join(directory(), 'index.json'), 'utf8'))
+    return manifests.find(({ annotations }: Descriptor) => annotations?.['org.opencontainers.image.ref.name'] === tag)
+  }
+  const manifestOf = (tag: string) => JSON.parse(readFileSync(blobOf(tagged(tag).digest), 'utf8'))
+  let stores = 0
+  /** With a store that knows nothing; gives the steps that ran, and the warnings. */
+  async function cold(from: readonly string[], to: string) {
+    const names = new Map<string, string>()
+    const [ran, warnings]: string[][] = [[], []]
+    const onEvent = (event: BuildEvent) => {
+      if (event.type === 'vertex') names.set(event.id, event.name)
+      if (event.type === 'done' && !event.cached && names.get(event.id)?.includes('COPY')) ran?.push(event.id)
+      if (event.type === 'warning') warnings?.push(event.message)
+    }
+    stores += 1
+    const options = {
+      ...{ context, root: join(folder, `store-${stores}`), environment: { HOME: folder } },
+      cacheFrom: from.map((tag) => ({ type: 'local' as const, src: directory(), tag })),
+      cacheTo: [{ type: 'local' as const, dest: directory(), tag: to, mode: 'max' as const }],
+    }
+    await build(options, { onEvent })
+    return { ran: ran?.length, warnings: warnings?.length }
+  }
+  beforeEach(() => {
+    write('Dockerfile', 'FROM REGISTRY/base:1\nCOPY a /a\nCOPY b /b\n')
+    write('a', 'a\n')
+    write('b', 'b\n')
+  })
+
+  test('fails no build that exports to it, and is whole again after a build that ran the steps', async () => {
+    expect(await cold([], 'x')).toEqual({ ran: 2, warnings: 0 })
+    rmSync(blobOf(manifestOf('x').layers.at(-1).digest))
+    expect((await cold(['x'], 'x')).warnings).toBe(1)
+    await cold(['x'], 'x')
+    expect(await cold(['x'], 'x')).toEqual({ ran: 0, warnings: 0 })
+  })
+
+  test('one tag of it costs no other its layers', async () => {
+    await cold([], 'bad')
+    await cold([], 'good')
+    write('b', 'other\n')
+    await cold([], 'bad')
+    const { config } = manifestOf('bad')
+    writeFileSync(blobOf(config.digest), 'x'.repeat(config.size))
+    write('b', 'b\n')
+    expect(await cold(['bad', 'good'], 'good')).toEqual({ ran: 0, warnings: 1 })
+    expect(await cold(['good'], 'good')).toEqual({ ran: 0, warnings: 0 })
+  })
+})
