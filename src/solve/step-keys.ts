@@ -7,7 +7,7 @@ import type { RootPart, Tools } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { actionOf, chainOf, type StepKey, stepKey } from './key.ts'
 import { remember } from './remember.ts'
-import { belowOf, contextsOf, isIndependent, isSource } from './vertex-kinds.ts'
+import { belowOf, contextsOf, isIndependent, isRemote, isSource } from './vertex-kinds.ts'
 
 export interface KeySources {
   readonly ref: (vertex: Vertex) => Promise<Ref>
@@ -25,6 +25,8 @@ export class StepKeys {
   readonly #fixed = new Set<Vertex>()
   readonly #read = new Map<Vertex, Promise<void>>()
   readonly #asRead = new Map<Vertex, Promise<boolean>>()
+  /** Whose files of the caller are others than those that a cache was asked with, or cannot be told from them. */
+  readonly #others = new Set<Vertex>()
 
   constructor(sources: KeySources) {
     this.#sources = sources
@@ -33,7 +35,10 @@ export class StepKeys {
   of(vertex: Vertex): Promise<StepKey> {
     return remember(this.#keys, vertex, async () => {
       const root = vertex.root === undefined || isIndependent(vertex) ? null : await this.#rootPart(vertex.root)
-      return stepKey(vertex.op.kind, root, await this.#partsOf(vertex))
+      const parts = await this.#partsOf(vertex)
+      // Found without a key, and what the key is made of has changed since: nobody may find it by that.
+      const isOther = this.#fixed.has(vertex) && this.#isOther(vertex)
+      return stepKey(vertex.op.kind, root, isOther ? [...parts, unique('files that changed after it was found')] : parts)
     })
   }
 
@@ -46,13 +51,17 @@ export class StepKeys {
   /** Reads what of a step, and of all below it, is the caller's files, before they are read in another way to find it. */
   readContexts(vertex: Vertex): Promise<void> {
     return remember(this.#read, vertex, async () => {
-      if (contextsOf(vertex).length > 0 && vertex.inputs.every(isSource)) await this.#tryParts(vertex)
+      if (contextsOf(vertex).length > 0) {
+        if (vertex.inputs.every((input) => isSource(input) || isRemote(input))) await this.#tryParts(vertex)
+        if (!this.#parts.has(vertex)) this.#others.add(vertex)
+      }
       for (const below of belowOf(vertex)) await this.readContexts(below)
     })
   }
 
   /** True when the files of the caller of a step, and of all below it, are after that what they were before it. */
-  areContextsAsRead(vertex: Vertex): Promise<boolean> {
+  async areContextsAsRead(vertex: Vertex): Promise<boolean> {
+    if (this.#isOther(vertex)) return false
     return remember(this.#asRead, vertex, async () => {
       if (this.#parts.has(vertex) && (await this.#isChanged(vertex))) return false
       for (const below of belowOf(vertex)) if (!(await this.areContextsAsRead(below))) return false
@@ -69,20 +78,32 @@ export class StepKeys {
 
   /** Gives the step, and what stands on it, a key that no other build finds. */
   makeUnique(vertex: Vertex): void {
-    this.#replace(vertex, [{ name: 'files that changed while they were copied', value: randomUUID() }])
+    this.#replace(vertex, [unique('files that changed while they were copied')])
   }
 
   #replace(vertex: Vertex, parts: readonly KeyPart[]): void {
+    this.#others.add(vertex)
     this.#parts.set(vertex, Promise.resolve(parts))
     const known = new Map([...this.#fixed].map((fixed) => [fixed, false])).set(vertex, true)
     for (const above of this.#keys.keys()) if (standsOn(above, known)) this.#keys.delete(above)
   }
 
-  /** Names of the contexts whose files are others now, or cannot be read any more. */
+  #isOther(vertex: Vertex): boolean {
+    return this.#others.size > 0 && standsOn(vertex, new Map([...this.#others].map((other) => [other, true])))
+  }
+
+  /** Names of the contexts whose files are others now than what was made, or found, of them, or cannot be read any more. */
   async changedContexts(): Promise<ReadonlySet<string>> {
     const changed = new Set<string>()
-    for (const vertex of this.#parts.keys()) if (await this.#isChanged(vertex)) for (const name of contextsOf(vertex)) changed.add(name)
+    for (const vertex of [...this.#parts.keys(), ...this.#others]) {
+      if (this.#isBelowFound(vertex) || (await this.#isChanged(vertex))) for (const name of contextsOf(vertex)) changed.add(name)
+    }
     return changed
+  }
+
+  /** Of such a step the files are others than those of a step on it, which was found before. */
+  #isBelowFound(vertex: Vertex): boolean {
+    return this.#others.has(vertex) && [...this.#fixed].some((found) => standsOn(found, new Map([[vertex, true]])))
   }
 
   async #isChanged(vertex: Vertex): Promise<boolean> {
@@ -135,6 +156,11 @@ export class StepKeys {
     const key = await this.of(vertex)
     return isIndependent(vertex) && vertex.root !== undefined ? chainOf(await this.#rootPart(vertex.root), key) : key.digest
   }
+}
+
+/** What no other build's key has. */
+function unique(name: string): KeyPart {
+  return { name, value: randomUUID() }
 }
 
 /** `known`: of which vertices it is known. */

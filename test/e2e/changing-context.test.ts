@@ -1,4 +1,6 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
@@ -50,11 +52,19 @@ async function run(store: string, options: Partial<BuildOptions> = {}, onStart: 
   }
   const common = { context, root: join(folder, `${store}-${count}`), environment: { HOME: folder }, buildContexts: { busybox } }
   await build({ ...common, outputs: [{ type: 'local', dest }], ...options }, { onEvent })
-  return { file: read(join(dest, 'file')), copy: read(join(dest, 'copy')), ran: ran.filter((name) => /^(RUN|COPY)/.test(name)) }
+  return {
+    file: readIfThere(join(dest, 'file')),
+    copy: readIfThere(join(dest, 'copy')),
+    ran: ran.filter((name) => /^(RUN|COPY)/.test(name)),
+  }
 }
 
 function write(name: string, text: string): void {
   writeFileSync(join(context, name), text)
+}
+
+function readIfThere(path: string): string {
+  return existsSync(path) ? read(path) : ''
 }
 
 function read(path: string): string {
@@ -131,4 +141,59 @@ describe('a file that is edited during a build', () => {
     write('file', 'new')
     expect(await run('other')).toMatchObject(NEW)
   }, 120_000)
+
+  // `slow` runs again; all else was looked for in the cache when the file is edited. Lines, the files that they make of it, and the target that a cold build takes.
+  const SLOW = 'FROM busybox AS slow\nARG V\nRUN sleep 1; : $V; echo slow > /x\n'
+  test.each([
+    [
+      'mounted',
+      'FROM busybox\nRUN --mount=type=bind,target=/src cat /src/file > /one\nCOPY --from=slow /x /x\nRUN cp /one /two\n',
+      ['one', 'two'],
+      undefined,
+    ],
+    ['beside a URL', 'FROM busybox\nADD URL file /d/\nCOPY --from=slow /x /x\n', ['d/file'], undefined],
+    [
+      'of another stage',
+      'FROM busybox AS other\nCOPY file /one\nFROM busybox\nCOPY --from=other /one /one\nCOPY --from=slow /x /x\n',
+      ['one'],
+      'other',
+    ],
+    [
+      'copied twice',
+      `FROM busybox AS lib\nCOPY --from=slow /x /x\nCOPY file /one\nFROM busybox AS other\nCOPY file /two\nFROM busybox\nCOPY --from=lib /one /one\nCOPY --from=other /two /two\n`,
+      ['one', 'two'],
+      undefined,
+    ],
+  ])(
+    'found in an imported cache, %s: no record and no exported cache says what is not so',
+    async (_name, lines, paths, target) => {
+      const server = createServer((_request, response) => response.end('from the server'))
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      try {
+        write('Dockerfile', SLOW + lines.replace('URL', `http://127.0.0.1:${(server.address() as AddressInfo).port}/u`))
+        write('.dockerignore', 'Dockerfile\n')
+        const [first, second] = [join(folder, `first-${count}`), join(folder, `second-${count}`)]
+        const made = async (store: string, options: Partial<BuildOptions>, onStart?: (started: string) => void) => {
+          const dest = join(folder, `made-${count}-${Math.random()}`)
+          await run(store, { buildArgs: { V: '2' }, outputs: [{ type: 'local', dest }], ...options }, onStart)
+          return new Set(paths.map((path) => read(join(dest, path))))
+        }
+        const edit = (started: string) => {
+          if (started.startsWith('RUN sleep')) setTimeout(() => write('file', 'new'), 500)
+        }
+        await made('one', { buildArgs: { V: '1' }, cacheTo: [{ type: 'local', dest: first, mode: 'max' }] })
+        const between = { cacheFrom: [{ type: 'local', src: first }], cacheTo: [{ type: 'local', dest: second, mode: 'max' }] } as const
+        await made('two', { ...between, jobs: 1 }, edit)
+        for (const text of ['new', 'old']) {
+          write('file', text)
+          expect(await made('two', {})).toEqual(new Set([text]))
+          const cold = { cacheFrom: [{ type: 'local', src: second }], ...(target === undefined ? {} : { target }) } as const
+          expect(await made(`cold-${text}`, cold)).toEqual(new Set([text]))
+        }
+      } finally {
+        server.close()
+      }
+    },
+    120_000,
+  )
 })
