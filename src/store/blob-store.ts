@@ -4,6 +4,7 @@ import { type FileHandle, open, opendir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { readCapped } from '../base/read-capped.ts'
 import { fsyncDirectory } from './atomic-file.ts'
 import { openRegular } from './regular-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
@@ -107,16 +108,10 @@ export function hasBlob(folder: string, digest: Digest): boolean {
 
 /** Shared by all BlobStores: the whole of a stream that is at most `limit` bytes long. */
 export async function readWhole(bytes: Bytes, digest: Digest, limit: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of bytes) {
-    size += chunk.length
-    if (size > limit) {
-      throw new TbuildError('BLOB_TOO_LARGE', `the blob ${digest} has more than the ${limit} bytes that are allowed here`)
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  const whole = await readCapped(bytes, limit)
+  if (whole === undefined)
+    throw new TbuildError('BLOB_TOO_LARGE', `the blob ${digest} has more than the ${limit} bytes that are allowed here`)
+  return whole
 }
 
 /** DIGEST_MISMATCH or SIZE_MISMATCH when the bytes are not the expected ones. */
