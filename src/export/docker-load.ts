@@ -11,7 +11,7 @@ export interface DockerLoadOptions {
 }
 
 /** Hands an archive to `docker load`, as `write` makes it. Errors: DOCKER_LOAD. */
-export async function loadIntoDocker<T>(
+export async function loadWithDocker<T>(
   write: (sink: (data: Uint8Array) => Promise<void>) => Promise<T>,
   { environment, context, signal }: DockerLoadOptions,
 ): Promise<T> {

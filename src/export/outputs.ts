@@ -156,9 +156,9 @@ async function writeDocker(
 ): Promise<Exported> {
   const { exportDockerArchive } = await import('./docker-archive.ts')
   if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
-  const { loadIntoDocker } = await import('./docker-load.ts')
+  const { loadWithDocker } = await import('./docker-load.ts')
   const environment = tools.options.environment ?? process.env
-  return loadIntoDocker((sink) => exportDockerArchive(images, sink, options), {
+  return loadWithDocker((sink) => exportDockerArchive(images, sink, options), {
     environment,
     context: output.context,
     signal: tools.signal,

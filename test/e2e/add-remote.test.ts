@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { packTar } from '../support/pack-tar.ts'
-import { cachedNames, git, listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { cachedNames, git, listing, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
 
 let builds: RemoteBuilds
@@ -14,10 +14,7 @@ beforeAll(async () => {
   builds = remoteBuilds()
   web = await startWebServer(builds.folder)
   const lib = builds.files('lib', { 'lib.txt': 'lib' })
-  git(lib, 'init', '-q')
-  git(lib, 'add', '.')
-  git(lib, 'commit', '-qm', 'lib')
-  git(builds.folder, 'clone', '-q', '--bare', 'lib', 'lib.git')
+  publish(lib)
   const app = builds.files('app', { 'a.txt': 'one', 'sub/b.txt': 'b', 'bin/x': '#!/bin/sh' })
   git(app, 'init', '-q')
   git(app, 'add', '.')

@@ -5,7 +5,7 @@ import { build } from '../../src/build.ts'
 import type { BuildOptions } from '../../src/build-options.ts'
 import { check } from '../../src/inquiry.ts'
 import { plan } from '../../src/plan.ts'
-import { git, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
 
 let builds: RemoteBuilds
@@ -16,10 +16,7 @@ beforeAll(async () => {
   builds = remoteBuilds()
   web = await startWebServer(builds.folder)
   context = builds.files('app', { Dockerfile: 'FROM scratch\nCOPY . /\n' })
-  git(context, 'init', '-q')
-  git(context, 'add', '.')
-  git(context, 'commit', '-qm', 'one')
-  git(builds.folder, 'clone', '-q', '--bare', 'app', 'app.git')
+  publish(context)
 })
 
 afterAll(async () => {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { compressed, packTar } from '../support/pack-tar.ts'
-import { bytesOf, cachedNames, git, listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { bytesOf, cachedNames, git, listing, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
 
 const ALL = 'FROM scratch\nCOPY . /\n'
@@ -32,10 +32,7 @@ beforeAll(async () => {
     'special.Dockerfile': ALL,
     'special.Dockerfile.dockerignore': '*\n!a.txt\n',
   })
-  git(app, 'init', '-q')
-  git(app, 'add', '.')
-  git(app, 'commit', '-qm', 'one')
-  git(builds.folder, 'clone', '-q', '--bare', 'app', 'app.git')
+  publish(app)
   repository = `${web.url}/git/app.git`
   web.files.set('/ctx.tar', { data: archive, headers: { etag: '"ctx"', 'last-modified': 'Sun, 09 Sep 2001 01:46:40 GMT' } })
   web.files.set('/Df', { data: ALL })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
 import { encodeEntry } from '../../src/tar/write.ts'
 import { packTar } from '../support/pack-tar.ts'
-import { git, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
 
 // What SOURCE_DATE_EPOCH may name, as BuildKit 0.32 has it: dockerfile2llb/epoch.go.
@@ -16,10 +16,7 @@ beforeAll(async () => {
   builds = remoteBuilds()
   web = await startWebServer(builds.folder)
   const app = builds.files('app', { 'a.txt': 'a' })
-  git(app, 'init', '-q')
-  git(app, 'add', '.')
-  git(app, 'commit', '-qm', 'one')
-  git(builds.folder, 'clone', '-q', '--bare', 'app', 'app.git')
+  publish(app)
   repository = `${web.url}/git/app.git`
   web.files.set('/dated', { data: 'x', headers: { 'last-modified': 'Sun, 09 Sep 2001 01:46:41 GMT' } })
   web.files.set('/undated', { data: 'x' })

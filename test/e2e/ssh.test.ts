@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { describeWith } from '../support/needs.ts'
-import { git, listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { listing, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { type SshServer, startSshServer } from '../support/ssh-server.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 import { canRun } from './sandbox-fixture.ts'
@@ -20,10 +20,7 @@ beforeAll(async () => {
   known = ssh.key('known', true)
   stranger = ssh.key('stranger', false)
   const app = builds.files('app', { Dockerfile: 'FROM scratch\nCOPY a.txt /\n', 'a.txt': 'one', 'sub/b.txt': 'b' })
-  git(app, 'init', '-q')
-  git(app, 'add', '.')
-  git(app, 'commit', '-qm', 'one')
-  git(builds.folder, 'clone', '-q', '--bare', 'app', 'app.git')
+  publish(app)
 })
 afterAll(async () => {
   await ssh.close()

@@ -10,7 +10,7 @@ import type { BuildOptions } from '../../src/build-options.ts'
 import { limits } from '../../src/cli/options/limits.ts'
 import type { Room } from '../../src/registry/size-watch.ts'
 import { packTar } from '../support/pack-tar.ts'
-import { bytesOf, git, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+import { bytesOf, git, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
 
 const MEBI = 1024 * 1024
@@ -138,10 +138,7 @@ describe('a git repository', () => {
     mkdirSync(folder)
     writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY . /\n')
     fill(folder)
-    git(folder, 'init', '-q')
-    git(folder, 'add', '.')
-    git(folder, 'commit', '-qm', 'all')
-    git(builds.folder, 'clone', '-q', '--bare', name, `${name}.git`)
+    publish(folder)
     return `${web.url}/git/${name}.git`
   }
   const small = { limits: { git: 4 * MEBI } }

@@ -11,6 +11,7 @@ import { registrySource } from '../../src/registry/pull.ts'
 import { type PushBlob, pushImage } from '../../src/registry/push.ts'
 import { fetchToBlobStore } from '../../src/registry/verified-blob.ts'
 import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
+import { testWith } from '../support/needs.ts'
 import { blobsOf, makeImage, makeIndex } from '../support/oci-image.ts'
 import { startTestRegistry, type TestRegistry, type TestRegistryOptions } from '../support/registry-server.ts'
 
@@ -321,21 +322,23 @@ const lab = await fetch(`http://${LAB}/v2/`).then(
   (response) => response.ok,
   () => false,
 )
-const whenLab = lab ? test : test.skip
+const whenLab = testWith(lab, `a registry on ${LAB}`)
 
-whenLab.each([
+for (const [name, platform, flags] of [
   ['library/debian:bookworm', 'linux/amd64', []],
   ['library/multiarch:latest', 'linux/arm64', ['--override-arch', 'arm64']],
-])(`%s resolves as skopeo sees it${lab ? '' : ` (skipped: needs a registry on ${LAB})`}`, async (name, platform, flags) => {
-  await start()
-  const resolved = await registrySource({ blobs: createMemoryBlobStore(), client: client() }).resolve(
-    `${LAB}/${name}`,
-    parsePlatform(platform),
-  )
-  const inspect = (...more: string[]) =>
-    execFileSync('skopeo', [...flags, 'inspect', '--tls-verify=false', ...more, `docker://${LAB}/${name}`])
-  const seen = JSON.parse(inspect().toString()) as { Layers: string[]; Architecture: string }
-  expect(resolved.layers.map(({ digest }) => digest)).toEqual(seen.Layers)
-  expect(resolved.platform.architecture).toBe(seen.Architecture)
-  expect(JSON.parse(resolved.config.toString())).toEqual(JSON.parse(inspect('--config', '--raw').toString()))
-})
+] as const) {
+  whenLab(`${name} resolves as skopeo sees it`, async () => {
+    await start()
+    const resolved = await registrySource({ blobs: createMemoryBlobStore(), client: client() }).resolve(
+      `${LAB}/${name}`,
+      parsePlatform(platform),
+    )
+    const inspect = (...more: string[]) =>
+      execFileSync('skopeo', [...flags, 'inspect', '--tls-verify=false', ...more, `docker://${LAB}/${name}`])
+    const seen = JSON.parse(inspect().toString()) as { Layers: string[]; Architecture: string }
+    expect(resolved.layers.map(({ digest }) => digest)).toEqual(seen.Layers)
+    expect(resolved.platform.architecture).toBe(seen.Architecture)
+    expect(JSON.parse(resolved.config.toString())).toEqual(JSON.parse(inspect('--config', '--raw').toString()))
+  })
+}

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { BuildEvent } from '../../src/base/events.ts'
 import type { ImageConfigFile } from '../../src/base/oci.ts'
 import { build } from '../../src/build.ts'
@@ -87,4 +87,13 @@ export function git(folder: string, ...args: readonly string[]): string {
   })
   if (status !== 0) throw new Error(`git ${args.join(' ')}: ${stderr}`)
   return stdout.trim()
+}
+
+/** Makes the directory a repository with all its files in one commit, and beside it NAME.git, which a server hands out. */
+export function publish(directory: string): void {
+  const name = basename(directory)
+  git(directory, 'init', '-q')
+  git(directory, 'add', '.')
+  git(directory, 'commit', '-qm', 'one')
+  git(dirname(directory), 'clone', '-q', '--bare', name, `${name}.git`)
 }
