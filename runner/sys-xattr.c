@@ -28,6 +28,29 @@ static bool no_xattrs(int code) {
     return code == ENOTSUP || code == EOPNOTSUPP;
 }
 
+/* The names of all attributes, or the value of the one with this name. */
+static ssize_t read_xattr(const char *full, bool follow, const char *name, char *into, size_t size) {
+    if (name == NULL) return follow ? listxattr(full, into, size) : llistxattr(full, into, size);
+    return follow ? getxattr(full, name, into, size) : lgetxattr(full, name, into, size);
+}
+
+/* Null when there is none; `shown` is the path that an error names. */
+static napi_value xattr_value(napi_env env, const char *full, bool follow, const char *name, const char *shown) {
+    const char *call = name == NULL ? "listxattr" : "getxattr";
+    const size_t most = name == NULL ? XATTR_LIST_MAX : XATTR_SIZE_MAX;
+    char small[4096];
+    ssize_t length = read_xattr(full, follow, name, small, sizeof small);
+    if (length > 0 || (length == 0 && name != NULL)) return buffer_value(env, small, (size_t)length);
+    if (length == 0 || errno == ENODATA || no_xattrs(errno)) return null_value(env);
+    if (errno != ERANGE) return fail(env, errno, call, shown);
+    char *large = malloc(most);
+    if (large == NULL) return fail(env, ENOMEM, call, shown);
+    length = read_xattr(full, follow, name, large, most);
+    napi_value result = length < 0 ? fail(env, errno, call, shown) : buffer_value(env, large, (size_t)length);
+    free(large);
+    return result;
+}
+
 /* listxattrat(dirfd, path): the kernel's list, names ended by NUL; src/base/sys.ts cuts it. Null when there are none. */
 napi_value sys_listxattrat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 2);
@@ -37,19 +60,9 @@ napi_value sys_listxattrat(napi_env env, napi_callback_info info) {
     path_of(&args, 1, &path);
     if (args.failed) return NULL;
     bool follow = xattr_path(dirfd, &path, full);
-    char names[4096];
     /* A descriptor that is not O_PATH needs no walk through /proc. */
     if (follow && flistxattr(dirfd, NULL, 0) == 0) return null_value(env);
-    ssize_t length = follow ? listxattr(full, names, sizeof names) : llistxattr(full, names, sizeof names);
-    if (length == 0 || (length < 0 && no_xattrs(errno))) return null_value(env);
-    if (length > 0) return buffer_value(env, names, (size_t)length);
-    if (errno != ERANGE) return fail(env, errno, "listxattr", path.bytes);
-    char *large = malloc(XATTR_LIST_MAX);
-    if (large == NULL) return fail(env, ENOMEM, "listxattr", path.bytes);
-    length = follow ? listxattr(full, large, XATTR_LIST_MAX) : llistxattr(full, large, XATTR_LIST_MAX);
-    napi_value result = length < 0 ? fail(env, errno, "listxattr", path.bytes) : buffer_value(env, large, (size_t)length);
-    free(large);
-    return result;
+    return xattr_value(env, full, follow, NULL, path.bytes);
 }
 
 napi_value sys_getxattrat(napi_env env, napi_callback_info info) {
@@ -61,17 +74,7 @@ napi_value sys_getxattrat(napi_env env, napi_callback_info info) {
     path_of(&args, 2, &name);
     if (args.failed) return NULL;
     bool follow = xattr_path(dirfd, &path, full);
-    char small[1024];
-    ssize_t length = follow ? getxattr(full, name.bytes, small, sizeof small) : lgetxattr(full, name.bytes, small, sizeof small);
-    if (length >= 0) return buffer_value(env, small, (size_t)length);
-    if (errno == ENODATA || no_xattrs(errno)) return null_value(env);
-    if (errno != ERANGE) return fail(env, errno, "getxattr", path.bytes);
-    char *large = malloc(XATTR_SIZE_MAX);
-    if (large == NULL) return fail(env, ENOMEM, "getxattr", path.bytes);
-    length = follow ? getxattr(full, name.bytes, large, XATTR_SIZE_MAX) : lgetxattr(full, name.bytes, large, XATTR_SIZE_MAX);
-    napi_value result = length < 0 ? fail(env, errno, "getxattr", path.bytes) : buffer_value(env, large, (size_t)length);
-    free(large);
-    return result;
+    return xattr_value(env, full, follow, name.bytes, path.bytes);
 }
 
 napi_value sys_setxattrat(napi_env env, napi_callback_info info) {
