@@ -38,7 +38,7 @@ static ssize_t read_xattr(const char *full, bool follow, const char *name, char 
 static napi_value xattr_value(napi_env env, const char *full, bool follow, const char *name, const char *shown) {
     const char *call = name == NULL ? "listxattr" : "getxattr";
     const size_t most = name == NULL ? XATTR_LIST_MAX : XATTR_SIZE_MAX;
-    char small[4096];
+    char small[1024];
     ssize_t length = read_xattr(full, follow, name, small, sizeof small);
     if (length > 0 || (length == 0 && name != NULL)) return buffer_value(env, small, (size_t)length);
     if (length == 0 || errno == ENODATA || no_xattrs(errno)) return null_value(env);
