@@ -42,7 +42,7 @@ export class BuildCache {
     })
     const sources = { blobs: store.blobs, snapshots, baseLayers, signal: hearing.signal }
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, hearing, { nodes, contents: new StepContents(session, hearing.signal), sources }, imports, places)
+    return new BuildCache(options, hearing, { nodes, contents: contents.anew(), sources }, imports, places)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */

@@ -50,17 +50,23 @@ export function localPlace(
         const { descriptor } = manifest
         const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
         await mkdir(folder, { recursive: true })
-        const needed = new Set([descriptor, ...manifest.blobs.map((blob) => blob.descriptor)].map((blob) => blob.digest))
-        // Each is put over what is there and not before: it may be what is read.
-        const write = async (bytes: Bytes | Uint8Array, blob: Descriptor) => {
+        const all = [
+          ...manifest.blobs,
+          {
+            descriptor,
+            open: async function* () {
+              yield manifest.bytes
+            },
+          },
+        ]
+        const needed = new Set(all.map(({ descriptor: { digest } }) => digest))
+        for (const { descriptor: blob, open } of all) {
           const found = await blobs.stat(blob.digest)
-          if (!anew && found?.size === blob.size) return
-          const isRead = found !== undefined && !(bytes instanceof Uint8Array)
-          if (anew && !isRead) await rm(blobs.path(blob.digest), { force: true, recursive: true })
-          await blobs.put(bytes, blob)
+          if (!anew && found?.size === blob.size) continue
+          // What is no file cannot be replaced by a rename; a file is, since it may be what is read.
+          if (anew && found === undefined) await rm(blobs.path(blob.digest), { force: true, recursive: true })
+          await blobs.put(open(), blob)
         }
-        for (const { descriptor: blob, open } of manifest.blobs) await write(open(), blob)
-        await write(manifest.bytes, descriptor)
         const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
         await writeLayoutIndex(directory, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }))
         // Whoever carries the directory need not be who built.

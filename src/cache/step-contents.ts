@@ -15,25 +15,32 @@ export type FilesOf = (vertex: Vertex) => Promise<Snapshot | undefined>
 export class StepContents {
   readonly #session: CacheSession
   readonly #signal: AbortSignal
-  readonly #known = new Shared<string, Digest | undefined>()
+  readonly #ofCaller = new Shared<string, Digest | undefined>()
+  readonly #ofSteps: Shared<string, Digest | undefined>
 
-  constructor(session: CacheSession, signal: AbortSignal) {
+  constructor(session: CacheSession, signal: AbortSignal, ofSteps = new Shared<string, Digest | undefined>()) {
     this.#session = session
     this.#signal = signal
+    this.#ofSteps = ofSteps
+  }
+
+  /** The same without what is known of the caller's files, which may be others now. */
+  anew(): StepContents {
+    return new StepContents(this.#session, this.#signal, this.#ofSteps)
   }
 
   /** Of the caller's files always, of those of a step when `filesOf` gives them. */
   reader(filesOf: FilesOf): ContentOf {
     return async ({ source, selections }) => {
       const { op } = source
-      if (op.kind === 'context') return this.#once(['context', op.name, selections], () => this.#ofContext(op.name, selections))
+      if (op.kind === 'context') return this.#once(this.#ofCaller, [op.name, selections], () => this.#ofContext(op.name, selections))
       const layers = await filesOf(source)
-      return layers && this.#once(['layers', layers, selections], () => this.#ofLayers(layers, selections))
+      return layers && this.#once(this.#ofSteps, [layers, selections], () => this.#ofLayers(layers, selections))
     }
   }
 
-  #once(key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
-    return this.#known.of(JSON.stringify(key), hash).catch((error: unknown) => this.#unknown(error))
+  #once(known: Shared<string, Digest | undefined>, key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
+    return known.of(JSON.stringify(key), hash).catch((error: unknown) => this.#unknown(error))
   }
 
   async #ofContext(name: string, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {

@@ -20,7 +20,7 @@ export interface IgnoreRule {
 const LINE_LIMIT = 64 * 1024
 
 /** The rules of a .dockerignore file (D2): `#` in the first column is a comment, blank lines are nothing. Throws IGNORE_INVALID. */
-export function parseIgnoreFile(name: string, content: Uint8Array | string): IgnoreRule[] {
+function parseIgnoreFile(name: string, content: Uint8Array | string): IgnoreRule[] {
   const file: SourceFile = { name, text: decodeName(content).replace(/^\ufeff/, '') }
   return file.text.split('\n').flatMap((raw, index) => {
     const line = raw.replace(/\r$/, '')

@@ -83,7 +83,7 @@ export function parseTrigger(expression: string, name = 'ONBUILD trigger'): Inst
   return buildInstruction(draft)
 }
 
-export function buildInstruction(draft: Draft): Instruction {
+function buildInstruction(draft: Draft): Instruction {
   const { name, keyword } = draft.statement
   if (name === 'unknown') {
     throw draft.fail(withSuggestion(`unknown instruction: ${keyword.value}`, keyword.value, NAMES))

@@ -129,7 +129,7 @@ function indexEntries(descriptor: Descriptor, options: ExportOptions): Descripto
 }
 
 /** `1` of docker.io/library/app:1. */
-export function tagOf(name: string): string | undefined {
+function tagOf(name: string): string | undefined {
   return /:([\w][\w.-]{0,127})$/.exec(name)?.[1]
 }
 

@@ -61,7 +61,7 @@ function document(value: Manifest | Index, mediaType: string, platform?: Platfor
 }
 
 /** In the order of OCI's Go struct. */
-export function descriptorPlatform(platform: Platform): NonNullable<Descriptor['platform']> {
+function descriptorPlatform(platform: Platform): NonNullable<Descriptor['platform']> {
   return {
     architecture: platform.architecture,
     os: platform.os,

@@ -51,7 +51,7 @@ function roots(environment: Environment): string | undefined {
 }
 
 /** Folders of `HOST[:PORT]/` with `*.crt` (authorities) and `*.cert` + `*.key` (client certificates), docker's and containers' layout. */
-export function certificateFolders(environment: Environment): string[] {
+function certificateFolders(environment: Environment): string[] {
   const config = configFolder(environment)
   return ['/etc/docker/certs.d', '/etc/containers/certs.d', join(config, 'docker/certs.d'), join(config, 'containers/certs.d')]
 }

@@ -17,7 +17,7 @@ const HUB = 'docker.io'
 const HUB_SERVER = 'https://index.docker.io/v1/'
 
 /** The files that hold logins, nearest first: docker's and containers'. REGISTRY_AUTH_FILE replaces them all. */
-export function authFiles(environment: Environment): string[] {
+function authFiles(environment: Environment): string[] {
   if (environment.REGISTRY_AUTH_FILE) return [environment.REGISTRY_AUTH_FILE]
   return [
     dockerConfigFile(environment),

@@ -78,7 +78,7 @@ function namedCommit(objects: ReadonlyMap<string, string>, ref: string): GitComm
 }
 
 /** The remote without a login. */
-export function shownRemote(remote: string): string {
+function shownRemote(remote: string): string {
   return /^https?:/i.test(remote) ? redactUrl(remote) : remote
 }
 

@@ -62,7 +62,7 @@ export async function fetchUrl(text: string, options: HttpFetchOptions): Promise
 }
 
 /** http and https only, without fragment. */
-export function parseSourceUrl(text: string): URL {
+function parseSourceUrl(text: string): URL {
   let url: URL | undefined
   try {
     url = new URL(text)

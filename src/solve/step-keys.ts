@@ -95,7 +95,7 @@ export class StepKeys {
   /** Names of the contexts whose files are others now than what was made, or found, of them, or cannot be read any more. */
   async changedContexts(): Promise<ReadonlySet<string>> {
     const changed = new Set<string>()
-    for (const vertex of [...this.#parts.keys(), ...this.#others]) {
+    for (const vertex of new Set([...this.#parts.keys(), ...this.#others])) {
       if (this.#isBelowFound(vertex) || (await this.#isChanged(vertex))) for (const name of contextsOf(vertex)) changed.add(name)
     }
     return changed
@@ -103,7 +103,8 @@ export class StepKeys {
 
   /** Of such a step the files are others than those of a step on it, which was found before. */
   #isBelowFound(vertex: Vertex): boolean {
-    return this.#others.has(vertex) && [...this.#fixed].some((found) => standsOn(found, new Map([[vertex, true]])))
+    const known = new Map([[vertex, true]])
+    return this.#others.has(vertex) && [...this.#fixed].some((found) => standsOn(found, known))
   }
 
   async #isChanged(vertex: Vertex): Promise<boolean> {

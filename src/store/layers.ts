@@ -53,7 +53,7 @@ export interface Layers {
 const LAYER_ID = /^[0-9a-f]{16,64}$/
 
 /** Strict: an id becomes part of a path. */
-export function parseLayerId(text: string): LayerId {
+function parseLayerId(text: string): LayerId {
   if (LAYER_ID.test(text)) return text as LayerId
   throw new TbuildError('LAYER_ID_INVALID', `invalid layer id: ${JSON.stringify(text).slice(0, 100)}`)
 }
