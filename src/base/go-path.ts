@@ -18,6 +18,8 @@ export function cleanPath(path: string): string {
 /** The last element, trailing slashes ignored: `.` of an empty path, `/` of slashes alone. */
 export function baseName(path: string): string {
   if (path === '') return '.'
-  const trimmed = path.replace(/\/+$/, '')
-  return trimmed === '' ? '/' : trimmed.slice(trimmed.lastIndexOf('/') + 1)
+  let end = path.length
+  // By hand: an expression for slashes at the end tries each run of slashes from each of its places.
+  while (path[end - 1] === '/') end--
+  return end === 0 ? '/' : path.slice(path.lastIndexOf('/', end - 1) + 1, end)
 }

@@ -24,16 +24,19 @@ const POSIX: Record<string, string> = {
   xdigit: '0-9A-Fa-f',
 }
 
-/** undefined when Go would not compile it. Octal, \x, \p and \Q escapes, which Go knows, are refused: no path pattern means them. */
-export function translateGoRegExp(source: string): RegExp | undefined {
+/**
+ * The pieces of JavaScript's form, in order: what takes one character, an assertion, or one of `(?:` `)` `?` `*`. undefined when Go would not compile
+ * it. Octal, \x, \p and \Q escapes, which Go knows, are refused: no path pattern means them.
+ */
+export function translateGoRegExp(source: string): string[] | undefined {
   const reader = new Reader(source)
-  let result = ''
+  const pieces: string[] = []
   while (!reader.done) {
     const piece = reader.peek() === '[' ? readClass(reader) : readAtom(reader)
     if (piece === undefined) return undefined
-    result += piece
+    pieces.push(piece)
   }
-  return new RegExp(result, 'u')
+  return pieces
 }
 
 class Reader {

@@ -27,7 +27,7 @@ export function plainLine(line: string): string {
 
 /** One line: newlines of a name (heredocs) become spaces. */
 export function oneLine(text: string): string {
-  return escapeControl(text.replace(/\s*\n\s*/g, ' ').trim())
+  return escapeControl(text.replace(/\s+/g, (space) => (space.includes('\n') ? ' ' : space)).trim())
 }
 
 /** Columns of a character: 0 combining, 2 wide (East Asian wide, emoji), else 1. Close enough to cut a line. */
