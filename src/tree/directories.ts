@@ -3,6 +3,7 @@ import type { Name } from '../base/sys.ts'
 import { keyOf } from './node.ts'
 import { joinKey, type Key, latin1, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
+import type { TreeNode } from './types.ts'
 import type { LayerWriter } from './writer.ts'
 
 export interface NewDirectories {
@@ -20,13 +21,7 @@ const S_ISGID = 0o2000
 export function makeDirectories(writer: LayerWriter, path: Name, made: NewDirectories = {}): Key {
   const { node, parent, missing, obstacle } = resolveIn(writer, path, true)
   if (obstacle !== undefined || (node !== undefined && node.type !== 'directory')) {
-    throw new TbuildError(
-      'NOT_A_DIRECTORY',
-      `mkdir ${shown(latin1(path))}: not a directory: /${shown(keyOf(obstacle ?? node ?? parent))}`,
-      {
-        hint: 'a file of that name is in the way; choose another path or remove it first',
-      },
-    )
+    throw notDirectory(path, obstacle ?? node ?? parent)
   }
   let key = keyOf(parent)
   const fresh: Key[] = []
@@ -40,7 +35,14 @@ export function makeDirectories(writer: LayerWriter, path: Name, made: NewDirect
   return key
 }
 
-function makeOne(writer: LayerWriter, key: Key, { uid, gid, mode = 0o755 }: NewDirectories): void {
+export function notDirectory(path: Name, inTheWay: TreeNode): TbuildError {
+  return new TbuildError('NOT_A_DIRECTORY', `mkdir ${shown(latin1(path))}: not a directory: /${shown(keyOf(inTheWay))}`, {
+    hint: 'a file of that name is in the way; choose another path or remove it first',
+  })
+}
+
+/** A directory where the merged tree has none, or something else. */
+export function makeOne(writer: LayerWriter, key: Key, { uid, gid, mode = 0o755 }: NewDirectories): void {
   writer.directory(key, mode)
   const inherited = writer.statUpper(key).mode & S_ISGID
   const owner = uid === undefined || gid === undefined ? {} : { uid, gid }

@@ -4,7 +4,7 @@ import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
-import { resolveIn } from './resolve.ts'
+import { resolveIn, type Walkable } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { isOpaque, openFile, readXattrs } from './view.ts'
 
@@ -59,6 +59,12 @@ export class MergedTree implements TreeView {
     return resolveIn(this, path, options.follow === true).node
   }
 
+  /** What the upper directory itself has: a symlink that is only below is not there, a directory neither. */
+  get ownLayer(): Walkable {
+    const own = (node: MergedNode | undefined) => (node?.upper === true ? node : undefined)
+    return { root: this.root, child: (directory, name) => own(this.child(directory, name)), readlink: (node) => this.readlink(node) }
+  }
+
   /** What the merged tree has at a real path; its parent must be a directory. */
   at(key: Key): TreeNode | undefined {
     if (key === '') return this.root
@@ -66,7 +72,7 @@ export class MergedTree implements TreeView {
     return this.child(new MergedNode(this, parent, 'directory', this.known(parent)), nameOf(key))
   }
 
-  child(directory: TreeNode, name: Name): TreeNode | undefined {
+  child(directory: TreeNode, name: Name): MergedNode | undefined {
     const raw = typeof name === 'string' ? name : latin1(name)
     const parentPath = this.own(directory).key
     const parent = this.known(parentPath)
@@ -101,7 +107,7 @@ export class MergedTree implements TreeView {
     if (parent.upper) for (const entry of this.fds.list(parentPath)) names.add(entry.name.toString('latin1'))
     if (parent.lower !== undefined) for (const node of this.lower.children(parent.lower)) names.add(node.name.toString('latin1'))
     const nodes = [...names].map((name) => this.child(directory, name)).filter((node) => node !== undefined)
-    return (nodes as MergedNode[]).sort(byKey)
+    return nodes.sort(byKey)
   }
 
   readlink(node: TreeNode): Buffer {

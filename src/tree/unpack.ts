@@ -8,6 +8,7 @@ import { copyContent } from './content.ts'
 import { makeDirectories } from './directories.ts'
 import type { Metadata } from './metadata.ts'
 import { keyOf, type NodeType } from './node.ts'
+import { findInLayer, makeLayerDirectories } from './own-layer.ts'
 import { bytes, cleanKey, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { LayerWriter } from './writer.ts'
 
@@ -110,8 +111,12 @@ class Unpacker {
     this.#metadata('', entry)
   }
 
-  /** Where the parent really is, symlinks followed inside the root; made when it is missing, then root's whatever --chown says. */
+  /**
+   * Where the parent really is, symlinks followed inside the root, those of a layer's own only for a layer; made when it is missing, then root's whatever
+   * --chown says.
+   */
   #parent(name: Key): Key {
+    if (this.#rules.whiteouts) return makeLayerDirectories(this.#writer, bytes(parentKey(name)))
     return makeDirectories(this.#writer, bytes(parentKey(name)), { uid: 0, gid: 0 })
   }
 
@@ -120,6 +125,8 @@ class Unpacker {
     if (base !== OPAQUE && base.startsWith(AUFS)) return
     if (hidden === '' || hidden === '.' || hidden === '..') throw refused(`the whiteout ${shown(name)} names no file`)
     const parent = this.#parent(name)
+    // Where nothing is below, overlayfs would list the whiteout as a name that has nothing.
+    if (!this.#writer.merges(parent)) return
     if (base === OPAQUE) this.#writer.opaque(parent)
     else this.#writer.whiteout(joinKey(parent, hidden))
   }
@@ -129,7 +136,7 @@ class Unpacker {
     const raw = entry.linkname?.toString('latin1') ?? ''
     const target = cleanKey(raw, true)
     if (target === undefined || target === '') throw refused(`the hard link ${shown(key)} leads out of the archive: ${shown(raw)}`)
-    const existing = this.#writer.resolve(bytes(target))
+    const existing = this.#rules.whiteouts ? findInLayer(this.#writer, bytes(target)) : this.#writer.resolve(bytes(target))
     if (existing === undefined || existing.type === 'directory') {
       throw refused(`the hard link ${shown(key)} has no file to link to: ${shown(raw)}`)
     }

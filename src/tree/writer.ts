@@ -92,6 +92,23 @@ export class LayerWriter extends MergedTree {
     this.directories.get(parentKey(key))?.names?.add(nameOf(key))
   }
 
+  /** Owner and mode of the directory that the layers below have there, symlinks followed, and that this layer has not removed. */
+  hiddenDirectory(key: Key): { uid: number; gid: number; mode: number } | undefined {
+    if (sys().lookupat(this.fds.fd(parentKey(key)), bytes(nameOf(key))) !== undefined) return undefined
+    try {
+      const below = this.lower.resolve(bytes(key), { follow: true })
+      return below?.type === 'directory' ? { uid: below.stat.uid, gid: below.stat.gid, mode: below.stat.mode & 0o7777 } : undefined
+    } catch (error) {
+      if (errorCode(error) === 'ELOOP') return undefined
+      throw error
+    }
+  }
+
+  /** Whether the layers below have something in a directory that exists, for a whiteout to hide. */
+  merges(key: Key): boolean {
+    return this.known(key).lower !== undefined
+  }
+
   /** An O_PATH descriptor of a directory in upper, brought up when needed; valid until another is asked for. */
   upperFd(key: Key): number {
     return this.#upperDirectory(key)

@@ -146,15 +146,51 @@ test('overlayfs marks in an archive are not taken over: no device 0/0, no opaque
   expect(layeredView([lower, upper]).resolve('d/f')?.type).toBe('file')
 })
 
-test('positive: absolute symlinks are walked through, absolute hard links are relative to the root', async () => {
-  const lower = folder()
-  shell('mkdir run var; ln -s /run var/run', lower)
-  const { unpack, upper } = target([lower])
+test('positive: absolute symlinks of the layer are walked through, absolute hard links are relative to the root', async () => {
+  const { unpack, upper } = target()
   expect(
-    await unpack({ name: 'var/run/x', data: '1' }, { name: 'l', type: 'link', linkname: '/run/x' }, { name: 'a/../b', data: '2' }),
+    await unpack(
+      { name: 'run', type: 'directory', mode: 0o755 },
+      { name: 'var/run', type: 'symlink', linkname: '/run' },
+      { name: 'var/run/x', data: '1' },
+      { name: 'l', type: 'link', linkname: '/var/run/x' },
+      { name: 'a/../b', data: '2' },
+    ),
   ).toBeUndefined()
-  expect(listing(layeredView([upper])).map((line) => line.split(' ')[0])).toEqual(['b', 'l', 'run', 'run/x'])
+  expect(listing(layeredView([upper])).map((line) => line.split(' ')[0])).toEqual(['b', 'l', 'run', 'run/x', 'var', 'var/run'])
 })
+
+test.each(['/', '..', '../../dest-evil', '/dest-evil', 'nowhere', 'away'])(
+  'a layer never goes through a symlink of the layer below, to %s',
+  async (linkname) => {
+    const lower = folder()
+    shell(`mkdir -p dest-evil d; echo 1 > d/f; ln -s away away; ln -s ${linkname} up; cp -a up upper; cp -a up whited`, lower)
+    const { unpack, unharmed, upper } = target([lower])
+    expect(
+      await unpack(
+        { name: 'up/secret', data: 'x' },
+        { name: 'up/deep/er/secret', data: 'x' },
+        { name: 'upper/.wh..wh..opq' },
+        { name: 'whited/.wh.secret' },
+        { name: 'whited/.wh.d' },
+      ),
+    ).toBeUndefined()
+    unharmed()
+    expect(await unpack({ name: 'h', type: 'link', linkname: 'away/f' })).toBe('ARCHIVE_REFUSED')
+    const shown = listing(layeredView([lower, upper])).map((line) => line.split(' ').slice(0, 2).join(' '))
+    expect(shown.filter((line) => line.startsWith('up'))).toEqual([
+      'up directory',
+      'up/deep directory',
+      'up/deep/er directory',
+      'up/deep/er/secret file',
+      'up/secret file',
+      'upper directory',
+    ])
+    expect(shown.filter((line) => /^(whited|d|nowhere|h)\b/.test(line))).toEqual(['d directory', 'd/f file', 'whited directory'])
+    // No whiteout where nothing is below: overlayfs would list it.
+    expect(shell('ls whited upper', upper)).toBe('upper:\n\nwhited:\n')
+  },
+)
 
 test('CVE-2018-15664 class: a layer directory swapped for a symlink on disk is not followed by the view', async () => {
   const top = folder()

@@ -179,6 +179,39 @@ test('unpack: opaque and plain whiteouts hide the layers below and nothing of th
   expect(shown).toContain('a/hard')
 })
 
+test('unpack: a layer is applied by itself: what is below a symlink of the layers below makes a directory, with owner and mode of where it led', async () => {
+  const base = folder('base')
+  shell(
+    'mkdir -m 1775 -p usr/bin; chown 7:8 usr/bin; echo sh > usr/bin/sh; ln -s usr/bin bin; mkdir -m 700 d; echo 1 > f; ln -s usr/bin late',
+    base,
+  )
+  const upper = folder('upper')
+  const list = entries(
+    { name: 'bin/x', data: 'x' },
+    { name: 'own', type: 'symlink', linkname: 'usr/bin' },
+    { name: 'own/y', data: 'yy' },
+    { name: 'd/z' },
+    { name: 'f/g' },
+    { name: 'own/h', type: 'link', linkname: 'own/y' },
+    { name: 'own/.wh.sh' },
+  )
+  await unpackLayer(list, layerWriter(upper, layeredView([base])))
+  expect(listing(layeredView([base, upper]))).toEqual([
+    'bin directory 1775 7:8',
+    'bin/x file 644 0:0 1',
+    'd directory 700 0:0',
+    'd/z file 644 0:0 0',
+    'f directory 755 0:0',
+    'f/g file 644 0:0 0',
+    'late symlink 777 0:0 -> usr/bin',
+    'own symlink 777 0:0 -> usr/bin',
+    'usr directory 755 0:0',
+    'usr/bin directory 1775 7:8',
+    'usr/bin/h file 644 0:0 2',
+    'usr/bin/y file 644 0:0 2',
+  ])
+})
+
 test('unpack: setuid survives chown, directory times survive their contents, xattrs are binary', async () => {
   const upper = folder('upper')
   const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex')
