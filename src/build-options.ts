@@ -39,8 +39,8 @@ export interface BuildOptions {
   readonly pull?: boolean
   /** Network of RUN steps without their own flag. */
   readonly network?: 'default' | 'none' | 'host'
-  /** What a Dockerfile may ask for that weakens the sandbox. */
-  readonly allow?: readonly ('network.host' | 'security.insecure')[]
+  /** What a Dockerfile may ask for that weakens the sandbox, and what ONBUILD triggers of base images may ask for. */
+  readonly allow?: readonly Entitlement[]
   /** More lines of /etc/hosts in every RUN. */
   readonly extraHosts?: readonly ExtraHost[]
   /** Resource limits of every RUN. */
@@ -71,6 +71,9 @@ export interface BuildOptions {
   /** For defaults and `--build-arg NAME`; process.env when absent. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
+
+export const ENTITLEMENTS = ['network.host', 'security.insecure', 'onbuild.secrets', 'onbuild.ssh'] as const
+export type Entitlement = (typeof ENTITLEMENTS)[number]
 
 /** The options as the engine reads them: every build argument has a value. */
 export interface ResolvedOptions extends BuildOptions {

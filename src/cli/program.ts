@@ -173,7 +173,7 @@ function addRunOptions(build: Command): void {
     .option('--add-host <host:ip>', 'line for /etc/hosts of RUN steps', collect, [])
     .option('--secret <spec>', 'id=ID[,src=FILE|,env=NAME]', collect, [])
     .option('--ssh <spec>', 'default or ID[=SOCKET|KEY[,KEY]]', collect, [])
-    .option('--allow <entitlement>', 'network.host or security.insecure', collect, [])
+    .option('--allow <entitlement>', 'network.host, security.insecure, onbuild.secrets or onbuild.ssh', collect, [])
     .option('--shm-size <bytes>', 'size of /dev/shm in RUN steps')
     .option('--ulimit <name=soft[:hard]>', 'limit of RUN steps', collect, [])
     .option('--cgroup-parent <path>', 'cgroup of RUN steps')

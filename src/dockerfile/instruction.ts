@@ -41,6 +41,8 @@ export interface InstructionBase {
   readonly comments: readonly string[]
   /** The last line read for it, when there are blank lines among its continuations: for checks. */
   readonly emptyContinuation?: number
+  /** Of an ONBUILD trigger that an image brings: the image. Its publisher wrote it, not the author of the Dockerfile. */
+  readonly triggerOf?: string
 }
 
 /** `<<NAME`: a body that follows the instruction's line. */

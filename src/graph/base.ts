@@ -127,7 +127,7 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
       const image = await lowering.options.resolveImage(base.reference, base.platform)
       checkImagePlatform(base.reference, image, base.platform, stage.from, lowering.options)
       const state = imageState(undefined, base.platform, image.configFile)
-      const triggers = parseTriggers(image.configFile.config?.OnBuild, lowering, image.name)
+      const triggers = imageTriggers(image, lowering)
       // An image without layers is scratch with a config (G14).
       return image.configFile.rootfs.diff_ids.length === 0 ? { state, triggers } : { state, triggers, image }
     }
@@ -143,11 +143,26 @@ export function checkImagePlatform(reference: string, image: BaseImage, wanted: 
   linter.images('InvalidBaseImagePlatform', place, message)
 }
 
+/** What no ONBUILD of a Dockerfile can be does not come in by an image: with a chain it could pass for a stage's own. MAINTAINER BuildKit takes. */
+function imageTriggers({ name, configFile }: BaseImage, lowering: Lowering): Instruction[] {
+  return parseTriggers(configFile.config?.OnBuild, lowering, name, ({ kind }) => {
+    if (kind === 'onbuild') throw new TbuildError('DOCKERFILE_SYNTAX', "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+    if (kind === 'from') throw new TbuildError('DOCKERFILE_SYNTAX', "FROM isn't allowed as an ONBUILD trigger")
+  }).map((trigger) => ({ ...trigger, triggerOf: name }))
+}
+
 /** One that is wrong stands, as BuildKit has it, where the FROM is that runs it. */
-function parseTriggers(expressions: readonly string[] | undefined, lowering: Lowering, image: string): Instruction[] {
+function parseTriggers(
+  expressions: readonly string[] | undefined,
+  lowering: Lowering,
+  image: string,
+  check: (trigger: Instruction) => void = () => {},
+): Instruction[] {
   return (expressions ?? []).map((expression) => {
     try {
-      return lowering.options.parseTrigger(expression, image)
+      const trigger = lowering.options.parseTrigger(expression, image)
+      check(trigger)
+      return trigger
     } catch (error) {
       if (!isTbuildError(error)) throw error
       throw new TbuildError(error.code, error.message, { hint: `the trigger of ${image} is: ${expression}`, cause: error })

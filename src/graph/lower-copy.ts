@@ -124,7 +124,8 @@ function remoteSource(source: string, instruction: CopyInstruction, words: CopyW
     if (words.checksum) throw new TbuildError('CHECKSUM_KIND', 'checksum requires HTTP(S) or Git sources')
     return undefined
   }
-  const op = remoteOp(source, kind, { checksum: words.checksum, keepGitDir: instruction.keepGitDir })
+  const { keepGitDir, triggerOf } = instruction
+  const op = { ...remoteOp(source, kind, { checksum: words.checksum, keepGitDir }), ...(triggerOf === undefined ? {} : { triggerOf }) }
   const name = op.kind === 'git' ? `[internal] load git source ${source}` : `[internal] load ${source}`
   const vertex = context.builder.shared(JSON.stringify(op), { op, name, step: `${op.kind} ${source}`, span: instruction.span })
   return { vertex, op }

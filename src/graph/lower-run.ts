@@ -113,7 +113,8 @@ async function lowerMount(mount: RunMount, state: StageState, context: StageCont
   const target = mount.target === undefined ? undefined : mountTarget(state.workdir, mount.target)
   if (target === '/') throw new TbuildError('MOUNT_TARGET_INVALID', `invalid mount target "/"`)
   const placed = target === undefined ? mount : ({ ...mount, target, ...writtenTarget(mount.target, target) } as ExecOpMount)
-  if (placed.type !== 'bind' && placed.type !== 'cache') return placed
+  const { triggerOf } = context.instruction
+  if (placed.type !== 'bind' && placed.type !== 'cache') return triggerOf === undefined ? placed : { ...placed, triggerOf }
   const cache = placed.type === 'cache' ? { cacheId: cacheId(placed.id ?? cleanPath(mount.target ?? ''), context) } : {}
   const source = await mountSource(placed, context)
   if (source === undefined) return { ...placed, ...cache }

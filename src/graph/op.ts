@@ -37,6 +37,8 @@ export interface HttpOp {
   readonly checksum?: Digest
   /** The file's name in the tree. */
   readonly filename: string
+  /** The trigger of this image asks for it. */
+  readonly triggerOf?: string
 }
 
 /** A git repository: a tree with its checkout. */
@@ -51,6 +53,8 @@ export interface GitOp {
   readonly keepGitDir: boolean
   readonly submodules: boolean
   readonly mtime?: 'checkout' | 'commit'
+  /** The trigger of this image asks for it. */
+  readonly triggerOf?: string
 }
 
 export interface ExecOp {
@@ -84,6 +88,8 @@ export type ExecOpMount = RunMount & {
   readonly cacheId?: string
   /** The target where it is not a clean path: BuildKit's cache keys have it so. */
   readonly written?: string
+  /** Of a secret or an agent that the trigger of this image asks for. */
+  readonly triggerOf?: string
 }
 
 /** COPY and ADD (solver/pb/ops.proto FileActionCopy). */

@@ -16,6 +16,7 @@ import type { Tools } from './types.ts'
 
 type CacheOpMount = Extract<ExecOpMount, { type: 'cache' }>
 type SecretOpMount = Extract<ExecOpMount, { type: 'secret' }>
+type SshOpMount = Extract<ExecOpMount, { type: 'ssh' }>
 
 /** A mount's part of the key: what the command can see of it, never a secret's value or a cache's contents (K3–K5). */
 export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools: Tools): Promise<Json> {
@@ -34,17 +35,20 @@ export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools
       return { type: 'tmpfs', target: mount.target, size: mount.size, ...(mount.readonly ? { readonly: true } : {}) }
     case 'secret': {
       const { type, id, target, env, mode, uid, gid } = mount
-      return { type, id, target, env, mode, uid, gid, ...asked(mount) }
+      return { type, id, target, env, mode, uid, gid, ...asked(mount), ...withheld(mount, tools) }
     }
     case 'ssh': {
       const { type, id, target, mode, uid, gid } = mount
-      return { type, id, target, mode, uid, gid, ...asked(mount) }
+      return { type, id, target, mode, uid, gid, ...asked(mount), ...withheld(mount, tools) }
     }
   }
 }
 
 /** What ran without it need not run with it (K2). */
 const asked = ({ required }: { readonly required: boolean }) => (required ? { required } : {})
+
+/** What ran without what it may not have runs again when it may. */
+const withheld = (mount: SecretOpMount | SshOpMount, { secrets }: Tools) => (secrets.withholds(mount.type, mount) ? { withheld: true } : {})
 
 async function sourceContent(mount: ExecOpMount, path: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
   const ref = mount.input === undefined ? undefined : inputs[mount.input]
@@ -178,7 +182,7 @@ function cacheScope(
 
 /** M9–M11: a private file, a variable, or both; a missing optional secret leaves no file and an empty variable. */
 async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[], env: string[]): Promise<void> {
-  const data = await tools.secrets.secret(mount.id)
+  const data = await tools.secrets.secret(mount.id, mount)
   if (data === undefined && mount.required) {
     throw new TbuildError('SECRET_MISSING', `secret ${mount.id}: not found`, { hint: `pass --secret id=${mount.id},src=FILE or ,env=NAME` })
   }
@@ -189,16 +193,10 @@ async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[]
 }
 
 /** M12: the variable names the first socket, unless the command has it already, and numbers go on, also where there is no agent. */
-async function addSsh(
-  mount: Extract<ExecOpMount, { type: 'ssh' }>,
-  index: number,
-  tools: Tools,
-  mounts: ExecMount[],
-  env: string[],
-): Promise<number> {
+async function addSsh(mount: SshOpMount, index: number, tools: Tools, mounts: ExecMount[], env: string[]): Promise<number> {
   const target = mount.target ?? `/run/buildkit/ssh_agent.${index}`
   if (index === 0) env.push(`SSH_AUTH_SOCK=${target}`)
-  const socket = await tools.secrets.ssh(mount.id)
+  const socket = await tools.secrets.ssh(mount.id, mount)
   if (socket === undefined) {
     if (!mount.required) return 1
     throw new TbuildError('SSH_MISSING', `unset ssh forward key ${mount.id}`, { hint: `pass --ssh ${mount.id}` })

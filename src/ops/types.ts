@@ -70,8 +70,15 @@ interface ContextProvider {
 }
 
 export interface SecretProvider {
-  /** Undefined when the caller gave none of that id. */
-  secret(id: string): Promise<Uint8Array | undefined>
+  /** Undefined when the caller gave none of that id, or none to such an asker. */
+  secret(id: string, asker: Asker): Promise<Uint8Array | undefined>
+  /** What the asker may not have, whether the caller gave it or not. */
+  withholds(kind: 'secret' | 'ssh', asker: Asker): boolean
   /** Path of a listening agent socket. */
-  ssh(id: string): Promise<string | undefined>
+  ssh(id: string, asker: Asker): Promise<string | undefined>
+}
+
+/** Who asks for a secret: with `triggerOf` the ONBUILD trigger of that image, which gets what the caller allows it. */
+export interface Asker {
+  readonly triggerOf?: string
 }

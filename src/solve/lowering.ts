@@ -84,7 +84,7 @@ export async function lowerFor(
   try {
     const graph = await lower(file, lowerOptions(options, platform, session, linter))
     if (linter.violation !== undefined) throw linter.violation
-    requireEntitlements(graph.vertices, options)
+    requireEntitlements(graph.vertices, options, onEvent)
     session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {

@@ -7,7 +7,7 @@ import type { Limits } from '../base/limits.ts'
 import { Shared } from '../base/shared.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
-import type { SecretProvider } from '../ops/types.ts'
+import type { Asker, SecretProvider } from '../ops/types.ts'
 import type { GitCommit } from '../registry/git.ts'
 import type { GitAccess } from '../registry/git-command.ts'
 import type { FetchCache, FetchedFile } from '../registry/http-fetch.ts'
@@ -54,7 +54,7 @@ async function fetchFile(
   signal: AbortSignal,
 ): Promise<RemoteFile> {
   const { fetchUrl } = await import('../registry/http-fetch.ts')
-  const authorization = await httpAuthorization(op.url, secrets)
+  const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
     blobs: store.blobs,
     environment,
@@ -101,38 +101,41 @@ function parseFetched(text: string): FetchedFile | undefined {
 }
 
 /** Secrets HTTP_AUTH_HEADER_<host> (a whole value) and HTTP_AUTH_TOKEN_<host> (a bearer's). */
-async function httpAuthorization(url: string, secrets: SecretProvider): Promise<string | undefined> {
-  const { host } = new URL(url)
-  const header = await secretText(`HTTP_AUTH_HEADER_${host}`, secrets)
+async function httpAuthorization(op: HttpOp, secrets: SecretProvider): Promise<string | undefined> {
+  const { host } = new URL(op.url)
+  const header = await secretText(`HTTP_AUTH_HEADER_${host}`, op, secrets)
   if (header !== undefined) return header
-  const token = await secretText(`HTTP_AUTH_TOKEN_${host}`, secrets)
+  const token = await secretText(`HTTP_AUTH_TOKEN_${host}`, op, secrets)
   return token === undefined ? undefined : `Bearer ${token}`
 }
 
 /** Secrets GIT_AUTH_HEADER and GIT_AUTH_TOKEN, for one host with `.<host>` after the name. */
-async function gitAuthorization(remote: string, secrets: SecretProvider): Promise<string | undefined> {
-  if (!/^https?:/i.test(remote)) return undefined
-  const { host } = new URL(remote)
+async function gitAuthorization(op: GitOp, secrets: SecretProvider): Promise<string | undefined> {
+  if (!/^https?:/i.test(op.remote)) return undefined
+  const { host } = new URL(op.remote)
   for (const suffix of [`.${host}`, '']) {
-    const header = await secretText(`GIT_AUTH_HEADER${suffix}`, secrets)
+    const header = await secretText(`GIT_AUTH_HEADER${suffix}`, op, secrets)
     if (header !== undefined) return header
-    const token = await secretText(`GIT_AUTH_TOKEN${suffix}`, secrets)
+    const token = await secretText(`GIT_AUTH_TOKEN${suffix}`, op, secrets)
     if (token !== undefined) return `Basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`
   }
   return undefined
 }
 
 /** A file of a secret often ends in a newline, which no header may hold. */
-async function secretText(id: string, secrets: SecretProvider): Promise<string | undefined> {
-  const data = await secrets.secret(id)
+async function secretText(id: string, asker: Asker, secrets: SecretProvider): Promise<string | undefined> {
+  const data = await secrets.secret(id, asker)
   return data === undefined ? undefined : Buffer.from(data).toString('utf8').trim()
 }
 
 async function gitAccess(op: GitOp, { store, secrets, environment, agent, limits }: RemoteParts, step: GitStep): Promise<GitAccess> {
-  const authorization = await gitAuthorization(op.remote, secrets)
+  const authorization = await gitAuthorization(op, secrets)
   const ssh = /^https?:|^git:/i.test(op.remote)
     ? {}
-    : { sshSocket: (await secrets.ssh('default')) ?? agent, knownHosts: knownHosts(store, environment) }
+    : {
+        sshSocket: secrets.withholds('ssh', op) ? undefined : ((await secrets.ssh('default', op)) ?? agent),
+        knownHosts: knownHosts(store, environment),
+      }
   return { environment, authorization, limit: limits.git, ...ssh, ...step }
 }
 

@@ -14,21 +14,25 @@ export interface Secrets extends SecretProvider {
 
 /** `--secret`, whose values are read when a RUN asks for them and kept nowhere, and the agents of `--ssh`, which are looked at now. */
 export async function openSecrets(
-  { secrets = [], ssh = [] }: BuildOptions,
+  { secrets = [], ssh = [], allow = [] }: BuildOptions,
   environment: Readonly<Record<string, string | undefined>>,
   temporary: () => string,
 ): Promise<Secrets> {
   const sources = new Map(secrets.map(({ id, source }) => [id, source]))
   const agents = ssh.length === 0 ? undefined : (await import('../ssh/agents.ts')).openAgents(ssh, environment, temporary)
+  const withholds: Secrets['withholds'] = (kind, { triggerOf }) =>
+    triggerOf !== undefined && !allow.includes(kind === 'secret' ? 'onbuild.secrets' : 'onbuild.ssh')
   return {
-    async secret(id) {
+    withholds,
+    async secret(id, asker) {
+      if (withholds('secret', asker)) return undefined
       const source = sources.get(id)
       if (source === undefined) return undefined
       if ('file' in source) return readSecret(id, source.file)
       const value = environment[source.env]
       return value === undefined ? undefined : Buffer.from(value)
     },
-    ssh: async (id) => agents?.socket(id),
+    ssh: async (id, asker) => (withholds('ssh', asker) ? undefined : agents?.socket(id)),
     close: () => agents?.close(),
   }
 }

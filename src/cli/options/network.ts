@@ -1,4 +1,5 @@
 import { type ExtraHost, parseExtraHost } from '../../base/extra-host.ts'
+import { ENTITLEMENTS, type Entitlement } from '../../build-options.ts'
 import { checked, unsupported, usage } from '../usage.ts'
 import { csvFields } from './csv.ts'
 
@@ -19,11 +20,12 @@ export function network(text: string): 'default' | 'none' | 'host' {
 }
 
 /** `--allow`, several in one value. */
-export function entitlements(values: readonly string[]): ('network.host' | 'security.insecure')[] {
+export function entitlements(values: readonly string[]): Entitlement[] {
   return values
     .flatMap((value) => value.split(','))
     .map((name) => {
-      if (name === 'network.host' || name === 'security.insecure') return name
-      throw unsupported(`entitlement ${JSON.stringify(name)}`, 'entitlements are network.host and security.insecure')
+      const known = ENTITLEMENTS.find((entitlement) => entitlement === name)
+      if (known !== undefined) return known
+      throw unsupported(`entitlement ${JSON.stringify(name)}`, `entitlements are ${ENTITLEMENTS.join(', ')}`)
     })
 }
