@@ -48,7 +48,8 @@ export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools
 const asked = ({ required }: { readonly required: boolean }) => (required ? { required } : {})
 
 /** What ran without what it may not have runs again when it may. */
-const withheld = (mount: SecretOpMount | SshOpMount, { secrets }: Tools) => (secrets.withholds(mount.type, mount) ? { withheld: true } : {})
+const withheld = (mount: SecretOpMount | SshOpMount, { secrets }: Tools) =>
+  mount.triggerOf !== undefined && secrets.withholds(mount.type, mount) ? { withheld: true } : {}
 
 async function sourceContent(mount: ExecOpMount, path: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
   const ref = mount.input === undefined ? undefined : inputs[mount.input]
