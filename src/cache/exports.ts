@@ -2,7 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import type { Descriptor } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
-import type { StoreLayers } from '../image/layers.ts'
+import { ofEach, type StoreLayers } from '../image/layers.ts'
 import { type LayerSources, layerInfo, storeLayers } from '../image/target.ts'
 import type { BlobForm, LayerBlob } from '../image/types.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
@@ -142,13 +142,8 @@ class Export {
 
   /** What a result names its layers by, bottom first; undefined when one of them cannot be had. */
   async #chain(snapshot: Snapshot): Promise<WrittenLayer[] | undefined> {
-    const chain: WrittenLayer[] = []
-    for (const id of snapshot) {
-      const layer = await this.#known.of(id, () => this.#open(id))
-      if (layer === undefined) return undefined
-      chain.push(layer)
-    }
-    return chain
+    const chain = await ofEach(snapshot, (id) => this.#known.of(id, () => this.#open(id)))
+    return chain.every((layer) => layer !== undefined) ? chain : undefined
   }
 
   async #open(id: LayerId): Promise<WrittenLayer | undefined> {

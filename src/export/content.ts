@@ -3,6 +3,7 @@ import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../base/go-json.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { Annotation } from '../build-options.ts'
+import { ofEach } from '../image/layers.ts'
 import { annotationsMember, type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { Bytes } from '../store/types.ts'
@@ -60,7 +61,7 @@ export async function collectContent(images: readonly Image[], options: ExportOp
   const layers: Descriptor[][] = []
   const indexed = images.length > 1 || options.index === true
   for (const image of images) {
-    const own = await Promise.all(image.layers.map((layer) => layer.blob(options.form)))
+    const own = await ofEach(image.layers, (layer) => layer.blob(options.form))
     for (const { descriptor, origin, open } of own) {
       const { digest, size } = descriptor
       blobs.set(digest, { digest, size, open, ...(origin === undefined ? {} : { origin }) })

@@ -3,11 +3,12 @@ import { chainDigests, type Digest, hexOf } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Descriptor } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
+import { sideBySide } from '../base/side-by-side.ts'
 import type { RemoteImage } from '../registry/types.ts'
 import type { LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import { CachedLayers } from './cached-layers.ts'
 import { checkPackedSize, type PackedLayer } from './unpack-blob.ts'
-import { fetchSome, type LayerStore, unpackLayers } from './unpack-layers.ts'
+import { type LayerStore, PARALLEL_FETCHES, unpackLayers } from './unpack-layers.ts'
 
 /** Told when the layers of an image are needed: all there, or being fetched. */
 export interface PullListener {
@@ -100,13 +101,14 @@ export class BaseLayers {
   async fetchBlobs(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
     const stop = new AbortController()
     const either = AbortSignal.any([signal, stop.signal])
-    const fetches = fetchSome(
+    const fetches = sideBySide(
       ids.map((id) => async () => {
         either.throwIfAborted()
         if (!this.#known.has(id)) return this.cached.keep(id, either)
         await this.fetchBlob(id, either)
         await this.#store.snapshots.update(id, this.info(id) ?? {})
       }),
+      PARALLEL_FETCHES,
     )
     try {
       await Promise.all(fetches)

@@ -1,8 +1,10 @@
+import { availableParallelism } from 'node:os'
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
+import { allSideBySide } from '../base/side-by-side.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
 import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
@@ -25,6 +27,17 @@ export function isOwnBlob(blob: Descriptor): boolean {
   return Object.values(LEVEL_ANNOTATION).some((mark) => blob.annotations?.[mark] !== undefined)
 }
 
+/** Layers that are packed at once: each keeps one thread busy at least, and some wait for a disk or a registry. */
+const PARALLEL_LAYERS = Math.max(4, availableParallelism())
+
+/** What `work` makes of each, side by side. */
+export function ofEach<I, T>(items: readonly I[], work: (item: I) => Promise<T>): Promise<T[]> {
+  return allSideBySide(
+    items.map((item) => () => work(item)),
+    PARALLEL_LAYERS,
+  )
+}
+
 export interface LayerTools {
   readonly blobs: BlobStore
   readonly snapshots: Pick<Snapshotter, 'info' | 'update'>
@@ -38,6 +51,8 @@ export interface LayerTools {
   readonly maxBytes?: number
   /** Name of the image that a base layer came with. */
   origin?(id: LayerId): string | undefined
+  /** Ends packing. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -66,16 +81,35 @@ export class StoreLayers {
     return { id, diffId, tar: () => this.#tar(id, diffId), blob: (form = {}) => this.#blob(id, diffId, form) }
   }
 
+  /** Each of them, in order. */
+  openAll(ids: readonly LayerId[], options: { readonly form?: BlobForm } = {}): Promise<Layer[]> {
+    return ofEach(ids, (id) => this.open(id, options))
+  }
+
   async #info(id: LayerId): Promise<LayerInfo> {
     return (await this.#tools.snapshots.info(id)) ?? {}
   }
 
-  async *#tar(id: LayerId, diffId: Digest): Bytes {
+  async *#tar(id: LayerId, diffId: Digest, meter = new Meter()): Bytes {
     const blob = (await this.#info(id)).blobs?.[0]
     if (blob !== undefined && (await this.#fetched(id, blob))) {
       const { blobs, maxBytes = DEFAULT_LIMITS.unpack } = this.#tools
-      yield* verified(decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes }), diffId, id)
-    } else yield* verified(writeTar(this.#tools.changes(id)), diffId, id)
+      yield* this.#metered(id, decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes }), meter, diffId)
+    } else yield* this.#metered(id, writeTar(this.#tools.changes(id)), meter, diffId)
+  }
+
+  /** The tar of a layer whose diffID may not be known yet; `meter` knows it in the end. */
+  #measured(id: LayerId, { diffId }: LayerInfo, meter: Meter): Bytes {
+    return diffId === undefined ? this.#metered(id, writeTar(this.#tools.changes(id)), meter) : this.#tar(id, diffId, meter)
+  }
+
+  async *#metered(id: LayerId, bytes: Bytes, meter: Meter, diffId?: Digest): AsyncGenerator<Uint8Array> {
+    yield* meter.pass(bytes, this.#tools.signal)
+    const found = meter.finish().diffId
+    if (diffId === undefined || found === diffId) return
+    throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
+      hint: 'its files in the store were altered; run `tbuild verify-store`, which forgets the layer, and build again',
+    })
   }
 
   async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {
@@ -116,8 +150,7 @@ export class StoreLayers {
       const info = await this.#info(id)
       if (info.diffId !== undefined && info.tarSize !== undefined) return { diffId: info.diffId, tarSize: info.tarSize }
       const meter = new Meter()
-      const tar = info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId)
-      for await (const _chunk of meter.pass(tar));
+      for await (const _chunk of this.#measured(id, info, meter));
       return this.#record(id, meter.finish(), {})
     })
   }
@@ -131,7 +164,7 @@ export class StoreLayers {
       const known = info.blobs?.find((blob) => blob.annotations?.[LEVEL_ANNOTATION[kind]] === String(level))
       if (known !== undefined && (await this.#fetched(id, known))) return known
       const meter = new Meter()
-      const tar = meter.pass(info.diffId === undefined ? writeTar(this.#tools.changes(id)) : this.#tar(id, info.diffId))
+      const tar = this.#measured(id, info, meter)
       const { digest, size } = await this.#tools.blobs.put(kind === 'zstd' ? zstd(tar, { level }) : gzip(tar, { level }))
       const blob: Descriptor = { mediaType: MEDIA_TYPE[kind], digest, size, annotations: mark }
       const others = (info.blobs ?? []).filter((other) => other.digest !== digest)
@@ -151,14 +184,4 @@ function suits(original: Descriptor, form: BlobForm): boolean {
   if (form.force !== true) return true
   const wanted = form.compression === 'uncompressed' ? 'none' : (form.compression ?? 'gzip')
   return layerCompression(original.mediaType) === wanted
-}
-
-async function* verified(bytes: Bytes, diffId: Digest, id: LayerId): AsyncGenerator<Uint8Array> {
-  const meter = new Meter()
-  yield* meter.pass(bytes)
-  const found = meter.finish().diffId
-  if (found === diffId) return
-  throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
-    hint: 'its files in the store were altered; run `tbuild verify-store`, which forgets the layer, and build again',
-  })
 }

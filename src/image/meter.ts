@@ -9,13 +9,15 @@ export interface TarFacts {
   readonly tarSize: number
 }
 
-/** Digest and length of what passes. */
+/** Digest and length of what passes. `signal` ends it: a layer takes long to pack. */
 export class Meter {
   readonly #hash = createHash('sha256')
   #size = 0
+  #facts: TarFacts | undefined
 
-  async *pass(bytes: Bytes): AsyncGenerator<Uint8Array> {
+  async *pass(bytes: Bytes, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     for await (const chunk of bytes) {
+      signal?.throwIfAborted()
       this.#hash.update(chunk)
       this.#size += chunk.length
       yield chunk
@@ -23,6 +25,7 @@ export class Meter {
   }
 
   finish(): TarFacts {
-    return { diffId: finishSha256(this.#hash), tarSize: this.#size }
+    this.#facts ??= { diffId: finishSha256(this.#hash), tarSize: this.#size }
+    return this.#facts
   }
 }

@@ -33,11 +33,9 @@ export async function rewriteTimestamps(layers: readonly Layer[], options: Rewri
   })
   const first = layers.findIndex((layer, index) => layer.diffId !== base[index])
   const kept = first === -1 ? layers : layers.slice(0, first)
-  const changed: Layer[] = []
-  for (const { id } of layers.slice(kept.length)) {
-    changed.push(marked(await rewritten.open(id, form === undefined ? {} : { form }), epoch))
-  }
-  return [...kept, ...changed]
+  const ids = layers.slice(kept.length).map(({ id }) => id)
+  const changed = await rewritten.openAll(ids, form === undefined ? {} : { form })
+  return [...kept, ...changed.map((layer) => marked(layer, epoch))]
 }
 
 /** BuildKit's annotation of such a layer (util/converter), by which its next export knows that it need not do it again. */

@@ -35,14 +35,11 @@ export interface TargetTools extends LayerSources {
 /** The image of a solved target: its layers as values, and the config that the instructions folded. */
 export async function assembleTarget(target: StageState, snapshot: Snapshot, tools: TargetTools): Promise<Image> {
   const store = storeLayers(tools)
-  const made: Layer[] = []
-  const times: (string | undefined)[] = []
   // A rewritten layer has blobs of its own: those of the layer as it is are not wanted.
   const form = tools.rewriteTimestamps === true ? undefined : tools.form
-  for (const id of snapshot) {
-    times.push((await layerInfo(id, tools)).created)
-    made.push(await store.open(id, form === undefined ? {} : { form }))
-  }
+  const made = await store.openAll(snapshot, form === undefined ? {} : { form })
+  const times: (string | undefined)[] = []
+  for (const id of snapshot) times.push((await layerInfo(id, tools)).created)
   const layers = await rewritten(made, target, tools)
   const descriptions = descriptionsOf(target.root)
   const history = layers.map(({ diffId }, index): HistoryLayer => {
@@ -98,6 +95,7 @@ export function storeLayers(tools: LayerSources): StoreLayers {
     isClaimed: (id) => baseLayers.cached.canFetch(id),
     origin: (id) => baseLayers.origin(id),
     maxBytes: baseLayers.maxBytes,
+    signal,
   })
 }
 

@@ -1,8 +1,9 @@
+import { sideBySide } from '../base/side-by-side.ts'
 import type { Locks } from '../store/locks.ts'
 import { type PackedLayer, type UnpackTools, unpackBlob } from './unpack-blob.ts'
 
 /** Layers fetched at once. */
-const PARALLEL_FETCHES = 3
+export const PARALLEL_FETCHES = 3
 
 export interface LayerStore extends UnpackTools {
   readonly locks: Pick<Locks, 'singleFlight'>
@@ -22,26 +23,14 @@ export async function unpackLayers<L extends PackedLayer>(
   store: LayerStore,
   { fetch, guard = (_layer, unpack) => unpack(), signal }: Unpacking<L>,
 ): Promise<void> {
-  const fetches = fetchSome(layers.map((layer) => () => fetch(layer)))
+  const fetches = sideBySide(
+    layers.map((layer) => () => fetch(layer)),
+    PARALLEL_FETCHES,
+  )
   for (const [index, layer] of layers.entries()) {
     await fetches[index]
     // Of all processes that want the layer one unpacks it.
     const isThere = async () => (await store.snapshots.has(layer.id)) || undefined
     await guard(layer, () => store.locks.singleFlight(`layer-${layer.id}`, isThere, () => unpackBlob(layer, store, signal), { signal }))
   }
-}
-
-/** Starts `jobs` in order, some at once, and none after one has failed, whose failure is then theirs. */
-export function fetchSome<T>(jobs: readonly (() => Promise<T>)[]): Promise<T>[] {
-  const running: Promise<unknown>[] = []
-  let failed: Promise<T> | undefined
-  return jobs.map((job, index) => {
-    const turn = index < PARALLEL_FETCHES ? Promise.resolve() : (running[index - PARALLEL_FETCHES] as Promise<unknown>)
-    const result = turn.then(() => failed ?? job())
-    result.catch(() => {
-      failed ??= result
-    })
-    running.push(result.catch(() => {}))
-    return result
-  })
 }

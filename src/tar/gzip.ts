@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { constants, crc32, deflateRaw } from 'node:zlib'
 import type { Bytes } from '../store/types.ts'
 import { asBuffer } from './source.ts'
@@ -9,31 +8,43 @@ const BLOCK = 512 * 1024
 /** Deflate looks back this far; each block begins with what the one before it ended with, so that cutting costs almost nothing. */
 const WINDOW = 32 * 1024
 
+/** Blocks that one stream compresses ahead of its reader: twice as many as libuv has threads, so that none waits while the main thread does other work. */
+const AHEAD = 8
+/** All streams together, but that each may always have one: layers packed side by side need no more memory than two. */
+const ALL_AHEAD = 16
+
 export const DEFAULT_LEVEL = 4
+
+let ahead = 0
 
 /** RFC 1952: deflate, no flags, no time, no extra flags, OS unknown, as Go writes it. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff])
 
 /**
  * One gzip member, its blocks compressed side by side on libuv's threads, in the way of pigz. The bytes depend on the input and the level only, not on the
- * sizes of its chunks or the number of threads. Holds a few blocks in memory, and waits for the reader.
+ * sizes of its chunks, the number of threads or what else is compressed. Holds a few blocks in memory, and waits for the reader.
  */
 export async function* gzip(bytes: Bytes, options: { readonly level?: number } = {}): AsyncGenerator<Buffer, void, undefined> {
   const level = options.level ?? DEFAULT_LEVEL
-  const parallel = Math.min(availableParallelism(), 4) + 1
   const jobs: Promise<Buffer>[] = []
+  const next = () => {
+    ahead -= 1
+    return jobs.shift() as Promise<Buffer>
+  }
   let crc = 0
   let size = 0
   yield HEADER
   try {
     for await (const { data, dictionary, last } of blocks(bytes)) {
+      while (jobs.length >= AHEAD || (jobs.length > 0 && ahead >= ALL_AHEAD)) yield await next()
+      ahead += 1
       jobs.push(compress(data, dictionary, last, level))
       crc = crc32(data, crc)
       size += data.length
-      if (jobs.length >= parallel) yield await (jobs.shift() as Promise<Buffer>)
     }
-    while (jobs.length > 0) yield await (jobs.shift() as Promise<Buffer>)
+    while (jobs.length > 0) yield await next()
   } finally {
+    ahead -= jobs.length
     await Promise.allSettled(jobs)
   }
   const trailer = Buffer.alloc(8)

@@ -136,6 +136,15 @@ describe('gzip writer', () => {
     const first = await digest(7777)
     expect(await digest(1_000_000)).toBe(first)
     expect(await digest(65_536, 9)).not.toBe(first)
+    expect(await Promise.all(Array.from({ length: 30 }, () => digest(65_536)))).toEqual(Array(30).fill(first))
+  })
+
+  test('streams that nobody reads on keep no room from others', async () => {
+    const waiting = Array.from({ length: 4 }, () => gzip(chunks(Buffer.alloc(8 * 1024 * 1024), 100_000)))
+    for (const stream of waiting) for (let pieces = 0; pieces < 2; pieces += 1) await stream.next()
+    const one = await pack(sample, 65_536)
+    for (const stream of waiting) await stream.return()
+    expect((await pack(sample, 65_536)).equals(one)).toBe(true)
   })
 
   test('it is within ten percent of gzip -6', async () => {

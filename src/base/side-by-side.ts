@@ -1,0 +1,31 @@
+/** Starts `jobs` in order, at most `limit` at once, and none after one has failed, whose failure is then theirs. */
+export function sideBySide<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
+  const waiting: (() => void)[] = []
+  let free = limit
+  let failed: Promise<T> | undefined
+  const turn = (): Promise<void> => {
+    if (free === 0) return new Promise((resolve) => waiting.push(resolve))
+    free -= 1
+    return Promise.resolve()
+  }
+  const ended = () => {
+    const next = waiting.shift()
+    if (next === undefined) free += 1
+    else next()
+  }
+  return jobs.map((job) => {
+    const result = turn().then(() => failed ?? job())
+    result.then(ended, () => {
+      failed ??= result
+      ended()
+    })
+    return result
+  })
+}
+
+/** What all of them give. After a failure nothing goes on behind the caller's back: those that had begun are waited for. */
+export async function allSideBySide<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T[]> {
+  const results = sideBySide(jobs, limit)
+  await Promise.allSettled(results)
+  return Promise.all(results)
+}
