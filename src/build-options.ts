@@ -64,7 +64,7 @@ export interface BuildOptions {
   readonly cacheTo?: readonly CacheExportSpec[]
   /** Bytes that others may make this machine take in; `Number.MAX_SAFE_INTEGER` is no limit. Default: 64 GiB each. */
   readonly limits?: Partial<Limits>
-  /** RUN steps at once; default: the number of processors. */
+  /** Steps at once; default: 16, or four for each processor where that is more. */
   readonly jobs?: number
   /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
   readonly root?: string

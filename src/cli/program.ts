@@ -178,7 +178,7 @@ function addRunOptions(build: Command): void {
     .option('--ulimit <name=soft[:hard]>', 'limit of RUN steps', collect, [])
     .option('--cgroup-parent <path>', 'cgroup of RUN steps')
     .option('--limit <name=size>', 'bytes that others may make us take in: url, git, unpack (default: 64g each)', collect, [])
-    .option('--jobs <n>', 'steps at once (default: the number of processors)')
+    .option('--jobs <n>', 'steps at once (default: 16, or 4 for each processor)')
 }
 
 function addResultOptions(build: Command): void {

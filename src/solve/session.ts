@@ -23,6 +23,12 @@ import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
 import { type SolveOptions, Solver, type Watcher } from './solver.ts'
 
+/**
+ * Steps at once. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit; one that no real build reaches keeps a generated Dockerfile of a
+ * thousand stages from a thousand processes.
+ */
+const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
+
 export interface SolverParts {
   readonly watcher?: Watcher | undefined
   readonly imported?: ImportedSteps | undefined
@@ -85,7 +91,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
       secrets,
       limits,
     }
-    const always = { locks: store.locks, jobs: options.jobs ?? availableParallelism(), signal }
+    const always = { locks: store.locks, jobs: options.jobs ?? DEFAULT_JOBS, signal }
     const makeSolver = (own: StepTools, { tells = true, ...parts }: SolverParts = {}) =>
       new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: tells ? onEvent : () => {} })
     const sources = contextSources({
