@@ -1,7 +1,41 @@
-/** What the commands share: where to write, and where the process comes from. */
-export interface Io {
+import { cannotWrite, isReaderGone, Output } from './output.ts'
+
+/** Where the process comes from and writes to. */
+export interface Streams {
   readonly stdin: NodeJS.ReadStream
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
   readonly env: NodeJS.ProcessEnv
+}
+
+/** What the commands share. */
+export interface Io {
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: Output
+  readonly stderr: Output
+  readonly env: NodeJS.ProcessEnv
+  /** Aborted when an output cannot be written any more: whatever is made for it, nobody gets it. */
+  readonly lost: AbortSignal
+}
+
+export function openIo({ stdin, stdout, stderr, env }: Streams): Io {
+  const lost = new AbortController()
+  const onLost = () => lost.abort()
+  return { stdin, stdout: new Output(stdout, onLost), stderr: new Output(stderr, onLost), env, lost: lost.signal }
+}
+
+/** 128 + SIGPIPE: what a program ends with that a closed pipe kills. */
+export const READER_GONE_STATUS = 141
+
+/** Waits for the readers. What could not be written: a status when nobody is left to be told, otherwise the error. */
+export async function lostOutput({ stdout, stderr }: Io): Promise<{ readonly status: number } | { readonly error: unknown } | undefined> {
+  await Promise.all([stdout.flushed(), stderr.flushed()])
+  const failures = [
+    ['standard output', stdout.failure],
+    ['standard error', stderr.failure],
+  ] as const
+  for (const [name, failure] of failures) {
+    if (failure !== undefined && !isReaderGone(failure)) return { error: cannotWrite(name, failure) }
+  }
+  return failures.some(([, failure]) => failure !== undefined) ? { status: READER_GONE_STATUS } : undefined
 }

@@ -1,4 +1,6 @@
-import type { Io } from './io.ts'
+import { errorCode } from '../base/errors.ts'
+import { leaveSoon } from './interrupts.ts'
+import { type Io, lostOutput, openIo, type Streams } from './io.ts'
 import { normalizeArguments } from './options/arguments.ts'
 import { call } from './options/call.ts'
 import { asUsage, type Handlers, isInformation, program } from './program.ts'
@@ -6,8 +8,19 @@ import { reportError } from './report.ts'
 import { storeHandlers } from './store-handlers.ts'
 import { version } from './version.ts'
 
-/** Runs the command line and returns the exit status. Everything heavy is imported by the command that needs it. */
-export async function main(args: readonly string[], io: Io): Promise<number> {
+/**
+ * Runs the command line and returns the exit status, when everything that was printed has been taken. Everything heavy is imported by the command that
+ * needs it.
+ */
+export async function main(args: readonly string[], streams: Streams): Promise<number> {
+  const io = openIo(streams)
+  const status = await run(args, io)
+  const lost = await lostOutput(io)
+  if (lost === undefined) return status
+  return 'status' in lost ? lost.status : reportError(lost.error, io)
+}
+
+async function run(args: readonly string[], io: Io): Promise<number> {
   let status = 0
   try {
     const normalized = normalizeArguments(args)
@@ -23,13 +36,17 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
       history: async (image, flags) => (await import('./commands/history.ts')).historyCommand(image, flags, io),
       ...storeHandlers(io, normalized),
     }
-    const command = program(version(), handlers, (result) => {
+    const done = (result: number) => {
       status = result
-    })
-    await command.parseAsync(normalized, { from: 'user' })
+    }
+    await program(version(), handlers, { done, print: (text) => io.stdout.write(text) }).parseAsync(normalized, { from: 'user' })
     return status
   } catch (error) {
     if (isInformation(error)) return 0
-    return reportError(asUsage(error), io)
+    // It ended for want of a reader: that is told by itself.
+    if (io.lost.aborted && ['CANCELED', 'OUTPUT_WRITE'].includes(errorCode(error) ?? '')) return 1
+    status = reportError(asUsage(error), io)
+    if (errorCode(error) === 'CANCELED') leaveSoon(status)
+    return status
   }
 }

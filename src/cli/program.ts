@@ -61,15 +61,22 @@ Examples:
   tbuild explain --build-arg VERSION=1.2 .
   tbuild explain --fail-on-miss --format json . > cache.json`
 
+interface ProgramHooks {
+  /** Gets the exit status of the command. */
+  done(status: number): void
+  /** Help and version. */
+  print(text: string): void
+}
+
 /** Describes the command line; parsing it calls one of the handlers. Throws TbuildError USAGE (exit status 2). */
-export function program(version: string, handlers: Handlers, done: (status: number) => void): Command {
+export function program(version: string, handlers: Handlers, { done, print }: ProgramHooks): Command {
   const top = new Command('tbuild')
     .description('Builds Dockerfiles as BuildKit does, without a daemon.')
     .version(version, '-v, --version', 'print the version')
     .helpCommand('help [command]', 'print the help of a command')
     .showSuggestionAfterError(true)
     .exitOverride()
-    .configureOutput({ writeErr: () => {} })
+    .configureOutput({ writeOut: print, writeErr: () => {} })
   addBuild(top, handlers, done)
   addExplain(top, handlers, done)
   const images = top.command('images').alias('ls').description('list the images of the store')

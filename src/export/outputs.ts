@@ -4,6 +4,7 @@ import type { OnEvent } from '../base/events.ts'
 import { parseImageReference } from '../base/image-reference.ts'
 import { formatPlatform, type Platform } from '../base/platform.ts'
 import { tellStep } from '../base/tell-step.ts'
+import { untilTaken } from '../base/until-taken.ts'
 import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -216,8 +217,13 @@ function withoutTag(name: string): string {
   return `${domain}/${path}`
 }
 
-function sinkOf(dest: string, { stdout }: OutputTools): Sink {
+function sinkOf(dest: string, { stdout, signal }: OutputTools): Sink {
   if (dest !== '-') return resolve(dest)
-  if (stdout !== undefined) return stdout
+  if (stdout !== undefined) {
+    return async (data) => {
+      await untilTaken(stdout(data), signal)
+      signal.throwIfAborted()
+    }
+  }
   throw new TbuildError('OUTPUT_STDOUT', 'an output goes to standard output, but the caller takes none')
 }

@@ -1,4 +1,4 @@
-import type { Io } from '../../src/cli/io.ts'
+import { Writable } from 'node:stream'
 import { main } from '../../src/cli/main.ts'
 import { type Bases, type Builder, buildArguments, refusal } from './differential.ts'
 
@@ -8,18 +8,20 @@ export function inProcessBuilder(store: string, bases: Bases): Builder {
     name: 'tbuild',
     async build(context, args, archive) {
       const stderr = collector()
-      const io: Io = { stdin: process.stdin, stdout: collector().stream, stderr: stderr.stream, env: process.env }
-      const status = await main(buildArguments(store, bases, context, args, archive), io)
+      const streams = { stdin: process.stdin, stdout: collector().stream, stderr: stderr.stream, env: process.env }
+      const status = await main(buildArguments(store, bases, context, args, archive), streams)
       return status === 0 ? undefined : refusal(stderr.text())
     },
   }
 }
 
 function collector(): { stream: NodeJS.WriteStream; text(): string } {
-  let text = ''
-  const write = (data: string | Uint8Array) => {
-    text += typeof data === 'string' ? data : Buffer.from(data).toString('utf8')
-    return true
-  }
-  return { stream: { write } as unknown as NodeJS.WriteStream, text: () => text }
+  const chunks: Buffer[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  return { stream: stream as unknown as NodeJS.WriteStream, text: () => Buffer.concat(chunks).toString('utf8') }
 }

@@ -7,6 +7,8 @@ import { type Finished, script, tbuild } from './cli.ts'
 export interface Workspace {
   readonly folder: string
   readonly store: string
+  /** Options that every build here needs: the store, and where `busybox` is. */
+  readonly base: readonly string[]
   /** A context with these files; `Dockerfile` is one of them. */
   context(files: Readonly<Record<string, string>>): string
   /** Path of an output that is not there yet. */
@@ -30,6 +32,7 @@ export function openWorkspace(): Workspace {
   const workspace: Workspace = {
     folder,
     store,
+    base,
     context(files) {
       contexts += 1
       const path = join(folder, `context-${contexts}`)

@@ -24,7 +24,7 @@ const options = table('Options')
 const long = (flags: string) => new Option(flags).long as string
 
 test('every option of the program has a row, and every row is an option; in order', () => {
-  const build = program('', {} as Handlers, () => {}).commands.find((command) => command.name() === 'build')
+  const build = program('', {} as Handlers, { done() {}, print() {} }).commands.find((command) => command.name() === 'build')
   const known = (build?.options ?? []).map((option) => option.long as string)
   expect([...options.keys()]).toEqual([...known].sort())
 })

@@ -6,6 +6,7 @@ import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
 import type { Io } from '../io.ts'
 import { metadataWarnings } from '../metadata-warnings.ts'
 import { buildOptions } from '../options/build.ts'
+import { cannotWrite, type Output } from '../output.ts'
 import { type BuildCommandFlags, ignoredOptions } from '../program.ts'
 import { openDisplay, type ProgressMode, progressMode } from '../progress/display.ts'
 import { buildInUserNamespace } from '../rootless.ts'
@@ -26,7 +27,7 @@ export async function buildCommand(
     display.close(true)
     return inside
   }
-  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
+  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }), io.lost)
   let failed = true
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   try {
@@ -39,7 +40,7 @@ export async function buildCommand(
         display.event(event)
       },
       signal: interrupt.signal,
-      stdout: (data) => writeAll(io.stdout, data),
+      stdout: (data) => writeArchive(io.stdout, data),
     }
     const { build } = await import('../../build.ts')
     const result = await build(readsStdin ? { ...options, stdin: io.stdin } : options, hooks)
@@ -83,11 +84,8 @@ async function writeResults(result: BuildResult, flags: BuildCommandFlags, warni
 }
 
 /** Waits for the reader: an archive is larger than memory. */
-function writeAll(stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stream.write(data, (error) => {
-      if (error) reject(new TbuildError('OUTPUT_WRITE', `cannot write to standard output: ${error.message}`, { cause: error }))
-      else resolve()
-    })
-  })
+async function writeArchive(stdout: Output, data: Uint8Array): Promise<void> {
+  stdout.write(data)
+  await stdout.drained()
+  if (stdout.failure !== undefined) throw cannotWrite('standard output', stdout.failure)
 }

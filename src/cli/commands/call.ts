@@ -29,7 +29,7 @@ export async function callCommand(
   const options = buildOptions(context, flags, io.env)
   const mode = progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env)
   const display = await openDisplay(mode, io.stderr, io.env)
-  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }))
+  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }), io.lost)
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   const onEvent = (event: BuildEvent) => (event.type === 'warning' ? warnings.push(event) : display.event(event))
   try {

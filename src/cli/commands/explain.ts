@@ -23,7 +23,7 @@ export async function explainCommand(
   const inside = await buildInUserNamespace(args, io, () => {})
   if (inside !== undefined) return inside
   const report = new ExplainReport()
-  const interrupt = onInterrupt((text) => io.stderr.write(`${text}\n`))
+  const interrupt = onInterrupt((text) => io.stderr.write(`${text}\n`), io.lost)
   try {
     const readsStdin = context === '-' || options.file === '-'
     const { plan } = await import('../../plan.ts')

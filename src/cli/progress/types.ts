@@ -10,7 +10,7 @@ export interface Display {
 /** The part of a stream that displays use. */
 export interface Screen {
   readonly isTTY?: boolean
-  readonly columns?: number
-  readonly rows?: number
+  readonly columns?: number | undefined
+  readonly rows?: number | undefined
   write(text: string): unknown
 }

@@ -250,7 +250,7 @@ test.each([
 })
 
 test('a switch takes no value from the argument behind it', () => {
-  const commands = [program('1', {} as Handlers, () => {})]
+  const commands = [program('1', {} as Handlers, { done() {}, print() {} })]
   for (const command of commands) {
     commands.push(...command.commands)
     const written = command.options.filter((option) => !option.required && !option.optional).flatMap(({ long, short }) => [long, short])

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals'
+import { openIo } from '../../../src/cli/io.ts'
 import { buildOptions } from '../../../src/cli/options/build.ts'
 import { asUsage, type BuildCommandFlags, type Handlers, ignoredOptions, isInformation, program } from '../../../src/cli/program.ts'
 import { storeHandlers } from '../../../src/cli/store-handlers.ts'
@@ -25,9 +26,9 @@ async function parse(args: string[]): Promise<Call> {
     },
     inspect: remember('inspect'),
     history: remember('history'),
-    ...storeHandlers(process, []),
+    ...storeHandlers(openIo(process), []),
   }
-  await program('1.2.3', handlers, () => {}).parseAsync(args, { from: 'user' })
+  await program('1.2.3', handlers, { done() {}, print() {} }).parseAsync(args, { from: 'user' })
   return calls[0] as Call
 }
 
