@@ -1,6 +1,7 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, lstatSync, realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
 import type { SourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
@@ -45,7 +46,7 @@ export async function findDockerfile(place: ContextPlace, options: BuildOptions,
   if (file === '-') return { file: { name: 'Dockerfile', text: (await readAll(stdinOf(options))).toString('utf8') }, ownIgnore: undefined }
   if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
   if (place.kind === 'local') return readDockerfile(place.directory, file)
-  if (file?.startsWith('/') && options.context !== '-') return readDockerfile('/', file)
+  if (file?.startsWith('/') && options.context !== '-') return readDockerfile(undefined, file)
   return place.kind === 'dockerfile' ? { file: place.dockerfile, ownIgnore: undefined } : readDockerfileInside(place.directory, file)
 }
 
@@ -61,7 +62,7 @@ function readDockerfileInside(directory: string, path: string | undefined): Dock
     const file = readInContext(view, name)
     if (file !== undefined) return { file, ownIgnore: readInContext(view, `${name}.dockerignore`) }
   }
-  throw notFound(path, 'the path of -f is relative to the context')
+  throw notFound(path, path === undefined ? UNNAMED : 'the path of -f is relative to the context')
 }
 
 export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
@@ -70,35 +71,58 @@ export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
 }
 
 /** `-f PATH`, else Dockerfile in the context; where that name is asked for, whichever way, dockerfile will do (D10). */
-async function readDockerfile(context: string, path: string | undefined): Promise<DockerfileText> {
-  const wanted = path === undefined ? join(context, 'Dockerfile') : resolve(path)
-  const candidates = basename(wanted) === 'Dockerfile' ? [wanted, join(dirname(wanted), 'dockerfile')] : [wanted]
-  for (const candidate of candidates) {
-    const text = await readIfThere(candidate)
+async function readDockerfile(context: string | undefined, path = ''): Promise<DockerfileText> {
+  const wanted = path === '' ? join(context ?? '', 'Dockerfile') : resolve(path)
+  const folder = dirname(wanted)
+  const read = context !== undefined && isInside(context, folder) ? readerIn(folder) : readIfThere
+  for (const candidate of basename(wanted) === 'Dockerfile' ? [wanted, join(folder, 'dockerfile')] : [wanted]) {
+    const text = await read(candidate)
     if (text === undefined) continue
     const ignore = `${candidate}.dockerignore`
-    const own = await readIfThere(ignore)
+    const own = await read(ignore)
     return {
-      file: { name: path ?? basename(candidate), text },
+      file: { name: path || basename(candidate), text },
       ownIgnore: own === undefined ? undefined : { name: basename(ignore), text: own },
     }
   }
-  throw notFound(path, 'the path of -f is relative to the working directory')
+  if (isSymlink(wanted)) throw notFound(path || undefined, `${wanted} is a symlink to no file of its folder, and no other is read for it`)
+  throw notFound(path || undefined, path === '' ? UNNAMED : 'the path of -f is relative to the working directory')
+}
+
+/** A file of the context is read as BuildKit reads it: its folder is the root of all symlinks. What lies outside was named by the caller, links with it. */
+function readerIn(folder: string): (path: string) => Promise<string | undefined> {
+  return async (path) => readInContext(directoryView(folder), basename(path))?.text
+}
+
+function isInside(context: string, folder: string): boolean {
+  try {
+    const root = realpathSync(context)
+    const real = realpathSync(folder)
+    return root === '/' || real === root || real.startsWith(`${root}/`)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+function isSymlink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true
 }
 
 function notFound(path: string | undefined, hint: string): TbuildError {
   return new TbuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: open ${path ?? 'Dockerfile'}: no such file or directory`, {
-    hint: path === undefined ? 'name it with -f, or make a Dockerfile in the context' : hint,
+    hint,
   })
 }
+
+const UNNAMED = 'name it with -f, or make a Dockerfile in the context'
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
     // As a stream: it may be a pipe of the shell's, and what has no end is not read to its end.
-    return (await readAll(createReadStream(path), path)).toString('utf8')
+    return (await readAll(createReadStream('', { fd: openNamedFile(path) }), path)).toString('utf8')
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    if (errorCode(error) === 'EISDIR') throw new TbuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: ${path} is a directory`)
     throw error
   }
 }

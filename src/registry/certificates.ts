@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { configFolder } from '../base/home.ts'
+import { readNamedFile } from '../base/named-file.ts'
 import type { Environment } from './proxy.ts'
 
 /** Options of node:tls for one registry. */
@@ -23,7 +24,7 @@ const SYSTEM_BUNDLES = [
 
 function readOptional(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8')
+    return readNamedFile(file).toString('utf8')
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     throw new TbuildError('CERTIFICATE_UNREADABLE', `cannot read the certificate ${file}: ${(error as Error).message}`, {
@@ -67,8 +68,8 @@ export function tlsOptionsFor(
   let client: { cert: string; key: string } | undefined
   for (const folder of folders.map((base) => join(base, host))) {
     for (const name of listOptional(folder)) {
-      if (name.endsWith('.crt')) extra.push(readFileSync(join(folder, name), 'utf8'))
-      if (name.endsWith('.cert')) client = { cert: readFileSync(join(folder, name), 'utf8'), key: keyOf(folder, name) }
+      if (name.endsWith('.crt')) extra.push(readNamedFile(join(folder, name)).toString('utf8'))
+      if (name.endsWith('.cert')) client = { cert: readNamedFile(join(folder, name)).toString('utf8'), key: keyOf(folder, name) }
     }
   }
   const system = roots(environment)

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
+import { readNamedFile } from '../base/named-file.ts'
 import type { Environment } from './proxy.ts'
 
 /** docker's own config.json. */
@@ -13,7 +13,7 @@ export function dockerConfigFile(environment: Environment): string {
 export function readDockerConfig(file: string, text = ''): unknown {
   let content: string
   try {
-    content = readFileSync(file, 'utf8')
+    content = readNamedFile(file).toString('utf8')
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? '')) return undefined
     throw new TbuildError('DOCKER_CONFIG_INVALID', `${file} cannot be read: ${(error as Error).message}`, { cause: error })

@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import { TbuildError } from '../base/errors.ts'
 import { configFolder } from '../base/home.ts'
+import { readNamedFile } from '../base/named-file.ts'
 import { hostnameOf, kindOfHost } from './origin.ts'
 import type { Environment } from './proxy.ts'
 
@@ -50,7 +51,7 @@ export function loadRegistriesConf(environment: Environment): RegistryEntry[] {
 
 function readOptional(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8')
+    return readNamedFile(file).toString('utf8')
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
@@ -40,7 +41,7 @@ export async function openSecrets(
 async function readSecret(id: string, file: string): Promise<Buffer> {
   try {
     // As a stream: it may be a pipe.
-    const value = await readCapped(createReadStream(file), LIMIT)
+    const value = await readCapped(createReadStream('', { fd: openNamedFile(file) }), LIMIT)
     if (value === undefined) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
     return value
   } catch (error) {

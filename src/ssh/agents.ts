@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
+import { openNamedFile } from '../base/named-file.ts'
 import { Shared } from '../base/shared.ts'
 import { forwardTo, keyAgent, serveClient } from './agent.ts'
 import { parsePrivateKey, type SigningKey } from './private-key.ts'
@@ -87,7 +88,7 @@ function isSocket(path: string): boolean {
 }
 
 function readKey(path: string): SigningKey {
-  const fd = openSync(path, 'r')
+  const fd = openNamedFile(path)
   try {
     const data = Buffer.alloc(KEY_LIMIT)
     let length = 0
