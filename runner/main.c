@@ -66,6 +66,6 @@ int main(int count, char **words) {
     return 125;
   }
   if (count > 2 && strcmp(words[1], "userns") == 0) return userns_run(count - 2, words + 2);
-  dprintf(STDERR_FILENO, "usage: runner exec < PLAN, or runner userns UIDMAP GIDMAP HELPERS COMMAND...\n");
+  dprintf(STDERR_FILENO, "usage: runner exec < PLAN, or runner userns UIDMAP GIDMAP owner|helpers|root COMMAND...\n");
   return 2;
 }

@@ -3,18 +3,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fail.h"
 
+// Here "entered", or an error, is told to whoever started us; nothing that the command prints goes there.
+enum { STATUS_FD = 3 };
+
+enum map_writer {
+  BY_OWNER,   // a single own id
+  BY_HELPERS, // newuidmap and newgidmap
+  BY_ROOT,    // several ids, by CAP_SETUID and CAP_SETGID
+};
+
 struct userns {
   const char *uid_map, *gid_map;
-  int helpers;
+  enum map_writer writer;
   char **command;
 };
 
@@ -23,6 +34,17 @@ static int write_file(pid_t pid, const char *name, const char *text) {
   snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
   AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
   return fd < 0 || write(fd, text, strlen(text)) < 0 ? fail("write %s", path) : 0;
+}
+
+// Up to the first end of line; the rest is read and forgotten.
+static void read_text(int fd, char *text, size_t size) {
+  size_t used = 0;
+  char rest[256];
+  for (ssize_t got; (got = used + 1 < size ? read(fd, text + used, size - 1 - used) : read(fd, rest, sizeof rest)) > 0;) {
+    if (used + 1 < size) used += (size_t)got;
+  }
+  text[used] = '\0';
+  text[strcspn(text, "\n")] = '\0';
 }
 
 // newuidmap PID inside outside count...
@@ -34,41 +56,68 @@ static int run_helper(const char *helper, pid_t pid, const char *map) {
   for (char *word; count < 127 && (word = strsep(&rest, " ,"));) {
     if (*word) list[count++] = word;
   }
+  int words_of_it[2];
+  if (pipe2(words_of_it, O_CLOEXEC) < 0) return fail("pipe");
   pid_t child = fork();
   if (child == 0) {
+    dup2(words_of_it[1], STDERR_FILENO);
     execvp(helper, list);
     _exit(127);
   }
+  close(words_of_it[1]);
+  AUTO_FD from = words_of_it[0];
+  char said[256];
+  read_text(from, said, sizeof said);
   if (child < 0 || waitpid(child, &status, 0) < 0) return fail("run %s", helper);
   errno = 0;
-  return status == 0 ? 0 : fail("%s failed (status %d)", helper, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+  if (status == 0) return 0;
+  return fail("%s failed (%s)", helper, said[0] ? said : WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "it cannot be started" : "it says nothing");
 }
 
 static int write_maps(const struct userns *userns, pid_t pid) {
-  if (userns->helpers) return run_helper("newuidmap", pid, userns->uid_map) < 0 ? -1 : run_helper("newgidmap", pid, userns->gid_map);
+  if (userns->writer == BY_HELPERS) {
+    return run_helper("newuidmap", pid, userns->uid_map) < 0 ? -1 : run_helper("newgidmap", pid, userns->gid_map);
+  }
+  if (write_file(pid, "uid_map", userns->uid_map) < 0) return -1;
   // A single own id may be mapped without help once setgroups is given up.
-  if (write_file(pid, "uid_map", userns->uid_map) < 0 || write_file(pid, "setgroups", "deny") < 0) return -1;
+  if (userns->writer == BY_OWNER && write_file(pid, "setgroups", "deny") < 0) return -1;
   return write_file(pid, "gid_map", userns->gid_map);
+}
+
+// AppArmor may let a user namespace be made and keep its capabilities back.
+static int has_capabilities(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) < 0) return fail("read the capabilities");
+  errno = 0;
+  return data[0].effective & 1u << CAP_SYS_ADMIN ? 0 : fail("the user namespace gives no capabilities");
+}
+
+static int enter(int ready, int mapped) {
+  char byte;
+  if (unshare(CLONE_NEWUSER) < 0) return fail("make a user namespace");
+  // What failed with the maps is told by the parent, who writes them.
+  if (write(ready, "", 1) != 1 || read(mapped, &byte, 1) != 1) _exit(125);
+  if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) return fail("become root of the user namespace");
+  return has_capabilities();
 }
 
 static _Noreturn void child_main(const struct userns *userns, int ready, int mapped) {
   char byte;
   sigset_t none;
   sigemptyset(&none);
-  if (unshare(CLONE_NEWUSER) < 0) {
-    fail("make a user namespace");
-    fail_report(STDERR_FILENO);
+  if (enter(ready, mapped) < 0) {
+    fail_report(STATUS_FD);
     _exit(125);
   }
-  if (write(ready, "", 1) != 1 || read(mapped, &byte, 1) != 1) _exit(125);
-  if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) _exit(125);
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // The parent may have died before.
   if (read(mapped, &byte, 1) != 1) _exit(125);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  dprintf(STATUS_FD, "entered\n");
   execvp(userns->command[0], userns->command);
   fail("run %s", userns->command[0]);
-  fail_report(STDERR_FILENO);
+  fail_report(STATUS_FD);
   _exit(127);
 }
 
@@ -95,18 +144,21 @@ static int start(const struct userns *userns, pid_t *child) {
   }
   close(ready[1]);
   close(mapped[0]);
-  int ok = read(ready[0], &byte, 1) == 1 && write_maps(userns, *child) == 0 && write(mapped[1], "ab", 2) == 2;
+  int made = read(ready[0], &byte, 1) == 1, ok = made && write_maps(userns, *child) == 0 && write(mapped[1], "ab", 2) == 2;
   close(ready[0]);
   close(mapped[1]);
+  if (made && !ok) fail_report(STATUS_FD);
   return ok ? 0 : -1;
 }
 
 int userns_run(int count, char **words) {
   if (count < 4) {
-    dprintf(STDERR_FILENO, "usage: runner userns UIDMAP GIDMAP HELPERS COMMAND...\n");
+    dprintf(STDERR_FILENO, "usage: runner userns UIDMAP GIDMAP owner|helpers|root COMMAND...\n");
     return 2;
   }
-  struct userns userns = {words[0], words[1], strcmp(words[2], "1") == 0, words + 3};
+  enum map_writer writer = strcmp(words[2], "helpers") == 0 ? BY_HELPERS : strcmp(words[2], "root") == 0 ? BY_ROOT : BY_OWNER;
+  struct userns userns = {words[0], words[1], writer, words + 3};
+  fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
   static const int passed[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
   // The build inside ends with the tbuild that waits for it, also when that one is killed.
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -116,8 +168,7 @@ int userns_run(int count, char **words) {
   sigprocmask(SIG_BLOCK, &signals, NULL);
   pid_t child = -1;
   if (start(&userns, &child) == 0) return attend(child, &signals);
-  fail("the user namespace could not be made");
-  fail_report(STDERR_FILENO);
+  if (child < 0) fail_report(STATUS_FD);
   if (child > 0) waitpid(child, NULL, 0);
   return 125;
 }

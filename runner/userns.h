@@ -1,5 +1,6 @@
-// runner userns UIDMAP GIDMAP HELPERS COMMAND...: runs COMMAND as root of a new user namespace. A map is "inside outside count[,...]"; HELPERS is 1 when
-// newuidmap and newgidmap write it (several ranges), 0 when it is the caller's own id. Signals are passed on, the exit status is COMMAND's.
+// runner userns UIDMAP GIDMAP owner|helpers|root COMMAND...: runs COMMAND as root of a new user namespace. A map is "inside outside count[,...]": the
+// caller's own id (owner), several ranges that newuidmap and newgidmap write (helpers), or that a caller with CAP_SETUID and CAP_SETGID writes (root).
+// Signals are passed on, the exit status is COMMAND's. File 3 is told "entered", or "error ERRNO WHAT".
 #pragma once
 
 int userns_run(int count, char **words);

@@ -1,4 +1,4 @@
-import { errorCode } from '../base/errors.ts'
+import { errorCode, systemError } from '../base/errors.ts'
 import { leaveSoon } from './interrupts.ts'
 import { type Io, lostOutput, openIo, type Streams } from './io.ts'
 import { normalizeArguments } from './options/arguments.ts'
@@ -45,7 +45,7 @@ async function run(args: readonly string[], io: Io): Promise<number> {
     if (isInformation(error)) return 0
     // It ended for want of a reader: that is told by itself.
     if (io.lost.aborted && ['CANCELED', 'OUTPUT_WRITE'].includes(errorCode(error) ?? '')) return 1
-    status = reportError(asUsage(error), io)
+    status = reportError(systemError(asUsage(error)), io)
     if (errorCode(error) === 'CANCELED') leaveSoon(status)
     return status
   }

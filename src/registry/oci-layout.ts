@@ -33,14 +33,19 @@ export function parseLayoutReference(text: string): LayoutReference | undefined 
   return { directory, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest: digest as Digest }) }
 }
 
-/** Images of OCI image layouts on disk. Relative directories are below `base`. Nothing in a layout is trusted: files are opened without following links. */
-export function ociLayoutSource(base: string): ImageSource {
+/**
+ * Images of OCI image layouts on disk. Relative directories are below `base`, the working directory when absent. Nothing in a layout is trusted: files are
+ * opened without following links.
+ */
+export function ociLayoutSource(base?: string): ImageSource {
   return {
     async resolve(text, platform) {
       const reference = parseLayoutReference(text)
       if (reference === undefined)
         throw new TbuildError('IMAGE_NOT_FOUND', `${text} is not an OCI layout`, { hint: 'write oci-layout://DIRECTORY' })
-      const layout = new Layout(join(reference.directory.startsWith('/') ? '/' : base, reference.directory))
+      const layout = new Layout(
+        reference.directory.startsWith('/') ? reference.directory : join(base ?? process.cwd(), reference.directory),
+      )
       const root = reference.digest ?? (await layout.find(reference.tag)).digest
       return resolveImage(text, root, platform, {
         manifest: async (digest) => ({ bytes: await layout.read(layout.blobPath(digest), MANIFEST_LIMIT) }),

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import { TbuildError } from '../base/errors.ts'
+import { inUserNamespace } from '../base/privileges.ts'
 import { namesOnlyTheStub } from './resolv.ts'
 import { type HardLimits, parseHardLimits } from './rlimits.ts'
 
@@ -59,8 +60,6 @@ function maps(text: string, id: number): boolean {
   })
 }
 
-const isWholeMap = (text: string): boolean => /^\s*0\s+0\s+4294967295\s*$/.test(text)
-
 /** The path of our cgroup in one hierarchy: `id:controllers:path` lines; the unified one has no controllers. */
 function ownCgroup(controller: string): string | undefined {
   for (const line of readText('/proc/self/cgroup').split('\n')) {
@@ -108,7 +107,7 @@ function readFacts(): HostFacts {
   const cgroup2 = isCgroup2()
   const [major = 0, minor = 0] = release().split('.').map(Number)
   return {
-    userNamespace: !isWholeMap(readText('/proc/self/uid_map')),
+    userNamespace: inUserNamespace(),
     setgroups: readText('/proc/self/setgroups').trim() !== 'deny',
     ttyGroup: maps(gidMap, 5),
     cgroup2,

@@ -2,8 +2,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { constants, userInfo } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { TbuildError } from '../base/errors.ts'
+import { mayMount } from '../base/privileges.ts'
 import { nativeFolder } from '../base/sys.ts'
+import { isMapFailure, type NamespaceFailure, namespaceError, parseFailure } from './refused.ts'
 
 /** One range of ids: `inside` of the namespace, `outside`, how many. */
 export interface IdRange {
@@ -13,10 +16,12 @@ export interface IdRange {
 }
 
 export type UserNamespacePlan =
-  /** Root already, or inside the namespace already. */
+  /** Root with CAP_SYS_ADMIN, which it is inside the namespace too. */
   | { readonly kind: 'none' }
   /** Ranges of /etc/subuid and /etc/subgid, written by newuidmap and newgidmap. */
   | { readonly kind: 'ranges'; readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] }
+  /** Root of a container, without CAP_SYS_ADMIN: all ids that it has, as they are. */
+  | { readonly kind: 'same'; readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] }
   /** Only our own id: files of other owners cannot be made. */
   | { readonly kind: 'single'; readonly uid: number; readonly gid: number; readonly reason: string }
 
@@ -45,8 +50,13 @@ export interface Identity {
   readonly uid: number
   readonly gid: number
   readonly name: string
+  /** Root that may mount by itself. */
+  readonly mayMount: boolean
   readonly subuid: string
   readonly subgid: string
+  /** /proc/self/uid_map and gid_map. */
+  readonly uidMap: string
+  readonly gidMap: string
   /** newuidmap and newgidmap are installed. */
   readonly helpers: boolean
 }
@@ -54,27 +64,53 @@ export interface Identity {
 /** Decides how a user runs builds; pure. */
 export function planUserNamespace(identity: Identity): UserNamespacePlan {
   const { uid, gid, name } = identity
-  if (uid === 0) return { kind: 'none' }
-  const single = (reason: string): UserNamespacePlan => ({ kind: 'single', uid, gid, reason })
+  if (identity.mayMount) return { kind: 'none' }
+  if (uid === 0) return { kind: 'same', uids: sameIds(identity.uidMap), gids: sameIds(identity.gidMap) }
   const uids = parseSubids(identity.subuid, name, uid)
   const gids = parseSubids(identity.subgid, name, uid)
-  if (uids.length === 0 || gids.length === 0) return single(`/etc/subuid and /etc/subgid have no range for ${name}`)
-  if (!identity.helpers) return single('newuidmap and newgidmap are not installed (Debian: uidmap)')
+  if (uids.length === 0 || gids.length === 0) return single(uid, gid, `/etc/subuid and /etc/subgid have no range for ${name}`)
+  if (!identity.helpers) return single(uid, gid, 'newuidmap and newgidmap are not installed (Debian: uidmap)')
   return { kind: 'ranges', uids: mapOf(uid, uids), gids: mapOf(gid, gids) }
+}
+
+const single = (uid: number, gid: number, reason: string): UserNamespacePlan => ({ kind: 'single', uid, gid, reason })
+
+/** Every id of this namespace (lines `inside outside count`) as itself. */
+function sameIds(map: string): IdRange[] {
+  return map.split('\n').flatMap((line) => {
+    const [inside, , count] = line.trim().split(/\s+/).map(Number)
+    return inside === undefined || count === undefined ? [] : [{ inside, outside: inside, count }]
+  })
+}
+
+/** What is tried when the kernel refused a map with several ids, because of `cause`. */
+export function withoutRanges(plan: UserNamespacePlan, cause: string): UserNamespacePlan | undefined {
+  if (plan.kind !== 'ranges' && plan.kind !== 'same') return undefined
+  const own = (ranges: readonly IdRange[]) => ranges[0]?.outside ?? 0
+  const reason = plan.kind === 'ranges' ? cause : `root has no CAP_SETUID and CAP_SETGID here (${cause})`
+  return single(own(plan.uids), own(plan.gids), reason)
 }
 
 const format = (ranges: readonly IdRange[]): string => ranges.map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(',')
 
-/** The runner's words for a plan: `userns UIDMAP GIDMAP HELPERS`. */
+/** The runner's words for a plan: `userns UIDMAP GIDMAP WRITER`. */
 export function userNamespaceArguments(plan: Exclude<UserNamespacePlan, { kind: 'none' }>): string[] {
-  if (plan.kind === 'ranges') return ['userns', format(plan.uids), format(plan.gids), '1']
-  return ['userns', `0 ${plan.uid} 1`, `0 ${plan.gid} 1`, '0']
+  switch (plan.kind) {
+    case 'ranges':
+      return ['userns', format(plan.uids), format(plan.gids), 'helpers']
+    case 'same':
+      // The kernel's form of a map; newuidmap takes words.
+      return ['userns', format(plan.uids).replaceAll(',', '\n'), format(plan.gids).replaceAll(',', '\n'), 'root']
+    case 'single':
+      return ['userns', `0 ${plan.uid} 1`, `0 ${plan.gid} 1`, 'owner']
+  }
 }
 
 /** What to tell the user once, or undefined. */
-export function rootlessNotice(plan: UserNamespacePlan = currentPlan()): string | undefined {
+export function rootlessNotice(plan: UserNamespacePlan): string | undefined {
   if (plan.kind !== 'single') return undefined
-  return `building with a single user id: ${plan.reason}. Steps that change file owners or switch users fail; add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`
+  const remedy = plan.uid === 0 ? '' : '; add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER'
+  return `building with a single user id: ${plan.reason}. Steps that change file owners or switch users fail${remedy}`
 }
 
 function read(path: string): string {
@@ -86,10 +122,13 @@ function read(path: string): string {
 }
 
 function currentPlan(): UserNamespacePlan {
+  if (mayMount()) return { kind: 'none' }
   const { uid, gid, username } = currentUser()
-  if (uid === 0) return { kind: 'none' }
-  const helpers = ['newuidmap', 'newgidmap'].every((helper) => spawnSync(helper, [], { stdio: 'ignore' }).error === undefined)
-  return planUserNamespace({ uid, gid, name: username, subuid: read('/etc/subuid'), subgid: read('/etc/subgid'), helpers })
+  const helpers = uid !== 0 && ['newuidmap', 'newgidmap'].every((helper) => spawnSync(helper, [], { stdio: 'ignore' }).error === undefined)
+  return planUserNamespace({
+    ...{ uid, gid, name: username, helpers, mayMount: false },
+    ...{ subuid: read('/etc/subuid'), subgid: read('/etc/subgid'), uidMap: read('/proc/self/uid_map'), gidMap: read('/proc/self/gid_map') },
+  })
 }
 
 /** A user id that the machine does not know, as containers are run with, is its own name. */
@@ -104,24 +143,56 @@ function currentUser(): { uid: number; gid: number; username: string } {
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 
+export interface EnterOptions {
+  /** Default: what this user can have. */
+  readonly plan?: UserNamespacePlan
+  /** Told once inside, what the user should know of the namespace. */
+  readonly onNotice?: (text: string) => void
+}
+
 /**
- * Runs `argv` as root of a user namespace when we are not root, with our stdio, and resolves to its exit status; undefined when this process may build
- * itself. The namespace is entered once for the whole engine. Errors: NATIVE_MISSING.
+ * Runs `argv` as root of a user namespace when this process may not mount, with our stdio, and resolves to its exit status; undefined when this process
+ * may build itself. The namespace is entered once for the whole engine. Errors: NATIVE_MISSING, USER_NAMESPACE.
  */
-export async function enterUserNamespace(argv: readonly string[], plan: UserNamespacePlan = currentPlan()): Promise<number | undefined> {
+export async function enterUserNamespace(argv: readonly string[], options: EnterOptions = {}): Promise<number | undefined> {
+  const plan = options.plan ?? currentPlan()
   if (plan.kind === 'none') return undefined
+  const outcome = await runInside(plan, argv, () => {
+    const text = rootlessNotice(plan)
+    if (text !== undefined) options.onNotice?.(text)
+  })
+  if (typeof outcome === 'number') return outcome
+  const next = isMapFailure(outcome) ? withoutRanges(plan, outcome.text) : undefined
+  if (next === undefined) throw namespaceError(outcome)
+  return enterUserNamespace(argv, { ...options, plan: next })
+}
+
+/** The exit status of the command, or why the namespace was not entered. */
+async function runInside(
+  plan: Exclude<UserNamespacePlan, { kind: 'none' }>,
+  argv: readonly string[],
+  onEntered: () => void,
+): Promise<number | NamespaceFailure> {
   const runner = join(nativeFolder(), 'runner')
-  const child = spawn(runner, [...userNamespaceArguments(plan), ...argv], { stdio: 'inherit' })
+  const child = spawn(runner, [...userNamespaceArguments(plan), ...argv], { stdio: ['inherit', 'inherit', 'inherit', 'pipe'] })
   // The terminal's Ctrl-C reaches the child by itself; we only must outlive it. What is sent to us alone is passed on.
   const forward = (signal: NodeJS.Signals) => child.kill(signal)
   const handlers = FORWARDED.map((signal) => [signal, signal === 'SIGINT' && process.stdin.isTTY ? () => {} : forward] as const)
   for (const [signal, handler] of handlers) process.on(signal, handler)
+  let report = ''
+  const status = child.stdio[3] as Readable
+  status.setEncoding('utf8').on('data', (text: string) => {
+    if (report === '' && text.startsWith('entered\n')) onEntered()
+    report += text
+  })
   try {
     return await new Promise((resolve, reject) => {
       child.on('error', (cause) =>
         reject(new TbuildError('NATIVE_MISSING', `the runner ${runner} cannot be started: ${cause.message}`, { cause })),
       )
-      child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
+      child.on('close', (code, signal) => {
+        resolve(parseFailure(report) ?? code ?? 128 + (signal === null ? 0 : constants.signals[signal]))
+      })
     })
   } finally {
     for (const [signal, handler] of handlers) process.off(signal, handler)

@@ -6,6 +6,7 @@ import { TbuildError } from '../base/errors.ts'
 import { nativeFolder } from '../base/sys.ts'
 import { type HostFacts, hostFacts } from './host.ts'
 import { makePlan } from './plan.ts'
+import { parseFailure, setupHint } from './refused.ts'
 import { withSocketProxies } from './socket-proxy.ts'
 import type { ExecIo, ExecSpec, ExitStatus, Sandbox } from './types.ts'
 import { encodePlan } from './wire.ts'
@@ -79,29 +80,13 @@ const signalNames = new Map(Object.entries(constants.signals).map(([name, number
 
 /** `exit <code> <signal> <oom>` or `error <errno> <text>`; nothing at all when the runner itself was killed. An error of the command's own set-up is followed by an exit line. */
 function parseReport(report: string, child: ChildProcess): ExitStatus {
-  const error = /^error (\d+) (.*)$/m.exec(report)
+  const error = parseFailure(report)
   const exit = /^exit (\d+) (\d+) ([01])$/m.exec(report)
   if (exit && !error) {
     const [, code, signal, oom] = exit.map(Number)
     const name = signalNames.get(signal as number)
     return { code: code as number, oomKilled: oom === 1, ...(name === undefined ? {} : { signal: name }) }
   }
-  const text = error?.[2] ?? `the runner ended early (${child.signalCode ?? child.exitCode})`
-  const hint = hintFor(text, Number(error?.[1] ?? 0))
-  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${text}`, hint === undefined ? {} : { hint })
-}
-
-function hintFor(text: string, errno: number): string | undefined {
-  const { EPERM, EINVAL, ENOSYS, EACCES } = constants.errno
-  if (/set [ug]id|set \d+ groups|^chown|give the output|chown the file/.test(text) && errno === EINVAL) {
-    return 'this id is not mapped into the user namespace: give the user ranges in /etc/subuid and /etc/subgid, or build as root'
-  }
-  if (/resource limit/.test(text) && errno === EPERM)
-    return 'the hard limit of this process is lower: raise it, or ask for less with --ulimit'
-  if (/it needs root/.test(text)) return 'run as root; as another user tbuild enters a user namespace by itself'
-  if (/namespace|mount the \d+ layers|proc on/.test(text) && (errno === EPERM || errno === EACCES)) {
-    return 'the kernel or the surrounding container forbids namespaces and mounts here (for Docker: --privileged, or seccomp and apparmor unconfined)'
-  }
-  if (errno === ENOSYS) return 'the sandbox needs Linux 5.12 or later'
-  return undefined
+  const failure = error ?? { errno: 0, text: `the runner ended early (${child.signalCode ?? child.exitCode})` }
+  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${failure.text}`, { hint: setupHint(failure) })
 }

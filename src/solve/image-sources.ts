@@ -8,7 +8,7 @@ import type { ImageSources } from './images.ts'
 export function imageSources(options: BuildOptions, store: Store): ImageSources {
   return {
     registry: lazily(async () => (await import('../registry/pull.ts')).registrySource({ blobs: store.blobs })),
-    ociLayout: ociLayoutSource(process.cwd()),
+    ociLayout: ociLayoutSource(),
     store:
       options.pull === true
         ? undefined

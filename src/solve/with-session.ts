@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
 import type { BuildHooks, ResolvedOptions } from '../build-options.ts'
 import { openSession, type Session } from './session.ts'
@@ -13,6 +14,9 @@ export async function withSession<T>(
 ): Promise<T> {
   let session: Session | undefined
   try {
+    // Attributes of files are asked for by way of it, and everything that the sandbox makes.
+    if (!existsSync('/proc/self/fd'))
+      throw new TbuildError('PROC_MISSING', 'there is no /proc', { hint: 'mount /proc: mount -t proc proc /proc' })
     session = await openSession(options, onEvent, signal)
     return await work(session, { onEvent, signal })
   } catch (error) {

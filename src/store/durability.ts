@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { inUserNamespace, mayMount, outerRoot } from '../base/privileges.ts'
 import { nativeFolder, sys } from '../base/sys.ts'
 import { storeError } from './store-error.ts'
 
@@ -11,12 +12,27 @@ import { storeError } from './store-error.ts'
  * the end of a build one syncfs(2) makes everything durable, and its layers are marked so. After a power cut a layer with neither mark is
  * treated as absent, and a record that needs it is a miss.
  */
-export const DURABLE = 'durable'
+const DURABLE = 'durable'
 
 let current: string | undefined
+let form: string | undefined
+
+/**
+ * Root without CAP_SYS_ADMIN in the machine's own user namespace sees no `trusted.` attribute, and makes opaque directories by others, which an overlay
+ * of the real root does not heed: what the one wrote is no layer for the other, where they share a store.
+ */
+function formOfMarks(): string {
+  form ??= process.geteuid?.() !== 0 || outerRoot() !== 0 || (mayMount() && !inUserNamespace()) ? '' : ' user'
+  return form
+}
+
+/** The mark of a layer that was written in this boot. */
+export const bootMark = (): string => bootId() + formOfMarks()
+/** The mark of a layer that survives. */
+export const durableMark = (): string => DURABLE + formOfMarks()
 
 /** The id of the running boot. Where the kernel does not tell, nothing but durable layers is trusted by other processes. */
-export function bootId(): string {
+function bootId(): string {
   if (current === undefined) {
     try {
       current = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()

@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
-import { bootId, DURABLE } from './durability.ts'
+import { bootMark, durableMark } from './durability.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
 import type { Locks } from './locks.ts'
@@ -80,7 +80,7 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
 
   function isPresent(id: LayerId): boolean {
     const boot = markOf(id)
-    if (boot !== DURABLE && boot !== bootId()) return false
+    if (boot !== durableMark() && boot !== bootMark()) return false
     return ifPresent(() => lstatSync(fs(id)))?.isDirectory() ?? false
   }
 
@@ -112,7 +112,7 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
 
   async function install(prepared: string, id: LayerId): Promise<boolean> {
     try {
-      writeFileSync(join(prepared, 'boot'), bootId())
+      writeFileSync(join(prepared, 'boot'), bootMark())
       const installed = await leases.use([layerName(id)], () => renameInto(prepared, id))
       const result = installed || isPresent(id) ? installed : await replaceStale(prepared, id)
       safe.add(id)
@@ -166,11 +166,11 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
     directories: () => readdirSync(layout.layers).filter((name) => LAYER_ID.test(name)) as LayerId[],
     known: () => readdirSync(layout.layers).flatMap((name) => (/^[0-9a-f]{16,64}\.json$/.test(name) ? [name.slice(0, -5) as LayerId] : [])),
     forget: (id) => ifPresent(() => unlinkSync(infoFile(id))),
-    unsynced: () => [...safe].filter((id) => markOf(id) === bootId()),
+    unsynced: () => [...safe].filter((id) => markOf(id) === bootMark()),
     markDurable(ids) {
       for (const id of ids) {
         // A torn mark says no boot, so it is safe to write it without syncing again.
-        ifPresent(() => writeAtomicSync(leases.temporary(), join(directory(id), 'boot'), DURABLE, { durable: false }))
+        ifPresent(() => writeAtomicSync(leases.temporary(), join(directory(id), 'boot'), durableMark(), { durable: false }))
       }
     },
   }

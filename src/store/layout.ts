@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
 import { OCI_LAYOUT } from '../base/oci.ts'
+import { outerRoot } from '../base/privileges.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 
@@ -58,13 +59,14 @@ export function defaultRoot(env: Readonly<Record<string, string | undefined>>, u
 }
 
 /**
- * The layout of the store at `root`, made when it is not there. Four system calls when it is.
+ * The layout of the store at `root`, made when it is not there. Four system calls when it is. In a directory that others may write to, as a volume of a
+ * container is (emptyDir of Kubernetes, --tmpfs of Docker), the store is a private directory of this user.
  * Errors: STORE_UNSAFE, STORE_READONLY, STORE_FORMAT, STORE_FULL, STORE_IO.
  */
 export function openLayout(root: string): StoreLayout {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
-    const layout = layoutOf(realpathSync(root))
+    const layout = layoutOf(placeIn(realpathSync(root)))
     // Image layers hold setuid programs and secrets: nobody else may reach them (CVE-2021-41091, CVE-2024-25621).
     checkOwner(layout.root, 0o022)
     if (ifPresent(() => lstatSync(layout.v1)) === undefined) mkdirSync(layout.v1, { recursive: true, mode: 0o700 })
@@ -78,6 +80,30 @@ export function openLayout(root: string): StoreLayout {
     }
     throw storeError(error, `be opened at ${root}`)
   }
+}
+
+/** The directory itself, or the one in it that this user's store is when the directory is shared. What lies there already is not trusted: `checkOwner` follows. */
+function placeIn(root: string): string {
+  const { mode } = lstatSync(root)
+  if ((mode & 0o022) === 0 || ifPresent(() => lstatSync(join(root, 'v1'))) !== undefined) return root
+  const own = join(root, `tbuild-${userNumber()}`)
+  if (ifPresent(() => lstatSync(own)) === undefined) makeDirectory(own)
+  return own
+}
+
+/** Another process of this user may be first; what somebody else put there is judged afterwards. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error
+  }
+}
+
+/** As the machine knows the user, who is root inside of a user namespace. */
+function userNumber(): number {
+  const uid = process.geteuid?.() ?? 0
+  return uid === 0 ? outerRoot() : uid
 }
 
 function checkOwner(path: string, forbidden: number): void {

@@ -1,9 +1,10 @@
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { script, startTbuild, tbuild } from '../support/cli.ts'
+import { root, script, startTbuild, tbuild } from '../support/cli.ts'
 import { running } from '../support/processes.ts'
 
 let work = ''
@@ -127,4 +128,29 @@ describe('failures', () => {
     await mkdir(join(work, 'store/v1/tmp'), { recursive: true })
     expect(await readdir(join(work, 'store/v1/tmp'))).toEqual([])
   }, 60_000)
+})
+
+describe('a working directory without a path', () => {
+  // Node cannot remove what lies so deep.
+  afterAll(() => void execFileSync('rm', ['-rf', join(work, 'd'.repeat(200))]))
+  const command = [process.execPath, join(root, 'bin/tbuild.js')]
+  const inside = (way: string, args: readonly string[]) =>
+    spawnSync('python3', ['-c', way, work, ...command, ...base, '--progress', 'plain', ...args], { encoding: 'utf8' })
+  const run = '\nos.execv(sys.argv[2], sys.argv[2:])'
+  const removed = `import os, sys\nos.chdir(sys.argv[1]); os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")${run}`
+  const deep = `import os, sys\nos.chdir(sys.argv[1])\nfor i in range(25):\n  os.makedirs("d" * 200, exist_ok=True); os.chdir("d" * 200)${run}`
+
+  test.each([
+    ['removed', removed],
+    ['deeper than a path may be', deep],
+  ])('that is %s: absolute paths build, a relative one is named', async (_name, way) => {
+    const folder = await context('FROM busybox\nRUN true\n')
+    expect(inside(way, [folder])).toMatchObject({ status: 0 })
+    expect(inside(way, ['.'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/\nhint: .*absolute paths\ncode: WORKING_DIRECTORY\n$/),
+    })
+    const stored = inside(way, ['--build-context', 'other=oci-layout://layout', await context('FROM other\n')])
+    expect(stored).toMatchObject({ status: 1, stderr: expect.stringContaining('code: WORKING_DIRECTORY') })
+  })
 })

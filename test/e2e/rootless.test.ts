@@ -246,6 +246,26 @@ suite('signals to a build in a user namespace', () => {
   )
 })
 
+suite('newuidmap that may not work', () => {
+  test('no_new_privs takes its rights away: one id, the cause is said once, and nothing of the runner’s protocol', () => {
+    const directory = context('no-new-privs', 'FROM busybox\nRUN id -u\n')
+    const command = [
+      '--no-new-privs',
+      process.execPath,
+      join(program, 'bin/tbuild.js'),
+      '--progress',
+      'plain',
+      ...base('busybox'),
+      directory,
+    ]
+    const env = { HOME: ranges.home, PATH: process.env.PATH }
+    const { status, stderr } = spawnSync('setpriv', command, { uid: ranges.uid, gid: ranges.gid, cwd: ranges.home, env, encoding: 'utf8' })
+    expect({ status, stderr }).toMatchObject({ status: 0 })
+    expect(stderr.match(/^building with a single user id: newuidmap failed \(newuidmap: .*\)\./gm)).toHaveLength(1)
+    expect(stderr).not.toMatch(/^(error \d|newuidmap:)/m)
+  })
+})
+
 suite('a user without subordinate ids', () => {
   const build = (name: string, lines: string) =>
     single.tbuild(['--progress', 'plain', ...base('busybox'), '-o', 'type=oci,dest=image.tar', context(name, `FROM busybox\n${lines}\n`)])

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -41,7 +41,7 @@ function rootless(script: string, more: object = {}): RunResult | { error: strin
     fixture.remove()
     console.log(JSON.stringify(result))`
   const node = [process.execPath, '--input-type=module', '-e', program, script, JSON.stringify(more)]
-  const child = spawnSync(runner, ['userns', `0 ${ID} 1`, `0 ${ID} 1`, '0', ...node], {
+  const child = spawnSync(runner, ['userns', `0 ${ID} 1`, `0 ${ID} 1`, 'owner', ...node], {
     uid: ID,
     gid: ID,
     cwd: '/',
@@ -83,16 +83,50 @@ suite('without root, with a single id', () => {
 
 suite('runner userns', () => {
   const userns = (script: string) =>
-    spawnSync(runner, ['userns', `0 ${ID} 1`, `0 ${ID} 1`, '0', 'sh', '-c', script], { uid: ID, gid: ID, cwd: '/', encoding: 'utf8' })
+    spawnSync(runner, ['userns', `0 ${ID} 1`, `0 ${ID} 1`, 'owner', 'sh', '-c', script], { uid: ID, gid: ID, cwd: '/', encoding: 'utf8' })
 
   test('stdio and exit status are the command’s', () => {
     expect(userns('echo out; echo err >&2; exit 7')).toMatchObject({ status: 7, stdout: 'out\n', stderr: 'err\n' })
     expect(userns('kill -TERM $$').status).toBe(143)
   })
 
+  /** What the runner tells on file 3. */
+  const told = (words: readonly string[], options: object = { uid: ID, gid: ID }) => {
+    const child = spawnSync(runner, ['userns', ...words], {
+      cwd: '/',
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      ...options,
+    })
+    return { status: child.status, stdout: child.stdout, stderr: child.stderr, told: child.output[3] }
+  }
+
   test('a map that the kernel refuses is an error, nothing is run', () => {
-    const child = spawnSync(runner, ['userns', '0 0 1', '0 0 1', '0', 'echo', 'ran'], { uid: ID, gid: ID, cwd: '/', encoding: 'utf8' })
-    expect(child).toMatchObject({ status: 125, stdout: '' })
-    expect(child.stderr).toContain('uid_map')
+    expect(told(['0 0 1', '0 0 1', 'owner', 'echo', 'ran'])).toEqual({
+      ...{ status: 125, stdout: '', stderr: '' },
+      told: expect.stringMatching(/^error 1 write \/proc\/\d+\/uid_map: Operation not permitted\n$/),
+    })
+  })
+
+  test('it is told once that the command begins', () => {
+    expect(told([`0 ${ID} 1`, `0 ${ID} 1`, 'owner', 'sh', '-c', 'echo ran; echo x >&3 || exit 4'])).toMatchObject({
+      status: 4,
+      told: 'entered\n',
+    })
+  })
+
+  test('what newuidmap says is passed on, with nothing on standard error', () => {
+    const folder = mkdtempSync(join(home, 'helpers-'))
+    writeFileSync(
+      join(folder, 'newuidmap'),
+      '#!/bin/sh\necho "newuidmap: write to uid_map failed: Operation not permitted" >&2\nexit 1\n',
+      { mode: 0o755 },
+    )
+    chmodSync(folder, 0o755)
+    const options = { uid: ID, gid: ID, env: { PATH: `${folder}:${process.env.PATH}` } }
+    expect(told([`0 ${ID} 1,1 100000 65536`, `0 ${ID} 1,1 100000 65536`, 'helpers', 'echo', 'ran'], options)).toEqual({
+      ...{ status: 125, stdout: '', stderr: '' },
+      told: 'error 0 newuidmap failed (newuidmap: write to uid_map failed: Operation not permitted)\n',
+    })
   })
 })

@@ -1,19 +1,47 @@
 import { describe, expect, test } from '@jest/globals'
 import { namesOnlyTheStub, resolvConf } from '../../../src/sandbox/resolv.ts'
 import { parseHardLimits } from '../../../src/sandbox/rlimits.ts'
-import { type Identity, parseSubids, planUserNamespace, rootlessNotice, userNamespaceArguments } from '../../../src/sandbox/rootless.ts'
+import {
+  type Identity,
+  parseSubids,
+  planUserNamespace,
+  rootlessNotice,
+  userNamespaceArguments,
+  withoutRanges,
+} from '../../../src/sandbox/rootless.ts'
 
-const bob: Identity = { uid: 1000, gid: 1001, name: 'bob', subuid: 'bob:100000:65536\n', subgid: '1000:200000:65536\n', helpers: true }
+const ALL_IDS = '         0          0 4294967295\n'
+const bob: Identity = {
+  ...{ uid: 1000, gid: 1001, name: 'bob', subuid: 'bob:100000:65536\n', subgid: '1000:200000:65536\n', helpers: true },
+  ...{ mayMount: false, uidMap: ALL_IDS, gidMap: ALL_IDS },
+}
+const root: Identity = { ...bob, uid: 0, gid: 0, name: 'root' }
 
 describe('user namespaces', () => {
-  test('root needs none', () => {
-    expect(planUserNamespace({ ...bob, uid: 0 })).toEqual({ kind: 'none' })
+  test('root that may mount needs none', () => {
+    expect(planUserNamespace({ ...root, mayMount: true })).toEqual({ kind: 'none' })
+  })
+
+  test('root of a container, without CAP_SYS_ADMIN, takes all ids that it has along', () => {
+    const plan = planUserNamespace({ ...root, uidMap: '0 1000 1\n1 100000 65536\n', gidMap: ALL_IDS })
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 0 1\n1 1 65536', '0 0 4294967295', 'root'])
+    expect(rootlessNotice(plan)).toBeUndefined()
+  })
+
+  test.each([
+    ['newuidmap fails', bob, ['0 1000 1', '0 1001 1', 'owner']],
+    ['root may map only itself', root, ['0 0 1', '0 0 1', 'owner']],
+  ])('%s: a single id, for the reason that is said', (cause, identity, words) => {
+    const plan = withoutRanges(planUserNamespace(identity), cause)
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', ...words])
+    expect(rootlessNotice(plan as never)).toMatch(cause)
+    expect(withoutRanges(plan as never, cause)).toBeUndefined()
   })
 
   test('ranges follow the own id', () => {
     const plan = planUserNamespace(bob)
     expect(plan).toMatchObject({ kind: 'ranges' })
-    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1,1 100000 65536', '0 1001 1,1 200000 65536', '1'])
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1,1 100000 65536', '0 1001 1,1 200000 65536', 'helpers'])
     expect(rootlessNotice(plan)).toBeUndefined()
   })
 
@@ -23,7 +51,7 @@ describe('user namespaces', () => {
     ['no helpers', { helpers: false }, /newuidmap/],
   ])('a single id and a notice that says why: %s', (_name, more, reason) => {
     const plan = planUserNamespace({ ...bob, ...more })
-    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1', '0 1001 1', '0'])
+    expect(userNamespaceArguments(plan as never)).toEqual(['userns', '0 1000 1', '0 1001 1', 'owner'])
     expect(rootlessNotice(plan)).toMatch(reason)
   })
 

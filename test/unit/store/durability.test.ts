@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
-import { bootId, syncInThread } from '../../../src/store/durability.ts'
+import { bootMark, syncInThread } from '../../../src/store/durability.ts'
 import { openStore } from '../../../src/store/store.ts'
 import type { LayerId } from '../../../src/store/types.ts'
 import { temporaryStore } from '../../suites/temporary-store.ts'
@@ -19,11 +19,11 @@ test('flush marks what this process made and what it used of others', async () =
   const mark = (id: LayerId) => readFileSync(join(store.layers.directory(id), 'boot'), 'utf8')
   const snapshots = createSnapshotter(store)
   const [mine, unused] = [await snapshots.commit(await snapshots.prepare([])), await snapshots.commit(await snapshots.prepare([]))]
-  expect(mark(mine)).toBe(bootId())
+  expect(mark(mine)).toBe(bootMark())
   const other = await openStore(root)
   await createSnapshotter(other).directories([mine])
   await other.flush()
-  expect([mark(mine), mark(unused)]).toEqual(['durable', bootId()])
+  expect([mark(mine), mark(unused)]).toEqual(['durable', bootMark()])
   await store.flush()
   expect(mark(unused)).toBe('durable')
   await other.close()

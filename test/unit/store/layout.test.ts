@@ -1,9 +1,24 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sha256 } from '../../../src/base/digest.ts'
 import { defaultRoot, openStore } from '../../../src/store/store.ts'
+import { testWith } from '../../support/needs.ts'
 
 describe('opening a store', () => {
   let folder: string
@@ -43,9 +58,52 @@ describe('opening a store', () => {
     await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_UNSAFE', hint: expect.stringContaining('chmod') })
   })
 
-  test('refuses a root directory that others can write', async () => {
+  test('refuses a store whose root directory others can write', async () => {
+    await (await openStore(folder)).close()
     chmodSync(folder, 0o777)
     await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_UNSAFE' })
+  })
+
+  describe('in a directory that others can write (emptyDir of Kubernetes, --tmpfs of Docker)', () => {
+    const own = () => join(folder, `tbuild-${process.getuid?.()}`)
+
+    test.each([0o777, 0o1777, 0o2775])('of mode %o, the store is a private directory, the same each time', async (mode) => {
+      chmodSync(folder, mode)
+      for (const store of [await openStore(folder), await openStore(folder)]) {
+        expect(store.layout.root).toBe(own())
+        await store.close()
+      }
+      expect(statSync(own()).mode & 0o777).toBe(0o700)
+      expect(readdirSync(folder)).toEqual([`tbuild-${process.getuid?.()}`])
+    })
+
+    test.each([
+      ['a link', () => symlinkSync(mkdtempSync(join(tmpdir(), 'tbuild-trap-')), own())],
+      ['a directory that others can write', () => mkdirSync(own())],
+      ['a file', () => writeFileSync(own(), '')],
+    ])('%s that lies there already is refused', async (_name, prepare) => {
+      prepare()
+      if (lstatSync(own()).isDirectory()) chmodSync(own(), 0o777)
+      chmodSync(folder, 0o777)
+      await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_UNSAFE', hint: expect.stringMatching(/--root|chmod/) })
+      if (lstatSync(own()).isSymbolicLink()) rmSync(readlinkSync(own()), { recursive: true })
+    })
+
+    testWith(process.getuid?.() === 0, 'root')('a directory of somebody else is refused, and nothing is put into it', async () => {
+      mkdirSync(own(), { mode: 0o700 })
+      chownSync(own(), 12345, 12345)
+      chmodSync(folder, 0o777)
+      await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_UNSAFE', hint: expect.stringContaining('--root') })
+      expect(readdirSync(own())).toEqual([])
+    })
+
+    testWith(process.getuid?.() === 0, 'root')('also when the directory is not ours', async () => {
+      chownSync(folder, 12345, 12345)
+      chmodSync(folder, 0o777)
+      const store = await openStore(folder)
+      expect(store.layout.root).toBe(own())
+      await store.close()
+    })
   })
 
   test('refuses a symlink in place of the store', async () => {

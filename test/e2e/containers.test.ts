@@ -1,0 +1,101 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type Finished, root, script } from '../support/cli.ts'
+import { describeWith } from '../support/needs.ts'
+import { openWorkspace, type Workspace } from '../support/workspace.ts'
+
+/** What containers allow and forbid, made with unshare(1), setpriv(1) and mount(8). */
+const suite = describeWith(process.getuid?.() === 0, 'root')
+let workspace: Workspace
+let busybox: string
+beforeAll(() => {
+  if (process.getuid?.() !== 0) return
+  workspace = openWorkspace()
+  busybox = script('busybox-layout.mjs').stdout.trim()
+})
+afterAll(() => workspace?.remove())
+
+/** The command line on `store` below a shell's `setup`, which gets it as `"$@"`. */
+function confined(setup: string, args: readonly string[], store = workspace.store): Finished {
+  const base = `busybox=oci-layout://${busybox}`
+  const command = [process.execPath, join(root, 'bin/tbuild.js'), '--root', store, '--build-context', base, '--progress', 'plain', ...args]
+  const { status, stdout, stderr } = spawnSync('sh', ['-ec', setup, 'sh', ...command], { encoding: 'utf8', timeout: 120_000 })
+  return { status, stdout, stderr }
+}
+
+const WITHOUT_ADMIN = 'exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$@"'
+
+/** A build that cannot begin: no stack, no protocol of the runner's, status 1. */
+function expectRefused(finished: Finished, code: string, hint: RegExp): void {
+  expect(finished).toMatchObject({ status: 1, stderr: expect.stringContaining(`\ncode: ${code}\n`) })
+  expect(finished.stderr).toMatch(/^ERROR: /m)
+  expect(/^hint: (.*)$/m.exec(finished.stderr)?.[1]).toMatch(hint)
+  expect(finished.stderr).not.toMatch(/^error \d+ /m)
+}
+
+suite('root without CAP_SYS_ADMIN', () => {
+  const lines = 'FROM busybox\nRUN mkdir /d && touch /d/gone && touch /f && chown 33:44 /f\nRUN rm -r /d && mkdir /d && touch /d/new\n'
+
+  test('builds in a user namespace that has all ids', () => {
+    const archive = workspace.path('same.tar')
+    const built = confined(WITHOUT_ADMIN, ['-o', `type=tar,dest=${archive}`, workspace.context({ Dockerfile: lines })])
+    expect(built).toMatchObject({ status: 0, stderr: expect.not.stringContaining('single user id') })
+    const listing = execFileSync('tar', ['-tvf', archive, '--numeric-owner'], { encoding: 'utf8' })
+    expect(listing).toMatch(/^-rw-r--r-- 33\/44 .* f$/m)
+    expect(listing).not.toContain('d/gone')
+  })
+
+  test('and root with it share a store, though neither reads the other’s marks of opaque directories', () => {
+    const directory = workspace.context({ Dockerfile: `${lines}FROM busybox\nCOPY --from=0 /d /d\nRUN ls /d > /seen\n` })
+    const seen = (setup: string) => {
+      const out = workspace.path(`out-${Math.random()}`)
+      expect(confined(setup, ['-o', out, directory])).toMatchObject({ status: 0 })
+      return execFileSync('sh', ['-c', 'cat seen; ls d'], { cwd: out, encoding: 'utf8' })
+    }
+    expect([seen(WITHOUT_ADMIN), seen('exec "$@"'), seen(WITHOUT_ADMIN)]).toEqual(Array(3).fill('new\nnew\n'))
+  })
+
+  test('nor CAP_SETUID builds with the one id that is left, and says why', () => {
+    const built = confined(WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-setuid'), [
+      workspace.context({ Dockerfile: 'FROM busybox\nRUN id -u\n' }),
+    ])
+    expect(built).toMatchObject({ status: 0, stderr: expect.stringMatching(/^building with a single user id: root has no CAP_SETUID/m) })
+  })
+
+  test('nor CAP_SETFCAP is told of that', () => {
+    const without = WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-setfcap')
+    expectRefused(confined(without, [workspace.context({ Dockerfile: 'FROM busybox\nRUN id -u\n' })]), 'USER_NAMESPACE', /CAP_SETFCAP/)
+  })
+})
+
+suite('a container that refuses', () => {
+  const context = () => workspace.context({ Dockerfile: 'FROM busybox\nRUN --mount=type=tmpfs,target=/t true\n' })
+
+  test('user namespaces', () => {
+    const limited = `exec unshare -U -r sh -ec 'echo 0 > /proc/sys/user/max_user_namespaces; ${WITHOUT_ADMIN}' sh "$@"`
+    expectRefused(confined(limited, [context()], join(workspace.folder, 'refused')), 'USER_NAMESPACE', /user\.max_user_namespaces/)
+  })
+
+  test('another /proc, because parts of its own are hidden', () => {
+    const masked = `exec unshare -m sh -ec 'mount -t tmpfs none /proc/scsi || mount -t tmpfs none /proc/tty; ${WITHOUT_ADMIN}' sh "$@"`
+    expectRefused(confined(masked, [context()]), 'SANDBOX_SETUP', /systempaths=unconfined/)
+  })
+
+  test('to be without /proc', () => {
+    const bare = `exec unshare -m sh -ec 'mount -t tmpfs none /proc; exec "$@"' sh "$@"`
+    expectRefused(confined(bare, [context()]), 'PROC_MISSING', /mount \/proc/)
+  })
+})
+
+suite('a volume of a container', () => {
+  test.each(['777', '1777'])('of mode %s holds the store of each user in a directory of its own', (mode) => {
+    const volume = workspace.path(`volume-${mode}`)
+    mkdirSync(volume)
+    execFileSync('chmod', [mode, volume])
+    const context = workspace.context({ Dockerfile: 'FROM busybox\nRUN true\n' })
+    expect(confined('exec "$@"', [context], volume)).toMatchObject({ status: 0 })
+    expect(execFileSync('stat', ['-c', '%a %u', join(volume, 'tbuild-0')], { encoding: 'utf8' })).toBe('700 0\n')
+  })
+})
