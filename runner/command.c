@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,6 +55,25 @@ static int scope_sockets(const struct plan *plan) {
   return syscall(SYS_landlock_restrict_self, domain, 0) < 0 ? fail("enter the landlock domain") : 0;
 }
 
+static int write_own(const char *file, const char *format, ...) {
+  char text[64];
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  AUTO_FD fd = open(file, O_WRONLY | O_CLOEXEC);
+  return fd < 0 || write(fd, text, (size_t)length) != length ? fail("write %s", file) : 0;
+}
+
+// The user is not mapped here: in a namespace of its own root is called so. It has no power over what this one owns, such as the mounts.
+static int rename_root(const struct plan *plan) {
+  if (!plan->shown) return 0;
+  const struct field *ids = plan->shown->fields;
+  if (unshare(CLONE_NEWUSER) < 0) return fail("make a user namespace for uid %s", ids[0].data);
+  if (write_own("/proc/self/setgroups", "deny") < 0 || write_own("/proc/self/uid_map", "%s 0 1", ids[0].data) < 0) return -1;
+  return write_own("/proc/self/gid_map", "%s 0 1", ids[1].data);
+}
+
 static int load_seccomp(const struct plan *plan) {
   if (!plan->seccomp) return 0;
   const struct field *field = &plan->seccomp->fields[0];
@@ -78,16 +98,18 @@ static int drop_bounding(uint64_t keep) {
 }
 
 static int set_user(const struct plan *plan) {
+  uid_t uid = plan->shown ? (uid_t)field_number(&plan->shown->fields[0]) : plan->uid;
+  gid_t gid = plan->shown ? (gid_t)field_number(&plan->shown->fields[1]) : plan->gid;
   gid_t groups[NGROUPS_MAX > 4096 ? 4096 : NGROUPS_MAX];
   size_t count = plan->groups->count;
   errno = 0;
   if (count > sizeof groups / sizeof groups[0]) return fail("the user has %zu groups", count);
   for (size_t i = 0; i < count; i++) groups[i] = (gid_t)field_number(&plan->groups->fields[i]);
   if (!plan->skip_setgroups && setgroups(count, groups) < 0) return fail("set %zu groups", count);
-  if (setresgid(plan->gid, plan->gid, plan->gid) < 0) return fail("set gid %u", plan->gid);
+  if (setresgid(gid, gid, gid) < 0) return fail("set gid %u", gid);
   // As runc: the capabilities outlast the change of the user until the exec, which so may reach what the user could not.
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return fail("keep the capabilities");
-  return setresuid(plan->uid, plan->uid, plan->uid) < 0 ? fail("set uid %u", plan->uid) : 0;
+  return setresuid(uid, uid, uid) < 0 ? fail("set uid %u", uid) : 0;
 }
 
 // Inheritable is always empty (CVE-2022-24769), so the exec leaves nothing to anybody but root, who keeps what is in the mask and was there.
@@ -114,7 +136,7 @@ static int reset_signals(void) {
 // Seccomp and Landlock without no_new_privs need CAP_SYS_ADMIN, so they come before the capabilities go; the filter allows what follows.
 static int confine(const struct plan *plan) {
   if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0) return -1;
-  if (scope_sockets(plan) < 0 || load_seccomp(plan) < 0) return -1;
+  if (rename_root(plan) < 0 || scope_sockets(plan) < 0 || load_seccomp(plan) < 0) return -1;
   if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0 || set_capabilities(plan->capabilities) < 0) return -1;
   // A change of the user takes the death signal away.
   return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail("ask for the death signal") : 0;

@@ -2,6 +2,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { idMap } from '../base/id-map.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { CacheMountContent, CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
@@ -146,7 +147,8 @@ async function fill(blobs: BlobStore, { descriptor, root }: CacheLayer, path: st
   } finally {
     writer.finish()
   }
-  chownSync(path, root.uid, root.gid)
+  const { uid, gid } = idMap().onDisk(root)
+  chownSync(path, uid, gid)
   chmodSync(path, root.mode)
   utimesSync(path, root.mtime, root.mtime)
 }

@@ -117,7 +117,7 @@ class TreeCopy {
       const to = this.#writer.file(key)
       try {
         await copyContent(from, to, this.#pace)
-        this.#writer.setFileMetadata(to, this.#metadata(node))
+        this.#writer.setFileMetadata(key, to, this.#metadata(node))
       } finally {
         sys().close(to)
       }

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync } from 'node:fs'
 import type { Json } from '../base/canonical-json.ts'
 import { TbuildError } from '../base/errors.ts'
+import { idMap } from '../base/id-map.ts'
 import type { ExecOp, ExecOpMount } from '../graph/op.ts'
 import type { ExecMount } from '../sandbox/types.ts'
 import { resolveUser } from '../sandbox/user.ts'
@@ -165,7 +166,8 @@ async function seedCache(ref: Ref, directory: string, tools: Tools): Promise<voi
   const source: CopySource = { kind: 'path', view: await viewOf(ref, tools), path: '/', unpack: false, resetOwner: false }
   const spec = { sources: [source], destination: '/', link: false, parents: false, exclude: [] }
   await copyInto(layerWriter(directory, layeredView([])), spec, { signal: tools.signal })
-  const { mode, uid, gid } = source.view.root.stat
+  const { mode } = source.view.root.stat
+  const { uid, gid } = idMap().onDisk(source.view.root.stat)
   chownSync(directory, uid, gid)
   chmodSync(directory, mode & 0o7777)
 }

@@ -2,12 +2,17 @@ import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { sha256 } from '../base/digest.ts'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
 import { goQuote } from '../base/go-quote.ts'
+import { idMap } from '../base/id-map.ts'
 import { formatPlatform } from '../base/platform.ts'
 import { looksSecret } from '../base/secret-name.ts'
 import type { ExecOp } from '../graph/op.ts'
 import type { ExecMount, ExecSpec } from '../sandbox/types.ts'
+import { resolveUser } from '../sandbox/user.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart } from '../store/types.ts'
+import { readFileInRoot } from '../tree/read.ts'
+import { settleOwners } from '../tree/settle-owners.ts'
+import { layeredView } from '../tree/view.ts'
 import { mountKey, prepareMounts } from './exec-mounts.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import { OutputTail } from './output-tail.ts'
@@ -47,6 +52,7 @@ export const execHandler: OpHandler<ExecOp> = {
       } finally {
         prepared.release()
       }
+      await keepOwners(op, active, tools.signal)
     })
     return snapshotRef(layers)
   },
@@ -79,6 +85,16 @@ function execSpec(op: ExecOp, active: ActiveLayer, prepared: { mounts: readonly 
     ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
     ...(op.cgroupParent === undefined ? {} : { cgroupParent: op.cgroupParent }),
   }
+}
+
+/** Where USER, or the owner of a file below, is not one of our user namespace, owners are data: those of what the command made are known now. */
+async function keepOwners(op: ExecOp, active: ActiveLayer, signal: AbortSignal): Promise<void> {
+  const ids = idMap()
+  if (ids.whole) return
+  const lower = layeredView(active.lower)
+  const user = resolveUser(op.user, (path, limit) => readFileInRoot(lower, path, limit))
+  const creator = ids.hasUid(user.uid) && ids.hasGid(user.gid) ? undefined : { uid: user.uid, gid: user.gid }
+  await settleOwners(active.upper, lower, creator, signal)
 }
 
 function logTo(tail: OutputTail, tools: Tools) {

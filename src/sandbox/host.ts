@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import { TbuildError } from '../base/errors.ts'
+import { type IdMap, idMap } from '../base/id-map.ts'
 import { inUserNamespace } from '../base/privileges.ts'
 import { namesOnlyTheStub } from './resolv.ts'
 import { type HardLimits, parseHardLimits } from './rlimits.ts'
@@ -11,8 +12,8 @@ export interface HostFacts {
   readonly userNamespace: boolean
   /** setgroups(2) is allowed (not with a single mapped id). */
   readonly setgroups: boolean
-  /** gid 5 (tty) is mapped. */
-  readonly ttyGroup: boolean
+  /** What this process's user namespace has. */
+  readonly ids: IdMap
   /** /sys/fs/cgroup is cgroup2. */
   readonly cgroup2: boolean
   /** overlayfs takes `volatile` (Linux 5.10): an upper that no overlay reads again needs no sync. */
@@ -50,14 +51,6 @@ function readResolvConf(): string {
   const text = readText('/etc/resolv.conf')
   const resolved = '/run/systemd/resolve/resolv.conf'
   return namesOnlyTheStub(text) && existsSync(resolved) ? readText(resolved) : text
-}
-
-/** Whether an id of the namespace is mapped: lines are `inside outside count`. */
-function maps(text: string, id: number): boolean {
-  return text.split('\n').some((line) => {
-    const [inside = Number.NaN, , count = 0] = line.trim().split(/\s+/).map(Number)
-    return id >= inside && id < inside + count
-  })
 }
 
 /** The path of our cgroup in one hierarchy: `id:controllers:path` lines; the unified one has no controllers. */
@@ -103,13 +96,13 @@ export function hostFacts(): HostFacts {
 }
 
 function readFacts(): HostFacts {
-  const gidMap = readText('/proc/self/gid_map')
+  const ids = idMap()
   const cgroup2 = isCgroup2()
   const [major = 0, minor = 0] = release().split('.').map(Number)
   return {
     userNamespace: inUserNamespace(),
+    ids,
     setgroups: readText('/proc/self/setgroups').trim() !== 'deny',
-    ttyGroup: maps(gidMap, 5),
     cgroup2,
     volatileOverlay: major > 5 || (major === 5 && minor >= 10),
     hardLimits: parseHardLimits(readText('/proc/self/limits')),

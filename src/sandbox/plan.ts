@@ -46,7 +46,10 @@ export interface Plan {
   readonly hostname: string
   readonly namespaces: readonly ('mount' | 'pid' | 'ipc' | 'uts' | 'cgroup' | 'net')[]
   readonly cwd: string
+  /** Who owns on disk what is the user's: ids that are mapped. */
   readonly user: ResolvedUser
+  /** USER is not mapped: the command runs in a user namespace of its own, in which root is called so. */
+  readonly shownAs: { readonly uid: number; readonly gid: number } | undefined
   /** False where the user namespace forbids it (a single mapped id). */
   readonly setgroups: boolean
   readonly capabilities: bigint
@@ -64,6 +67,8 @@ export interface Plan {
   readonly mounts: readonly PlanMount[]
 }
 
+/** Of every Linux distribution. */
+const TTY_GROUP = 5
 const SHM_SIZE = 64 * 1024 * 1024
 const SEALED = ['nosuid', 'nodev', 'noexec'] as const
 
@@ -116,7 +121,7 @@ function deviceMounts(spec: ExecSpec, host: HostFacts): PlanMount[] {
     attributes,
     flags,
   })
-  const ptsOptions = ['newinstance', 'ptmxmode=0666', 'mode=0620', ...(host.ttyGroup ? ['gid=5'] : [])]
+  const ptsOptions = ['newinstance', 'ptmxmode=0666', 'mode=0620', ...(host.ids.hasGid(TTY_GROUP) ? [`gid=${TTY_GROUP}`] : [])]
   return [
     tmpfs('/dev', ['mode=0755', 'size=65536k'], ['nosuid', 'nodev'], ['plain', 'keep']),
     ...DEVICES.map(([name, major, minor]): PlanMount => ({ kind: 'device', target: `/dev/${name}`, source: `/dev/${name}`, major, minor })),
@@ -152,7 +157,7 @@ function configFiles(spec: ExecSpec, host: HostFacts): PlanMount[] {
   ]
 }
 
-function userMount(mount: ExecMount, overlayOptions: string): PlanMount {
+function userMount(mount: ExecMount, overlayOptions: string, { ids }: HostFacts): PlanMount {
   const common = { target: mount.target, flags: ['user'] as const }
   switch (mount.type) {
     case 'bind':
@@ -188,8 +193,7 @@ function userMount(mount: ExecMount, overlayOptions: string): PlanMount {
         kind: 'file',
         data: mount.data,
         mode: mount.mode,
-        uid: mount.uid,
-        gid: mount.gid,
+        ...ids.onDisk(mount),
         attributes: mount.mode & 0o111 ? ['ro', 'nosuid', 'nodev'] : ['ro', ...SEALED],
       }
     case 'socket':
@@ -201,6 +205,13 @@ function overlayOptions(host: HostFacts): string {
   return host.userNamespace ? 'userxattr' : ''
 }
 
+/** With what a user namespace lacks left out. */
+function identity(user: ResolvedUser, { ids, setgroups }: HostFacts): Pick<Plan, 'user' | 'shownAs' | 'setgroups'> {
+  const mapped = ids.hasUid(user.uid) && ids.hasGid(user.gid)
+  if (!mapped) return { user: { ...user, uid: 0, gid: 0, groups: [] }, shownAs: { uid: user.uid, gid: user.gid }, setgroups: false }
+  return { user: { ...user, groups: user.groups.filter((gid) => ids.hasGid(gid)) }, shownAs: undefined, setgroups }
+}
+
 function checkArgs(spec: ExecSpec): void {
   const invalid = (what: string) => new TbuildError('EXEC_INVALID', `cannot run: ${what}`)
   if (spec.args.length === 0) throw invalid('no command was given')
@@ -209,12 +220,14 @@ function checkArgs(spec: ExecSpec): void {
   if (spec.rootfs.lower.length === 0) throw invalid('the root has no layers')
 }
 
-function privileges(spec: ExecSpec): Pick<Plan, 'capabilities' | 'seccomp'> {
+function privileges(spec: ExecSpec, pretendOwners: boolean): Pick<Plan, 'capabilities' | 'seccomp'> {
   switch (spec.security) {
-    case 'insecure':
-      return { capabilities: ALL_CAPABILITIES, seccomp: undefined }
+    case 'insecure': {
+      const seccomp = pretendOwners ? seccompProgram(process.arch, { pretendOwners, unconfined: true }) : undefined
+      return { capabilities: ALL_CAPABILITIES, seccomp }
+    }
     case 'sandbox': {
-      const seccomp = seccompProgram()
+      const seccomp = seccompProgram(process.arch, { pretendOwners })
       if (seccomp === undefined) {
         throw new TbuildError('SANDBOX_UNSUPPORTED', `there is no seccomp profile for ${process.arch}`, {
           hint: 'tbuild knows x64 and arm64',
@@ -235,6 +248,7 @@ function privileges(spec: ExecSpec): Pick<Plan, 'capabilities' | 'seccomp'> {
 export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): Plan {
   checkArgs(spec)
   const user = resolveUser(spec.user, read)
+  const who = identity(user, host)
   const env = environment(spec.env, user.home)
   const options = overlayOptions(host)
   const cgroups = spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent)
@@ -244,10 +258,10 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     // `default` is the host's network: without a daemon there is nobody to run a bridge.
     namespaces: ['mount', 'pid', 'ipc', 'uts', 'cgroup', ...(spec.network === 'none' ? (['net'] as const) : [])],
     cwd: spec.cwd,
-    user,
-    setgroups: host.setgroups,
+    ...who,
     scoped: spec.network === 'default' && spec.security === 'sandbox',
-    ...privileges(spec),
+    // A user who is not root changes no owner anyway.
+    ...privileges(spec, host.ids.single && who.shownAs === undefined),
     args: spec.args,
     env,
     path: searchPath(env),
@@ -257,7 +271,7 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     mounts: [
       ...kernelMounts(spec, host),
       ...configFiles(spec, host),
-      ...sortMounts(spec.mounts).map((mount) => userMount(mount, options)),
+      ...sortMounts(spec.mounts).map((mount) => userMount(mount, options, host)),
       ...protections(spec),
     ],
   }

@@ -22,7 +22,7 @@ export type UserNamespacePlan =
   | { readonly kind: 'ranges'; readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] }
   /** Root of a container, without CAP_SYS_ADMIN: all ids that it has, as they are. */
   | { readonly kind: 'same'; readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] }
-  /** Only our own id: files of other owners cannot be made. */
+  /** Only our own id: files of other owners are ours on disk, and their owners data (src/store/layer-owners.ts). */
   | { readonly kind: 'single'; readonly uid: number; readonly gid: number; readonly reason: string }
 
 /** Lines `user:first:count` for a name or uid (subuid(5)); malformed lines are skipped as shadow does. */
@@ -109,8 +109,8 @@ export function userNamespaceArguments(plan: Exclude<UserNamespacePlan, { kind: 
 /** What to tell the user once, or undefined. */
 export function rootlessNotice(plan: UserNamespacePlan): string | undefined {
   if (plan.kind !== 'single') return undefined
-  const remedy = plan.uid === 0 ? '' : '; add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER'
-  return `building with a single user id: ${plan.reason}. Steps that change file owners or switch users fail${remedy}`
+  const remedy = plan.uid === 0 ? '' : '; for that add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER'
+  return `building with a single user id: ${plan.reason}. Images keep the owners of base layers, --chown and USER; what a RUN itself does with chown and setuid has no effect${remedy}`
 }
 
 function read(path: string): string {

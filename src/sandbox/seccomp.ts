@@ -9,7 +9,7 @@ import {
   RETURN_KILL_PROCESS,
   type Tree,
 } from './bpf.ts'
-import { ALLOWED_SYSCALLS, NAMESPACE_FLAGS, PERSONALITIES, REFUSED_SOCKET_FAMILIES } from './seccomp-profile.ts'
+import { ALLOWED_SYSCALLS, IDENTITY_SYSCALLS, NAMESPACE_FLAGS, PERSONALITIES, REFUSED_SOCKET_FAMILIES } from './seccomp-profile.ts'
 import { LAST_KNOWN_SYSCALL, type SyscallTable, syscallNumbers } from './syscalls.ts'
 
 const EPERM = 1
@@ -19,6 +19,15 @@ const allow: Tree = { kind: 'return', value: RETURN_ALLOW }
 const errno = (number: number): Tree => ({ kind: 'return', value: RETURN_ERRNO | number })
 const refuse = errno(EPERM)
 const missing = errno(ENOSYS)
+/** Success, and nothing is done. */
+const done = errno(0)
+
+export interface SeccompOptions {
+  /** There is one id: what gives a file or a process another one does nothing and succeeds. */
+  readonly pretendOwners?: boolean
+  /** Everything else is allowed. */
+  readonly unconfined?: boolean
+}
 
 const AUDIT_ARCH = { x86_64: 0xc000003e, i386: 0x40000003, aarch64: 0xc00000b7, arm: 0x40000028 } as const
 
@@ -63,21 +72,29 @@ function searchTree(runs: readonly { readonly from: number; readonly tree: Tree 
   }
 }
 
-function tableTree(table: SyscallTable): Tree {
+function tableTree(table: SyscallTable, { pretendOwners = false, unconfined = false }: SeccompOptions): Tree {
   const numbers = syscallNumbers(table)
   const fates = new Map<number, Tree>()
-  for (const name of ALLOWED_SYSCALLS) if (numbers.has(name)) fates.set(numbers.get(name) as number, allow)
-  for (const [name, tree] of conditional()) if (numbers.has(name)) fates.set(numbers.get(name) as number, tree)
+  const set = (name: string, tree: Tree) => {
+    const number = numbers.get(name)
+    if (number !== undefined) fates.set(number, tree)
+  }
+  if (!unconfined) {
+    for (const name of ALLOWED_SYSCALLS) set(name, allow)
+    for (const [name, tree] of conditional()) set(name, tree)
+  }
+  if (pretendOwners) for (const name of IDENTITY_SYSCALLS) set(name, done)
+  const [others, later] = unconfined ? [allow, allow] : [refuse, missing]
   const runs: { from: number; tree: Tree }[] = []
   for (let number = 0; number <= LAST_KNOWN_SYSCALL; number++) {
-    const tree = fates.get(number) ?? refuse
+    const tree = fates.get(number) ?? others
     if (runs.at(-1)?.tree !== tree) runs.push({ from: number, tree })
   }
   // Also x32's, which set a high bit.
-  runs.push({ from: LAST_KNOWN_SYSCALL + 1, tree: missing })
+  runs.push({ from: LAST_KNOWN_SYSCALL + 1, tree: later })
   // 32-bit ARM has a few of its own far above.
   for (const number of [...fates.keys()].filter((above) => above > LAST_KNOWN_SYSCALL).sort((a, b) => a - b)) {
-    runs.push({ from: number, tree: fates.get(number) as Tree }, { from: number + 1, tree: missing })
+    runs.push({ from: number, tree: fates.get(number) as Tree }, { from: number + 1, tree: later })
   }
   return { kind: 'load', offset: OFFSET_NR, next: searchTree(runs) }
 }
@@ -88,16 +105,17 @@ const programs = new Map<string, Buffer | undefined>()
  * The filter for programs on this machine (`process.arch`), ready for seccomp(2); undefined where the tables are missing.
  * x32 calls (number with bit 30) get ENOSYS; a call of an architecture that the machine should not have kills the process.
  */
-export function seccompProgram(machine: string = process.arch): Buffer | undefined {
-  if (!programs.has(machine)) programs.set(machine, build(MACHINES[machine]))
-  return programs.get(machine)
+export function seccompProgram(machine: string = process.arch, options: SeccompOptions = {}): Buffer | undefined {
+  const name = `${machine} ${options.pretendOwners === true} ${options.unconfined === true}`
+  if (!programs.has(name)) programs.set(name, build(MACHINES[machine], options))
+  return programs.get(name)
 }
 
-function build(tables: readonly SyscallTable[] | undefined): Buffer | undefined {
+function build(tables: readonly SyscallTable[] | undefined, options: SeccompOptions): Buffer | undefined {
   if (tables === undefined) return undefined
   const kill: Tree = { kind: 'return', value: RETURN_KILL_PROCESS }
   const byArch = tables.reduceRight<Tree>(
-    (no, table) => ({ kind: 'test', test: 'equal', value: AUDIT_ARCH[table], yes: tableTree(table), no }),
+    (no, table) => ({ kind: 'test', test: 'equal', value: AUDIT_ARCH[table], yes: tableTree(table, options), no }),
     kill,
   )
   return encodeProgram(compileTree({ kind: 'load', offset: OFFSET_ARCH, next: byArch }))

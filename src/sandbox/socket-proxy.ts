@@ -2,6 +2,7 @@ import { chmodSync, chownSync, closeSync, openSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream'
+import { idMap } from '../base/id-map.ts'
 import type { ExecSpec } from './types.ts'
 
 /**
@@ -21,7 +22,8 @@ export async function withSocketProxies<T>(spec: ExecSpec, run: (spec: ExecSpec)
       }
       const path = join(folder, `socket-${servers.length}`)
       servers.push({ server: await listen(folder, path, mount.socket), path })
-      chownSync(path, mount.uid, mount.gid)
+      const { uid, gid } = idMap().onDisk(mount)
+      chownSync(path, uid, gid)
       chmodSync(path, mount.mode)
       mounts.push({ ...mount, socket: path })
     }

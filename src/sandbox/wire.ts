@@ -12,6 +12,7 @@ const RECORD = {
   seccomp: 8,
   cgroup: 9,
   oom: 10,
+  shown: 11,
   fs: 16,
   bind: 17,
   view: 18,
@@ -103,6 +104,7 @@ function planRecords(plan: Plan): WireRecord[] {
     ...(plan.seccomp === undefined ? [] : [[RECORD.seccomp, [plan.seccomp]] as const]),
     ...plan.cgroups.map((directory): WireRecord => [RECORD.cgroup, [directory]]),
     ...(plan.oomCounter === undefined ? [] : [[RECORD.oom, [plan.oomCounter]] as const]),
+    ...(plan.shownAs === undefined ? [] : [[RECORD.shown, [plan.shownAs.uid, plan.shownAs.gid]] as const]),
     ...plan.mounts.map(mountRecord),
   ]
 }

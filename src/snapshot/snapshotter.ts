@@ -1,6 +1,10 @@
-import { chmodSync, chownSync, lstatSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { chmodSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
+import { idMap } from '../base/id-map.ts'
+import { sys } from '../base/sys.ts'
+import { AT_EMPTY_PATH, AT_FDCWD, O_DIRECTORY, O_PATH } from '../base/sys-constants.ts'
+import { LayerOwners } from '../store/layer-owners.ts'
 import { layerName, makeLayerFolder, randomLayerId } from '../store/layers.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
@@ -32,7 +36,7 @@ export function createSnapshotter(store: Store): Snapshotter {
       const { fs, work } = makeLayerFolder(store.temporary())
       // Whatever the umask; the upper's root directory is the one that a RUN sees as `/`.
       chmodSync(fs, 0o755)
-      takeOwner(fs, lower.at(-1))
+      prepareOwners(fs, lower)
       return { parent, upper: fs, work, lower }
     } catch (error) {
       throw storeError(error, 'begin a layer')
@@ -95,10 +99,30 @@ function folderOf(active: ActiveLayer): string {
   return dirname(active.upper)
 }
 
-/** As containerd does: the root directory keeps the owner that the parent's has. An unprivileged store has only one owner. */
-function takeOwner(fs: string, parent: string | undefined): void {
-  if (parent === undefined) return
-  const [mine, theirs] = [lstatSync(fs), lstatSync(join(parent))]
-  if (mine.uid === theirs.uid && mine.gid === theirs.gid) return
-  chownSync(fs, theirs.uid, theirs.gid)
+/**
+ * As containerd does: the root directory keeps the owner that the parent's has. Where a RUN may write a file whose owner is data, or copy one up, the
+ * new layer knows it from the start.
+ */
+function prepareOwners(fs: string, lower: readonly string[]): void {
+  const owners = LayerOwners.of(fs)
+  if (idMap().single || (!idMap().whole && lower.some((directory) => LayerOwners.of(directory).active))) owners.activate()
+  const parent = lower.at(-1)
+  if (parent !== undefined) {
+    const [mine, theirs] = [rootOwner(fs, owners), rootOwner(parent, LayerOwners.of(parent))]
+    if (mine.uid !== theirs.uid || mine.gid !== theirs.gid) withRoot(fs, (file) => owners.set(file, theirs))
+  }
+  owners.save()
+}
+
+function rootOwner(fs: string, owners: LayerOwners): { uid: number; gid: number } {
+  return withRoot(fs, (file) => owners.shown(sys().statat(file.dirfd, '', AT_EMPTY_PATH), file))
+}
+
+function withRoot<T>(fs: string, use: (file: { dirfd: number; name: string; key: string }) => T): T {
+  const dirfd = sys().openat(AT_FDCWD, fs, O_PATH | O_DIRECTORY, 0)
+  try {
+    return use({ dirfd, name: '.', key: '' })
+  } finally {
+    sys().close(dirfd)
+  }
 }

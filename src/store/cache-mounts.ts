@@ -2,6 +2,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, renameSync, st
 import { join } from 'node:path'
 import { type Digest, hexOf, parseDigest, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import { idMap } from '../base/id-map.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import { type FileLock, tryFlock, waitFor } from './flock.ts'
 import type { StoreLayout } from './layout.ts'
@@ -107,7 +108,10 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
     const half = leases.temporary()
     mkdirSync(half, { mode: 0o700 })
     await request.seed?.(half)
-    if (request.uid !== undefined || request.gid !== undefined) chownSync(half, request.uid ?? 0, request.gid ?? 0)
+    if (request.uid !== undefined || request.gid !== undefined) {
+      const { uid, gid } = idMap().onDisk({ uid: request.uid ?? 0, gid: request.gid ?? 0 })
+      chownSync(half, uid, gid)
+    }
     if (request.seed === undefined || request.mode !== undefined) chmodSync(half, request.mode ?? 0o755)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     if (number === 0) writeInfo(folder, { id: request.id, scope: request.scope ?? '' })

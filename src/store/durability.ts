@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { idMap } from '../base/id-map.ts'
 import { inUserNamespace, mayMount, outerRoot } from '../base/privileges.ts'
 import { nativeFolder, sys } from '../base/sys.ts'
 import { storeError } from './store-error.ts'
@@ -19,10 +20,14 @@ let form: string | undefined
 
 /**
  * Root without CAP_SYS_ADMIN in the machine's own user namespace sees no `trusted.` attribute, and makes opaque directories by others, which an overlay
- * of the real root does not heed: what the one wrote is no layer for the other, where they share a store.
+ * of the real root does not heed: what the one wrote is no layer for the other, where they share a store. Nor do owners on disk mean the same where other
+ * ids are mapped, as when a user gets ranges, loses them, or they are moved: such a layer is treated as absent too, and made again.
  */
 function formOfMarks(): string {
-  form ??= process.geteuid?.() !== 0 || outerRoot() !== 0 || (mayMount() && !inUserNamespace()) ? '' : ' user'
+  if (form === undefined) {
+    const attributes = process.geteuid?.() !== 0 || outerRoot() !== 0 || (mayMount() && !inUserNamespace()) ? '' : ' user'
+    form = idMap().text === '' ? attributes : `${attributes} ${idMap().text}`
+  }
   return form
 }
 

@@ -69,7 +69,7 @@ function copyText(job: Job, source: Extract<CopySource, { kind: 'content' }>): v
   try {
     for (let at = 0; at < source.data.length; ) at += writeSync(fd, source.data, at)
     const time = source.mtime === undefined ? {} : { time: { seconds: source.mtime, nanoseconds: 0 } }
-    writer.setFileMetadata(fd, { uid: 0, gid: 0, ...spec.owner, mode: chmod?.apply(source.mode) ?? source.mode, ...time })
+    writer.setFileMetadata(key, fd, { uid: 0, gid: 0, ...spec.owner, mode: chmod?.apply(source.mode) ?? source.mode, ...time })
   } finally {
     sys().close(fd)
   }
@@ -185,8 +185,8 @@ class Copier {
         }
       }
       const key = joinKey(target, visit.key)
-      if (visit.node.type === 'file' && this.#plain.takes(visit.node, key))
-        await this.#plain.add(visit.node, key, this.#metadata(visit.node, NONE))
+      const plain = visit.node.type === 'file' ? this.#metadata(visit.node, NONE) : undefined
+      if (plain !== undefined && this.#plain.takes(visit.node, key, plain)) await this.#plain.add(visit.node, key, plain)
       else if (visit.node.type !== 'directory') await this.single(visit.node, key)
       else {
         const there = visit.included ? this.#makeDirectory(visit.node, key) : this.#onTheWay(current, key)
@@ -267,7 +267,7 @@ class Copier {
       const to = writer.file(key)
       try {
         await copyContent(from, to, pace)
-        writer.setFileMetadata(to, this.#metadata(node, readXattrs(from, '')))
+        writer.setFileMetadata(key, to, this.#metadata(node, readXattrs(from, '')))
       } finally {
         sys().close(to)
       }

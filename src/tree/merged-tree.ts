@@ -1,12 +1,13 @@
 import { TbuildError } from '../base/errors.ts'
 import { type Name, type SysStat, sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import type { LayerOwners } from '../store/layer-owners.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn, type Walkable } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { isOpaque, openFile, readXattrs } from './view.ts'
+import { isOpaque, openFile, ownedFile, readXattrs } from './view.ts'
 
 /** A directory of the merged tree. */
 export interface Directory {
@@ -43,10 +44,12 @@ export class MergedNode extends KeyedNode {
 export class MergedTree implements TreeView {
   protected readonly fds: DirectoryFds
   protected readonly lower: TreeView
+  protected readonly owners: LayerOwners
   protected readonly directories = new Map<Key, Directory>()
 
-  constructor(fds: DirectoryFds, lower: TreeView, lowerRoot: TreeNode | undefined) {
+  constructor(fds: DirectoryFds, owners: LayerOwners, lower: TreeView, lowerRoot: TreeNode | undefined) {
     this.fds = fds
+    this.owners = owners
     this.lower = lower
     this.directories.set('', { upper: true, lower: isOpaque(this.fds, '') ? undefined : lowerRoot })
   }
@@ -79,9 +82,10 @@ export class MergedTree implements TreeView {
     if (parent.names?.has(raw) === false) return undefined
     const key = joinKey(parentPath, raw)
     const below = () => (parent.lower === undefined ? undefined : this.lower.child(parent.lower, raw))
-    const stat = parent.upper ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
-    if (stat === undefined) return this.#belowNode(key, below())
-    if (isWhiteout(stat)) return undefined
+    const found = parent.upper ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
+    if (found === undefined) return this.#belowNode(key, below())
+    if (isWhiteout(found)) return undefined
+    const stat = this.#owned(found, key)
     if ((stat.mode & S_IFMT) !== S_IFDIR) return new MergedNode(this, key, typeOfMode(stat.mode), { upper: true, lower: undefined }, stat)
     let known = this.directories.get(key)
     if (known === undefined || !known.upper) {
@@ -138,8 +142,12 @@ export class MergedTree implements TreeView {
   }
 
   statUpper(key: Key): SysStat {
-    if (key === '') return sys().statat(this.fds.fd(''), '', AT_EMPTY_PATH)
-    return sys().statat(this.fds.fd(parentKey(key)), bytes(nameOf(key)))
+    if (key === '') return this.#owned(sys().statat(this.fds.fd(''), '', AT_EMPTY_PATH), key)
+    return this.#owned(sys().statat(this.fds.fd(parentKey(key)), bytes(nameOf(key))), key)
+  }
+
+  #owned(stat: SysStat, key: Key): SysStat {
+    return this.owners.active ? this.owners.shown(stat, ownedFile(this.fds, key)) : stat
   }
 
   /** What is known of a directory that exists; ENOTDIR otherwise. */

@@ -1,7 +1,8 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { type Name, type SysStat, sys } from '../base/sys.ts'
+import type { LayerOwners, OwnedFile, Owner } from '../store/layer-owners.ts'
 import type { NodeType } from './node.ts'
-import { isOverlayXattr } from './view.ts'
+import { isStoreXattr } from './view.ts'
 
 export interface Time {
   /** Since the epoch, possibly negative. */
@@ -26,25 +27,27 @@ export function timeOf(stat: SysStat): Time {
 const TOLERATED = new Set(['EPERM', 'EACCES', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL'])
 
 /** chown clears setuid bits and security.capability, so it comes first; times come last. Never follows a symlink. */
-export function applyMetadata(dirfd: number, name: Name, type: NodeType, metadata: Metadata): void {
-  if (metadata.uid !== undefined && metadata.gid !== undefined) chown(dirfd, name, metadata.uid, metadata.gid)
+export function applyMetadata(owners: LayerOwners, file: OwnedFile, type: NodeType, metadata: Metadata): void {
+  const { dirfd, name } = file
+  const { uid, gid } = metadata
+  if (uid !== undefined && gid !== undefined) chown(owners, file, { uid, gid })
   if (metadata.mode !== undefined && type !== 'symlink') sys().chmodat(dirfd, name, metadata.mode)
   if (metadata.xattrs !== undefined) {
-    for (const [key, value] of metadata.xattrs) if (!isOverlayXattr(key)) setXattr(dirfd, name, key, value)
+    for (const [key, value] of metadata.xattrs) if (!isStoreXattr(key)) setXattr(dirfd, name, key, value)
   }
   if (metadata.time !== undefined) sys().utimesat(dirfd, name, metadata.time.seconds, metadata.time.nanoseconds)
 }
 
-function chown(dirfd: number, name: Name, uid: number, gid: number): void {
+function chown(owners: LayerOwners, file: OwnedFile, owner: Owner): void {
   try {
-    sys().chownat(dirfd, name, uid, gid)
+    owners.set(file, owner)
   } catch (cause) {
     if (errorCode(cause) !== 'EINVAL' && errorCode(cause) !== 'EPERM') throw cause
     throw new TbuildError(
       'OWNER_UNMAPPED',
-      `cannot give ${Buffer.from(name).toString() || 'a new file'} to ${uid}:${gid}: ${(cause as Error).message}`,
+      `cannot give ${Buffer.from(file.name).toString() || 'a new file'} to ${owner.uid}:${owner.gid}: ${(cause as Error).message}`,
       {
-        hint: 'give the user a range of ids in /etc/subuid and /etc/subgid that is large enough, or build as root',
+        hint: 'build as root, or through the command line, which enters a user namespace by itself',
         cause,
       },
     )

@@ -40,8 +40,9 @@ export class PlainCopies {
   }
 
   /** False when it is nothing for a batch. `key` is the destination, of the same name; nothing must be there. */
-  takes(node: TreeNode, key: Key): boolean {
+  takes(node: TreeNode, key: Key, { uid = 0, gid = 0 }: Metadata): boolean {
     const { stat } = node
+    if (!this.#writer.isReal({ uid, gid })) return false
     return stat.nlink === 1 && stat.size <= LARGE && this.#view.listing?.(node) !== undefined && this.#writer.at(key) === undefined
   }
 

@@ -180,7 +180,7 @@ class Unpacker {
         for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
         if (this.#pace.due()) await this.#pace.rest()
       }
-      this.#writer.setFileMetadata(fd, this.#metadataOf(entry))
+      this.#writer.setFileMetadata(key, fd, this.#metadataOf(entry))
     } finally {
       sys().close(fd)
     }

@@ -2,6 +2,7 @@ import { TbuildError } from '../base/errors.ts'
 import type { MatchState } from '../base/pattern-matcher.ts'
 import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, DT_CHR, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
+import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
@@ -24,12 +25,12 @@ export type ShownMode = (mode: number) => number
 
 /** Layer directories in overlayfs's format, bottom first, as one tree. None gives an empty root directory. */
 export function layeredView(directories: readonly string[]): TreeView {
-  return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true })
+  return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true, owners: true })
 }
 
 /** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist. */
 export function directoryView(directory: string, options: { ignore?: PathFilter; mode?: ShownMode } = {}): TreeView {
-  return new LayeredView([directory], { overlay: false, ...options })
+  return new LayeredView([directory], { overlay: false, owners: false, ...options })
 }
 
 /** A node and the layers (0 is the top) that make it: one, or for a directory all those that are merged. */
@@ -49,10 +50,12 @@ class LayerNode extends KeyedNode {
   }
 
   protected override readStat(): SysStat {
-    if (this.listed !== undefined) return this.view.shown(this.listed.siblings.stat(this.listed.index))
-    const fds = this.view.fds[this.layers[0] as number] as DirectoryFds
-    if (this.key === '') return this.view.shown(sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
-    return this.view.shown(sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key))))
+    const layer = this.layers[0] as number
+    const show = (stat: SysStat) => this.view.shown(stat, layer, this.key)
+    if (this.listed !== undefined) return show(this.listed.siblings.stat(this.listed.index))
+    const fds = this.view.fds[layer] as DirectoryFds
+    if (this.key === '') return show(sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+    return show(sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key))))
   }
 }
 
@@ -76,20 +79,26 @@ export class LayeredView implements TreeView {
   readonly fds: readonly DirectoryFds[]
   readonly root: LayerNode
   readonly #overlay: boolean
+  /** Of each layer; none for a directory of the host. */
+  readonly #owners: readonly LayerOwners[]
   readonly #ignore: PathFilter | undefined
   readonly #mode: ShownMode | undefined
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: { overlay: boolean; ignore?: PathFilter; mode?: ShownMode }) {
+  constructor(topFirst: readonly string[], options: { overlay: boolean; owners: boolean; ignore?: PathFilter; mode?: ShownMode }) {
     this.fds = topFirst.map(DirectoryFds.at)
+    this.#owners = options.owners ? topFirst.map((path) => LayerOwners.of(path)) : []
     this.#overlay = options.overlay
     this.#ignore = options.ignore
     this.#mode = options.mode
     this.root = new LayerNode(this, '', { layers: this.#rootLayers(), type: 'directory', stat: undefined, closed: true })
   }
 
-  shown(stat: SysStat): SysStat {
-    return this.#mode === undefined ? stat : { ...stat, mode: this.#mode(stat.mode) }
+  /** What a view says of a file of one of its layers: its owner may be data, its mode may be one of a git checkout. */
+  shown(stat: SysStat, layer: number, key: Key): SysStat {
+    const owners = this.#owners[layer]
+    const owned = owners?.active === true ? owners.shown(stat, ownedFile(this.fds[layer] as DirectoryFds, key)) : stat
+    return this.#mode === undefined ? owned : { ...owned, mode: this.#mode(owned.mode) }
   }
 
   /** An opaque root hides all below it. */
@@ -176,8 +185,8 @@ export class LayeredView implements TreeView {
 
   #visible(found: Merging, parent: LayerNode, name: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
-    if (found.stat !== undefined) found.stat = this.shown(found.stat)
     const key = joinKey(parent.key, name)
+    if (found.stat !== undefined) found.stat = this.shown(found.stat, found.layers[0] as number, key)
     if (this.#ignore === undefined) return new LayerNode(this, key, found)
     const path = bytes(key)
     const ignored = this.#ignore.step(path, parent.ignored)
@@ -239,6 +248,11 @@ export function isOpaque(fds: DirectoryFds, key: Key): boolean {
   return OPAQUE_XATTRS.some((name) => sys().getxattrat(fd, '', name)?.toString('latin1') === 'y')
 }
 
+/** The root directory is named by its descriptor. */
+export function ownedFile(fds: DirectoryFds, key: Key): OwnedFile {
+  return key === '' ? { dirfd: fds.fd(''), name: '', key } : { dirfd: fds.fd(parentKey(key)), name: bytes(nameOf(key)), key }
+}
+
 /** Opens a regular file and nothing else: O_NONBLOCK so that a fifo put there cannot stop us. */
 export function openFile(parentFd: number, key: Key): number {
   const fd = sys().openat(parentFd, bytes(nameOf(key)), O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0)
@@ -249,21 +263,21 @@ export function openFile(parentFd: number, key: Key): number {
 
 const NONE: ReadonlyMap<string, Buffer> = new Map()
 
-/** Without those that are overlayfs's own. The names are the kernel's, ASCII by convention, kept as latin1. */
+/** Without those that are overlayfs's or the store's own. The names are the kernel's, ASCII by convention, kept as latin1. */
 export function readXattrs(fd: number, name: Name): Map<string, Buffer> {
   const names = sys().listxattrat(fd, name)
   if (names.length === 0) return NONE as Map<string, Buffer>
   const found = new Map<string, Buffer>()
   for (const raw of names) {
-    const value = isOverlayXattr(raw.toString('latin1')) ? null : sys().getxattrat(fd, name, raw)
+    const value = isStoreXattr(raw.toString('latin1')) ? null : sys().getxattrat(fd, name, raw)
     if (value !== null) found.set(raw.toString('latin1'), value)
   }
   return found
 }
 
-/** Attributes that overlayfs gives a meaning to: never taken from an archive or a source, or a layer could hide what is below it. */
-export function isOverlayXattr(name: string): boolean {
-  return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.')
+/** Attributes that overlayfs or the store gives a meaning to: never taken from an archive or a source, or a layer could hide what is below it. */
+export function isStoreXattr(name: string): boolean {
+  return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.') || isOwnerXattr(name)
 }
 
 const EMPTY_STAT: SysStat = {

@@ -1,6 +1,7 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import { AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import { LayerOwners, type Owner } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
@@ -17,7 +18,7 @@ import { OPAQUE_XATTRS } from './view.ts'
  *   writer.directory('etc/app', { mode: 0o755 }) … writer.file('etc/app/x') → fd …  writer.finish()
  */
 export function layerWriter(upper: string, lower: TreeView): LayerWriter {
-  return new LayerWriter(DirectoryFds.at(upper), lower, lower.root)
+  return new LayerWriter(DirectoryFds.at(upper), LayerOwners.of(upper), lower, lower.root)
 }
 
 export class LayerWriter extends MergedTree {
@@ -26,7 +27,7 @@ export class LayerWriter extends MergedTree {
 
   /** The same upper directory over nothing: what --link writes does not depend on what is below. */
   detached(empty: TreeView): LayerWriter {
-    return new LayerWriter(this.fds.below(''), empty, undefined)
+    return new LayerWriter(this.fds.below(''), this.owners, empty, undefined)
   }
 
   /** A writer whose root is a directory of this one, as after chroot(2). This one must not be used before the other has finished. */
@@ -36,7 +37,7 @@ export class LayerWriter extends MergedTree {
     for (const known of this.directories.keys()) if (known !== key && isBelow(known, key)) this.directories.delete(known)
     this.fds.forget(key)
     delete this.known(key).names
-    return new LayerWriter(this.fds.below(key), this.lower, lower)
+    return new LayerWriter(this.fds.below(key), this.owners.below(key), this.lower, lower)
   }
 
   /** An O_PATH fd of a directory in upper, copied up with its metadata when it exists only below. */
@@ -52,7 +53,7 @@ export class LayerWriter extends MergedTree {
       sys().mkdirat(fd, bytes(nameOf(key)), 0o700)
       directory.upper = true
       const { stat } = lower
-      applyMetadata(fd, bytes(nameOf(key)), 'directory', {
+      applyMetadata(this.owners, { dirfd: fd, name: bytes(nameOf(key)), key }, 'directory', {
         ...{ mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, time: timeOf(stat), xattrs: this.lower.xattrs(lower) },
       })
     })
@@ -142,6 +143,7 @@ export class LayerWriter extends MergedTree {
   linkUpper(key: Key, existing: Key): void {
     const from = this.#upperDirectory(parentKey(existing))
     this.#create(key, (fd, name) => sys().linkat(from, bytes(nameOf(existing)), fd, name, 0))
+    this.owners.link(key, existing)
   }
 
   async #copyUpFile(node: MergedNode, copyContent: (from: number, to: number) => Promise<void>): Promise<void> {
@@ -202,17 +204,22 @@ export class LayerWriter extends MergedTree {
 
   /** Owner first, for it clears setuid bits and capabilities; then mode, attributes, times. */
   setMetadata(key: Key, type: NodeType, metadata: Metadata): void {
-    if (key === '') applyMetadata(this.fds.fd(''), '.', type, metadata)
+    if (key === '') applyMetadata(this.owners, { dirfd: this.fds.fd(''), name: '.', key }, type, metadata)
     else {
       const parent = type === 'directory' && !this.known(key).upper ? this.#parentOfCopiedUp(key) : this.fds.fd(parentKey(key))
-      applyMetadata(parent, bytes(nameOf(key)), type, metadata)
+      applyMetadata(this.owners, { dirfd: parent, name: bytes(nameOf(key)), key }, type, metadata)
     }
     if (type === 'directory' && metadata.time !== undefined && this.#times.has(key)) this.#times.set(key, metadata.time)
   }
 
+  /** Whether a file of that owner can be on disk; otherwise its owner is kept beside it. */
+  isReal(owner: Owner): boolean {
+    return this.owners.isReal(owner)
+  }
+
   /** The same for a file that is still open: cheaper than by its name. */
-  setFileMetadata(fd: number, metadata: Metadata): void {
-    applyMetadata(fd, '', 'file', metadata)
+  setFileMetadata(key: Key, fd: number, metadata: Metadata): void {
+    applyMetadata(this.owners, { dirfd: fd, name: '', key }, 'file', metadata)
   }
 
   #parentOfCopiedUp(key: Key): number {
@@ -250,6 +257,7 @@ export class LayerWriter extends MergedTree {
     const fd = this.fds.fd(parentKey(key))
     const stat = sys().lookupat(fd, bytes(nameOf(key)))
     if (stat === undefined) return
+    this.owners.forget(key)
     if ((stat.mode & S_IFMT) !== S_IFDIR) sys().unlinkat(fd, bytes(nameOf(key)), 0)
     else {
       this.#forget(key)
@@ -269,9 +277,10 @@ export class LayerWriter extends MergedTree {
     this.#times.clear()
   }
 
-  /** Ends the writing: sets times, closes what is open. The writer may be used again after it. */
+  /** Ends the writing: sets times, notes owners, closes what is open. The writer may be used again after it. */
   finish(): void {
     this.flushTimes()
+    this.owners.save()
     this.fds.close()
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Finished, root, script } from '../support/cli.ts'
+import { tbuild as asRoot, type Finished, root, script } from '../support/cli.ts'
 import { describeWith } from '../support/needs.ts'
 import { alive, descendants, until } from '../support/processes.ts'
 
@@ -31,12 +31,12 @@ class User {
   }
 
   /** `tbuild ARGS` as this user, with nothing of our environment but PATH. */
-  tbuild(args: readonly string[]): Finished {
+  tbuild(args: readonly string[], path = process.env.PATH): Finished {
     const { status, stdout, stderr } = spawnSync(process.execPath, [join(program, 'bin/tbuild.js'), ...args], {
       uid: this.uid,
       gid: this.gid,
       cwd: this.home,
-      env: { HOME: this.home, PATH: process.env.PATH },
+      env: { HOME: this.home, PATH: path },
       encoding: 'utf8',
       timeout: 300_000,
     })
@@ -108,13 +108,13 @@ function context(name: string, dockerfile: string, fill: (folder: string) => voi
   return directory
 }
 
-/** `mode owner name` lines of GNU tar for every layer but the base's, extended attributes as `* size name` lines below their file. */
-function layerListing(archive: string): string[] {
+/** `mode owner name` lines of GNU tar for every layer from `first` on, extended attributes as `* size name` lines below their file. */
+function layerListing(archive: string, first = 1): string[] {
   const member = (path: string) => execFileSync('tar', ['-xOf', archive, path], { maxBuffer: 1 << 28 })
   const blob = (digest: string) => member(`blobs/sha256/${digest.slice('sha256:'.length)}`)
   const json = (data: Buffer) => JSON.parse(data.toString())
   const manifest = json(blob(json(member('index.json')).manifests[0].digest)) as { layers: { digest: string }[] }
-  return manifest.layers.slice(1).flatMap(({ digest }) => {
+  return manifest.layers.slice(first).flatMap(({ digest }) => {
     const args = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '-tvvzf', '-']
     const text = execFileSync('tar', args, { input: blob(digest), encoding: 'utf8' })
     return text.split('\n').map((line) => line.replace(/^(\S+) +(\S+) +.*\d\d:\d\d(?::\d\d)? /, '$1 $2 '))
@@ -266,27 +266,113 @@ suite('newuidmap that may not work', () => {
   })
 })
 
-suite('a user without subordinate ids', () => {
-  const build = (name: string, lines: string) =>
-    single.tbuild(['--progress', 'plain', ...base('busybox'), '-o', 'type=oci,dest=image.tar', context(name, `FROM busybox\n${lines}\n`)])
+/** What others' images have: files of many owners, of all types. Made by root; a base is a layout. */
+const BASE = `FROM busybox
+RUN printf 'root:x:0:0:root:/root:/bin/sh\\napp:x:1000:1001::/home/app:/bin/sh\\n' > /etc/passwd; printf 'app:x:1001:\\n' > /etc/group
+RUN touch /etc/shadow /suid; chmod 640 /etc/shadow; chown 0:42 /etc/shadow; chown 70000:70001 /suid; chmod 4755 /suid
+RUN mkdir -p /home/app /l/old; echo x > /home/app/f; ln -s f /home/app/link; mkfifo /home/app/fifo; ln /home/app/f /l/hard; chown -Rh 1000:1001 /home/app
+`
 
-  test('builds what needs one id, and is told once what will not work', () => {
-    const built = build('simple', 'RUN id -u && mkdir /made && touch /made/file\nCOPY file /copied\nRUN rm -r /made && rm /copied')
+const STEPS = `FROM base AS made
+COPY --chown=app tree /copied
+COPY --chown=70000:70001 tree/file /beyond
+ADD archive.tar /unpacked
+WORKDIR /home/app/work/deep
+RUN chmod 600 /home/app/f; echo y >> /etc/shadow; touch -h /home/app/link; mv /copied/sub/file /moved; rm /copied/file; chmod 700 /copied; chmod 4711 /suid
+USER app
+WORKDIR /home/app/new/dir
+RUN --mount=type=cache,target=/cache,uid=1000,gid=1001 touch made /cache/f; mkdir d; ln -s made link; id -u > id; id -g >> id; echo $HOME >> id
+USER 70000:70001
+RUN touch /tmp/other
+FROM base
+COPY --from=made /home /home2
+COPY --from=made --chown=5:6 /copied /copied2
+COPY --link --chown=7:8 tree /linked
+RUN --mount=type=bind,from=made,target=/b cat /b/home/app/new/dir/id > /id
+`
+
+suite('a user without subordinate ids', () => {
+  const fill = (directory: string) => {
+    const script = `mkdir -p tree/sub source; echo 1 > tree/file; echo 2 > tree/sub/file; ln -s file tree/link; chmod 4755 tree/sub/file
+      cd source; touch own; chown 1234:4321 own; chmod 2755 own; ln -s own link; chown -h 77:78 link; ln own hard; mkfifo pipe; chown 9:9 pipe
+      tar --numeric-owner -cf ../archive.tar own link hard pipe; cd ..; rm -r source`
+    execFileSync('sh', ['-ec', script], { cwd: directory })
+  }
+  const layout = (folder: string) => ['--build-context', `base=oci-layout://${folder}`]
+  let foreign: string
+  let directory: string
+  let expected: string[]
+  beforeAll(() => {
+    if (!canRun) return
+    foreign = join(folder, 'foreign')
+    const store = ['--root', join(folder, 'root-store'), '--progress', 'plain']
+    const made = asRoot([...store, ...base('busybox'), '-o', `type=oci,tar=false,dest=${foreign}`, context('foreign-base', BASE)])
+    if (made.status !== 0) throw new Error(made.stderr)
+    execFileSync('chmod', ['-R', 'go+rX', foreign])
+    directory = context('foreign-steps', STEPS, fill)
+    const built = asRoot([...store, ...layout(foreign), '-o', `type=oci,dest=${join(folder, 'root.tar')}`, directory])
+    if (built.status !== 0) throw new Error(built.stderr)
+    expected = layerListing(join(folder, 'root.tar'), 0)
+  }, 120_000)
+
+  const build = (user: User, name: string, args: readonly string[], path?: string) =>
+    user.tbuild(['--progress', 'plain', ...layout(foreign), '-o', `type=oci,dest=${name}`, ...args], path)
+
+  test('images have the owners that root’s have: of the base, of --chown, archives, WORKDIR, USER and of what a RUN changed', () => {
+    const built = build(single, 'image.tar', [directory])
     expect(built).toMatchObject({ status: 0 })
+    expect(layerListing(join(single.home, 'image.tar'), 0)).toEqual(expected)
+    expect(expected).toEqual(expect.arrayContaining(['-rwsr-xr-x 70000/70001 suid', 'lrwxrwxrwx 1000/1001 home2/app/new/dir/link -> made']))
     expect(built.stderr.match(/single user id/g)).toHaveLength(1)
     expect(built.stderr).toContain(`/etc/subuid and /etc/subgid have no range for ${single.name}`)
-    expect(layerListing(join(single.home, 'image.tar'))).toContain('-rw-r--r-- 0/0 made/file')
   })
 
-  test.each([
-    ['USER', 'USER 33\nRUN id', /set gid|set uid|give the output to uid 33/],
-    ['COPY --chown', 'COPY --chown=33 file /x', /cannot give .* to 33:33/],
-  ])('%s of another id fails and says why', (name, lines, message) => {
-    const built = build(name.replace(/\W/g, ''), lines)
-    expect(built.status).toBe(1)
-    expect(built.stderr).toMatch(message)
-    expect(built.stderr).toMatch(/hint: .*\/etc\/subuid/)
+  test('the stages between have them, too, and what reads them has the same key', () => {
+    const built = build(single, 'made.tar', ['--target', 'made', directory])
+    expect(built.stderr.match(/CACHED/g)?.length).toBeGreaterThanOrEqual(9)
+    const root = asRoot([
+      ...['--root', join(folder, 'root-store'), ...layout(foreign), '--target', 'made'],
+      ...['-o', `type=oci,dest=${join(folder, 'made.tar')}`, directory],
+    ])
+    expect(root).toMatchObject({ status: 0 })
+    const listing = layerListing(join(single.home, 'made.tar'), 0)
+    expect(listing).toEqual(layerListing(join(folder, 'made.tar'), 0))
+    expect(listing).toEqual(
+      expect.arrayContaining(['-rw-r--r-- 70000/70001 tmp/other', '-rws--x--x 70000/70001 suid', '-rw-r----- 0/42 etc/shadow']),
+    )
   })
+
+  test('chown, su and the like succeed in a RUN', () => {
+    const lines = 'RUN chown -R 33:44 /home/app && chown -h 5 /home/app/link && su app -c "echo as app" && test "$(id -u)" = 0'
+    const built = build(single, 'chown.tar', [context('chown', `FROM base\n${lines}\n`)])
+    expect(built).toMatchObject({ status: 0, stderr: expect.stringContaining('as app') })
+  })
+
+  test('-o dir gives everything to the user', () => {
+    const built = single.tbuild(['--progress', 'plain', ...layout(foreign), '-o', 'out', directory])
+    expect(built).toMatchObject({ status: 0 })
+    expect(statSync(join(single.home, 'out/copied2'))).toMatchObject({ uid: single.uid, gid: single.gid })
+    expect(readFileSync(join(single.home, 'out/id'), 'utf8')).toBe('1000\n1001\n/home/app\n')
+  })
+
+  test('the store is found in order, and can be emptied', () => {
+    expect(single.tbuild(['verify-store', '--check-only'])).toMatchObject({ status: 0 })
+    expect(single.tbuild(['prune', '--all'])).toMatchObject({ status: 0 })
+  })
+
+  test('a store follows its user when ranges come and go', () => {
+    const withoutHelpers = '/nonexistent'
+    for (const [name, path] of [
+      ['with.tar', undefined],
+      ['without.tar', withoutHelpers],
+      ['again.tar', undefined],
+    ] as const) {
+      const built = build(ranges, name, [directory], path)
+      expect({ name, ...built }).toMatchObject({ name, status: 0 })
+      expect(built.stderr.includes('single user id')).toBe(path !== undefined)
+      expect(layerListing(join(ranges.home, name), 0)).toEqual(expected)
+    }
+  }, 60_000)
 })
 
 suite('a user id that the machine does not know', () => {

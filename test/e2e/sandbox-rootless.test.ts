@@ -73,11 +73,34 @@ suite('without root, with a single id', () => {
     })
   })
 
-  test('another user is an error that says what is missing', () => {
-    expect(rootless('id', { user: 'bob' })).toMatchObject({
-      error: expect.stringMatching(/uid 1000|gid 1000/),
-      hint: expect.stringMatching(/subuid/),
+  test('another user is what root is called, without power', () => {
+    const script =
+      'id -u; id -g; echo $HOME; stat -c %u:%g .; grep CapEff /proc/self/status | cut -f2; chown 5 /tmp 2>/dev/null || echo refused; echo > /dev/stdout'
+    expect(rootless(script, { user: 'bob', cwd: '/made' })).toMatchObject({
+      code: 0,
+      out: '1000\n1000\n/home/bob\n1000:1000\n0000000000000000\nrefused\n\n',
     })
+  })
+
+  test('a namespace of the user’s own gives no mount, no host name and no way to the other namespace', () => {
+    const script = 'mount -t tmpfs none /mnt; hostname x; nsenter -t 1 -U true; umount /proc; unshare -U true; echo done'
+    const result = rootless(script, { user: 'bob' })
+    expect(result).toMatchObject({ code: 0, out: 'done\n' })
+    expect(
+      (result as RunResult).err.split('\n').filter((line) => /not permitted|denied|not found/.test(line)).length,
+    ).toBeGreaterThanOrEqual(4)
+  })
+
+  test.each(['sandbox', 'insecure'])('what changes owners does nothing and succeeds: %s', (security) => {
+    expect(rootless('touch f && chown 33:44 f && stat -c %u:%g f && su bob -c "id -u"', { security })).toMatchObject({
+      code: 0,
+      out: '0:0\n0\n',
+    })
+  })
+
+  test('a secret of another owner is the user’s', () => {
+    const mounts = [{ type: 'file', target: '/s', data: [65], mode: 0o400, uid: 1000, gid: 5 }]
+    expect(rootless('cat /s; stat -c %u:%a /s', { user: 'bob', mounts })).toMatchObject({ code: 0, out: 'A1000:400\n' })
   })
 })
 

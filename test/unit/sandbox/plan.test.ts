@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { parseIdMap } from '../../../src/base/id-map.ts'
 import type { HostFacts } from '../../../src/sandbox/host.ts'
 import { makePlan, type Plan, sortMounts } from '../../../src/sandbox/plan.ts'
 import type { ExecSpec } from '../../../src/sandbox/types.ts'
@@ -8,7 +9,7 @@ import { encodePlan } from '../../../src/sandbox/wire.ts'
 const host: HostFacts = {
   userNamespace: false,
   setgroups: true,
-  ttyGroup: true,
+  ids: parseIdMap('0 0 4294967295', '0 0 4294967295'),
   cgroup2: true,
   volatileOverlay: true,
   hardLimits: { nofile: 4096n, core: (1n << 64n) - 1n },
@@ -34,6 +35,31 @@ const plan = (more: Partial<ExecSpec> = {}, facts: Partial<HostFacts> = {}): Pla
   makePlan({ ...spec, ...more }, { ...host, ...facts }, () => undefined)
 const at = (made: Plan, target: string) => made.mounts.filter((mount) => mount.target === target)
 const text = (made: Plan, target: string) => Buffer.from((at(made, target)[0] as { data: Uint8Array }).data).toString()
+
+describe('the plan of who has one id', () => {
+  const facts = { userNamespace: true, setgroups: false, ids: parseIdMap('0 1000 1', '0 1000 1') }
+  const program = (made: Plan) => Buffer.from(made.seccomp ?? []).toString('hex')
+
+  test('a USER is what root is called in a namespace of the command’s own; nothing is given to it on disk', () => {
+    const made = plan({ user: '12:13', mounts: [{ type: 'file', target: '/s', data: Buffer.of(1), mode: 0o400, uid: 12, gid: 13 }] }, facts)
+    expect(made).toMatchObject({ user: { uid: 0, gid: 0, groups: [] }, shownAs: { uid: 12, gid: 13 }, setgroups: false })
+    expect(at(made, '/s')).toEqual([expect.objectContaining({ uid: 0, gid: 0 })])
+    expect(program(made)).toBe(program(plan()))
+  })
+
+  test('root is itself, and changes of owners are pretended, also without the other limits', () => {
+    const made = plan({}, facts)
+    expect(made).toMatchObject({ user: { uid: 0, gid: 0 }, shownAs: undefined })
+    expect(program(made)).not.toBe(program(plan()))
+    expect(plan({ security: 'insecure' }, facts).seccomp).toBeInstanceOf(Uint8Array)
+  })
+
+  test('ranges: ids beyond them only', () => {
+    const ids = parseIdMap('0 1000 1\n1 100000 65536', '0 1000 1\n1 100000 65536')
+    expect(plan({ user: '65536:65536' }, { ...facts, ids })).toMatchObject({ user: { uid: 65536, gid: 65536 }, shownAs: undefined })
+    expect(plan({ user: '12:65537' }, { ...facts, ids })).toMatchObject({ user: { uid: 0, gid: 0 }, shownAs: { uid: 12, gid: 65537 } })
+  })
+})
 
 describe('the plan', () => {
   test('R5 capabilities and seccomp, none of both for insecure', () => {
@@ -98,7 +124,7 @@ describe('the plan', () => {
   })
 
   test('in a user namespace: userxattr, the host’s /sys, no gid 5', () => {
-    const made = plan({}, { userNamespace: true, setgroups: false, ttyGroup: false })
+    const made = plan({}, { userNamespace: true, setgroups: false, ids: parseIdMap('0 1000 1', '0 1000 1') })
     expect(made.root.options).toBe('userxattr,volatile')
     expect(at(made, '/sys')).toEqual([expect.objectContaining({ kind: 'bind', source: '/sys', flags: ['plain', 'keep', 'recursive'] })])
     expect(made.setgroups).toBe(false)

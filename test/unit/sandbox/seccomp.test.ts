@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { seccompProgram } from '../../../src/sandbox/seccomp.ts'
+import { type SeccompOptions, seccompProgram } from '../../../src/sandbox/seccomp.ts'
 import { syscallNumbers } from '../../../src/sandbox/syscalls.ts'
 
 const X86_64 = 0xc000003e
@@ -10,8 +10,8 @@ const EPERM = 'errno 1'
 const ENOSYS = 'errno 38'
 
 /** Runs the program as the kernel would, on struct seccomp_data. */
-function decide(machine: string, arch: number, nr: number, args: number[] = []): string {
-  const program = seccompProgram(machine) as Buffer
+function decide(machine: string, arch: number, nr: number, args: number[] = [], options: SeccompOptions = {}): string {
+  const program = seccompProgram(machine, options) as Buffer
   const data = Buffer.alloc(64)
   data.writeUInt32LE(nr >>> 0, 0)
   data.writeUInt32LE(arch >>> 0, 4)
@@ -35,6 +35,28 @@ const i386 = (name: string, args: number[] = []) => decide('x64', I386, syscallN
 const arm64 = (name: string, args: number[] = []) => decide('arm64', AARCH64, syscallNumbers('aarch64').get(name) as number, args)
 
 const arm = (number: number, args: number[] = []) => decide('arm64', 0x40000028, number, args)
+
+describe('the filter of a run that has one id', () => {
+  const tables = [
+    ['x64', X86_64, 'x86_64'],
+    ['x64', I386, 'i386'],
+    ['arm64', AARCH64, 'aarch64'],
+    ['arm64', 0x40000028, 'arm'],
+  ] as const
+  const number = (table: (typeof tables)[number][2], name: string) => syscallNumbers(table).get(name) as number
+
+  test.each(tables)('what changes owners succeeds, everything else is as ever: %s %i', (machine, arch, table) => {
+    const of = (name: string, options: SeccompOptions) => decide(machine, arch, number(table, name), [0], options)
+    for (const name of ['fchown', 'fchownat', 'setuid', 'setresgid', 'setgroups', 'setfsuid']) {
+      expect([name, of(name, { pretendOwners: true }), of(name, {})]).toEqual([name, 'errno 0', ALLOW])
+    }
+    for (const name of ['read', 'clone3', 'socket', 'fchmod']) expect(of(name, { pretendOwners: true })).toBe(of(name, {}))
+    expect([of('clone3', { pretendOwners: true, unconfined: true }), of('setuid', { pretendOwners: true, unconfined: true })]).toEqual([
+      ALLOW,
+      'errno 0',
+    ])
+  })
+})
 
 describe('the seccomp filter', () => {
   test.each(['read', 'execve', 'mknodat', 'ptrace', 'chroot', 'setuid', 'fchmodat2', 'copy_file_range', 'statx'])(

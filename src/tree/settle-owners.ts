@@ -1,0 +1,65 @@
+import { Pace } from '../base/pace.ts'
+import { sys } from '../base/sys.ts'
+import { LayerOwners, type Owner } from '../store/layer-owners.ts'
+import { keyOf } from './node.ts'
+import { bytes, type Key, nameOf, parentKey } from './path.ts'
+import { type RawLayer, rawLayer } from './raw-layer.ts'
+import type { TreeNode, TreeView } from './types.ts'
+import { ownedFile } from './view.ts'
+
+/** What the kernel leaves on everything that it copies up but hard links; the second is a user namespace's. */
+const ORIGIN_XATTRS = ['trusted.overlay.origin', 'user.overlay.origin'] as const
+/** Where the image lacks them they are the sandbox's. */
+const MOUNT_POINTS: ReadonlySet<Key> = new Set(['dev', 'proc', 'sys'])
+
+/**
+ * After a RUN: what it only changed keeps the owner that it had in `lower`, where that is data; of files and directories the kernel took it along, of others
+ * it is looked up here. `creator` is the user of the RUN when that one is nobody on disk: what was made belongs to it. A layer in which no owner is data
+ * is left alone.
+ */
+export async function settleOwners(upper: string, lower: TreeView, creator: Owner | undefined, signal?: AbortSignal): Promise<void> {
+  const owners = LayerOwners.of(upper)
+  if (creator !== undefined) owners.activate()
+  if (!owners.active) return
+  const layer = rawLayer(upper)
+  const pace = new Pace(signal)
+  try {
+    const pending: TreeNode[] = layer.children(layer.root)
+    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+      if (pace.due()) await pace.rest()
+      if (layer.isWhiteout(node)) continue
+      if (node.type === 'directory') pending.push(...layer.children(node))
+      const owner = ownerOf(layer, node, lower, creator)
+      if (owner === undefined || (owner.uid === node.stat.uid && owner.gid === node.stat.gid)) continue
+      // What changes the owner takes the bits and the capability away that come with it.
+      owners.setData(ownedFile(layer.directories, keyOf(node)), owner)
+    }
+    owners.save()
+  } finally {
+    layer.close()
+  }
+}
+
+/** Undefined: as it is. */
+function ownerOf(layer: RawLayer, node: TreeNode, lower: TreeView, creator: Owner | undefined): Owner | undefined {
+  const carries = node.type === 'file' || node.type === 'directory'
+  if (carries && (creator === undefined || MOUNT_POINTS.has(keyOf(node)) || isCopiedUp(layer, node))) return undefined
+  const below = nodeAt(lower, keyOf(node))
+  if (below === undefined || below.type !== node.type) return creator
+  if (carries) return node.type === 'file' && below.stat.nlink > 1 ? undefined : creator
+  const same = node.type !== 'symlink' || layer.readlink(node).equals(lower.readlink(below))
+  return same ? { uid: below.stat.uid, gid: below.stat.gid } : creator
+}
+
+/** By its real path. */
+function nodeAt(view: TreeView, key: Key): TreeNode | undefined {
+  let node: TreeNode | undefined = view.root
+  for (const name of key.split('/')) node = node?.type === 'directory' ? view.child(node, name) : undefined
+  return node
+}
+
+function isCopiedUp(layer: RawLayer, node: TreeNode): boolean {
+  const key = keyOf(node)
+  const fd = layer.directories.fd(parentKey(key))
+  return ORIGIN_XATTRS.some((name) => sys().getxattrat(fd, bytes(nameOf(key)), name) !== null)
+}
