@@ -4,14 +4,16 @@ import { buildOptions } from '../../../src/cli/options/build.ts'
 import { asUsage, type BuildCommandFlags, type Handlers, ignoredOptions, isInformation, program } from '../../../src/cli/program.ts'
 import { storeHandlers } from '../../../src/cli/store-handlers.ts'
 
+const IO = openIo(process)
+
 interface Call {
   command: string
   argument?: string
   flags: unknown
 }
 
-/** Parses a command line and returns which handler was called with what. */
-async function parse(args: string[]): Promise<Call> {
+/** Parses a command line and returns which handler was called with what; `print` gets help and version. */
+async function parse(args: string[], print: (text: string) => void = () => {}): Promise<Call> {
   const calls: Call[] = []
   const remember = (command: string) => async (argument: string, flags: unknown) => {
     calls.push({ command, argument, flags })
@@ -26,9 +28,9 @@ async function parse(args: string[]): Promise<Call> {
     },
     inspect: remember('inspect'),
     history: remember('history'),
-    ...storeHandlers(openIo(process), []),
+    ...storeHandlers(IO, []),
   }
-  await program('1.2.3', handlers, { done() {}, print() {} }).parseAsync(args, { from: 'user' })
+  await program('1.2.3', handlers, { done() {}, print }).parseAsync(args, { from: 'user' })
   return calls[0] as Call
 }
 
@@ -136,19 +138,13 @@ test('legacy options are accepted with a warning', async () => {
 })
 
 test('help and version are no errors', async () => {
-  const write = process.stdout.write
   let text = ''
-  process.stdout.write = ((part: string) => {
+  const print = (part: string) => {
     text += part
-    return true
-  }) as typeof write
-  try {
-    for (const flag of ['--help', '--version']) {
-      const error = await parse([flag]).catch((thrown: unknown) => thrown)
-      expect(isInformation(error)).toBe(true)
-    }
-  } finally {
-    process.stdout.write = write
+  }
+  for (const flag of ['--help', '--version']) {
+    const error = await parse([flag], print).catch((thrown: unknown) => thrown)
+    expect(isInformation(error)).toBe(true)
   }
   expect(text).toContain('1.2.3')
   expect(text).toContain('Builds Dockerfiles as BuildKit does')
