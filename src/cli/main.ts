@@ -1,4 +1,5 @@
 import { errorCode, systemError } from '../base/errors.ts'
+import { surviveHangUp } from './hang-up.ts'
 import { leaveSoon } from './interrupts.ts'
 import { type Io, lostOutput, openIo, type Streams } from './io.ts'
 import { normalizeArguments } from './options/arguments.ts'
@@ -13,6 +14,7 @@ import { version } from './version.ts'
  * needs it.
  */
 export async function main(args: readonly string[], streams: Streams): Promise<number> {
+  surviveHangUp()
   const io = openIo(streams)
   const status = await run(args, io)
   const lost = await lostOutput(io)

@@ -4,6 +4,8 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 
 /** Bytes that may wait for the reader before those who make more should wait too. */
 const ENOUGH = 64 * 1024
+/** Bytes that wait for a reader that is behind. */
+const BEHIND = 8 * 1024
 
 type Stream = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'> & NodeJS.WritableStream & { readonly fd?: number }
 type Taken = (error?: Error | null) => void
@@ -46,7 +48,7 @@ export class Output {
     return this.#failure
   }
 
-  /** True when the reader takes what it gets: those who draw can leave out a picture otherwise. */
+  /** False when the reader is behind: those who draw can leave out a picture. */
   write(data: string | Uint8Array): boolean {
     if (this.#failure !== undefined || data.length === 0) return true
     const size = typeof data === 'string' ? Buffer.byteLength(data) : data.length
@@ -56,7 +58,7 @@ export class Output {
       if (error) this.#fail(error)
       if (this.#failure !== undefined || this.#waiting <= (this.#drained?.below ?? -1)) this.#release()
     })
-    return this.#waiting === 0
+    return this.#waiting < BEHIND
   }
 
   /** Undefined while the reader keeps up; otherwise settles when it has, or when it is gone. */

@@ -1,10 +1,7 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { root, script } from '../support/cli.ts'
-import { testWith } from '../support/needs.ts'
+import { script } from '../support/cli.ts'
 import { running } from '../support/processes.ts'
+import { onTerminal, terminalTest } from '../support/terminal.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 /** What a build shows while it runs: on a real terminal, in a log, for a program. */
@@ -27,22 +24,9 @@ const withoutSequences = (text: string) =>
     .replace(new RegExp(`${ESC}\\[[0-9;?]*[a-zA-Z]`, 'g'), '')
     .replaceAll('\r', '')
 
-function onTerminal(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const command = [join(root, 'test/support/terminal.py'), process.execPath, join(root, 'bin/tbuild.js'), ...options, ...args]
-  const { status, stdout } = spawnSync('python3', command, {
-    encoding: 'utf8',
-    timeout: 60_000,
-    env: { ...process.env, TERM: 'xterm', NO_COLOR: undefined, CI: undefined, ...env },
-  })
-  return { status, text: stdout }
-}
-
-/** Without Python there is no terminal to test on. */
-const terminal = testWith(existsSync('/usr/bin/python3') || process.getuid?.() === 0, 'python3')
-
-terminal('a terminal: running steps move, ended ones stay with their time, cached ones are marked, a summary ends it', () => {
+terminalTest('a terminal: running steps move, ended ones stay with their time, cached ones are marked, a summary ends it', () => {
   const folder = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo on-the-terminal; sleep 1\nRUN true\n' })
-  const first = onTerminal([folder])
+  const first = onTerminal([...options, folder])
   expect(first.status).toBe(0)
   const shown = withoutSequences(first.text)
   // The moving part showed the running step with its output below it.
@@ -52,15 +36,15 @@ terminal('a terminal: running steps move, ended ones stay with their time, cache
   expect(lines.at(-1)).toMatch(/^Built in N\.Ns: 3 steps, \d cached$/)
   expect(lines.filter((line) => /^✔ \[3\/3\] RUN true +N\.Ns$/.test(line)).length).toBe(1)
 
-  const again = onTerminal([folder])
+  const again = onTerminal([...options, folder])
   const cached = withoutTimes(withoutSequences(again.text))
   expect(cached).toMatch(/^✔ \[2\/3\] RUN echo on-the-terminal; sleep 1 +CACHED$/m)
   expect(cached).toMatch(/Built in N\.Ns: 3 steps, 3 cached\n$/)
 })
 
-terminal('a terminal: no line is wider than it, the cursor is shown again, colours go with NO_COLOR', () => {
+terminalTest('a terminal: no line is wider than it, the cursor is shown again, colours go with NO_COLOR', () => {
   const folder = workspace.context({ Dockerfile: `FROM busybox\nRUN echo ${'long '.repeat(60)}; sleep 0.5\n` })
-  const { status, text } = onTerminal(['--no-cache', folder], { NO_COLOR: '1' })
+  const { status, text } = onTerminal([...options, '--no-cache', folder], {}, { NO_COLOR: '1' })
   expect(status).toBe(0)
   expect(text).toContain('long long')
   for (const line of withoutSequences(text).split('\n')) expect([...line].length).toBeLessThanOrEqual(60)
@@ -68,9 +52,9 @@ terminal('a terminal: no line is wider than it, the cursor is shown again, colou
   expect(text).not.toContain(`${ESC}[32m`)
 })
 
-terminal('a terminal: Ctrl-C ends the build with 130 and gives the cursor back', () => {
+terminalTest('a terminal: Ctrl-C ends the build with 130 and gives the cursor back', () => {
   const folder = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo now-interrupt; sleep 876543\n' })
-  const { status, text } = onTerminal([folder], { INTERRUPT_AT: '    now-interrupt' })
+  const { status, text } = onTerminal([...options, folder], { on: [{ text: '    now-interrupt', do: 'interrupt' }] })
   expect(status).toBe(130)
   expect(withoutSequences(text)).toContain('ERROR: the build was canceled')
   expect(text.lastIndexOf(`${ESC}[?25h`)).toBeGreaterThan(text.lastIndexOf(`${ESC}[?25l`))

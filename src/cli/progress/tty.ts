@@ -5,11 +5,16 @@ import { cut, oneLine } from '../text.ts'
 import { verdictLines } from '../verdict.ts'
 import { finished, frame, painter, summary } from './frame.ts'
 import { StepBook } from './steps.ts'
-import type { Display, Screen } from './types.ts'
+import { type Display, type Screen, screenSize } from './types.ts'
 import { warningLines } from './warnings.ts'
 
 /** A build that ends sooner shows no spinner, and does not pay for loading one. */
 const QUIET_MILLISECONDS = 150
+
+/** A smaller terminal shows no moving part: what does not fit cannot be drawn over. */
+const SMALLEST = { columns: 20, rows: 4 }
+/** How soon it is seen that a terminal has become too small, or large enough. */
+const FIT_MILLISECONDS = 200
 
 /** One line for each running step with its time and its last output below; ended steps scroll away above. */
 export function ttyDisplay(screen: Screen, env: NodeJS.ProcessEnv): Display {
@@ -21,7 +26,7 @@ class Terminal implements Display {
   private readonly env: NodeJS.ProcessEnv
   private readonly book = new StepBook()
   private readonly begun = Date.now()
-  private readonly timer: NodeJS.Timeout
+  private timer: NodeJS.Timeout
   private spinner: Ora | undefined
   private closed = false
 
@@ -47,28 +52,36 @@ class Terminal implements Display {
 
   close(failed: boolean): void {
     this.closed = true
-    clearTimeout(this.timer)
+    clearInterval(this.timer)
     this.spinner?.stop()
     const lines = [...(failed ? [] : [summary(this.book, Date.now() - this.begun)]), ...warningLines(this.book.warnings)]
     if (lines.length > 0) this.screen.write(`${lines.join('\n')}\n`)
   }
 
   private async spin(): Promise<void> {
-    const { default: ora } = await import('ora')
+    const [{ default: ora }, { spinnerStream }] = await Promise.all([import('ora'), import('./spinner-stream.ts')])
     if (this.closed) return
     this.spinner = ora({
-      stream: this.screen as NodeJS.WriteStream,
+      stream: spinnerStream(this.screen),
       // Ctrl-C must reach us as a signal, and stdin may be the context.
       discardStdin: false,
       isEnabled: true,
       text: 'Building',
       suffixText: () => this.frame(),
-    }).start()
+    })
+    this.fit()
+    this.timer = setInterval(() => this.fit(), FIT_MILLISECONDS)
+  }
+
+  private fit(): void {
+    const { columns, rows } = screenSize(this.screen)
+    const fits = columns >= SMALLEST.columns && rows >= SMALLEST.rows
+    if (fits && !this.spinner?.isSpinning) this.spinner?.start()
+    if (!fits && this.spinner?.isSpinning) this.spinner.stop()
   }
 
   private frame(): string {
-    const size = { columns: this.columns(), rows: this.screen.rows ?? 24 }
-    const lines = frame(this.book, Date.now(), size, painter(this.env))
+    const lines = frame(this.book, Date.now(), screenSize(this.screen), painter(this.env))
     return lines.length === 0 ? '' : `\n${lines.join('\n')}`
   }
 
@@ -80,6 +93,6 @@ class Terminal implements Display {
   }
 
   private columns(): number {
-    return Math.max(20, this.screen.columns ?? 80)
+    return Math.max(SMALLEST.columns, screenSize(this.screen).columns)
   }
 }
