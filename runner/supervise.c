@@ -1,11 +1,14 @@
 #define _GNU_SOURCE
 #include "supervise.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,7 +20,7 @@
 #include "fail.h"
 #include "init.h"
 
-enum { LIFELINE = 0, STATUS_FD = 3 };
+enum { LIFELINE = 0, OUTPUT = 1, STATUS_FD = 3 };
 
 struct run {
   struct plan plan;
@@ -93,18 +96,25 @@ static int write_all(int fd, const char *data, size_t size) {
   return 0;
 }
 
-// Passes one piece on. 0 at the end of the stream (or when nothing is there yet), -1 when nobody takes it any more.
-static int pass_on(int from, int to) {
-  static char buffer[65536];
-  ssize_t count = read(from, buffer, sizeof buffer);
+// Passes one piece of stream 1 or 2 on as a frame: the stream, 32 bits of length, the bytes. 0 at the end of the stream (or when nothing is there yet), -1 when
+// nobody takes it any more.
+static int pass_on(int from, int stream) {
+  static struct __attribute__((packed)) {
+    uint8_t stream;
+    uint32_t length;
+    char data[65536];
+  } frame;
+  ssize_t count = read(from, frame.data, sizeof frame.data);
   if (count < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
   if (count == 0) return 0;
-  return write_all(to, buffer, (size_t)count) < 0 ? -1 : 1;
+  frame.stream = (uint8_t)stream;
+  frame.length = htole32((uint32_t)count);
+  return write_all(OUTPUT, (const char *)&frame, offsetof(__typeof__(frame), data) + (size_t)count) < 0 ? -1 : 1;
 }
 
-static void finish_stream(int from, int to) {
+static void finish_stream(int from, int stream) {
   fcntl(from, F_SETFL, O_NONBLOCK);
-  while (pass_on(from, to) > 0) continue;
+  while (pass_on(from, stream) > 0) continue;
 }
 
 // Until init is gone, and with it, killed by the kernel, all of its namespace. When the builder is (or nobody reads the output any more), init is killed.

@@ -165,7 +165,10 @@ export interface Annotation {
 
 /** How a build speaks with its caller while it runs. */
 export interface BuildHooks {
-  /** Called at once and in order; it must not throw. */
+  /**
+   * Called at once and in order; it must not throw. When it returns a promise, a step that prints waits for it, and so does a transfer: whoever passes events on
+   * returns one while the reader is behind, and nothing piles up. Other events come meanwhile. The promise must not reject.
+   */
   readonly onEvent?: OnEvent
   /** Ends the build and all its processes: CANCELED. */
   readonly signal?: AbortSignal

@@ -1,12 +1,16 @@
-/** The same bytes; `tell` hears after each chunk how many there were. */
+import { untilTaken } from './until-taken.ts'
+
+/** The same bytes; `tell` hears after each chunk how many there were, and they wait for a promise that it returns. */
 export async function* counted(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  tell: (total: number) => void,
+  tell: (total: number) => unknown,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   let total = 0
   for await (const chunk of bytes) {
     total += chunk.length
-    tell(total)
+    const waits = untilTaken(tell(total), signal)
+    if (waits !== undefined) await waits
     yield chunk
   }
 }

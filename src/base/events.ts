@@ -19,4 +19,5 @@ export type BuildEvent =
   | { type: 'notice'; message: string }
   | { type: 'explain'; id: string; verdict: Verdict }
 
-export type OnEvent = (event: BuildEvent) => void
+/** A promise that it returns is waited for by those who make output without end (`log`, `progress`): the step's pipe fills, and the step waits. */
+export type OnEvent = (event: BuildEvent) => unknown

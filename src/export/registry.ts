@@ -17,7 +17,8 @@ export interface PushOptions extends ExportOptions {
   /** For logins, proxies and registries.conf. */
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
-  readonly onProgress?: (item: string, current: number, total: number, done: boolean) => void
+  /** A promise is waited for. */
+  readonly onProgress?: (item: string, current: number, total: number, done: boolean) => unknown
 }
 
 /** `push=true`: an image, or several as an index, to the registry of each name. What the registry has is not sent, nor even fetched for it. */
@@ -80,7 +81,7 @@ class Source {
     try {
       const content = open()
       const tell = (current: number) => this.#options.onProgress?.(digest, current, size, false)
-      yield* counted(content instanceof Uint8Array ? [content] : content, tell)
+      yield* counted(content instanceof Uint8Array ? [content] : content, tell, this.signal)
     } catch (error) {
       this.#stop.abort(error)
       throw error

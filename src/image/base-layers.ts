@@ -14,7 +14,8 @@ import { type LayerStore, PARALLEL_FETCHES, unpackLayers } from './unpack-layers
 export interface PullListener {
   present(): void
   started(): void
-  progress(layer: Descriptor, current: number, done: boolean): void
+  /** A promise is waited for. */
+  progress(layer: Descriptor, current: number, done: boolean): unknown
   done(): void
   /** After `started`: a layer could not be had. */
   failed(error: unknown): void
@@ -138,7 +139,11 @@ export class BaseLayers {
     const { descriptor } = layer
     if ((await this.#store.blobs.stat(descriptor.digest)) === undefined) {
       checkPackedSize(descriptor, this.#store.maxBytes)
-      const bytes = counted(await owner.image.fetch(descriptor, signal), (current) => owner.listener?.progress(descriptor, current, false))
+      const bytes = counted(
+        await owner.image.fetch(descriptor, signal),
+        (current) => owner.listener?.progress(descriptor, current, false),
+        signal,
+      )
       await this.#store.blobs.put(bytes, { digest: descriptor.digest, size: descriptor.size })
     }
     owner.listener?.progress(descriptor, descriptor.size, true)

@@ -100,7 +100,7 @@ async function keepOwners(op: ExecOp, active: ActiveLayer, signal: AbortSignal):
 function logTo(tail: OutputTail, tools: Tools) {
   const write = (stream: 'stdout' | 'stderr') => (data: Uint8Array) => {
     tail.add(data)
-    tools.emit({ type: 'log', id: tools.vertex, stream, data, time: Date.now() })
+    return tools.emit({ type: 'log', id: tools.vertex, stream, data, time: Date.now() })
   }
   return { stdout: write('stdout'), stderr: write('stderr') }
 }

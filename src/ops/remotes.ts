@@ -26,5 +26,5 @@ export interface RemoteFile {
 
 export interface GitStep {
   readonly signal: AbortSignal
-  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void
+  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => unknown
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { pump } from '../base/pump.ts'
 import type { Environment } from './proxy.ts'
 import { printable } from './redact.ts'
 
@@ -16,8 +17,8 @@ export interface GitAccess {
   readonly signal?: AbortSignal | undefined
   /** Bytes that a repository and its checkout may have on disk. */
   readonly limit?: number | undefined
-  /** What git prints. */
-  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined
+  /** What git prints; a promise is waited for. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => unknown) | undefined
 }
 
 /** git failed: the code of a caller's next try lies in what it said. */
@@ -96,8 +97,8 @@ function collect(child: ChildProcess, { signal, onOutput }: GitAccess): Promise<
     }
     signal?.addEventListener('abort', stop, { once: true })
     if (signal?.aborted) stop()
-    const out = gather(child, 'stdout', OUTPUT_LIMIT, stop, onOutput)
-    const err = gather(child, 'stderr', STDERR_LIMIT, undefined, onOutput)
+    const out = gather(child, 'stdout', { limit: OUTPUT_LIMIT, stop, signal, onOutput })
+    const err = gather(child, 'stderr', { limit: STDERR_LIMIT, signal, onOutput })
     const settle = (run: () => void) => {
       signal?.removeEventListener('abort', stop)
       run()
@@ -115,18 +116,18 @@ function collect(child: ChildProcess, { signal, onOutput }: GitAccess): Promise<
 function gather(
   child: ChildProcess,
   stream: 'stdout' | 'stderr',
-  limit: number,
-  stop: (() => void) | undefined,
-  onOutput: GitAccess['onOutput'],
+  { limit, stop, signal, onOutput }: Pick<GitAccess, 'signal' | 'onOutput'> & { readonly limit: number; readonly stop?: () => void },
 ) {
   const chunks: Buffer[] = []
   let size = 0
-  child[stream]?.on('data', (chunk: Buffer) => {
-    onOutput?.(stream, chunk)
+  const take = (chunk: Buffer) => {
     size += chunk.length
     if (size <= limit) chunks.push(chunk)
     else stop?.()
-  })
+    return onOutput?.(stream, chunk)
+  }
+  const pipe = child[stream]
+  if (pipe) pump(pipe, take, signal)
   return { text: () => Buffer.concat(chunks).toString('utf8'), over: () => size > limit }
 }
 

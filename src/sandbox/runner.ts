@@ -3,8 +3,10 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { TbuildError } from '../base/errors.ts'
+import { pump } from '../base/pump.ts'
 import { nativeFolder } from '../base/sys.ts'
 import { type HostFacts, hostFacts } from './host.ts'
+import { OutputFrames } from './output-frames.ts'
 import { makePlan } from './plan.ts'
 import { parseFailure, setupHint } from './refused.ts'
 import { withSocketProxies } from './socket-proxy.ts'
@@ -42,13 +44,13 @@ export function createRunnerSandbox(options: RunnerOptions): Sandbox {
 function runPlan(runner: string, plan: Buffer, io: ExecIo, signal: AbortSignal | undefined): Promise<ExitStatus> {
   return new Promise((resolve, reject) => {
     // A process group of its own: Ctrl-C reaches us, and we end the run in order. No environment: RUN could read it (CVE-2021-3602).
-    const child = spawn(runner, ['exec'], { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {}, detached: true, cwd: '/' })
-    const [stdin, stdout, stderr, status] = child.stdio as unknown as [Writable, Readable, Readable, Readable]
+    const child = spawn(runner, ['exec'], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'], env: {}, detached: true, cwd: '/' })
+    const [stdin, output, , status] = child.stdio as unknown as [Writable, Readable, null, Readable]
     let report = ''
     const abort = () => stdin.destroy()
     signal?.addEventListener('abort', abort, { once: true })
-    stdout.on('data', (data: Buffer) => io.stdout(data))
-    stderr.on('data', (data: Buffer) => io.stderr(data))
+    const frames = new OutputFrames(io)
+    pump(output, (data) => frames.push(data), signal)
     status.setEncoding('utf8').on('data', (text: string) => {
       report += text
     })

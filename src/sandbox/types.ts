@@ -56,9 +56,10 @@ export type ExecMount =
       readonly gid: number
     }
 
+/** A promise that one returns is waited for: the command's pipes fill, and it waits. */
 export interface ExecIo {
-  stdout(data: Uint8Array): void
-  stderr(data: Uint8Array): void
+  stdout(data: Uint8Array): unknown
+  stderr(data: Uint8Array): unknown
 }
 
 export interface ExitStatus {

@@ -3,6 +3,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '../base/sys-constants.ts'
+import { untilTaken } from '../base/until-taken.ts'
 import type { TarEntry, TarItem } from '../tar/types.ts'
 import { copyContent } from './content.ts'
 import { makeDirectories } from './directories.ts'
@@ -14,8 +15,8 @@ import type { LayerWriter } from './writer.ts'
 
 export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined
-  /** Told of entries that cannot be made here: device nodes in a user namespace. Without it they are errors. */
-  readonly onSkipped?: (message: string) => void
+  /** Told of entries that cannot be made here: device nodes in a user namespace. Without it they are errors; a promise is waited for. */
+  readonly onSkipped?: (message: string) => unknown
   /** What an archive may unpack to; default: DEFAULT_LIMITS. */
   readonly maxBytes?: number | undefined
 }
@@ -186,7 +187,7 @@ class Unpacker {
     }
   }
 
-  #node(key: Key, entry: TarEntry): boolean {
+  async #node(key: Key, entry: TarEntry): Promise<boolean> {
     const type = entry.type === 'character' ? S_IFCHR : entry.type === 'block' ? S_IFBLK : S_IFIFO
     try {
       this.#writer.node(key, type | 0o600, entry.major ?? 0, entry.minor ?? 0)
@@ -194,7 +195,10 @@ class Unpacker {
     } catch (error) {
       const skippable = ['EPERM', 'DEVICE_REFUSED'].includes(errorCode(error) ?? '') && this.#options.onSkipped !== undefined
       if (!skippable) throw error
-      this.#options.onSkipped?.(`the device /${shown(key)} is left out: ${(error as Error).message}`)
+      await untilTaken(
+        this.#options.onSkipped?.(`the device /${shown(key)} is left out: ${(error as Error).message}`),
+        this.#options.signal,
+      )
       return false
     }
   }

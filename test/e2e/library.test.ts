@@ -49,6 +49,23 @@ console.log(JSON.stringify({ images: result.images, tags: result.tags, steps: re
   expect(result.types).toEqual(expect.arrayContaining(['vertex', 'started', 'log', 'done']))
 })
 
+test('a step waits for a promise of onEvent, and nothing piles up', () => {
+  const result = run(
+    'FROM busybox\nRUN yes | head -c 3000000\n',
+    `let open = 0, most = 0, bytes = 0
+const onEvent = (event) => {
+  if (event.type !== 'log') return
+  bytes += event.data.length
+  open += event.data.length
+  most = Math.max(most, open)
+  return new Promise((resolve) => setTimeout(resolve, 1)).then(() => { open -= event.data.length })
+}
+await build(options, { onEvent })
+console.log(JSON.stringify({ bytes, few: most <= 128 * 1024 }))`,
+  )
+  expect(result).toEqual({ bytes: 3_000_000, few: true })
+})
+
 test('a failure is a TbuildError with code, place and exit code', () => {
   const result = run(
     'FROM busybox\nRUN exit 7\n',

@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { root, tbuild } from '../support/cli.ts'
 import { testWith } from '../support/needs.ts'
+import { running, until } from '../support/processes.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 const asRoot = testWith(process.getuid?.() === 0, 'root')
@@ -128,4 +129,48 @@ asRoot('an archive on a disk that fills up is an error, however little is missin
     stderr: 'ERROR: cannot write to standard output: no space left on device',
   })
   expect(existsSync(folder)).toBe(true)
+})
+
+describe('a reader that stops', () => {
+  /** Two steps that print side by side, each more than the process may hold. */
+  const printing = () => {
+    const run = (mark: string) => `FROM busybox AS s${mark}\nRUN yes ${mark}${'.'.repeat(60)} | head -c 300000000; echo 1 > /x\n`
+    return work.context({ Dockerfile: `${run('1')}${run('2')}FROM scratch\nCOPY --from=s1 /x /1\nCOPY --from=s2 /x /2\n` })
+  }
+  const residentMegabytes = (pid: number) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+  const both = () => ['1', '2'].map((mark) => running(`/bin/sh -c yes ${mark}.`))
+  const moment = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+  test.each(['plain', 'rawjson', 'tty'])('%s: the steps wait, and memory does not grow; Ctrl-C ends them at once', async (progress) => {
+    const args = ['--progress', progress, '--no-cache', ...base(), printing()]
+    const child = spawn(process.execPath, [bin, ...args], { env: environment(), stdio: ['ignore', 'ignore', 'pipe'] })
+    const pid = child.pid as number
+    child.stderr.pause()
+    await until(() => both().every((steps) => steps.length > 0), 30_000)
+    await moment(1_000)
+    const early = residentMegabytes(pid)
+    await moment(2_000)
+    // A terminal's picture takes no more room however much is printed.
+    if (progress !== 'tty') expect(both()).not.toContainEqual([])
+    expect(residentMegabytes(pid)).toBeLessThan(Math.max(early, 100) * 1.5)
+    child.kill('SIGINT')
+    const status = await new Promise((resolve) => child.on('exit', resolve))
+    expect(status).toBe(130)
+    expect(both()).toEqual([[], []])
+    child.stderr.resume()
+  })
+
+  test('an archive waits, and Ctrl-C ends it', async () => {
+    const folder = work.context({ Dockerfile: 'FROM busybox\nRUN head -c 20000000 /dev/zero > /x\n' })
+    const child = spawn(process.execPath, [bin, '-q', '-o', '-', ...base(), folder], {
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const told = text(child.stderr)
+    child.stdout.once('readable', () => child.kill('SIGINT'))
+    const status = await new Promise((resolve) => child.on('exit', resolve))
+    expect(status).toBe(130)
+    child.stdout.resume()
+    expect(await told).toContain('code: CANCELED')
+  })
 })

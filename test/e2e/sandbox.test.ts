@@ -43,6 +43,39 @@ suite('a run', () => {
     expect(report).toEqual({ code: 137, signal: 'SIGKILL', oomKilled: false })
   })
 
+  test('a command waits for whoever takes its output, stream by stream in the order in which it wrote', async () => {
+    let taken = 0
+    let open = () => {}
+    const waits = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    const order: string[] = []
+    const take = (stream: string) => (data: Uint8Array) => {
+      taken += data.length
+      if (order.at(-1) !== stream) order.push(stream)
+      return waits
+    }
+    const spec = fixture.spec('yes | head -c 2000000; sleep 0.1; echo between >&2; sleep 0.1; echo last')
+    const ended = fixture.sandbox.exec(spec, { stdout: take('out'), stderr: take('err') })
+    await until(() => taken > 0, 10_000)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(taken).toBeLessThanOrEqual(64 * 1024)
+    open()
+    expect(await ended).toMatchObject({ code: 0 })
+    expect([taken, order]).toEqual([2_000_000 + 13, ['out', 'err', 'out']])
+  })
+
+  test('a command that waits for ever ends with the signal', async () => {
+    const caller = new AbortController()
+    const take = () => {
+      setTimeout(() => caller.abort(), 100)
+      return new Promise(() => {})
+    }
+    const ended = fixture.sandbox.exec(fixture.spec('yes 765401'), { stdout: take, stderr: take }, caller.signal)
+    await expect(ended).rejects.toMatchObject({ name: 'AbortError' })
+    expect(running('/bin/sh -c yes 765401')).toEqual([])
+  })
+
   test('no signal is ignored or blocked at the start', async () => {
     expect((await fixture.run('grep -E "^Sig(Blk|Ign)" /proc/self/status | cut -f2')).out).toBe('0000000000000000\n0000000000000000\n')
     expect(await fixture.run('yes | head -n 1')).toMatchObject({ out: 'y\n', err: '' })

@@ -38,6 +38,7 @@ export async function buildCommand(
       onEvent: (event) => {
         if (event.type === 'warning') warnings.push(event)
         display.event(event)
+        return io.stderr.drained()
       },
       signal: interrupt.signal,
       stdout: (data) => writeArchive(io.stdout, data),

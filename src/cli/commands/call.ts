@@ -31,7 +31,11 @@ export async function callCommand(
   const display = await openDisplay(mode, io.stderr, io.env)
   const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }), io.lost)
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
-  const onEvent = (event: BuildEvent) => (event.type === 'warning' ? warnings.push(event) : display.event(event))
+  const onEvent = (event: BuildEvent) => {
+    if (event.type === 'warning') warnings.push(event)
+    else display.event(event)
+    return io.stderr.drained()
+  }
   try {
     const { answer: ask } = await ASK[method]()
     const readsStdin = context === '-' || options.file === '-'
