@@ -55,69 +55,121 @@ static int set_options(int context, const char *list) {
   return 0;
 }
 
+// An overlay that is being made. The kernel gets its directories by descriptor, as "." or a number: no name of the store is parsed, whatever bytes it has, and
+// what is mounted on one meanwhile does not matter.
+struct making {
+  const struct overlay *overlay;
+  int upper, work; // -1: read-only
+  int lower_count; // of overlay->lowers
+  int base;        // one more directory, below them; -1: none
+};
+
+static int set_directory(int context, const char *key, int directory) {
+  return directory < 0 || fchdir(directory) < 0 ? -1 : fsconfig(context, FSCONFIG_SET_STRING, key, ".", 0);
+}
+
+static int open_directory(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
 // Linux 6.8 takes one layer a call, so neither their number nor the length of their names is limited by a page.
-static int configure(int context, const struct overlay *overlay) {
+static int configure(int context, const struct making *making) {
   if (fsconfig(context, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0) return -1;
-  if (set_options(context, FIXED_OPTIONS) < 0 || set_options(context, overlay->options) < 0) return -1;
-  for (int i = 0; i < overlay->lower_count; i++) {
-    if (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", overlay->lowers[i].data, 0) < 0) return -1;
+  if (set_options(context, FIXED_OPTIONS) < 0 || set_options(context, making->overlay->options) < 0) return -1;
+  for (int i = 0; i < making->lower_count; i++) {
+    AUTO_FD lower = open_directory(making->overlay->lowers[i].data);
+    if (set_directory(context, "lowerdir+", lower) < 0) return -1;
   }
-  if (!overlay->upper) return 0;
-  if (fsconfig(context, FSCONFIG_SET_STRING, "upperdir", overlay->upper, 0) < 0) return -1;
-  return fsconfig(context, FSCONFIG_SET_STRING, "workdir", overlay->work, 0);
+  if (making->base >= 0 && set_directory(context, "lowerdir+", making->base) < 0) return -1;
+  if (making->upper < 0) return 0;
+  if (set_directory(context, "upperdir", making->upper) < 0) return -1;
+  return set_directory(context, "workdir", making->work);
 }
 
-static int overlay_by_fsconfig(const struct overlay *overlay) {
+static int overlay_by_fsconfig(const struct making *making) {
+  AUTO_FD back = open_directory(".");
   AUTO_FD context = fsopen("overlay", FSOPEN_CLOEXEC);
-  if (context < 0 || configure(context, overlay) < 0) return -1;
-  return finish(context, overlay->attributes);
+  if (back < 0 || context < 0) return -1;
+  int configured = configure(context, making), error = errno;
+  if (fchdir(back) < 0) return -1;
+  errno = error;
+  return configured < 0 ? -1 : finish(context, making->overlay->attributes);
 }
 
-// Before Linux 6.8: mount(2) takes one page of options, so directories are named by short numbers, relative to /proc/self/fd. That also spares us the
-// escaping of commas and colons. The files stay open until the runner's exec or end.
-static int append_directory(char *options, size_t size, const char *prefix, const char *path) {
+// Before Linux 6.8: mount(2) takes one page of options, so directories are named by short numbers, relative to /proc/self/fd. The files stay open until the
+// runner's exec or end.
+static int append_directory(char *options, size_t size, const char *prefix, int directory) {
   size_t used = strlen(options);
-  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  if ((size_t)snprintf(options + used, size - used, "%s%d", prefix, fd) < size - used) return 0;
+  if (directory < 0) return -1;
+  if ((size_t)snprintf(options + used, size - used, "%s%d", prefix, directory) < size - used) return 0;
   errno = E2BIG;
   return -1;
 }
 
-static int append_directories(char *options, size_t size, const struct overlay *overlay) {
-  for (int i = 0; i < overlay->lower_count; i++) {
-    if (append_directory(options, size, i == 0 ? ",lowerdir=" : ":", overlay->lowers[i].data) < 0) return -1;
+static int append_directories(char *options, size_t size, const struct making *making) {
+  const char *prefix = ",lowerdir=";
+  for (int i = 0; i < making->lower_count; i++, prefix = ":") {
+    if (append_directory(options, size, prefix, open_directory(making->overlay->lowers[i].data)) < 0) return -1;
   }
-  if (!overlay->upper) return 0;
-  if (append_directory(options, size, ",upperdir=", overlay->upper) < 0) return -1;
-  return append_directory(options, size, ",workdir=", overlay->work);
+  if (making->base >= 0 && append_directory(options, size, prefix, making->base) < 0) return -1;
+  if (making->upper < 0) return 0;
+  if (append_directory(options, size, ",upperdir=", making->upper) < 0) return -1;
+  return append_directory(options, size, ",workdir=", making->work);
 }
 
-static int overlay_by_mount(const struct overlay *overlay) {
+static int overlay_by_mount(const struct making *making) {
+  const struct overlay *overlay = making->overlay;
   char options[4096];
   snprintf(options, sizeof options, "%s%s%s", FIXED_OPTIONS, *overlay->options ? "," : "", overlay->options);
-  if (append_directories(options, sizeof options, overlay) < 0) return -1;
-  AUTO_FD back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (append_directories(options, sizeof options, making) < 0) return -1;
+  AUTO_FD back = open_directory(".");
   if (back < 0 || chdir("/proc/self/fd") < 0) return -1;
   int mounted = mount("overlay", overlay->scratch, "overlay", 0, options);
   if (fchdir(back) < 0 || mounted < 0) return -1;
-  AUTO_FD root = open(overlay->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_FD root = open_directory(overlay->scratch);
   int clone = root < 0 ? -1 : tree_clone(root, 0, overlay->attributes);
   umount2(overlay->scratch, MNT_DETACH);
   return clone;
 }
 
+static int make_overlay(const struct making *making) {
+  int fd = overlay_by_fsconfig(making);
+  if (fd >= 0 || (errno != EINVAL && errno != ENOSYS)) return fd;
+  return overlay_by_mount(making);
+}
+
 // A single read-only layer needs no overlay, and overlayfs refuses to mount one.
 static int single_layer(const struct overlay *overlay) {
-  AUTO_FD directory = open(overlay->lowers[0].data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_FD directory = open_directory(overlay->lowers[0].data);
   return directory < 0 ? -1 : tree_clone(directory, 0, overlay->attributes | MOUNT_ATTR_RDONLY);
+}
+
+// OVL_MAX_STACK of the kernel. One overlay may be the lowest directory of another, whose whiteouts hide what it shows; a third may not lie on them.
+enum { MAX_LOWER = 500 };
+
+// More layers than an overlay takes: the lowest are one of their own. The kernel takes it only while it is attached.
+static int deep_overlay(struct making *making) {
+  const struct overlay *overlay = making->overlay;
+  making->lower_count = MAX_LOWER - 1;
+  struct overlay bottom = {.scratch = overlay->scratch, .options = overlay->options,
+                           .lowers = overlay->lowers + making->lower_count, .lower_count = overlay->lower_count - making->lower_count};
+  errno = E2BIG;
+  if (bottom.lower_count > MAX_LOWER) return -1;
+  AUTO_FD base = overlay_create(&bottom);
+  AUTO_FD place = open_directory(overlay->scratch);
+  if (base < 0 || place < 0 || tree_attach(base, place) < 0) return -1;
+  making->base = base;
+  int fd = make_overlay(making), error = errno;
+  umount2(overlay->scratch, MNT_DETACH);
+  errno = error;
+  return fd;
 }
 
 int overlay_create(const struct overlay *overlay) {
   if (!overlay->upper && overlay->lower_count == 1) return single_layer(overlay);
-  int fd = overlay_by_fsconfig(overlay);
-  if (fd >= 0 || (errno != EINVAL && errno != ENOSYS)) return fd;
-  return overlay_by_mount(overlay);
+  AUTO_FD upper = overlay->upper ? open_directory(overlay->upper) : -1;
+  AUTO_FD work = overlay->upper ? open_directory(overlay->work) : -1;
+  if (overlay->upper && (upper < 0 || work < 0)) return -1;
+  struct making making = {.overlay = overlay, .upper = upper, .work = work, .lower_count = overlay->lower_count, .base = -1};
+  return overlay->lower_count > MAX_LOWER ? deep_overlay(&making) : make_overlay(&making);
 }
 
 int tree_clone(int fd, int recursive, uint64_t attributes) {

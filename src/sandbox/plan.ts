@@ -218,6 +218,18 @@ function checkArgs(spec: ExecSpec): void {
   if (!spec.cwd.startsWith('/')) throw invalid(`the working directory ${spec.cwd} is not absolute`)
   for (const word of [...spec.args, spec.cwd, spec.hostname]) if (word.includes('\0')) throw invalid('a word holds a NUL byte')
   if (spec.rootfs.lower.length === 0) throw invalid('the root has no layers')
+  checkDepth('the root', spec.rootfs.lower)
+  for (const mount of spec.mounts) if (mount.type === 'bind') checkDepth(`the mount ${mount.target}`, mount.directories)
+}
+
+/** An overlay has 500 lower directories (OVL_MAX_STACK), the lowest of which may be an overlay: runner/sysmount.c. */
+const MAX_LAYERS = 999
+
+function checkDepth(what: string, { length }: readonly string[]): void {
+  if (length <= MAX_LAYERS) return
+  throw new TbuildError('LAYERS_TOO_MANY', `${what} has ${length} layers, more than the ${MAX_LAYERS} that the kernel stacks`, {
+    hint: 'make them fewer: join steps, or begin a stage with FROM scratch and COPY --from=STAGE / /',
+  })
 }
 
 function privileges(spec: ExecSpec, pretendOwners: boolean): Pick<Plan, 'capabilities' | 'seccomp'> {
@@ -243,7 +255,7 @@ function privileges(spec: ExecSpec, pretendOwners: boolean): Pick<Plan, 'capabil
 
 /**
  * ExecSpec → the complete plan. Reads only what `read` (files of the root) and `host` give.
- * Errors: USER_UNKNOWN, USER_INVALID, MOUNT_TARGET_INVALID, ENV_INVALID, ULIMIT_INVALID, EXEC_INVALID.
+ * Errors: USER_UNKNOWN, USER_INVALID, MOUNT_TARGET_INVALID, ENV_INVALID, ULIMIT_INVALID, EXEC_INVALID, LAYERS_TOO_MANY.
  */
 export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): Plan {
   checkArgs(spec)

@@ -22,10 +22,11 @@ export interface Workspace {
   remove(): void
 }
 
-export function openWorkspace(): Workspace {
+/** `parent`: where the folder is, instead of TMPDIR. */
+export function openWorkspace(parent = tmpdir()): Workspace {
   const layout = script('busybox-layout.mjs')
   if (layout.status !== 0) throw new Error(layout.stderr)
-  const folder = mkdtempSync(join(tmpdir(), 'tbuild-outputs-'))
+  const folder = mkdtempSync(join(parent, 'tbuild-outputs-'))
   const store = join(folder, 'store')
   const base = ['--root', store, '--build-context', `busybox=oci-layout://${layout.stdout.trim()}`]
   let contexts = 0

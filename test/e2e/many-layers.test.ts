@@ -1,0 +1,84 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { layeredView } from '../../src/tree/view.ts'
+import { layerWriter } from '../../src/tree/writer.ts'
+import { describeWith } from '../support/needs.ts'
+import { canRun, SandboxFixture } from './sandbox-fixture.ts'
+
+/** overlayfs takes 500 lower directories; what is below them becomes an overlay of its own. */
+describeWith(canRun, 'root and busybox-static')('roots of many layers', () => {
+  let fixture: SandboxFixture
+  const layers: string[] = []
+  beforeAll(() => {
+    fixture = new SandboxFixture()
+    for (let index = 0; index < 1000; index += 1) {
+      const layer = join(fixture.folder, `many-${index}`)
+      mkdirSync(join(layer, 'd'), { recursive: true })
+      writeFileSync(join(layer, 'last'), `${index}\n`)
+      writeFileSync(join(layer, `d/f${index}`), '')
+      layers.push(layer)
+    }
+    // Of what lies in the lower overlay: a file that goes, a directory that begins anew.
+    const [first = '', second = ''] = layers
+    writeFileSync(join(first, 'gone'), '')
+    mkdirSync(join(second, 'anew'))
+    writeFileSync(join(second, 'anew/old'), '')
+    const writer = layerWriter(layers[450] as string, layeredView([first, second]))
+    writer.whiteout('gone')
+    writer.remove('anew')
+    writer.directory('anew')
+    writer.finish()
+    writeFileSync(join(layers[450] as string, 'anew/new'), '')
+  }, 60_000)
+  afterAll(() => fixture?.remove(), 60_000)
+
+  const show = 'cat /last; ls /d | wc -l; ls /gone /anew 2>&1'
+  const seen = (count: number) => `${count - 1}\n${count}\nls: /gone: No such file or directory\n/anew:\nnew\n`
+
+  // With the layer of busybox: the most that one overlay takes, one more, and the most of two.
+  test.each([499, 500, 501, 998])('%d and the base: all are seen, removals count', async (count) => {
+    const run = await fixture.run(show, { layers: layers.slice(0, count) })
+    expect(run.out).toBe(seen(count))
+  })
+
+  test('changes land in the upper, mount points that were made are gone afterwards', async () => {
+    const script = 'rm /d/f0 /d/f600; echo x > /d/new; mv /last /moved; chmod 700 /d/f1; mkdir /made'
+    const mounts = [{ type: 'tmpfs', target: '/mount/point' }] as const
+    const run = await fixture.run(script, { layers: layers.slice(0, 700), mounts })
+    expect([run.code, run.err]).toEqual([0, ''])
+    expect(run.changes.map((line) => line.split(' ', 3).join(' '))).toEqual([
+      'd d 755',
+      'd/f0 c 0',
+      'd/f1 f 700',
+      'd/f600 c 0',
+      'd/new f 644',
+      'last c 0',
+      'made d 755',
+      'moved f 644',
+    ])
+    expect(readdirSync(join(layers[0] as string, 'd'))).toEqual(['f0'])
+  })
+
+  test('a bind of them, read-only and writable', async () => {
+    const bind = { type: 'bind', directories: layers.slice(0, 700), path: '' } as const
+    const mounts = [
+      { ...bind, target: '/r', writable: false },
+      { ...bind, target: '/w', writable: true },
+    ] as const
+    const run = await fixture.run('cat /r/last /w/last; ls /r/gone /w/gone 2>&1; echo new > /w/last; cat /w/last /r/last', { mounts })
+    expect(run.out).toBe('699\n699\nls: /r/gone: No such file or directory\nls: /w/gone: No such file or directory\nnew\n699\n')
+  })
+
+  test('more than two overlays take is refused, with what to do', async () => {
+    await expect(fixture.run(show, { layers: layers.slice(0, 999) })).rejects.toMatchObject({
+      code: 'LAYERS_TOO_MANY',
+      message: 'the root has 1000 layers, more than the 999 that the kernel stacks',
+    })
+    const bind = { type: 'bind', directories: layers, path: '', target: '/r', writable: false } as const
+    await expect(fixture.run(show, { mounts: [bind] })).rejects.toMatchObject({
+      code: 'LAYERS_TOO_MANY',
+      message: expect.stringContaining('the mount /r has 1000'),
+    })
+  })
+})
