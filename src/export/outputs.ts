@@ -149,6 +149,16 @@ async function writeContent(
   return exportOciDirectory(images, resolve(output.dest), { ...dated, signal: tools.signal })
 }
 
+/** What Docker's graph drivers take (moby: layer store, maxLayerDepth); its containerd image store has no such limit. */
+const DOCKER_LAYERS = 125
+
+function noteDepth([image]: readonly Image[], onEvent: OnEvent): void {
+  const count = image?.layers.length ?? 0
+  if (count <= DOCKER_LAYERS) return
+  const message = `the image has ${count} layers: a docker without the containerd image store loads at most ${DOCKER_LAYERS} ("max depth exceeded")`
+  onEvent({ type: 'notice', message })
+}
+
 async function writeDocker(
   output: Extract<OutputSpec, { type: 'docker' }>,
   images: readonly Image[],
@@ -156,6 +166,7 @@ async function writeDocker(
   tools: OutputTools,
 ): Promise<Exported> {
   const { exportDockerArchive } = await import('./docker-archive.ts')
+  noteDepth(images, tools.onEvent)
   if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
   const { loadWithDocker } = await import('./docker-load.ts')
   const environment = tools.options.environment ?? process.env
