@@ -53,16 +53,6 @@ export function isTbuildError(error: unknown): error is TbuildError {
 export function systemError(error: unknown): unknown {
   const { errno, syscall } = (error ?? {}) as { errno?: unknown; syscall?: unknown }
   if (isTbuildError(error) || typeof errno !== 'number' || typeof syscall !== 'string') return error
-  if (syscall === 'uv_cwd') {
-    return new TbuildError(
-      'WORKING_DIRECTORY',
-      'a relative path was given, and the working directory has no path: it was removed, or lies too deep',
-      {
-        hint: 'change to another directory, or give absolute paths',
-        cause: error,
-      },
-    )
-  }
   return new TbuildError('SYSTEM', (error as Error).message, {
     hint: 'the operating system refused this; mend the cause and build again',
     cause: error,

@@ -1,5 +1,6 @@
 import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { formatImageReference, parseImageReference, repositoryIn } from '../base/image-reference.ts'
@@ -32,7 +33,7 @@ export function localPlace(
   path: string,
   { tag = 'latest', digest }: { tag?: string | undefined; digest?: Digest | undefined } = {},
 ): Place {
-  const directory = resolve(path)
+  const directory = absolutePath(path)
   const folder = join(directory, 'blobs/sha256')
   const blobs = layoutBlobs(directory)
   return {

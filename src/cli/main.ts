@@ -4,6 +4,7 @@ import { leaveSoon } from './interrupts.ts'
 import { type Io, lostOutput, openIo, type Streams } from './io.ts'
 import { normalizeArguments } from './options/arguments.ts'
 import { call } from './options/call.ts'
+import { requireUtf8 } from './options/utf8.ts'
 import { asUsage, type Handlers, isInformation, program } from './program.ts'
 import { reportError } from './report.ts'
 import { storeHandlers } from './store-handlers.ts'
@@ -25,6 +26,7 @@ export async function main(args: readonly string[], streams: Streams): Promise<n
 async function run(args: readonly string[], io: Io): Promise<number> {
   let status = 0
   try {
+    requireUtf8(args, io.env)
     const normalized = normalizeArguments(args)
     const handlers: Handlers = {
       build: async (context, flags) => {

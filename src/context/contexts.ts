@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
 import { parseGoBool } from '../base/go-bool.ts'
@@ -153,7 +153,7 @@ function openContext(
 const NO_FILES: ContextFiles = { kind: 'files', identity: '-', view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }
 
 async function localPlace(path: string, shown: string): Promise<ContextPlace> {
-  const directory = resolve(path)
+  const directory = absolutePath(path)
   await requireDirectory(directory, shown)
   return { kind: 'local', directory, identity: directory, ignores: true }
 }

@@ -1,5 +1,6 @@
 import { createReadStream, lstatSync, realpathSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
@@ -72,7 +73,7 @@ export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
 
 /** `-f PATH`, else Dockerfile in the context; where that name is asked for, whichever way, dockerfile will do (D10). */
 async function readDockerfile(context: string | undefined, path = ''): Promise<DockerfileText> {
-  const wanted = path === '' ? join(context ?? '', 'Dockerfile') : resolve(path)
+  const wanted = path === '' ? join(context ?? '', 'Dockerfile') : absolutePath(path)
   const folder = dirname(wanted)
   const read = context !== undefined && isInside(context, folder) ? readerIn(folder) : readIfThere
   for (const candidate of basename(wanted) === 'Dockerfile' ? [wanted, join(folder, 'dockerfile')] : [wanted]) {

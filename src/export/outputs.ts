@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import { parseImageReference } from '../base/image-reference.ts'
@@ -109,7 +109,7 @@ async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], too
   }
   if (output.type === 'local') {
     const { exportLocal } = await import('./local.ts')
-    await exportLocal(trees, resolve(output.dest), tools.signal)
+    await exportLocal(trees, absolutePath(output.dest), tools.signal)
   } else {
     const { exportTar } = await import('./tar.ts')
     await exportTar(trees, sinkOf(output.dest, tools))
@@ -146,7 +146,7 @@ async function writeContent(
   if (output.type === 'docker') return writeDocker(output, images, dated, tools)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
   if (output.tar) return exportOciTar(images, sinkOf(output.dest, tools), dated)
-  return exportOciDirectory(images, resolve(output.dest), { ...dated, signal: tools.signal })
+  return exportOciDirectory(images, absolutePath(output.dest), { ...dated, signal: tools.signal })
 }
 
 /** What Docker's graph drivers take (moby: layer store, maxLayerDepth); its containerd image store has no such limit. */
@@ -229,7 +229,7 @@ function withoutTag(name: string): string {
 }
 
 function sinkOf(dest: string, { stdout, signal }: OutputTools): Sink {
-  if (dest !== '-') return resolve(dest)
+  if (dest !== '-') return absolutePath(dest)
   if (stdout !== undefined) {
     return async (data) => {
       await untilTaken(stdout(data), signal)

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { type Descriptor, REF_NAME } from '../base/oci.ts'
@@ -43,9 +44,7 @@ export function ociLayoutSource(base?: string): ImageSource {
       const reference = parseLayoutReference(text)
       if (reference === undefined)
         throw new TbuildError('IMAGE_NOT_FOUND', `${text} is not an OCI layout`, { hint: 'write oci-layout://DIRECTORY' })
-      const layout = new Layout(
-        reference.directory.startsWith('/') ? reference.directory : join(base ?? process.cwd(), reference.directory),
-      )
+      const layout = new Layout(base === undefined ? absolutePath(reference.directory) : resolve(base, reference.directory))
       const root = reference.digest ?? (await layout.find(reference.tag)).digest
       return resolveImage(text, root, platform, {
         manifest: async (digest) => ({ bytes: await layout.read(layout.blobPath(digest), MANIFEST_LIMIT) }),

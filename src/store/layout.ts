@@ -1,5 +1,6 @@
 import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, type Stats } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
 import { OCI_LAYOUT } from '../base/oci.ts'
@@ -51,7 +52,7 @@ export function layoutOf(root: string): StoreLayout {
 
 /** `--root` aside: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild, ~/.local/share/tbuild. */
 export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
-  if (env.TBUILD_ROOT) return resolve(env.TBUILD_ROOT)
+  if (env.TBUILD_ROOT) return absolutePath(env.TBUILD_ROOT)
   if (uid === 0) return '/var/lib/tbuild'
   // The XDG base directory specification: a relative value is invalid and is ignored.
   if (env.XDG_DATA_HOME?.startsWith('/')) return join(env.XDG_DATA_HOME, 'tbuild')
@@ -65,8 +66,9 @@ export function defaultRoot(env: Readonly<Record<string, string | undefined>>, u
  */
 export function openLayout(root: string): StoreLayout {
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 })
-    const layout = layoutOf(placeIn(realpathSync(root)))
+    const named = absolutePath(root)
+    mkdirSync(named, { recursive: true, mode: 0o700 })
+    const layout = layoutOf(placeIn(realpathSync(named)))
     // Image layers hold setuid programs and secrets: nobody else may reach them (CVE-2021-41091, CVE-2024-25621).
     checkOwner(layout.root, 0o022)
     if (ifPresent(() => lstatSync(layout.v1)) === undefined) mkdirSync(layout.v1, { recursive: true, mode: 0o700 })

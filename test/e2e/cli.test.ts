@@ -139,10 +139,13 @@ describe('a working directory without a path', () => {
   const run = '\nos.execv(sys.argv[2], sys.argv[2:])'
   const removed = `import os, sys\nos.chdir(sys.argv[1]); os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")${run}`
   const deep = `import os, sys\nos.chdir(sys.argv[1])\nfor i in range(25):\n  os.makedirs("d" * 200, exist_ok=True); os.chdir("d" * 200)${run}`
+  // A name beside it that Node shows in the same way must not be taken for it.
+  const latin1 = `import os, sys\nos.chdir(sys.argv[1])\nfor name in b"caf\\xe9", "caf\\ufffd":\n  os.makedirs(name, exist_ok=True)\nos.chdir(b"caf\\xe9")${run}`
 
   test.each([
     ['removed', removed],
     ['deeper than a path may be', deep],
+    ['not UTF-8', latin1],
   ])('that is %s: absolute paths build, a relative one is named', async (_name, way) => {
     const folder = await context('FROM busybox\nRUN true\n')
     expect(inside(way, [folder])).toMatchObject({ status: 0 })
@@ -150,7 +153,23 @@ describe('a working directory without a path', () => {
       status: 1,
       stderr: expect.stringMatching(/\nhint: .*absolute paths\ncode: WORKING_DIRECTORY\n$/),
     })
-    const stored = inside(way, ['--build-context', 'other=oci-layout://layout', await context('FROM other\n')])
-    expect(stored).toMatchObject({ status: 1, stderr: expect.stringContaining('code: WORKING_DIRECTORY') })
+    const from = ['--build-context', 'other=oci-layout://layout', await context('FROM other\n')]
+    for (const args of [from, ['--root', 'store', folder], ['-o', 'out', folder], ['-f', 'Dockerfile', folder]]) {
+      expect(inside(way, args)).toMatchObject({ status: 1, stderr: expect.stringContaining('code: WORKING_DIRECTORY') })
+    }
+  })
+
+  test('what is named by bytes that are not UTF-8 is refused, and nothing is written elsewhere', async () => {
+    const folder = await context('FROM scratch\nCOPY Dockerfile /\n')
+    const out = join(work, 'out\ufffd')
+    const way = (change: string) => `import os, sys\n${change}${run}`
+    const asBytes = way('sys.argv = [word.encode().replace(b"\\xef\\xbf\\xbd", b"\\xe9") for word in sys.argv]')
+    expect(inside(asBytes, ['-o', out, folder])).toMatchObject({ status: 2, stderr: expect.stringContaining('is not UTF-8\n') })
+    expect(existsSync(out)).toBe(false)
+    const store = way('os.environb[b"TBUILD_ROOT"] = sys.argv[1].encode() + b"/st\\xe9"')
+    expect(inside(store, [folder])).toMatchObject({ status: 2, stderr: expect.stringContaining('the variable TBUILD_ROOT is not UTF-8') })
+    // A name that has the character itself.
+    expect(inside(way(''), ['-o', out, folder])).toMatchObject({ status: 0 })
+    expect(existsSync(join(out, 'Dockerfile'))).toBe(true)
   })
 })
