@@ -88,12 +88,18 @@ test('a docker archive of more layers than docker loads says so, an OCI one does
   const space = openWorkspace()
   try {
     const files = Array.from({ length: 126 }, (_, index) => [`f${index}`, `${index}`] as const)
-    const dockerfile = (count: number) => `FROM scratch\n${files.slice(0, count).map(([name]) => `COPY ${name} /\n`).join('')}`
+    const dockerfile = (count: number) =>
+      `FROM scratch\n${files
+        .slice(0, count)
+        .map(([name]) => `COPY ${name} /\n`)
+        .join('')}`
     const context = space.context({ ...Object.fromEntries(files), Dockerfile: dockerfile(126), less: dockerfile(125) })
     const noted = 'the image has 126 layers: a docker without the containerd image store loads at most 125'
     expect(space.build(['-o', `type=docker,dest=${space.path('a')}`, context]).stderr).toContain(noted)
     expect(space.build(['-o', `type=oci,dest=${space.path('b')}`, context]).stderr).not.toContain('at most 125')
-    expect(space.build(['-f', join(context, 'less'), '-o', `type=docker,dest=${space.path('c')}`, context]).stderr).not.toContain('at most 125')
+    expect(space.build(['-f', join(context, 'less'), '-o', `type=docker,dest=${space.path('c')}`, context]).stderr).not.toContain(
+      'at most 125',
+    )
   } finally {
     space.remove()
   }
