@@ -18,6 +18,25 @@ export function parseDigest(text: unknown): Digest {
   })
 }
 
+const ALGORITHMS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 }
+
+/** What go-digest finds wrong with a digest, which may be a sha384 or sha512, too; undefined when it is one. */
+export function digestProblem(text: string): string | undefined {
+  const [, algorithm = '', encoded = ''] = /^([^:]+):([\s\S]+)$/.exec(text) ?? []
+  if (!Object.hasOwn(ALGORITHMS, algorithm)) {
+    const isOne = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text)
+    return isOne ? 'unsupported digest algorithm' : 'invalid checksum digest format'
+  }
+  if (Buffer.byteLength(encoded) !== ALGORITHMS[algorithm]) return 'invalid checksum digest length'
+  return /^[a-f0-9]+$/.test(encoded) ? undefined : 'invalid checksum digest format'
+}
+
+/** The digest of these bytes by the algorithm of another, which `digestProblem` has nothing against. */
+export function digestLike(other: string, data: Uint8Array): string {
+  const algorithm = other.slice(0, other.indexOf(':'))
+  return `${algorithm}:${createHash(algorithm).update(data).digest('hex')}`
+}
+
 export function sha256(data: string | Uint8Array): Digest {
   return `sha256:${createHash('sha256').update(data).digest('hex')}` as Digest
 }

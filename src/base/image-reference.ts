@@ -1,5 +1,6 @@
-import { type Digest, isDigest } from './digest.ts'
+import { type Digest, digestProblem, isDigest } from './digest.ts'
 import { TbuildError } from './errors.ts'
+import { goQuote } from './go-quote.ts'
 
 /** An image name in the grammar of github.com/distribution/reference, normalised as Docker does it. */
 export interface ImageReference {
@@ -11,6 +12,8 @@ export interface ImageReference {
   readonly tag?: string
   /** Wins over the tag. */
   readonly digest?: Digest
+  /** A sha384 or sha512 instead: the registry is asked by it, and what it names has a Digest of its own. */
+  readonly foreignDigest?: string
 }
 
 const DEFAULT_DOMAIN = 'docker.io'
@@ -33,27 +36,34 @@ const FORMAT = 'invalid reference format'
 export function parseImageReference(text: string): ImageReference {
   const read = readImageReference(text)
   if (typeof read !== 'string') return read
-  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse image name ${JSON.stringify(text)}: ${read}`, { hint: REFERENCE_HINT })
+  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse image name ${goQuote(text)}: ${read}`, { hint: REFERENCE_HINT })
 }
 
 /** The same for who has words of his own: a text is what is wrong, in distribution's. */
 export function readImageReference(text: string): ImageReference | string {
   if (/^[a-f0-9]{64}$/.test(text)) return `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`
   const { domain, remainder } = splitDomain(text)
+  // Up to the first colon: the digest's algorithm may be among it.
+  const [remote = ''] = remainder.split(':', 1)
+  if (remote !== remote.toLowerCase()) return `${FORMAT}: repository name (${remote}) must be lowercase`
   const { path, tag, digest } = splitRemainder(remainder)
-  if (path !== path.toLowerCase()) return `${FORMAT}: repository name (${path}) must be lowercase`
   if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part))) return FORMAT
+  if ((tag !== undefined && !TAG.test(tag)) || (digest !== undefined && !ANY_DIGEST.test(digest))) return FORMAT
   if (path.length > PATH_MAX) return `repository name must not be more than ${PATH_MAX} characters`
-  if (tag !== undefined && !TAG.test(tag)) return FORMAT
   if (digest === undefined) return { domain, path, tag: tag ?? 'latest' }
-  if (!isDigest(digest)) return digestProblem(digest)
-  return { domain, path, ...(tag === undefined ? {} : { tag }), digest }
+  const problem = digestProblem(digest)
+  if (problem !== undefined) return problem
+  return { domain, path, ...(tag === undefined ? {} : { tag }), ...(isDigest(digest) ? { digest } : { foreignDigest: digest }) }
 }
 
-function digestProblem(digest: string): string {
-  if (!ANY_DIGEST.test(digest)) return FORMAT
-  const algorithm = digest.slice(0, digest.indexOf(':'))
-  return algorithm === 'sha256' ? 'invalid checksum digest length' : `unsupported digest algorithm ${algorithm}`
+/** By a digest of any kind, which no push can choose. */
+export function isPinned({ digest, foreignDigest }: ImageReference): boolean {
+  return digest !== undefined || foreignDigest !== undefined
+}
+
+/** What a registry is asked for a manifest by. */
+export function manifestIdentifier({ digest, foreignDigest, tag = 'latest' }: ImageReference): string {
+  return digest ?? foreignDigest ?? tag
 }
 
 /** The first component is a domain when it could not be a repository's: it holds `.` or `:` or an upper-case letter, or is localhost. */
@@ -82,7 +92,8 @@ function splitRemainder(remainder: string): { path: string; tag?: string; digest
 }
 
 function suffix(reference: ImageReference): string {
-  return (reference.tag === undefined ? '' : `:${reference.tag}`) + (reference.digest === undefined ? '' : `@${reference.digest}`)
+  const digest = reference.digest ?? reference.foreignDigest
+  return (reference.tag === undefined ? '' : `:${reference.tag}`) + (digest === undefined ? '' : `@${digest}`)
 }
 
 /** `docker.io/library/debian:bookworm`, as BuildKit writes it in its progress and provenance. */

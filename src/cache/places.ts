@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { absolutePath } from '../base/absolute-path.ts'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { formatImageReference, parseImageReference, repositoryIn } from '../base/image-reference.ts'
+import { formatImageReference, manifestIdentifier, parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { MANIFEST_LIMIT } from '../registry/document.ts'
@@ -163,7 +163,7 @@ export function registryPlace(ref: string, environment: Readonly<Record<string, 
   const name = formatImageReference(reference)
   return {
     ...{ name, origin: name },
-    root: async (signal) => (await (await repository()).manifest(reference.digest ?? reference.tag ?? 'latest', signal)).bytes,
+    root: async (signal) => (await (await repository()).manifest(manifestIdentifier(reference), signal)).bytes,
     manifest: async (digest, signal) => (await (await repository()).manifest(digest, signal)).bytes,
     blob: async (digest, signal) => (await repository()).blob(digest, signal),
     async put({ descriptor, bytes, blobs }, { signal }) {

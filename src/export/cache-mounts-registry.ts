@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { parseImageReference } from '../base/image-reference.ts'
+import { manifestIdentifier, parseImageReference } from '../base/image-reference.ts'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import { checkPackedSize } from '../image/unpack-blob.ts'
@@ -55,7 +55,7 @@ export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly stri
   await mkdir(join(folder, 'blobs/sha256'), { recursive: true })
   await withClient(place, async (client) => {
     const repository = client.repository(reference.domain, reference.path)
-    const { bytes } = await repository.manifest(reference.digest ?? reference.tag ?? 'latest')
+    const { bytes } = await repository.manifest(manifestIdentifier(reference))
     const blobs = layoutBlobs(folder)
     for (const { digest, size, id } of layersOf(bytes, ref)) {
       if (wanted.length > 0 && !wanted.includes(id)) continue

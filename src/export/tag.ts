@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import { formatImageReference, type ImageReference, REFERENCE_HINT, readImageReference } from '../base/image-reference.ts'
+import { formatImageReference, type ImageReference, isPinned, REFERENCE_HINT, readImageReference } from '../base/image-reference.ts'
 import { tellStep } from '../base/tell-step.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Image } from '../image/types.ts'
@@ -11,7 +11,7 @@ import type { LayerInfo } from '../store/types.ts'
 export function parseTags(tags: readonly string[]): string[] {
   return tags.map((tag) => {
     const reference = parseTag(tag)
-    if (reference.digest !== undefined) throw invalidTag(tag, 'a digest cannot be given as a name')
+    if (isPinned(reference)) throw invalidTag(tag, 'a digest cannot be given as a name')
     return formatImageReference(reference)
   })
 }

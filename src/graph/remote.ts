@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../base/digest.ts'
+import { type Digest, digestProblem, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { checkCommit, type GitReference, parseGitReference } from '../base/git-reference.ts'
 import { baseName } from '../base/go-path.ts'
@@ -56,13 +56,7 @@ function parseChecksum(text: string): Digest {
   if (isDigest(text)) return text
   const fail = (problem: string) =>
     new TbuildError('DIGEST_INVALID', problem, { hint: 'write sha256: and 64 lower-case hexadecimal digits' })
-  const [, algorithm = '', hex = ''] = /^([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)$/.exec(text) ?? []
-  if (algorithm === '') throw fail('invalid checksum digest format')
-  const length = { sha256: 64, sha384: 96, sha512: 128 }[algorithm]
-  if (length === undefined) throw fail('unsupported digest algorithm')
-  if (hex.length !== length) throw fail('invalid checksum digest length')
-  if (!/^[a-f0-9]+$/.test(hex)) throw fail('invalid checksum digest format')
-  throw fail(`the digest algorithm ${algorithm} is not supported for ADD --checksum`)
+  throw fail(digestProblem(text) ?? `the digest algorithm ${text.slice(0, text.indexOf(':'))} is not supported for ADD --checksum`)
 }
 
 /** The last segment of the URL's path (F30). BuildKit gives a file a name by the URL alone: the server is not asked. */

@@ -1,4 +1,4 @@
-import { type Digest, isDigest, parseDigest, sha256 } from '../base/digest.ts'
+import { type Digest, digestLike, digestProblem, parseDigest, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
 import type { Bytes } from '../store/types.ts'
@@ -161,8 +161,12 @@ export class Repository {
       })
     }
     const digest = sha256(bytes)
-    const expected = [isDigest(identifier) ? identifier : undefined, response.header('docker-content-digest')]
-    for (const other of expected) if (other !== undefined && other !== digest) throw digestMismatch(what, other, digest)
+    const expected = [identifier.includes(':') ? identifier : undefined, response.header('docker-content-digest')]
+    for (const other of expected) {
+      if (other === undefined) continue
+      const found = digestProblem(other) === undefined ? digestLike(other, bytes) : digest
+      if (other !== found) throw digestMismatch(what, other, found)
+    }
     return { bytes, digest, contentType: response.header('content-type') }
   }
 

@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { formatImageReference, type ImageReference, parseImageReference } from '../base/image-reference.ts'
+import { formatImageReference, type ImageReference, isPinned, manifestIdentifier, parseImageReference } from '../base/image-reference.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { BlobStore } from '../store/types.ts'
@@ -31,15 +31,14 @@ export interface RegistrySource extends ImageSource {
 /** Images of OCI distribution registries. A tag is asked for each time; what its digest names is fetched once. */
 export function registrySource(options: RegistrySourceOptions): RegistrySource {
   const client = options.client ?? new RegistryClient()
-  const repositoryOf = (reference: ImageReference) =>
-    client.pullRepository(reference.domain, reference.path, reference.digest !== undefined)
+  const repositoryOf = (reference: ImageReference) => client.pullRepository(reference.domain, reference.path, isPinned(reference))
   return {
     async resolve(text, platform, signal) {
       const reference = parseImageReference(text)
       const name = formatImageReference(reference)
       const repository = repositoryOf(reference)
       const reader = registryReader(repository, options.blobs, signal)
-      const root = reference.digest ?? (await resolveTag(repository, reference, options, signal))
+      const root = reference.digest ?? (await resolveName(repository, reference, options, signal))
       return resolveImage(name, root, platform, reader)
     },
     async resolveFromStore(text, platform) {
@@ -57,16 +56,18 @@ export function registrySource(options: RegistrySourceOptions): RegistrySource {
   }
 }
 
-async function resolveTag(
+/** Of a tag, or of a digest that is no sha256. */
+async function resolveName(
   repository: PullRepository,
   reference: ImageReference,
   options: RegistrySourceOptions,
   signal?: AbortSignal,
 ): Promise<Digest> {
-  const tag = reference.tag ?? 'latest'
+  const identifier = manifestIdentifier(reference)
   const name = formatImageReference(reference)
   try {
-    const digest = (await repository.resolveTag(tag, signal)) ?? (await resolveByGet(repository, tag, options.blobs, signal))
+    const asked = reference.foreignDigest === undefined ? await repository.resolveTag(identifier, signal) : undefined
+    const digest = asked ?? (await resolveByGet(repository, identifier, options.blobs, signal))
     if (options.resolutions && (await options.resolutions.get(name)) !== digest) await options.resolutions.set(name, digest)
     return digest
   } catch (error) {
@@ -74,8 +75,8 @@ async function resolveTag(
   }
 }
 
-async function resolveByGet(repository: PullRepository, tag: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {
-  const { bytes, digest } = await repository.manifest(tag, signal)
+async function resolveByGet(repository: PullRepository, identifier: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {
+  const { bytes, digest } = await repository.manifest(identifier, signal)
   await blobs.put(bytes, { digest, size: bytes.length })
   return digest
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +14,7 @@ import { fetchToBlobStore } from '../../src/registry/verified-blob.ts'
 import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
 import { testWith } from '../support/needs.ts'
 import { blobsOf, makeImage, makeIndex } from '../support/oci-image.ts'
-import { startTestRegistry, type TestRegistry, type TestRegistryOptions } from '../support/registry-server.ts'
+import { type Intercept, send, startTestRegistry, type TestRegistry, type TestRegistryOptions } from '../support/registry-server.ts'
 
 const amd64 = parsePlatform('linux/amd64')
 const retry = { attempts: 3, delay: 1, maxDelay: 50 }
@@ -65,6 +66,27 @@ describe('pull', () => {
     registry.requests.length = 0
     await source.resolve(`${registry.host}/team/app@${image.manifest.digest}`, amd64)
     expect(registry.requests).toEqual([])
+  })
+
+  test('a sha512 is asked for as it is and compared by its own algorithm; what it names has a sha256', async () => {
+    const { bytes, mediaType } = image.manifest
+    const digest = `sha512:${createHash('sha512').update(bytes).digest('hex')}`
+    const other = `sha512:${'a'.repeat(128)}`
+    const serve: Intercept = (request, response) => {
+      if (!request.url?.includes('manifests/sha512:')) return false
+      send(
+        response,
+        200,
+        { 'content-type': mediaType, 'docker-content-digest': decodeURIComponent(request.url.split('/').at(-1) as string) },
+        bytes,
+      )
+      return true
+    }
+    await start({ intercept: serve })
+    const source = registrySource({ blobs: createMemoryBlobStore(), client: client() })
+    const found = await source.resolve(`${registry.host}/team/app@${digest}`, amd64)
+    expect(found).toMatchObject({ name: `${registry.host}/team/app@${digest}`, resolvedDigest: image.manifest.digest })
+    await expect(source.resolve(`${registry.host}/team/app@${other}`, amd64)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
   })
 
   test('offline: resolveFromStore knows the last digest of a tag; the error of resolve names it', async () => {

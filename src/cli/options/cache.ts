@@ -1,5 +1,5 @@
 import { parseDigest } from '../../base/digest.ts'
-import { parseImageReference } from '../../base/image-reference.ts'
+import { isPinned, parseImageReference } from '../../base/image-reference.ts'
 import { withSuggestion } from '../../base/suggest.ts'
 import type { CacheExportMode, CacheExportSpec, CacheImportSpec } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
@@ -104,7 +104,7 @@ function reference(text: string): string {
 }
 
 function writable(text: string): string {
-  if (parseImageReference(text).digest === undefined) return text
+  if (!isPinned(parseImageReference(text))) return text
   throw usage(`--cache-to cannot write to a digest: ${JSON.stringify(text)}`, 'name a tag')
 }
 

@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { familiarImageReference, formatImageReference, parseImageReference } from '../../../src/base/image-reference.ts'
 
 const DIGEST = `sha256:${'a'.repeat(64)}`
+const SHA384 = `sha384:${'b'.repeat(96)}`
+const SHA512 = `sha512:${'c'.repeat(128)}`
 
 describe('parseImageReference', () => {
   test.each([
@@ -19,6 +21,8 @@ describe('parseImageReference', () => {
     ['a__b/c--d/e.f', 'docker.io/a__b/c--d/e.f:latest', 'a__b/c--d/e.f:latest'],
     [`debian@${DIGEST}`, `docker.io/library/debian@${DIGEST}`, `debian@${DIGEST}`],
     [`debian:12@${DIGEST}`, `docker.io/library/debian:12@${DIGEST}`, `debian:12@${DIGEST}`],
+    [`debian@${SHA384}`, `docker.io/library/debian@${SHA384}`, `debian@${SHA384}`],
+    [`h.io/a@${SHA512}`, `h.io/a@${SHA512}`, `h.io/a@${SHA512}`],
   ])('%s', (text, normalised, familiar) => {
     const reference = parseImageReference(text)
     expect(formatImageReference(reference)).toBe(normalised)
@@ -40,8 +44,13 @@ describe('parseImageReference', () => {
     ['a@', 'invalid reference format'],
     ['../../etc', 'invalid reference format'],
     ['-host.com/a', 'invalid reference format'],
-    [`a@sha256:${'A'.repeat(64)}`, 'invalid checksum digest length'],
-    [`a@sha512:${'a'.repeat(128)}`, 'unsupported digest algorithm sha512'],
+    [`a@sha256:${'A'.repeat(64)}`, 'invalid checksum digest format'],
+    [`a@sha256:${'a'.repeat(63)}`, 'invalid checksum digest length'],
+    [`a@sha512:${'a'.repeat(127)}`, 'invalid checksum digest length'],
+    [`a@md5:${'a'.repeat(32)}`, 'unsupported digest algorithm'],
+    [`a:b@MD5:${'a'.repeat(32)}`, 'invalid checksum digest format'],
+    [`a@SHA256:${'a'.repeat(64)}`, 'repository name (library/a@SHA256) must be lowercase'],
+    [`a@sha256:${'a'.repeat(31)}`, 'invalid reference format'],
     [`a:${'x'.repeat(129)}`, 'invalid reference format'],
     [`h.io/${'x'.repeat(256)}`, 'must not be more than 255 characters'],
     ['a'.repeat(64), 'cannot specify 64-byte hexadecimal strings'],
