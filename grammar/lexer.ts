@@ -55,11 +55,12 @@ function settingRules(escapeChar: EscapeChar): moo.Rules {
   }
 }
 
-/** Flags are escaped with \ whatever `# escape=` says. */
-function flagRules(space: string): moo.Rules {
+/** Quotes of both kinds have escapes in flags. */
+function flagRules(space: string, escapeChar: EscapeChar): moo.Rules {
+  const e = escapeChar === '\\' ? '\\\\' : '`'
   return {
     space: all(`[${space}]+`),
-    flag: all(`--(?:"(?:\\\\[\\s\\S]|[^"\\\\]+)*"?|'(?:\\\\[\\s\\S]|[^'\\\\]+)*'?|\\\\[\\s\\S]?|[^${space}"'\\\\]+)*`),
+    flag: all(`--(?:"(?:${e}[\\s\\S]|[^"${e}]+)*"?|'(?:${e}[\\s\\S]|[^'${e}]+)*'?|${e}[\\s\\S]?|[^${space}"'${e}]+)*`),
     rest: all('[\\s\\S]+'),
   }
 }
@@ -68,8 +69,8 @@ function compile(escapeChar: EscapeChar): moo.Lexer {
   return moo.states(
     {
       keyword: { keyword: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
-      flags: flagRules(SPACE),
-      byteFlags: flagRules('\\t-\\r \\u0085\\u00a0'),
+      flags: flagRules(SPACE, escapeChar),
+      byteFlags: flagRules('\\t-\\r \\u0085\\u00a0', escapeChar),
       text: { text: all('[\\s\\S]+') },
       words: { word: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
       type: { word: all(`[^${SPACE}]+`), space: all(`[${SPACE}]+`) },
@@ -98,6 +99,7 @@ export function lexInstruction(line: string, escapeChar: EscapeChar): GrammarTok
 
 class InstructionLexer {
   private readonly lexer: moo.Lexer
+  private readonly escapeChar: EscapeChar
   private readonly line: string
   private readonly tokens: GrammarToken[] = []
   private position: number
@@ -106,6 +108,7 @@ class InstructionLexer {
 
   constructor(line: string, escapeChar: EscapeChar) {
     this.lexer = compiled[escapeChar] ??= compile(escapeChar)
+    this.escapeChar = escapeChar
     this.line = line
     this.position = line.length - trimStart(line).length
     this.end = trimEnd(line).length
@@ -143,7 +146,7 @@ class InstructionLexer {
         if (token) this.position = token.offset
         return
       }
-      if (decodeFlag(token.value) === '--') {
+      if (decodeFlag(token.value, this.escapeChar) === '--') {
         this.skipSpace()
         return
       }
@@ -242,14 +245,14 @@ class InstructionLexer {
 }
 
 /** A flag without its quotes and escapes. */
-export function decodeFlag(text: string): string {
+export function decodeFlag(text: string, escapeChar: EscapeChar): string {
   let decoded = ''
   let quote = ''
   for (let at = 0; at < text.length; at += 1) {
     const char = text[at] as string
     if (quote === '' && (char === '"' || char === "'")) quote = char
     else if (char === quote) quote = ''
-    else if (char === '\\') {
+    else if (char === escapeChar) {
       at += 1
       decoded += text[at] ?? ''
     } else decoded += char

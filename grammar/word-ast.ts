@@ -1,6 +1,8 @@
 /** A word as written, quotes, escapes and `$` told apart. Every string is a word: what BuildKit refuses is in the tree, as unclosed or broken. */
 export type WordPart =
   | { readonly kind: 'text'; readonly text: string }
+  /** `<<` and the blanks behind it, which part no words: a delimiter follows. */
+  | { readonly kind: 'heredoc'; readonly text: string }
   /** The escape character and what it escapes: one character, or '' at the end of the word. */
   | { readonly kind: 'escape'; readonly text: string }
   /** Inside double quotes: an escape character that escapes nothing. */

@@ -19,7 +19,9 @@ function wordRules(mode: WordMode, stop: string): moo.Rules {
     escape: rule(`${mark}[^]?`),
     ...(mode.quotes ? { single: { match: rule("'"), push: 'single' }, double: { match: rule('"'), push: 'double' } } : {}),
     ...dollarRules,
-    text: { match: rule(`[^$${mode.quotes ? '\'"' : ''}${mark}${stop}]+`), lineBreaks: true },
+    heredoc: rule('<<[ \\t\\r]*'),
+    less: { match: rule('<'), type: () => 'text' },
+    text: { match: rule(`[^<$${mode.quotes ? '\'"' : ''}${mark}${stop}]+`), lineBreaks: true },
   }
 }
 

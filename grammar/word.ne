@@ -10,7 +10,7 @@ const type = (name) => ({ type: name })
 const text = type('text'), escape = type('escape'), loneEscape = type('loneEscape'), single = type('single'), double = type('double')
 const bad = type('bad'), unfinished = type('unfinished'), open = type('open'), variable = type('variable'), dollar = type('dollar')
 const name = type('name'), close = type('close'), operator = type('operator'), slash = type('slash'), badModifier = type('badModifier')
-const separator = type('separator'), closeSingle = type('closeSingle'), closeDouble = type('closeDouble'), end = type('end')
+const heredoc = type('heredoc'), separator = type('separator'), closeSingle = type('closeSingle'), closeDouble = type('closeDouble'), end = type('end')
 
 const endOf = (token) => token.offset + token.value.length
 const nameOf = (token) => (token === null ? '' : token.value)
@@ -38,6 +38,7 @@ parts -> null {% () => null %}
        | parts part {% ([before, part]) => ({ before, part }) %}
 
 part -> %text {% ([token]) => ({ kind: 'text', text: token.value }) %}
+      | %heredoc {% ([token]) => ({ kind: 'heredoc', text: token.value }) %}
       | %escape {% ([token]) => ({ kind: 'escape', text: token.value.slice(1) }) %}
       | %loneEscape {% () => ({ kind: 'loneEscape' }) %}
       | %dollar {% () => ({ kind: 'text', text: '$' }) %}

@@ -47,7 +47,7 @@ export class Draft {
   }
 
   flags(types: FlagTypes): Flags {
-    const decoded = decodeFlags(this.statement, (from, to) => this.line.span(from, to))
+    const decoded = decodeFlags(this.statement, this.line.escapeChar, (from, to) => this.line.span(from, to))
     return new Flags(decoded, types, (message, span) => this.fail(message, span))
   }
 

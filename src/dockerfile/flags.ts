@@ -1,5 +1,5 @@
 import type { Statement } from '../../grammar/dockerfile.ts'
-import { decodeFlag } from '../../grammar/lexer.ts'
+import { decodeFlag, type EscapeChar } from '../../grammar/lexer.ts'
 import type { Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import type { Flag, Word } from './instruction.ts'
@@ -47,9 +47,9 @@ export class Flags {
 }
 
 /** `--name=value` without quotes and escapes. */
-export function decodeFlags(statement: Statement, span: (from: number, to: number) => Span): Flag[] {
+export function decodeFlags(statement: Statement, escapeChar: EscapeChar, span: (from: number, to: number) => Span): Flag[] {
   return statement.flags.map((token) => {
-    const [, name = '', value] = /^--([^=]*)(?:=([\s\S]*))?$/.exec(decodeFlag(token.value)) ?? []
+    const [, name = '', value] = /^--([^=]*)(?:=([\s\S]*))?$/.exec(decodeFlag(token.value, escapeChar)) ?? []
     return { name, value, span: span(token.offset, token.offset + token.value.length) }
   })
 }

@@ -1,4 +1,5 @@
-import { trimEnd, trimStart } from '../../grammar/lexer.ts'
+import { errorCode } from '../base/errors.ts'
+import { expandWords } from './word.ts'
 
 /** A word such as `<<EOF`, `3<<-"EOF"` (H1). */
 export interface HeredocWord {
@@ -8,39 +9,42 @@ export interface HeredocWord {
   readonly fd: string
 }
 
-interface ShellWord {
+/** Where a line announces it. */
+interface Announced {
   readonly text: string
   readonly offset: number
 }
 
-/** The heredocs that a line announces, in order, with their offsets. A line that a shell could not split has none, as in BuildKit. */
-export function findHeredocs(line: string): (HeredocWord & ShellWord)[] {
+/** The heredocs that a line announces, in order. One that cannot be lexed as words has none, as in BuildKit. Throws EXPANSION_FAILED for a malformed delimiter. */
+export function findHeredocs(line: string): (HeredocWord & Announced)[] {
   if (!line.includes('<<')) return []
-  return joinOperators(line, shellWords(line) ?? []).flatMap((word) => {
-    const heredoc = parseHeredocWord(word.text)
-    return heredoc === undefined ? [] : [{ ...heredoc, ...word }]
+  let offset = 0
+  return wordsOf(line).flatMap((text) => {
+    const heredoc = readHeredocWord(text)
+    if (heredoc === undefined) return []
+    // A word out of a substitution need not stand in the line as it came out.
+    const at = [line.indexOf(text, offset), line.indexOf('<<', offset)].find((found) => found >= 0) ?? offset
+    offset = at + 1
+    return [{ ...heredoc, text: line.startsWith(text, at) ? text : '<<', offset: at }]
   })
 }
 
-/** A `<<` that stands alone takes the next word as its delimiter; a `<<-` does not. */
-function joinOperators(line: string, words: readonly ShellWord[]): ShellWord[] {
-  const joined: ShellWord[] = []
-  for (const word of words) {
-    const before = joined.at(-1)
-    if (before === undefined || !/^\d*<<$/.test(before.text)) joined.push(word)
-    else joined[joined.length - 1] = { text: line.slice(before.offset, word.offset + word.text.length), offset: before.offset }
-  }
-  return joined
+/** The same of one word, for which a malformed delimiter is none. */
+export function parseHeredocWord(word: string): HeredocWord | undefined {
+  return lexed(() => readHeredocWord(word))
 }
 
-export function parseHeredocWord(word: string): HeredocWord | undefined {
-  const match = /^(\d*)<<(-?)([^<]*)$/.exec(word)
-  const delimiter = trimStart(match?.[3] ?? '')
-  if (delimiter === '' || shellWords(delimiter)?.length !== 1) return undefined
-  const name = unquote(trimEnd(delimiter))
-  // A word of nothing but quotes is none to BuildKit.
-  if (name === '') return undefined
-  return { name, expand: !isQuoted(delimiter), chomp: match?.[2] === '-', fd: match?.[1] ?? '' }
+function readHeredocWord(word: string): HeredocWord | undefined {
+  const [, fd = '', dash, delimiter = ''] = /^(\d*)<<(-?)([^<]*)$/.exec(word) ?? []
+  const [name, ...more] = delimiter === '' ? [] : delimiterWords(delimiter)
+  if (name === undefined || more.length > 0) return undefined
+  const [quoted = ''] = delimiterWords(delimiter, true)
+  return { name, expand: quotes(name) === quotes(quoted), chomp: dash === '-', fd }
+}
+
+/** H4: a quote that is gone from the name quoted a part of it. */
+function quotes(text: string): number {
+  return text.replace(/[^'"]/g, '').length
 }
 
 /** The body of `<<-`: without the tabs that begin its lines. */
@@ -48,72 +52,23 @@ export function chompTabs(content: string): string {
   return content.replace(/(^|\n)\t+/g, '$1')
 }
 
-/** A quote that itself is not escaped (H4). */
-function isQuoted(text: string): boolean {
-  return /['"]/.test(text.replace(/\\[\s\S]/g, ''))
+const NOTHING = { get: () => undefined }
+
+/** The line as words, as it is written: quotes, escapes and variables stay. The escape is always \. */
+function wordsOf(line: string): string[] {
+  return lexed(() => expandWords(line, NOTHING, { keepQuotes: true, keepEscapes: true, skipUnset: true })) ?? []
 }
 
-/** Quotes and escapes removed as a shell does. */
-function unquote(text: string): string {
-  return text.replace(/'([^']*)'|"((?:\\[\s\S]|[^"\\])*)"|\\([\s\S])/g, (_, single?: string, double?: string, escaped?: string) => {
-    if (double !== undefined) return double.replace(/\\(["$\\])/g, '$1')
-    return single ?? escaped ?? ''
-  })
+function delimiterWords(delimiter: string, keepQuotes = false): string[] {
+  return expandWords(delimiter, NOTHING, { keepQuotes, skipUnset: true })
 }
 
-/** Words split at blanks outside quotes and `${…}`; undefined when a quote or a brace is not closed. The escape is always \. */
-function shellWords(text: string): ShellWord[] | undefined {
-  const words: ShellWord[] = []
-  const part = /[\t-\r \u0085\u00a0]+|'[^']*'|"|\$\{|\\[\s\S]?|[^\t-\r \u0085\u00a0'"\\$]+|[\s\S]/gy
-  let start = -1
-  for (let match = part.exec(text); match !== null; match = part.exec(text)) {
-    const [found] = match
-    if (trimStart(found) === '') {
-      if (start !== -1) words.push({ text: text.slice(start, match.index), offset: start })
-      start = -1
-      continue
-    }
-    if (start === -1) start = match.index
-    if (found === "'") return undefined
-    const end = found === '"' ? endOfQuotes(text, part.lastIndex) : found === '${' ? endOfBraces(text, part.lastIndex) : part.lastIndex
-    if (end === undefined) return undefined
-    part.lastIndex = end
+/** Undefined when the lexer refuses. */
+function lexed<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (errorCode(error) !== 'EXPANSION_FAILED') throw error
+    return undefined
   }
-  if (start !== -1) words.push({ text: text.slice(start), offset: start })
-  return words
-}
-
-function endOfQuotes(text: string, from: number): number | undefined {
-  for (let at = from; at < text.length; at += 1) {
-    if (text[at] === '\\') at += 1
-    else if (text[at] === '"') return at + 1
-    else if (text.startsWith('${', at)) {
-      const end = endOfBraces(text, at + 2)
-      if (end === undefined) return undefined
-      at = end - 1
-    }
-  }
-  return undefined
-}
-
-/** Behind the } of a `${`; undefined for what BuildKit's lexer calls a bad substitution, too. */
-function endOfBraces(text: string, from: number): number | undefined {
-  const name = /(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])(?=[}:+?#%/-])/y
-  name.lastIndex = from
-  const found = name.exec(text)
-  if (found === null) return undefined
-  let depth = 1
-  for (let at = name.lastIndex; at < text.length; at += 1) {
-    const char = text[at]
-    if (char === '\\') at += 1
-    else if (char === '}') depth -= 1
-    else if (text.startsWith('${', at)) depth += 1
-    else if (char === "'" || char === '"') {
-      const end = text.indexOf(char, at + 1)
-      if (end === -1) return undefined
-      at = end
-    }
-    if (depth === 0) return at + 1
-  }
-  return undefined
 }

@@ -17,6 +17,7 @@ export interface PhysicalLine {
 
 /** Lines joined by continuations, and where each of its characters stands in the file. */
 export class LogicalLine {
+  readonly escapeChar: EscapeChar
   private readonly file: SourceFile
   private readonly pieces: { readonly offset: number; readonly length: number; readonly start: Position }[] = []
   private readonly parts: string[] = []
@@ -27,8 +28,9 @@ export class LogicalLine {
   /** There are blank lines among the continuations (P7). */
   hasEmptyContinuation = false
 
-  constructor(file: SourceFile) {
+  constructor(file: SourceFile, escapeChar: EscapeChar) {
     this.file = file
+    this.escapeChar = escapeChar
   }
 
   /** `column` is that of the first character. */
@@ -42,6 +44,11 @@ export class LogicalLine {
   get text(): string {
     this.joined ??= this.parts.join('')
     return this.joined
+  }
+
+  /** The first of the file's lines that it is made of: the instruction's name may stand in a later one. */
+  get start(): Position {
+    return this.pieces[0]?.start ?? { line: 1, column: 1 }
   }
 
   /** The span of text.slice(from, to). */
@@ -69,6 +76,7 @@ export class LineReader {
   private offset = 0
   private count = 0
   private last: PhysicalLine = { text: '', raw: '', number: 1 }
+  private tooLong: TbuildError | undefined
 
   constructor(file: SourceFile) {
     this.file = file
@@ -79,33 +87,45 @@ export class LineReader {
   /** The whole line read last, the first before any was. */
   get span(): Span {
     const { number, text } = this.last
-    return { file: this.file, start: { line: number, column: 1 }, end: { line: number, column: text.length + 1 } }
+    // Behind the line end of a blank line: a span that ended before its first character would not touch it.
+    return { file: this.file, start: { line: number, column: 1 }, end: { line: number, column: Math.max(text.length + 1, 2) } }
+  }
+
+  /** What ended the file before its end (P10). As in BuildKit an error of the lines read so far is told first. */
+  get problem(): TbuildError | undefined {
+    return this.tooLong
   }
 
   next(): PhysicalLine | undefined {
     const { text } = this.file
     const start = this.offset
-    if (start >= text.length) return undefined
+    if (start >= text.length || this.tooLong !== undefined) return undefined
     const newline = text.indexOf('\n', start)
     const end = newline === -1 ? text.length : newline
     this.offset = newline === -1 ? end : end + 1
+    if (isTooLong(text.slice(start, end))) {
+      this.tooLong = tooLong(this.file, this.count + 1)
+      return undefined
+    }
     this.count += 1
-    this.checkLength(text.slice(start, end))
     let trimmed = end
     while (trimmed > start && text[trimmed - 1] === '\r') trimmed -= 1
     this.last = { text: text.slice(start, trimmed), raw: text.slice(start, this.offset), number: this.count }
     return this.last
   }
+}
 
-  private checkLength(line: string): void {
-    // A UTF-16 unit is at most three bytes of UTF-8.
-    if (line.length <= MAX_LINE / 3 || Buffer.byteLength(line) <= MAX_LINE) return
-    const place = { line: this.count, column: 1 }
-    throw new TbuildError('DOCKERFILE_SYNTAX', `dockerfile line greater than max allowed size of ${MAX_LINE}`, {
-      span: { file: this.file, start: place, end: place },
-      hint: 'end the line with the escape character and go on in the next',
-    })
-  }
+function isTooLong(line: string): boolean {
+  // A UTF-16 unit is at most three bytes of UTF-8.
+  return line.length > MAX_LINE / 3 && Buffer.byteLength(line) > MAX_LINE
+}
+
+function tooLong(file: SourceFile, line: number): TbuildError {
+  const place = { line, column: 1 }
+  return new TbuildError('DOCKERFILE_SYNTAX', `dockerfile line greater than max allowed size of ${MAX_LINE}`, {
+    span: { file, start: place, end: place },
+    hint: 'end the line with the escape character and go on in the next',
+  })
 }
 
 /**
@@ -113,7 +133,7 @@ export class LineReader {
  * (P7).
  */
 export function readLogicalLine(first: PhysicalLine, lines: LineReader, escapeChar: EscapeChar): LogicalLine {
-  const logical = new LogicalLine(lines.file)
+  const logical = new LogicalLine(lines.file, escapeChar)
   const content = trimStart(first.text)
   const start = withoutContinuation(content, escapeChar)
   logical.append(start ?? content, first.number, 1 + first.text.length - content.length)

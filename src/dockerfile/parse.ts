@@ -1,6 +1,6 @@
 import { parseStatement, type Statement } from '../../grammar/dockerfile.ts'
 import { KEYWORDS, trimEnd, trimStart } from '../../grammar/lexer.ts'
-import { isTbuildError, TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { DirectiveReader, type EscapeChar } from './directives.ts'
@@ -118,9 +118,10 @@ class FileReader {
     for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
       const text = trimStart(line.text)
       if (this.directiveReader.read(line.text, line.number)) this.comments = []
-      else if (text.startsWith('#')) this.comment(text)
+      else if (text.startsWith('#')) this.comment(line.text)
       else if (text !== '') drafts.push(this.draft(readLogicalLine(line, this.lines, this.escape), line.number))
     }
+    if (drafts.length > 0 && this.lines.problem !== undefined) throw this.lines.problem
     return drafts
   }
 
@@ -128,26 +129,25 @@ class FileReader {
     return this.directiveReader.escape
   }
 
-  /** An empty comment parts the lines above it from the instruction. */
-  private comment(text: string): void {
-    const comment = trimEnd(trimStart(text.slice(1)))
+  /** An empty comment parts the lines above it from the instruction. As in BuildKit what the line begins with is taken away, so an indented comment keeps its #. */
+  private comment(line: string): void {
+    const comment = trimEnd(trimStart(line.slice(1)))
     if (comment === '') this.comments = []
     else this.comments.push(comment)
   }
 
   private draft(line: LogicalLine, start: number): Draft {
+    const written = { ...line.span(0, trimEnd(line.text).length), start: line.start }
+    // Comments and blank lines behind the last continuation are its own, too.
+    const read = line.endLine > written.end.line ? { ...written, end: this.lines.span.end } : written
     const statement = parseStatement(line.text, this.escape, (message, token) => {
       const from = token?.offset ?? 0
       const span = line.span(from, from + (token?.value ?? line.text).length)
-      return new TbuildError('DOCKERFILE_SYNTAX', message, { span, within: line.span(0, line.text.length) })
+      return new TbuildError('DOCKERFILE_SYNTAX', message, { span, within: read })
     })
-    const length = trimEnd(line.text).length
-    const own = line.span(statement.keyword.offset, Math.max(length, statement.keyword.offset))
-    const heredocs = takesHeredocs(statement) ? this.heredocs(line) : []
-    // Comments and blank lines behind the last continuation are its own, too.
-    const end = heredocs.length > 0 || line.endLine > own.end.line ? this.lines.span.end : own.end
+    const heredocs = takesHeredocs(statement) ? this.heredocs(line, read) : []
     const base = {
-      span: { ...own, end },
+      span: heredocs.length > 0 ? { ...read, end: this.lines.span.end } : read,
       keyword: statement.keyword.value,
       source: trimEnd(line.text) + heredocs.map((heredoc) => `\n${heredoc.raw}${heredoc.name}`).join(''),
       comments: this.comments,
@@ -158,15 +158,15 @@ class FileReader {
   }
 
   /** Bodies follow in the order in which the line announces them (H5); nothing in them has a meaning but the terminator (H2, H3). */
-  private heredocs(line: LogicalLine): Heredoc[] {
-    return findHeredocs(line.text).map(({ text, offset, ...heredoc }) => {
+  private heredocs(line: LogicalLine, read: Span): Heredoc[] {
+    return announced(line, read).map(({ text, offset, ...heredoc }) => {
       const span = line.span(offset, offset + text.length)
-      const raw = this.body(heredoc.name, heredoc.chomp, span)
+      const raw = this.body(heredoc.name, heredoc.chomp, span, read)
       return { ...heredoc, raw, content: heredoc.chomp ? chompTabs(raw) : raw, span }
     })
   }
 
-  private body(terminator: string, chomp: boolean, span: Span): string {
+  private body(terminator: string, chomp: boolean, span: Span, read: Span): string {
     const body: string[] = []
     for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
       if ((chomp ? line.text.replace(/^\t+/, '') : line.text) === terminator) return body.join('')
@@ -174,9 +174,17 @@ class FileReader {
     }
     throw new TbuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', {
       span,
-      within: { ...span, end: this.lines.span.end },
+      within: { ...read, end: this.lines.span.end },
       hint: `end it with a line that is exactly ${terminator}, without blanks around it`,
     })
+  }
+}
+
+function announced(line: LogicalLine, read: Span): ReturnType<typeof findHeredocs> {
+  try {
+    return findHeredocs(line.text)
+  } catch (error) {
+    throw withSpan(error, read)
   }
 }
 

@@ -21,6 +21,8 @@ export interface ExpandOptions {
   readonly keepQuotes?: boolean
   /** Variables that are not set stay as they are written, for showing a command. */
   readonly skipUnset?: boolean
+  /** Escape characters stay in front of what they escape: lines that are looked through for heredocs. */
+  readonly keepEscapes?: boolean
 }
 
 export interface ExpandedWord {
@@ -30,6 +32,8 @@ export interface ExpandedWord {
   readonly unmatched: ReadonlySet<string>
 }
 
+/** Blanks in these part no words. */
+const WHOLE: ReadonlySet<WordPart['kind']> = new Set(['escape', 'single', 'double', 'heredoc'])
 /** Far beyond any use, well within the stack. */
 const DEEPEST = 500
 const NONE: ReadonlySet<string> = new Set()
@@ -109,8 +113,8 @@ class Expander {
       word = ''
     }
     for (const part of parts) {
-      const text = this.#part(part, false)
-      if (part.kind === 'escape' || part.kind === 'single' || part.kind === 'double') word += text
+      const text = this.#part(part, this.#options.keepEscapes === true)
+      if (WHOLE.has(part.kind)) word += text
       else {
         for (const char of text) {
           if (isSpace(char)) end()
@@ -125,6 +129,7 @@ class Expander {
   #part(part: WordPart, raw: boolean): string {
     switch (part.kind) {
       case 'text':
+      case 'heredoc':
         return part.text
       case 'escape':
         return raw ? this.#escape + part.text : part.text
