@@ -6,6 +6,8 @@ export interface ErrorDetails {
   readonly span?: Span
   /** The instruction that `span` is a part of: all its lines are shown as failing (E5). */
   readonly within?: Span
+  /** Further instructions that have their part in it: the links of a circle. */
+  readonly others?: readonly Span[]
   /** The next step for the user: one sentence, imperative. */
   readonly hint?: string
   /** Exit status of the whole build; a failing RUN hands its own on. 1 when absent, 2 for usage. */
@@ -15,6 +17,9 @@ export interface ErrorDetails {
   readonly cause?: unknown
 }
 
+/** Where a word stands, and the instruction that it is of. */
+export type ErrorPlace = Readonly<Required<Pick<ErrorDetails, 'span' | 'within'>>>
+
 /**
  * An error that a user can cause. `code` is stable (docs/errors.md lists them all) and is what callers test:
  * `instanceof` is false across realms. Anything else that is thrown is a bug of ours.
@@ -23,6 +28,7 @@ export class TbuildError extends Error {
   readonly code: string
   readonly span: Span | undefined
   readonly within: Span | undefined
+  readonly others: readonly Span[]
   readonly hint: string | undefined
   readonly exitCode: number
   readonly output: readonly string[] | undefined
@@ -33,6 +39,7 @@ export class TbuildError extends Error {
     this.code = code
     this.span = details.span
     this.within = details.within
+    this.others = details.others ?? []
     this.hint = details.hint
     this.exitCode = details.exitCode ?? 1
     this.output = details.output
@@ -63,9 +70,18 @@ export function systemError(error: unknown): unknown {
 export function withSpan(error: unknown, span: Span): unknown {
   if (!isTbuildError(error) || error.within !== undefined) return error
   if (error.span !== undefined && error.span.file !== span.file) return error
+  return placed(error, { span: error.span ?? span, within: span })
+}
+
+/** The same error at a word, when it has no place yet: whose instruction it is of is told by who knows that. */
+export function atWord(error: unknown, span: Span): unknown {
+  return isTbuildError(error) && error.span === undefined ? placed(error, { span }) : error
+}
+
+function placed(error: TbuildError, place: Pick<ErrorDetails, 'span' | 'within'>): TbuildError {
   return new TbuildError(error.code, error.message, {
-    span: error.span ?? span,
-    within: span,
+    ...place,
+    others: error.others,
     exitCode: error.exitCode,
     cause: error.cause,
     ...(error.hint === undefined ? {} : { hint: error.hint }),

@@ -47,6 +47,8 @@ function splitWord(word: string): WordParts | string {
 
 /** First and last of the container's ports; a text is what is wrong. */
 function rangeOf({ address, host, range }: WordParts): readonly [number, number] | string {
+  const problem = address.startsWith('[') ? bracketProblem(`${address}:`) : undefined
+  if (problem !== undefined) return `invalid IP address ${address}: address ${address}:: ${problem}`
   const bare = address.replace(/^\[(.*)\]$/, '$1')
   // Node takes a zone, Go's net.ParseIP does not.
   if (address !== '' && (isIP(bare) === 0 || bare.includes('%'))) return `invalid IP address: ${bare}`
@@ -58,6 +60,14 @@ function rangeOf({ address, host, range }: WordParts): readonly [number, number]
   return length === 0 || length === hostPorts[1] - hostPorts[0]
     ? ports
     : `invalid ranges specified for container and host Ports: ${range} and ${host}`
+}
+
+/** What Go's net.SplitHostPort finds wrong with a text that begins with [ and ends with a colon. */
+function bracketProblem(text: string): string | undefined {
+  const end = text.indexOf(']')
+  if (end < 0) return "missing ']' in address"
+  if (end + 1 !== text.length - 1) return text[end + 1] === ':' ? 'too many colons in address' : 'missing port in address'
+  return text.indexOf('[', 1) < 0 ? undefined : "unexpected '[' in address"
 }
 
 /** Go's strconv.ParseInt takes a sign, too. */

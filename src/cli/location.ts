@@ -7,11 +7,14 @@ export interface Location {
   readonly ranges?: readonly { readonly start: { readonly line: number }; readonly end: { readonly line: number } }[]
 }
 
-export function location(span: Span | undefined): Location {
+export function location(span: Span | undefined, others: readonly Span[] = []): Location {
   if (span === undefined) return {}
-  const { first, last } = linesOf(span)
-  const lines = Array.from({ length: last - first + 1 }, (_, index) => first + index)
-  return { ranges: lines.map((line) => ({ start: { line }, end: { line } })) }
+  const lines = [span, ...others].flatMap((one) => {
+    const { first, last } = linesOf(one)
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+  })
+  const ordered = [...new Set(lines)].sort((a, b) => a - b)
+  return { ranges: ordered.map((line) => ({ start: { line }, end: { line } })) }
 }
 
 /**

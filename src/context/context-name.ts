@@ -10,7 +10,8 @@ export const MAIN_CONTEXT = 'context'
  * of buildx). `NAME::os/arch` is for one platform. Throws CONTEXT_NAME.
  */
 export function contextName(text: string): string {
-  const at = text.indexOf('::')
+  // An address in brackets has colons of its own.
+  const at = text.indexOf('::', text.startsWith('[') ? text.indexOf(']') : 0)
   const written = at === -1 ? text : text.slice(0, at)
   const platform = at === -1 ? '' : `::${formatPlatform(parsePlatform(text.slice(at + 2)))}`
   const name = familiar(written).replace(/:latest$/, '')

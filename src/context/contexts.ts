@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { absolutePath } from '../base/absolute-path.ts'
-import { errorCode, TbuildError } from '../base/errors.ts'
+import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
 import { parseGoBool } from '../base/go-bool.ts'
 import type { SourceFile } from '../base/span.ts'
@@ -35,6 +35,8 @@ export interface BuildInputs {
   readonly dockerfile: SourceFile
   /** The ignore file in force, for checks. */
   readonly ignore: IgnoreMatcher | undefined
+  /** What is wrong with that file, to be told when the context is about to be used: as BuildKit, after what is wrong with the Dockerfile. */
+  readonly ignoreProblem?: TbuildError | undefined
   /** Tells this Dockerfile from others when earlier records are compared. */
   readonly identity: string
   readonly context: ContextFiles
@@ -47,9 +49,9 @@ export async function loadInputs(options: ResolvedOptions, sources: ContextSourc
   const place = await openPlace(options, sources)
   const { file, ownIgnore } = await findDockerfile(place, options, sources)
   requireOwnFrontend(file, options.buildArgs.BUILDKIT_SYNTAX)
-  const { context, ignore } = openContext(place, ownIgnore, projectMode(place, options))
+  const { context, ignore, problem } = openContext(place, ownIgnore, projectMode(place, options))
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
-  return { dockerfile: file, ignore, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
+  return { dockerfile: file, ignore, ignoreProblem: problem, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
 }
 
 async function openPlace(options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
@@ -116,14 +118,19 @@ export async function openNamedContext(name: string, value: string, sources: Con
   if (parsed.kind === 'git') {
     const { openGit } = await import('./remote.ts')
     const { directory } = await openGit(parsed.git, false, shown, sources)
-    return openContext({ kind: 'inside', directory, identity: value, ignores: true }, undefined, mode).context
+    return filesOf(openContext({ kind: 'inside', directory, identity: value, ignores: true }, undefined, mode))
   }
   if (parsed.kind === 'http') {
     const { openUrl } = await import('./remote.ts')
     const place = await openUrl(value, shown, sources)
-    return openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined, mode).context
+    return filesOf(openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined, mode))
   }
-  return openContext(await localPlace(value, `${name}=${value}`), undefined, mode).context
+  return filesOf(openContext(await localPlace(value, `${name}=${value}`), undefined, mode))
+}
+
+function filesOf({ context, problem }: OpenContext): ContextFiles {
+  if (problem !== undefined) throw problem
+  return context
 }
 
 /** K12, or `--normalize-modes` and its setting. */
@@ -132,15 +139,24 @@ function projectMode({ directory }: ContextPlace, { normalizeModes }: BuildOptio
   return (normalizeModes ?? readProjectConfig(directoryView(directory)).normalizeModes) ? gitMode : undefined
 }
 
-function openContext(
-  place: ContextPlace,
-  ownIgnore: SourceFile | undefined,
-  mode: ShownMode | undefined,
-): { context: ContextFiles; ignore: IgnoreMatcher | undefined } {
+/** With a `problem` no file may be read: which are ignored is not known. */
+interface OpenContext {
+  readonly context: ContextFiles
+  readonly ignore: IgnoreMatcher | undefined
+  readonly problem?: TbuildError
+}
+
+function openContext(place: ContextPlace, ownIgnore: SourceFile | undefined, mode: ShownMode | undefined): OpenContext {
   const { directory } = place
   if (directory === undefined) return { context: NO_FILES, ignore: undefined }
   const file = place.ignores ? (ownIgnore ?? readInContext(directoryView(directory), '.dockerignore')) : undefined
-  const ignore = file === undefined ? undefined : IgnoreMatcher.parse(file.name, file.text)
+  let ignore: IgnoreMatcher | undefined
+  try {
+    ignore = file === undefined ? undefined : IgnoreMatcher.parse(file.name, file.text)
+  } catch (error) {
+    if (!isTbuildError(error)) throw error
+    return { context: NO_FILES, ignore: undefined, problem: error }
+  }
   const view = directoryView(directory, { ...(ignore && { ignore }), ...(mode && { mode }) })
   const hiddenBy = (path: string) => {
     const relative = path.replace(/^\/+/, '')

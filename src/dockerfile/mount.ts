@@ -89,6 +89,12 @@ export function checkMount(raw: string): void {
   }
 }
 
+/** What a mount of any type takes its files from, as written: stages and images are found before the type and the variables of a mount are looked at. */
+export function mountFrom(raw: string): string | undefined {
+  const values = parseCsvFields(raw, invalid).flatMap((field) => /^from=([\s\S]*)$/i.exec(field)?.[1] ?? [])
+  return values.at(-1) || undefined
+}
+
 /**
  * Parses the value of one RUN --mount (M2, M9-M12). `expand` gets each option's value. `target` is '' when none is written and the
  * type has no default. Throws MOUNT_INVALID without a span.

@@ -1,10 +1,10 @@
-import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
+import { type ErrorPlace, isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
+import { goQuote } from '../base/go-quote.ts'
 import { readImageReference } from '../base/image-reference.ts'
 import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../base/platform.ts'
-import type { Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
-import type { Place } from '../dockerfile/lint/linter.ts'
+import { inFile, type Place } from '../dockerfile/lint/linter.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import type { Env } from './env.ts'
 import type { BaseChoice, BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
@@ -30,15 +30,20 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
     const replacement = /^(context|scratch)$/i.test(stage.name) ? undefined : findContext(stage.name, platform, options)
     if (replacement) return fromContext(replacement, platform, true)
   }
-  // Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one.
-  const index = file.stages.slice(0, stage.index).findLastIndex((other) => other.name === name)
+  const parent = stageNamed(stage, file, globals)
   // That stage's platform is its own, whatever --platform says here.
-  if (index >= 0) return { kind: 'stage', index }
+  if (parent !== undefined) return { kind: 'stage', index: parent.index }
   const context = findContext(name, platform, options)
   if (context) return fromContext(context, platform, false)
   // Whatever --platform says.
   if (name === 'scratch') return { kind: 'scratch', platform: options.targetPlatform }
   return { kind: 'image', reference: name, platform, replacesStage: false }
+}
+
+/** The stage that a FROM names. Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one. */
+export function stageNamed({ from, index }: Stage, file: StagedDockerfile, globals: Env): Stage | undefined {
+  const name = baseName(from, globals, file.directives)
+  return file.stages.slice(0, index).findLast((other) => other.name === name)
 }
 
 /** A stage's name is looked up as that of a context, and those are image names: `a-` and `a..b` are none. Throws IMAGE_REFERENCE_INVALID. */
@@ -50,7 +55,8 @@ export function assertContextName(name: string): void {
   })
 }
 
-function baseName({ image }: Stage['from'], globals: Env, directives: Directives): string {
+/** The name behind FROM. Throws BASE_NAME_EMPTY. */
+export function baseName({ image }: Stage['from'], globals: Env, directives: Directives): string {
   const name = expandWord(image.text, globals, directives).result
   if (name !== '') return name
   throw new TbuildError('BASE_NAME_EMPTY', `base name (${image.text}) should not be blank`, {
@@ -79,11 +85,11 @@ function withNearestName(message: string, names: Iterable<string>, globals: Env)
   return suggested.find((one) => one !== message) ?? message
 }
 
-/** Throws IMAGE_REFERENCE_INVALID. A named context has a name of its own kind. */
-export function assertImageName(reference: string, span: Span): void {
+/** Throws IMAGE_REFERENCE_INVALID. */
+export function assertImageName(reference: string, place: ErrorPlace): void {
   const read = readImageReference(reference)
   if (typeof read !== 'string') return
-  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse stage name ${JSON.stringify(reference)}: ${read}`, { span })
+  throw new TbuildError('IMAGE_REFERENCE_INVALID', `failed to parse stage name ${goQuote(reference)}: ${read}`, place)
 }
 
 /** `name::platform` wins over `name` (G13). What `scratch` means nothing replaces. */
@@ -121,7 +127,10 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
     }
     case 'stage': {
       const parent = await lowering.stage(base.index)
-      return { state: childState(parent), triggers: parseTriggers(parent.config.OnBuild, lowering, stage.from.image.text) }
+      // As written there: a named context that stands for the parent does not take them away.
+      const written = (lowering.file.stages[base.index] as Stage).instructions
+      const expressions = written.flatMap((instruction) => (instruction.kind === 'onbuild' ? [instruction.expression] : []))
+      return { state: childState(parent), triggers: parseTriggers(expressions, lowering, stage.from.image.text) }
     }
     case 'image': {
       const image = await lowering.options.resolveImage(base.reference, base.platform)
@@ -140,7 +149,7 @@ export function checkImagePlatform(reference: string, image: BaseImage, wanted: 
   if (rootfs.diff_ids.length === 0 || (os === wanted.os && architecture === wanted.architecture)) return
   const [actual, expected] = [image.platform, normalizePlatform(wanted)].map(formatPlatform)
   const message = `Base image ${reference} was pulled with platform "${actual}", expected "${expected}" for current build`
-  linter.images('InvalidBaseImagePlatform', place, message)
+  linter.images('InvalidBaseImagePlatform', inFile(place), message)
 }
 
 /** What no ONBUILD of a Dockerfile can be does not come in by an image: with a chain it could pass for a stage's own. MAINTAINER BuildKit takes. */

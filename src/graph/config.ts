@@ -7,6 +7,7 @@ import { assertSignal } from '../base/signal.ts'
 import type {
   ArgInstruction,
   CmdInstruction,
+  Directives,
   EnvInstruction,
   ExposeInstruction,
   HealthcheckInstruction,
@@ -18,6 +19,7 @@ import type {
   UserInstruction,
   VolumeInstruction,
 } from '../dockerfile/instruction.ts'
+import { expandWord } from '../dockerfile/word.ts'
 import { type BuildArg, type BuildArgValues, NON_ENV_ARGS } from './build-args.ts'
 import type { Env } from './env.ts'
 import type { Expander } from './expander.ts'
@@ -99,6 +101,11 @@ function applyEnv(state: StageState, instruction: EnvInstruction, expand: Expand
 function replaceEnv(list: string[], key: string, value: string): string[] {
   const at = list.findIndex((item) => item.split('=', 1)[0] === key)
   return at < 0 ? [...list, `${key}=${value}`] : list.with(at, `${key}=${value}`)
+}
+
+/** The names that an ENV sets, for checks. */
+export function expandedKeys({ pairs }: EnvInstruction, env: Env, directives: Directives): string[] {
+  return pairs.map(({ key }) => expandWord(key, env, directives).result)
 }
 
 function applyLabel(state: StageState, instruction: LabelInstruction, expand: Expander): StageState {

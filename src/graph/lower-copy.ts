@@ -4,7 +4,6 @@ import type { CopyInstruction } from '../dockerfile/instruction.ts'
 import type { Expander } from './expander.ts'
 import { copyHistory } from './history.ts'
 import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'
-import { checkOwnerNames } from './owner-names.ts'
 import { destinationPath, sourcePath } from './paths.ts'
 import { remoteKind, remoteOp, remotePath } from './remote.ts'
 import { addStep, type StageContext } from './stage-context.ts'
@@ -25,7 +24,6 @@ interface CopyWords {
 export async function lowerCopy(state: StageState, instruction: CopyInstruction, context: StageContext): Promise<StageState> {
   const words = expandCopy(instruction, context.expander(state.env))
   const link = instruction.link && !words.chmod
-  if (words.chown) checkOwnerNames(words.chown, link ? undefined : state.root)
   if (words.chmod) parseChmod(words.chmod)
   const inputs: Vertex[] = []
   const sources = await copySources(state, instruction, words, context, inputs)
@@ -102,7 +100,7 @@ function inputOf(vertex: Vertex, inputs: Vertex[]): number {
 }
 
 async function fromSource(instruction: CopyInstruction, context: StageContext): Promise<Vertex | undefined> {
-  const name = copyFrom(instruction) as string
+  const name = copyFrom(instruction, context.directives) as string
   return context.sources.from(name, context.stage, { kind: 'copy', at: instruction })
 }
 

@@ -1,5 +1,6 @@
-import { TbuildError, withSpan } from '../base/errors.ts'
+import { atWord, TbuildError } from '../base/errors.ts'
 import { cleanPath } from '../base/go-path.ts'
+import { parseHeredocWord } from '../dockerfile/heredoc.ts'
 import type { RunInstruction } from '../dockerfile/instruction.ts'
 import { parseMount, type RunMount } from '../dockerfile/mount.ts'
 import { proxyEnv } from './build-args.ts'
@@ -55,8 +56,7 @@ function argNames({ args, config }: StageState): { argNames?: readonly string[] 
 function heredocCommand(state: StageState, { command, heredocs }: RunInstruction): { args: readonly string[]; script?: ExecOp['script'] } {
   const [first] = heredocs
   if (command.form === 'exec' || first === undefined) return { args: commandArgs(state, command) }
-  const lone = command.command.trim()
-  if (heredocs.length === 1 && isLoneHeredoc(lone, first.name)) {
+  if (parseHeredocWord(command.command) !== undefined) {
     if (isWindows(state.imagePlatform) || !first.content.startsWith('#!'))
       return { args: commandArgs(state, { form: 'shell', command: first.content }) }
     const path = `${SCRIPT_FOLDER}/${first.name}`
@@ -64,12 +64,6 @@ function heredocCommand(state: StageState, { command, heredocs }: RunInstruction
   }
   const text = [command.command, ...heredocs.map((heredoc) => `${heredoc.raw}${heredoc.name}`)].join('\n')
   return { args: commandArgs(state, { form: 'shell', command: text }) }
-}
-
-/** `<<EOF`, `<<-EOF`, `<<'EOF'`, `<<"EOF"`: the whole command. */
-function isLoneHeredoc(command: string, name: string): boolean {
-  const match = /^\d*<<-?\s*(.*)$/s.exec(command)
-  return match !== null && (match[1] as string).replace(/["']/g, '') === name
 }
 
 function networkMode(instruction: RunInstruction, state: StageState, context: StageContext): ExecOp['network'] {
@@ -103,7 +97,7 @@ async function lowerMounts(
       const mount = parseMount(word.text, (text) => expand.word(text))
       mounts.push(await lowerMount(mount, state, context, inputs))
     } catch (error) {
-      throw withSpan(error, word.span)
+      throw atWord(error, word.span)
     }
   }
   return mounts

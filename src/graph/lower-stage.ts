@@ -1,13 +1,13 @@
-import { withSpan } from '../base/errors.ts'
+import { atWord, withSpan } from '../base/errors.ts'
 import { formatPlatform } from '../base/platform.ts'
 import { Shared } from '../base/shared.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { checkFrom } from '../dockerfile/lint/from-checks.ts'
 import { StageChecks } from '../dockerfile/lint/stage-checks.ts'
-import { assertImageName, baseOf, resolveBase } from './base.ts'
+import { assertImageName, baseName, baseOf, resolveBase } from './base.ts'
 import { GraphBuilder } from './builder.ts'
-import { applyArg, applyMetadata, exposedWords, type MetadataInstruction } from './config.ts'
+import { applyArg, applyMetadata, expandedKeys, exposedWords, type MetadataInstruction } from './config.ts'
 import type { Env } from './env.ts'
 import type { Epoch } from './epoch.ts'
 import { expanderAt } from './expander.ts'
@@ -17,7 +17,7 @@ import { lowerRun } from './lower-run.ts'
 import type { BaseChoice, BaseImage, FilesChoice, LowerOptions, ResolveImage } from './lower-types.ts'
 import { lowerWorkdir } from './lower-workdir.ts'
 import type { Vertex } from './op.ts'
-import { fromNames, type NeededImage, reachOf } from './reach.ts'
+import { findStage, fromNames, type NeededImage, reachOf } from './reach.ts'
 import { SourceFinder } from './sources.ts'
 import type { Lowering, StageContext } from './stage-context.ts'
 import { checkStageLinks } from './stage-links.ts'
@@ -27,11 +27,14 @@ import { StepCounter } from './step-name.ts'
 /** What all instructions of a stage have in common. */
 type Scope = Omit<StageContext, 'expander' | 'instruction'>
 
-/** A lowered stage, and the one that it is FROM. */
+/** A lowered stage, the one that it is FROM, and those that it needs. */
 export interface LoweredStage {
   readonly stage: Stage
   readonly state: StageState
-  readonly parent: StageState | undefined
+  readonly parent: number | undefined
+  readonly parentState: StageState | undefined
+  /** The stages that it takes files from, triggers and what a named context stands for included. */
+  readonly sources: readonly number[]
 }
 
 /** Lowers stages on demand, each once. */
@@ -47,6 +50,7 @@ export class StageLowering implements Lowering {
   readonly #sources = new SourceFinder(this)
   readonly #states = new Map<number, Promise<StageState>>()
   readonly #checks = new Map<number, StageChecks>()
+  readonly #sourceStages = new Map<number, readonly number[]>()
 
   constructor(file: StagedDockerfile, options: LowerOptions, epoch: Epoch) {
     this.file = file
@@ -71,26 +75,33 @@ export class StageLowering implements Lowering {
     return base !== undefined && base.kind !== 'stage' && base.replacesStage === true
   }
 
-  /** Throws for a base that is no image's name and for stages that take from each other in a circle, among those that nothing needs too. */
+  /**
+   * Throws for stages that take from each other in a circle and for a name that is no image's, among those too that nothing needs or that a named context
+   * stands for: before any image is looked up.
+   */
   assertNames(): void {
-    checkStageLinks(this.file)
-    for (const [index, base] of this.#bases.entries()) {
-      if (base.kind === 'image' && base.named !== true) assertImageName(base.reference, (this.file.stages[index] as Stage).from.span)
+    const { file } = this
+    checkStageLinks(file)
+    for (const [index, { from }] of file.stages.entries()) {
+      const name = baseName(from, this.globals, file.directives)
+      if (name !== 'scratch' && this.#parent(index) === undefined) assertImageName(name, { span: from.span, within: from.span })
+    }
+    for (const { name, allowIndex, place } of file.stages.flatMap(({ instructions }) => instructions.flatMap(fromNames))) {
+      if (name !== 'scratch' && findStage(file, name, allowIndex) === undefined) assertImageName(name, place)
     }
   }
 
-  /** A stage, those that it is FROM, then all others that were lowered for it. */
-  async lowered(target: number): Promise<LoweredStage[]> {
-    const order = new Set<number>()
-    for (let index: number | undefined = target; index !== undefined; index = this.#parent(index)) order.add(index)
-    for (const index of this.#states.keys()) order.add(index)
-    return Promise.all([...order].map((index) => this.#loweredStage(index)))
-  }
-
-  async #loweredStage(index: number): Promise<LoweredStage> {
+  /** A stage as it was lowered. */
+  async lowered(index: number): Promise<LoweredStage> {
     const parent = this.#parent(index)
-    const stage = this.file.stages[index] as Stage
-    return { stage, state: await this.stage(index), parent: parent === undefined ? undefined : await this.stage(parent) }
+    const state = await this.stage(index)
+    return {
+      stage: this.file.stages[index] as Stage,
+      state,
+      parent,
+      parentState: parent === undefined ? undefined : await this.stage(parent),
+      sources: this.#sourceStages.get(index) ?? [],
+    }
   }
 
   #parent(index: number): number | undefined {
@@ -108,16 +119,16 @@ export class StageLowering implements Lowering {
     // The first in the file is told, whichever ends first.
     for (const lookUp of lookUps) lookUp.catch(() => {})
     for (const lookUp of lookUps) await lookUp
+    if (this.options.ignoreProblem !== undefined) throw this.options.ignoreProblem
     for (const index of stages) await this.stage(index)
     return Promise.all(targets.map((index) => this.stage(index)))
   }
 
-  async #lookUp({ reference, platform, named, span }: NeededImage): Promise<void> {
-    if (!named) assertImageName(reference, span)
+  async #lookUp({ reference, platform, place }: NeededImage): Promise<void> {
     try {
       await this.options.resolveImage(reference, platform)
     } catch (error) {
-      throw withSpan(error, span)
+      throw withSpan(atWord(error, place.span), place.within)
     }
   }
 
@@ -179,7 +190,13 @@ export class StageLowering implements Lowering {
       const { state, triggers, image } = await resolveBase(stage, base, this)
       // Triggers stand where the FROM is that runs them.
       const placed = triggers.map((trigger): Instruction => ({ ...trigger, span: stage.from.span }))
-      const instructions: readonly Instruction[] = replaced ? [] : [...placed, ...stage.instructions]
+      const written: readonly Instruction[] = [...placed, ...stage.instructions]
+      const links = written.flatMap(fromNames).map(({ name, allowIndex }) => findStage(this.file, name, allowIndex))
+      this.#sourceStages.set(
+        stage.index,
+        [...new Set(links)].filter((index) => index !== undefined),
+      )
+      const instructions = replaced ? [] : written
       const context = this.#context(stage, base, instructions)
       const { name } = context.steps.next(`FROM ${image?.name ?? stage.from.image.text}`, 'from')
       const root = image === undefined ? state.root : this.imageVertex(image, stage.from.span, name)
@@ -236,7 +253,8 @@ export class StageLowering implements Lowering {
     const expand = expander(state.env)
     if (instruction.kind === 'expose') checks.expose(instruction, exposedWords(instruction, expand))
     const next = applyMetadata(state, instruction, expand)
-    checks.instruction(instruction, state.shell !== undefined)
+    if (instruction.kind === 'env') checks.env(instruction, expandedKeys(instruction, state.env, this.file.directives))
+    else checks.instruction(instruction, state.shell !== undefined)
     return next
   }
 }

@@ -80,4 +80,6 @@ export interface LowerOptions {
   readonly linter: Linter
   /** What the ignore file of the build context leaves out, for checks. */
   readonly ignored?: Ignored | undefined
+  /** What is wrong with that file. */
+  readonly ignoreProblem?: Error | undefined
 }

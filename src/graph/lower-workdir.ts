@@ -1,7 +1,6 @@
 import { cleanPath } from '../base/go-path.ts'
 import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
 import type { WorkdirOp } from './op.ts'
-import { checkOwnerNames } from './owner-names.ts'
 import { joinWorkdir } from './paths.ts'
 import { addStep, type StageContext } from './stage-context.ts'
 import { type StageState, withHistory } from './stage-state.ts'
@@ -21,7 +20,6 @@ export function lowerWorkdir(state: StageState, instruction: WorkdirInstruction,
     context.steps.next(instructionText(instruction), instruction.kind)
     return withHistory(next, `WORKDIR ${workdir}`, 'empty')
   }
-  checkOwnerNames(state.user, state.root)
   const op: WorkdirOp = {
     kind: 'workdir',
     path: cleanPath(workdir),

@@ -1,10 +1,11 @@
 import type { Span } from '../base/span.ts'
 import type { ArgInstruction, FromInstruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
+import { stageNamed } from './base.ts'
 import type { BuildArg } from './build-args.ts'
 import { Env } from './env.ts'
 import { lowerTarget } from './lower.ts'
-import type { LoweredStage } from './lower-stage.ts'
+import type { LoweredStage, StageLowering } from './lower-stage.ts'
 import type { LowerOptions } from './lower-types.ts'
 
 /** What a build of the target takes from its caller, as BuildKit's frontend.outline tells it. */
@@ -34,7 +35,7 @@ export interface OutlineMount {
 /** An ARG before the first FROM. */
 interface GlobalArg extends OutlineArg {
   /** Names that its default uses. */
-  readonly uses: Iterable<string>
+  readonly uses: ReadonlySet<string>
 }
 
 /** The comment above an ARG or FROM that begins with its name, without the name. */
@@ -42,17 +43,20 @@ export function description({ comments }: ArgInstruction | FromInstruction, name
   return name === undefined ? undefined : comments.find((line) => line.startsWith(`${name} `))?.slice(name.length + 1)
 }
 
-/** Lowers the target and lists what it and the stages that it needs declare: each name once, where the nearest stage does. */
+/**
+ * Lowers the target and lists what it and the stages that it needs declare: each name once, by the stage that comes first of the target itself, those
+ * that it is FROM, and those that it takes files from, each with what it needs in turn.
+ */
 export async function outline(file: StagedDockerfile, options: LowerOptions): Promise<Outline> {
   const { lowering, index } = await lowerTarget(file, options)
   const args = new Map<string, OutlineArg>()
   const mounts = { secret: new Map<string, OutlineMount>(), ssh: new Map<string, OutlineMount>() }
   const globals = describedGlobals(file, lowering.globals, options)
-  const steps = lowering.builder.vertices
-  for (const stage of await lowering.lowered(index)) {
-    for (const arg of usedArgs(stage, lowering.globals, file, globals)) keep(args, arg)
-    for (const { op, span, stage: name } of steps) {
-      if (op.kind !== 'exec' || span === undefined || name !== lowering.stageName(stage.stage.index)) continue
+  for (const stage of await inOrder(lowering, index)) {
+    for (const arg of usedArgs(stage, lowering, globals)) keep(args, arg)
+    const spans = new Set([stage.stage.from, ...stage.stage.instructions].map(({ span }) => span))
+    for (const { op, span } of lowering.builder.vertices) {
+      if (op.kind !== 'exec' || span === undefined || !spans.has(span)) continue
       for (const mount of op.mounts) {
         if (mount.type !== 'secret' && mount.type !== 'ssh') continue
         keep(mounts[mount.type], { name: mount.id, required: mount.required, span })
@@ -69,6 +73,18 @@ export async function outline(file: StagedDockerfile, options: LowerOptions): Pr
   }
 }
 
+async function inOrder(lowering: StageLowering, target: number): Promise<LoweredStage[]> {
+  const found = new Map<number, LoweredStage>()
+  const pending = [target]
+  for (let index = pending.pop(); index !== undefined; index = pending.pop()) {
+    if (found.has(index)) continue
+    const stage = await lowering.lowered(index)
+    found.set(index, stage)
+    pending.push(...stage.sources.toReversed(), ...(stage.parent === undefined ? [] : [stage.parent]))
+  }
+  return [...found.values()]
+}
+
 function keep<T extends { readonly name: string }>(into: Map<string, T>, item: T): void {
   if (!into.has(item.name)) into.set(item.name, item)
 }
@@ -83,7 +99,9 @@ function describedGlobals(file: StagedDockerfile, values: Env, { buildArgs }: Lo
   for (const instruction of file.globals) {
     for (const { name, value: fallback } of instruction.args) {
       const value = values.get(name)
-      const uses = buildArgs.has(name) || fallback === undefined ? [] : expandWord(fallback, env, file.directives).matched
+      const uses = new Set(buildArgs.has(name) || fallback === undefined ? [] : expandWord(fallback, env, file.directives).matched)
+      // A default out of the name's own last value uses what that used.
+      if (uses.delete(name)) for (const used of found.get(name)?.uses ?? []) uses.add(used)
       if (value !== undefined) env = env.with(name, value)
       // The last declaration counts, and one without a default has no value of its own.
       const shown = buildArgs.has(name) || fallback !== undefined ? value : undefined
@@ -93,17 +111,26 @@ function describedGlobals(file: StagedDockerfile, values: Env, { buildArgs }: Lo
   return found
 }
 
-/** What a stage declares, its FROM uses, and the defaults of those use. */
-function usedArgs({ stage, state, parent }: LoweredStage, env: Env, file: StagedDockerfile, globals: Map<string, GlobalArg>): OutlineArg[] {
+/** What a stage declares, what FROM uses of it and of the stages below it, and what the defaults of those use. An ARG of a stage below is not this one's. */
+function usedArgs({ stage, state, parentState }: LoweredStage, lowering: StageLowering, globals: Map<string, GlobalArg>): OutlineArg[] {
   const own = new Map<string, OutlineArg | undefined>()
-  for (const arg of state.args.slice(parent?.args.length ?? 0)) own.set(arg.name, declared(arg) ?? own.get(arg.name))
-  const { image, platform } = stage.from
-  const wanted = [image, ...(platform === undefined ? [] : [platform])].flatMap(({ text }) => [
-    ...expandWord(text, env, file.directives).matched,
-  ])
-  const names = new Set([...own.keys(), ...wanted])
+  for (const arg of state.args.slice(parentState?.args.length ?? 0)) own.set(arg.name, declared(arg) ?? own.get(arg.name))
+  const names = new Set([...own.keys(), ...fromUses(stage, lowering)])
   for (const name of names) if (own.get(name) === undefined) for (const used of globals.get(name)?.uses ?? []) names.add(used)
   return [...names].flatMap((name) => own.get(name) ?? globals.get(name) ?? [])
+}
+
+/** The variables in the FROM of a stage that no named context replaces, and in those of the stages that its name leads to, whatever stands for it. */
+function fromUses(stage: Stage, lowering: StageLowering): string[] {
+  const { file, globals } = lowering
+  const uses: string[] = []
+  for (let at: Stage | undefined = stage; at !== undefined; at = stageNamed(at, file, globals)) {
+    if (lowering.isReplaced(at.index)) continue
+    const { image, platform } = at.from
+    for (const { text } of [image, ...(platform === undefined ? [] : [platform])])
+      uses.push(...expandWord(text, globals, file.directives).matched)
+  }
+  return uses
 }
 
 /** One that takes its value from a global ARG is listed as that. */

@@ -1,7 +1,7 @@
+import type { ErrorPlace } from '../base/errors.ts'
 import type { Platform } from '../base/platform.ts'
-import type { Span } from '../base/span.ts'
 import type { Instruction, StagedDockerfile } from '../dockerfile/instruction.ts'
-import { parseMount } from '../dockerfile/mount.ts'
+import { mountFrom } from '../dockerfile/mount.ts'
 import { findContext } from './base.ts'
 import type { BaseChoice, LowerOptions } from './lower-types.ts'
 
@@ -9,10 +9,14 @@ import type { BaseChoice, LowerOptions } from './lower-types.ts'
 export interface NeededImage {
   readonly reference: string
   readonly platform: Platform
-  /** The reference is a named context's, not of the file. */
-  readonly named: boolean
-  /** Of the instruction that names it. */
-  readonly span: Span
+  readonly place: ErrorPlace
+}
+
+/** A stage or image that an instruction takes files from. */
+export interface FromName {
+  readonly name: string
+  readonly allowIndex: boolean
+  readonly place: ErrorPlace
 }
 
 interface Reach {
@@ -31,11 +35,11 @@ export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], ta
     if (base === undefined || stage === undefined || seen.has(index)) return
     seen.add(index)
     if (base.kind === 'stage') visit(base.index)
-    if (base.kind === 'image') images.push({ ...base, named: base.named === true, span: stage.from.span })
-    if (base.kind !== 'stage' && base.replacesStage === true) return
-    for (const { name, allowIndex, span } of stage.instructions.flatMap(fromNames)) {
+    if (base.kind === 'image') images.push({ ...base, place: { span: stage.from.span, within: stage.from.span } })
+    // Of a stage that a named context replaces, too.
+    for (const { name, allowIndex, place } of stage.instructions.flatMap(fromNames)) {
       const found = findStage(file, name, allowIndex)
-      const image = found === undefined ? imageOf(name, span, options) : undefined
+      const image = found === undefined ? imageOf(name, place, options) : undefined
       if (found !== undefined) visit(found)
       else if (image !== undefined) images.push(image)
     }
@@ -45,34 +49,34 @@ export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], ta
 }
 
 /** What a `--from` names that is no stage, if it is an image; that is the target's, whatever the platform of the stage. */
-function imageOf(name: string, span: Span, options: LowerOptions): NeededImage | undefined {
+function imageOf(name: string, place: ErrorPlace, options: LowerOptions): NeededImage | undefined {
   const platform = options.targetPlatform
   const context = findContext(name, platform, options)
-  if (context === undefined) return name === 'scratch' ? undefined : { reference: name, platform, named: false, span }
-  return context.kind === 'image' ? { reference: context.reference, platform, named: true, span } : undefined
+  if (context === undefined) return name === 'scratch' ? undefined : { reference: name, platform, place }
+  return context.kind === 'image' ? { reference: context.reference, platform, place } : undefined
 }
 
 /** A stage by name, the last of that name (G3), or for COPY by index (G4). */
 export function findStage(file: StagedDockerfile, name: string, allowIndex: boolean): number | undefined {
   const byName = file.stages.findLastIndex((stage) => stage.name === name.toLowerCase())
   if (byName >= 0) return byName
-  if (allowIndex && /^[+-]?\d+$/.test(name)) return Number(name)
-  return undefined
+  return allowIndex && isIndex(name) ? Number(name) : undefined
+}
+
+/** What strconv.Atoi takes; any other number is a name. */
+function isIndex(name: string): boolean {
+  return /^[+-]?\d+$/.test(name) && BigInt.asIntN(64, BigInt(name.replace('+', ''))) === BigInt(name.replace('+', ''))
 }
 
 /** The stages and images that an instruction takes files from. */
-export function fromNames(instruction: Instruction): { name: string; allowIndex: boolean; span: Span }[] {
+export function fromNames(instruction: Instruction): FromName[] {
+  const within = instruction.span
   if (instruction.kind === 'copy' && instruction.from !== undefined) {
-    return [{ name: instruction.from.text, allowIndex: true, span: instruction.span }]
+    return [{ name: instruction.from.text, allowIndex: true, place: { span: within, within } }]
   }
   if (instruction.kind !== 'run') return []
-  return instruction.mounts.flatMap((word) => {
-    try {
-      const mount = parseMount(word.text)
-      return 'from' in mount && mount.from !== undefined ? [{ name: mount.from, allowIndex: false, span: word.span }] : []
-    } catch {
-      // The instruction's own lowering reports it, with its place.
-      return []
-    }
+  return instruction.mounts.flatMap(({ text, span }) => {
+    const name = mountFrom(text)
+    return name === undefined ? [] : [{ name, allowIndex: false, place: { span, within } }]
   })
 }

@@ -26,7 +26,7 @@ export class SourceFinder implements Sources {
     const context = findContext(name, platform, options)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
     if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
-    if (context === undefined) assertImageName(name, use.at.span)
+    if (context === undefined) assertImageName(name, { span: use.at.span, within: use.at.span })
     const image = await options.resolveImage(context?.reference ?? name, platform)
     checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
     refuseWindowsLayers(image.configFile)

@@ -1,24 +1,28 @@
-import { TbuildError } from '../base/errors.ts'
-import type { Span } from '../base/span.ts'
-import type { CopyInstruction, StagedDockerfile } from '../dockerfile/instruction.ts'
+import { type ErrorPlace, TbuildError, withSpan } from '../base/errors.ts'
+import type { CopyInstruction, Directives, StagedDockerfile, Word } from '../dockerfile/instruction.ts'
+import { expandWord } from '../dockerfile/word.ts'
+import { Env } from './env.ts'
 import { findStage, fromNames } from './reach.ts'
 
-/** The name of a COPY's --from. Throws FROM_VARIABLE (G7). */
-export function copyFrom(instruction: CopyInstruction): string | undefined {
+/** The name of a COPY's --from, which goes through the word lexer only to see that it stays what it is. Throws EXPANSION_FAILED, FROM_VARIABLE (G7). */
+export function copyFrom(instruction: CopyInstruction, directives: Directives): string | undefined {
   const { from } = instruction
-  if (from?.text.includes('$')) {
+  if (from !== undefined && lexed(from, directives) !== from.text) {
     throw new TbuildError(
       'FROM_VARIABLE',
       'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
-      { span: from.span },
+      { span: from.span, within: instruction.span },
     )
   }
   return from?.text
 }
 
-interface Link {
-  readonly to: number
-  readonly span: Span
+function lexed({ text, span }: Word, directives: Directives): string {
+  try {
+    return expandWord(text, Env.empty, directives).result
+  } catch (error) {
+    throw withSpan(error, span)
+  }
 }
 
 /**
@@ -29,32 +33,38 @@ export function checkStageLinks(file: StagedDockerfile): void {
   const links = file.stages.map(({ index }) => linksOf(file, index))
   const visited = new Set<number>()
   const onPath = new Set<number>()
-  const visit = (index: number): Span | undefined => {
-    if (visited.has(index)) return undefined
+  const taken: ErrorPlace[] = []
+  const closesCircle = (index: number): boolean => {
+    if (visited.has(index)) return false
     visited.add(index)
     onPath.add(index)
-    for (const { to, span } of links[index] ?? []) {
-      if (onPath.has(to)) return span
-      const found = visit(to)
-      if (found !== undefined) return found
+    for (const [to, place] of links[index] ?? []) {
+      taken.push(place)
+      if (onPath.has(to) || closesCircle(to)) return true
+      taken.pop()
     }
     onPath.delete(index)
-    return undefined
+    return false
   }
   for (const { index, name = `stage-${index}` } of file.stages) {
-    const span = visit(index)
-    if (span !== undefined) throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${name}`, { span })
+    if (!closesCircle(index)) continue
+    const others = taken.slice(0, -1).map(({ within }) => within)
+    throw new TbuildError('STAGE_CYCLE', `circular dependency detected on stage: ${name}`, { ...(taken.at(-1) as ErrorPlace), others })
   }
 }
 
-function linksOf(file: StagedDockerfile, index: number): Link[] {
-  return (file.stages[index]?.instructions ?? []).flatMap((instruction) => {
-    if (instruction.kind === 'copy') copyFrom(instruction)
-    return fromNames(instruction).flatMap(({ name, allowIndex, span }) => {
+/** By stage, where it is taken from: the last place counts. */
+function linksOf(file: StagedDockerfile, index: number): ReadonlyMap<number, ErrorPlace> {
+  const links = new Map<number, ErrorPlace>()
+  for (const instruction of file.stages[index]?.instructions ?? []) {
+    if (instruction.kind === 'copy') copyFrom(instruction, file.directives)
+    for (const { name, allowIndex, place } of fromNames(instruction)) {
       const to = findStage(file, name, allowIndex)
-      if (to === undefined) return []
-      if (to < 0 || to >= file.stages.length) throw new TbuildError('STAGE_INDEX', `invalid stage index ${to}`, { span })
-      return [{ to, span }]
-    })
-  })
+      if (to === undefined) continue
+      if (to < 0 || to >= file.stages.length)
+        throw new TbuildError('STAGE_INDEX', `invalid stage index ${BigInt(name.replace('+', ''))}`, place)
+      links.set(to, place)
+    }
+  }
+  return links
 }

@@ -10,6 +10,7 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { ContentSelector } from './content.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
+import { checkOwnerNames } from './owner-names.ts'
 import type { Ref } from './ref.ts'
 import type { OpHandler, Tools } from './types.ts'
 
@@ -53,6 +54,7 @@ async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[
 }
 
 async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], tools: Tools): Promise<void> {
+  if (op.chown !== undefined) checkOwnerNames(op.chown, active)
   const writer = layerWriter(active.upper, layeredView(active.lower))
   const sources: CopySource[] = []
   for (const source of op.sources) {

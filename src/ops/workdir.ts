@@ -4,6 +4,7 @@ import { lookupOwner } from '../tree/owner.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
+import { checkOwnerNames } from './owner-names.ts'
 import type { OpHandler } from './types.ts'
 
 /** WORKDIR: all missing parents 0755, owned by the current user; directories that are there stay as they are (W2). */
@@ -18,6 +19,7 @@ export const workdirHandler: OpHandler<WorkdirOp> = {
 
   async run(op, { root }, tools) {
     const layers = await makeLayer(root, tools, async (active) => {
+      checkOwnerNames(op.user, active)
       const writer = layerWriter(active.upper, layeredView(active.lower))
       // Without a USER nothing is changed: in a setgid directory it is that one's group.
       const owner = op.user === '' ? {} : lookupOwner(writer, op.user)

@@ -39,6 +39,7 @@ export function lowerOptions(options: ResolvedOptions, platform: Platform, sessi
     parseTrigger,
     linter,
     ignored: session.inputs.ignore,
+    ignoreProblem: session.inputs.ignoreProblem,
   }
 }
 

@@ -1,4 +1,6 @@
 import { basename } from 'node:path'
+import type { TbuildError } from '../../base/errors.ts'
+import type { SourceFile } from '../../base/span.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import type { Finding } from '../../dockerfile/lint/linter.ts'
 import { type CheckResult, check } from '../../inquiry.ts'
@@ -31,8 +33,14 @@ function json({ file, findings, error }: CheckResult): object {
   return {
     warnings: findings.length === 0 ? null : findings.map(warning),
     sources: [{ filename: basename(file.name), ...(file.text === '' ? {} : { data: base64(file) }), language: 'Dockerfile' }],
-    ...(error === undefined ? {} : { buildError: { message: error.message, location: location(error.within ?? error.span) } }),
+    ...(error === undefined ? {} : { buildError: { message: error.message, location: placeOf(error, file) } }),
   }
+}
+
+/** An ignore file is none of the answer's sources. */
+function placeOf(error: TbuildError, file: SourceFile): object {
+  const place = error.within ?? error.span
+  return place?.file === file ? location(place, error.others) : {}
 }
 
 function warning({ rule, description, url, message, span }: Finding): object {

@@ -5,7 +5,7 @@ import { parsePlatform } from '../../base/platform.ts'
 import { suggestion } from '../../base/suggest.ts'
 import type { Directives, FromInstruction, Stage } from '../instruction.ts'
 import { type Environment, type ExpandedWord, expandWord, unmatchedBefore } from '../word.ts'
-import type { Report } from './linter.ts'
+import { inFile, type Report } from './linter.ts'
 
 /** Whether each base has a name when no build argument is given: `defaults` are the global ARGs then. A name that was never one is found too. */
 export function checkDefaultBases(stages: readonly Stage[], defaults: Environment, directives: Directives, report: Report): void {
@@ -15,7 +15,7 @@ export function checkDefaultBases(stages: readonly Stage[], defaults: Environmen
     if (name === undefined) return
     if (isImageName(name.result)) continue
     const message = `Default value for ARG ${from.image.text} results in empty or invalid base image name`
-    report('InvalidDefaultArgInFrom', from, message)
+    report('InvalidDefaultArgInFrom', inFile(from), message)
   }
 }
 

@@ -19,6 +19,11 @@ export interface Finding {
 /** Where a finding is and what the comments there switch off. */
 export type Place = Pick<InstructionBase, 'span' | 'comments'>
 
+/** The place of a finding that only the file's own `# check=` switches off: BuildKit finds it before it looks at an instruction by itself. */
+export function inFile({ span }: Pick<InstructionBase, 'span'>): Place {
+  return { span, comments: [] }
+}
+
 export type Report = (rule: RuleName, place: Place, message: string) => void
 
 /** Collects the findings of one build. The checks themselves are called by whoever knows what they need: lowering, for the most part. */

@@ -44,9 +44,6 @@ export class StageChecks {
   /** What needs nothing but the instruction, and whether the stage has a SHELL. */
   instruction(instruction: Instruction, hasShell: boolean): void {
     switch (instruction.kind) {
-      case 'env':
-        this.#env(instruction)
-        break
       case 'label':
         // Each of them is `LABEL key value` alone.
         if (instruction.legacy) this.#legacy(instruction)
@@ -66,6 +63,12 @@ export class StageChecks {
         this.#once(instruction, instruction.kind)
         if (instruction.command.form === 'shell' && !hasShell) this.#shellForm(instruction)
     }
+  }
+
+  /** `keys` are expanded. */
+  env(instruction: EnvInstruction, keys: readonly string[]): void {
+    if (instruction.legacy) this.#legacy(instruction)
+    this.#secrets(instruction, 'ENV', keys)
   }
 
   /** An absolute directory of the base image does not count: it may change. */
@@ -105,15 +108,6 @@ export class StageChecks {
     }
   }
 
-  #env(instruction: EnvInstruction): void {
-    if (instruction.legacy) this.#legacy(instruction)
-    this.#secrets(
-      instruction,
-      'ENV',
-      instruction.pairs.map(({ key }) => key),
-    )
-  }
-
   /** Named as written, `Label key=value`. */
   #legacy(instruction: Instruction): void {
     const { keyword } = instruction
@@ -133,8 +127,7 @@ export class StageChecks {
     const before = this.#latest[kind]
     if (before !== undefined) {
       const message = `Multiple ${instruction.keyword} instructions should not be used in the same stage because only the last one will be used`
-      const comments = [...before.comments, ...instruction.comments]
-      this.#report('MultipleInstructionsDisallowed', { span: before.span, comments }, message)
+      this.#report('MultipleInstructionsDisallowed', { span: before.span, comments: instruction.comments }, message)
     }
     this.#latest[kind] = instruction
   }

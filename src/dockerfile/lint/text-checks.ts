@@ -1,7 +1,7 @@
 import { goQuote } from '../../base/go-quote.ts'
 import type { FromInstruction, Instruction, InstructionBase, StagedDockerfile } from '../instruction.ts'
 import type { BrokenDockerfile } from '../parse.ts'
-import type { Report } from './linter.ts'
+import { inFile, type Report } from './linter.ts'
 
 const MAINTAINER = 'Maintainer instruction is deprecated in favor of using label'
 const RESERVED = new Set(['context', 'scratch'])
@@ -30,10 +30,10 @@ export function checkBroken({ bases, instructions, wrong }: BrokenDockerfile, re
 }
 
 /** Reported once, at the last line that was read for it. */
-function checkContinuations({ emptyContinuation, span, comments }: InstructionBase, report: Report): void {
+function checkContinuations({ emptyContinuation, span }: InstructionBase, report: Report): void {
   if (emptyContinuation === undefined) return
   const place = { line: emptyContinuation, column: 1 }
-  report('NoEmptyContinuation', { span: { ...span, start: place, end: place }, comments }, 'Empty continuation line')
+  report('NoEmptyContinuation', inFile({ span: { ...span, start: place, end: place } }), 'Empty continuation line')
 }
 
 function checkInstruction(instruction: Instruction, report: Report): void {
@@ -76,9 +76,9 @@ function checkStageNames(froms: readonly FromInstruction[], report: Report): voi
     const { alias } = from
     if (alias === undefined) continue
     if (RESERVED.has(alias)) {
-      report('ReservedStageName', from, `Stage name should not use the same name as reserved stage ${goQuote(alias)}`)
+      report('ReservedStageName', inFile(from), `Stage name should not use the same name as reserved stage ${goQuote(alias)}`)
     }
-    if (names.has(alias)) report('DuplicateStageName', from, `Duplicate stage name ${goQuote(alias)}, stage names should be unique`)
+    if (names.has(alias)) report('DuplicateStageName', inFile(from), `Duplicate stage name ${goQuote(alias)}, stage names should be unique`)
     names.add(alias)
   }
 }
@@ -91,7 +91,11 @@ function checkCasing(instructions: readonly Instruction[], report: Report): void
   for (const instruction of instructions) {
     const { keyword } = instruction
     if (keyword === (majority === 'lowercase' ? keyword.toLowerCase() : keyword.toUpperCase())) continue
-    report('ConsistentInstructionCasing', instruction, `Command '${keyword}' should match the case of the command majority (${majority})`)
+    report(
+      'ConsistentInstructionCasing',
+      inFile(instruction),
+      `Command '${keyword}' should match the case of the command majority (${majority})`,
+    )
   }
 }
 
