@@ -26,13 +26,15 @@ struct mounts {
 int rootfs_create(struct rootfs *rootfs, const struct plan *plan) {
   const struct field *fields = plan->root->fields;
   struct overlay overlay = {.upper = fields[0].data, .work = fields[1].data, .scratch = fields[1].data, .options = fields[2].data,
-                            .lowers = fields + 3, .lower_count = plan->root->count - 3,
+                            .lowers = fields + 4, .lower_count = plan->root->count - 4,
                             // A device node that the command makes must not open: there is no device cgroup behind it.
                             .attributes = MOUNT_ATTR_NODEV};
   rootfs->stage = overlay.upper;
   rootfs->attach = overlay.work;
-  rootfs->fd = overlay_create(&overlay);
+  const char *directory = fields[3].data;
+  rootfs->fd = directory[0] ? directory_clone(directory, overlay.attributes) : overlay_create(&overlay);
   struct stat stat;
+  if (rootfs->fd < 0 && directory[0]) return fail("mount the directory of the root");
   if (rootfs->fd < 0 || fstat(rootfs->fd, &stat) < 0) return fail("mount the %d layers of the root", overlay.lower_count);
   rootfs->device = stat.st_dev;
   return 0;

@@ -14,7 +14,7 @@
 // What the fields of each record are: s text, p absolute path, n number, b bytes; the last may repeat: * any times, + at least once.
 static const char *shape_of(unsigned kind) {
   switch (kind) {
-    case REC_ROOT: return "ppsp+";
+    case REC_ROOT: return "ppssp+";
     case REC_PROCESS: return "snpnnnnn";
     case REC_GROUPS: return "n*";
     case REC_ARGS: return "s+";
@@ -166,6 +166,7 @@ static int read_process(struct plan *plan) {
   uint64_t uid = field_number(&fields[3]), gid = field_number(&fields[4]);
   errno = 0;
   if (uid > 0xfffffffeu || gid > 0xfffffffeu) return fail("plan: user id out of range");
+  if (plan->root->fields[3].length > 0 && plan->root->fields[3].data[0] != '/') return fail("plan: the directory of the root is not absolute");
   plan->namespaces = field_number(&fields[1]);
   // Without all of these the set-up would change the machine itself.
   if ((plan->namespaces & ~(uint64_t)CLONE_NEWNET) != (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)) {

@@ -8,7 +8,7 @@
 
 enum record_kind {
   REC_END = 0,
-  REC_ROOT = 1,      // upper, work, overlay options, lower... (topmost first)
+  REC_ROOT = 1,      // upper, work, overlay options, directory that is the root instead of an overlay (or ""), lower... (topmost first)
   REC_PROCESS = 2,   // hostname, namespace flags, cwd, uid, gid, capabilities (mask), no-setgroups (0/1), scoped (0/1)
   REC_GROUPS = 3,    // gid...
   REC_ARGS = 4,      // word...

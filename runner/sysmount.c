@@ -138,8 +138,7 @@ static int make_overlay(const struct making *making) {
 
 // A single read-only layer needs no overlay, and overlayfs refuses to mount one.
 static int single_layer(const struct overlay *overlay) {
-  AUTO_FD directory = open_directory(overlay->lowers[0].data);
-  return directory < 0 ? -1 : tree_clone(directory, 0, overlay->attributes | MOUNT_ATTR_RDONLY);
+  return directory_clone(overlay->lowers[0].data, overlay->attributes | MOUNT_ATTR_RDONLY);
 }
 
 // OVL_MAX_STACK of the kernel. One overlay may be the lowest directory of another, whose whiteouts hide what it shows; a third may not lie on them.
@@ -170,6 +169,11 @@ int overlay_create(const struct overlay *overlay) {
   if (overlay->upper && (upper < 0 || work < 0)) return -1;
   struct making making = {.overlay = overlay, .upper = upper, .work = work, .lower_count = overlay->lower_count, .base = -1};
   return overlay->lower_count > MAX_LOWER ? deep_overlay(&making) : make_overlay(&making);
+}
+
+int directory_clone(const char *path, uint64_t attributes) {
+  AUTO_FD directory = open_directory(path);
+  return directory < 0 ? -1 : tree_clone(directory, 0, attributes);
 }
 
 int tree_clone(int fd, int recursive, uint64_t attributes) {

@@ -18,6 +18,8 @@ struct overlay {
 };
 int overlay_create(const struct overlay *overlay);
 
+// A detached mount of a directory of the host, without what is mounted below it.
+int directory_clone(const char *path, uint64_t attributes);
 // A detached copy of what fd refers to.
 int tree_clone(int fd, int recursive, uint64_t attributes);
 // Puts a detached mount on the file or directory that target refers to.

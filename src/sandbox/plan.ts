@@ -42,7 +42,7 @@ export type PlanMount =
 
 /** Everything that the runner does, as data. Printable (the file data and the environment are not for printing: they hold secrets). */
 export interface Plan {
-  readonly root: { readonly lower: readonly string[]; readonly upper: string; readonly work: string; readonly options: string }
+  readonly root: ExecSpec['rootfs'] & { readonly options: string }
   readonly hostname: string
   readonly namespaces: readonly ('mount' | 'pid' | 'ipc' | 'uts' | 'cgroup' | 'net')[]
   readonly cwd: string

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
 
 /** What the runner reports on its status pipe as `error ERRNO WHAT`. */
 export interface NamespaceFailure {
@@ -49,6 +49,13 @@ function setting(name: string): string {
   } catch {
     return ''
   }
+}
+
+/** overlayfs is not there, or not for this user, or not for the file system of the store; nothing was run. */
+export function isOverlayRefused(error: unknown): boolean {
+  const { text = '', errno = 0 } = (isTbuildError(error) ? (error.cause as Partial<NamespaceFailure> | undefined) : undefined) ?? {}
+  const { ENODEV, EOPNOTSUPP } = constants.errno
+  return /^mount the \d+ layers of the root/.test(text) && [EINVAL, ENODEV, EPERM, EACCES, ENOSYS, EOPNOTSUPP].includes(errno)
 }
 
 const FORBIDDEN = `the kernel or the surrounding container forbids this: ${CONTAINER_NEEDS}`

@@ -90,5 +90,5 @@ function parseReport(report: string, child: ChildProcess): ExitStatus {
     return { code: code as number, oomKilled: oom === 1, ...(name === undefined ? {} : { signal: name }) }
   }
   const failure = error ?? { errno: 0, text: `the runner ended early (${child.signalCode ?? child.exitCode})` }
-  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${failure.text}`, { hint: setupHint(failure) })
+  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: ${failure.text}`, { hint: setupHint(failure), cause: failure })
 }

@@ -6,7 +6,13 @@ import type { Ulimit } from '../base/ulimit.ts'
  * the embedded runner, or an OCI runtime, carries it out. A non-zero exit is a value, a sandbox that cannot be set up is an error (SANDBOX_SETUP).
  */
 export interface ExecSpec {
-  readonly rootfs: { readonly lower: readonly string[]; readonly upper: string; readonly work: string }
+  readonly rootfs: {
+    readonly lower: readonly string[]
+    readonly upper: string
+    readonly work: string
+    /** A copy of `lower` that the command works on, instead of an overlay of `lower` and `upper`. */
+    readonly directory?: string
+  }
   readonly args: readonly string[]
   readonly env: readonly string[]
   /** Absolute; created 0755 and owned by the user when missing (W4). */

@@ -94,7 +94,7 @@ function planRecords(plan: Plan): WireRecord[] {
   const namespaces = maskOf(plan.namespaces, NAMESPACE)
   const process = [plan.hostname, namespaces, plan.cwd, user.uid, user.gid, plan.capabilities, plan.setgroups ? 0 : 1, plan.scoped ? 1 : 0]
   return [
-    [RECORD.root, [root.upper, root.work, root.options, ...root.lower.toReversed()]],
+    [RECORD.root, [root.upper, root.work, root.options, root.directory ?? '', ...root.lower.toReversed()]],
     [RECORD.process, process],
     [RECORD.groups, user.groups],
     [RECORD.args, plan.args],

@@ -1,9 +1,9 @@
 import type { LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 
 /**
- * Layers as directories. A layer's `fs/` is in the form that overlayfs writes to an upper directory: a whiteout is a character device 0/0, an
- * opaque directory has the xattr `<trusted|user>.overlay.opaque` = y (user when unprivileged). The snapshotter returns directories and mount
- * descriptions and never mounts.
+ * Layers as directories. A layer's `fs/` is in the form that overlayfs writes to an upper directory: a whiteout is a character device 0/0 (where no overlay
+ * can be mounted it may be a socket, `isWhiteout` of src/tree), an opaque directory has the xattr `<trusted|user>.overlay.opaque` = y (user when
+ * unprivileged). The snapshotter returns directories and mount descriptions and never mounts.
  *
  * Life: `prepare(parent)` → an active layer, to be written by the tree functions or as the upper of a RUN → `commit` makes it immutable and gives its
  * id → usable as a parent. `discard` throws an active layer away. An active layer whose process died is removed by the next `sweep`.

@@ -3,13 +3,38 @@ import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 
-/** The embedded runner, loaded at the first RUN: a cached build needs none of it. */
-export function lazySandbox(): Sandbox {
-  let sandbox: Promise<Sandbox> | undefined
+export interface SandboxSurroundings {
+  /** Where the layers are. */
+  readonly store: string
+  readonly onNotice: (message: string) => void
+}
+
+/**
+ * The embedded runner, loaded at the first RUN: a cached build needs none of it. Where the file system of the store takes no overlay, that RUN and all
+ * others of the build work on copies.
+ */
+export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
+  let runner: Promise<Sandbox> | undefined
+  let native: Promise<Sandbox> | undefined
+  const withoutOverlay = (): Promise<Sandbox> => {
+    native ??= import('./native-sandbox.ts').then(async ({ nativeSandbox, onOverlay }) => {
+      const where = onOverlay(store) ? 'lies on an overlay, where no other can be mounted' : 'lies where no overlay can be mounted'
+      onNotice(`the store ${store} ${where}: each RUN works on a copy of its files. A store on a volume or a tmpfs is faster: --root DIR`)
+      return nativeSandbox(await (runner as Promise<Sandbox>))
+    })
+    return native
+  }
   return {
     async exec(spec, io, signal) {
-      sandbox ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
-      return (await sandbox).exec(spec, io, signal)
+      runner ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
+      if (native !== undefined) return (await native).exec(spec, io, signal)
+      try {
+        return await (await runner).exec(spec, io, signal)
+      } catch (error) {
+        const { isOverlayRefused } = await import('../sandbox/refused.ts')
+        if (!isOverlayRefused(error)) throw error
+        return (await withoutOverlay()).exec(spec, io, signal)
+      }
     },
   }
 }

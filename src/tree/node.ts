@@ -39,9 +39,13 @@ export function typeOfDirent(type: number): NodeType | undefined {
   return BY_DIRENT.get(type)
 }
 
-/** overlayfs's mark of a removed name. */
+/**
+ * The mark of a removed name: overlayfs's, or where nobody may make that one (on an overlay itself) a socket without permissions and of the time 0, since no
+ * archive holds sockets.
+ */
 export function isWhiteout(stat: SysStat): boolean {
-  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0
+  if ((stat.mode & S_IFMT) === S_IFCHR) return stat.rdevMajor === 0 && stat.rdevMinor === 0
+  return stat.mode === S_IFSOCK && stat.mtimeSeconds === 0 && stat.mtimeNanoseconds === 0
 }
 
 /** The one implementation of TreeNode: a key, a type, and a stat that is asked for when needed. */

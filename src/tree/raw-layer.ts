@@ -19,7 +19,7 @@ class RawLayerView extends LayeredView implements RawLayer {
   }
 
   isWhiteout(node: TreeNode): boolean {
-    return node.type === 'character' && isWhiteout(node.stat)
+    return (node.type === 'character' || node.type === 'socket') && isWhiteout(node.stat)
   }
 }
 

@@ -1,7 +1,17 @@
 import { TbuildError } from '../base/errors.ts'
 import type { MatchState } from '../base/pattern-matcher.ts'
 import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, DT_CHR, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
+import {
+  AT_EMPTY_PATH,
+  AT_SYMLINK_NOFOLLOW,
+  DT_CHR,
+  DT_SOCK,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  S_IFMT,
+  S_IFREG,
+} from '../base/sys-constants.ts'
 import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
@@ -151,8 +161,8 @@ export class LayeredView implements TreeView {
 
   #mergeEntry(found: Merging, layer: number, key: Key, entry: SysDirent, parent: Key): void {
     const type = typeOfDirent(entry.type)
-    // A character device may be a whiteout: only its numbers tell.
-    const certain = type !== undefined && (entry.type !== DT_CHR || !this.#overlay)
+    // A character device or a socket may be a whiteout.
+    const certain = type !== undefined && ((entry.type !== DT_CHR && entry.type !== DT_SOCK) || !this.#overlay)
     const stat = certain ? undefined : sys().statat((this.fds[layer] as DirectoryFds).fd(parent), entry.name)
     this.#merge(found, layer, key, stat === undefined ? (type as NodeType) : typeOfMode(stat.mode), stat)
   }

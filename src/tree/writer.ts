@@ -1,6 +1,6 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
-import { AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import { AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT, S_IFSOCK } from '../base/sys-constants.ts'
 import { LayerOwners, type Owner } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
@@ -247,7 +247,7 @@ export class LayerWriter extends MergedTree {
     const fd = this.#upperDirectory(parentKey(key))
     const existing = sys().lookupat(fd, bytes(nameOf(key)))
     if (existing === undefined) {
-      sys().mknodat(fd, bytes(nameOf(key)), S_IFCHR, 0, 0)
+      makeWhiteout(fd, bytes(nameOf(key)))
       this.#forget(key)
       this.directories.get(parentKey(key))?.names?.add(nameOf(key))
     } else if ((existing.mode & S_IFMT) === S_IFDIR) this.opaque(key)
@@ -282,6 +282,17 @@ export class LayerWriter extends MergedTree {
     this.flushTimes()
     this.owners.save()
     this.fds.close()
+  }
+}
+
+function makeWhiteout(fd: number, name: Buffer): void {
+  try {
+    sys().mknodat(fd, name, S_IFCHR, 0, 0)
+  } catch (error) {
+    // An overlay keeps its own mark for itself.
+    if (errorCode(error) !== 'EPERM') throw error
+    sys().mknodat(fd, name, S_IFSOCK, 0, 0)
+    sys().utimesat(fd, name, 0, 0)
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Finished, root, script } from '../support/cli.ts'
@@ -87,6 +87,50 @@ suite('a container that refuses', () => {
     const bare = `exec unshare -m sh -ec 'mount -t tmpfs none /proc; exec "$@"' sh "$@"`
     expectRefused(confined(bare, [context()]), 'PROC_MISSING', /mount \/proc/)
   })
+})
+
+suite('a store on an overlay', () => {
+  /** As a container whose store is on no volume: `"$@"` is run with TBUILD_ROOT on an overlay of this test. */
+  const onOverlay = (more = 'exec "$@"') => {
+    const folder = workspace.path('overlay')
+    for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(folder, name), { recursive: true })
+    return `exec unshare -m sh -ec 'cd ${folder}; mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged; ${more}' sh "$@"`
+  }
+  const store = () => join(workspace.path('overlay'), 'merged/store')
+  const lines = `FROM busybox AS first
+RUN mkdir /d && echo 1 > /d/one && echo 2 > /d/two && ln /d/one /d/again && chown 33:44 /d/two
+RUN rm /d/one && echo 3 > /d/three && rm -r /var && mkdir /var
+FROM first
+COPY --from=first /d /copied
+RUN --mount=type=cache,target=/c --mount=type=bind,from=first,source=/d,target=/b,rw cat /b/three /copied/* > /seen; touch /b/x /c/x; rm /bin/ls
+`
+
+  test('makes the same image as elsewhere, and says once where a faster place is', () => {
+    const context = workspace.context({ Dockerfile: lines })
+    const image = (setup: string, root: string) => {
+      const [iid, archive] = [workspace.path(`iid-${Math.random()}`), workspace.path(`${Math.random()}.tar`)]
+      const args = [
+        '--iidfile',
+        iid,
+        '--build-arg',
+        'SOURCE_DATE_EPOCH=0',
+        '-o',
+        `type=oci,dest=${archive},rewrite-timestamp=true`,
+        context,
+      ]
+      const built = confined(setup, args, root)
+      expect(built).toMatchObject({ status: 0 })
+      return { iid: readFileSync(iid, 'utf8'), stderr: built.stderr }
+    }
+    const elsewhere = image('exec "$@"', workspace.store)
+    const here = image(onOverlay(), store())
+    expect(here.iid).toBe(elsewhere.iid)
+    expect(here.stderr.match(/^the store .* lies on an overlay.* --root DIR$/gm)).toHaveLength(1)
+    const again = image(onOverlay(), store())
+    expect(again.iid).toBe(elsewhere.iid)
+    expect(again.stderr).not.toContain('lies on an overlay')
+    expect(image(onOverlay(WITHOUT_ADMIN), store()).iid).toBe(elsewhere.iid)
+  }, 120_000)
 })
 
 suite('a volume of a container', () => {

@@ -71,13 +71,13 @@ export class SandboxFixture {
 
   async run(
     script: string,
-    more: Partial<ExecSpec> & { readonly layers?: readonly string[] } = {},
+    { sandbox = this.sandbox, ...more }: Partial<ExecSpec> & { readonly layers?: readonly string[]; readonly sandbox?: Sandbox } = {},
     signal?: AbortSignal,
   ): Promise<RunResult> {
     const spec = this.spec(script, more)
     const out: Uint8Array[] = []
     const err: Uint8Array[] = []
-    const status = await this.sandbox.exec(spec, { stdout: (data) => out.push(data), stderr: (data) => err.push(data) }, signal)
+    const status = await sandbox.exec(spec, { stdout: (data) => out.push(data), stderr: (data) => err.push(data) }, signal)
     const { upper } = spec.rootfs
     return { ...status, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString(), changes: changesOf(upper), upper }
   }

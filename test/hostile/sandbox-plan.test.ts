@@ -31,7 +31,7 @@ function encode(records: readonly Record[], size?: number): Buffer {
 }
 
 const NAMESPACES = 0x20000 + 0x20000000 + 0x8000000 + 0x4000000 + 0x2000000
-const ROOT: Record = [1, '/nonexistent/upper', '/nonexistent/work', '', '/nonexistent/layer']
+const ROOT: Record = [1, '/nonexistent/upper', '/nonexistent/work', '', '', '/nonexistent/layer']
 const process_ = (...changed: (string | number)[]): Record => [
   2,
   ...changed.concat(['host', NAMESPACES, '/', 0, 0, 0, 0, 0].slice(changed.length)),
@@ -56,7 +56,8 @@ suite('a plan that is not right is refused as a whole, before anything is done',
     ['a record given twice', [...valid, [4, 'true']]],
     ['no command', [ROOT, process_(), [3], [4], [5], [6]]],
     ['no environment record', [ROOT, process_(), [3], [4, 'true'], [6]]],
-    ['a relative layer', [[1, '/u', '/w', '', 'layer'], process_(), ...REST]],
+    ['a relative layer', [[1, '/u', '/w', '', '', 'layer'], process_(), ...REST]],
+    ['a relative directory of the root', [[1, '/u', '/w', '', 'root', '/layer'], process_(), ...REST]],
     ['a negative number', [ROOT, process_('h', NAMESPACES, '/', -1), ...REST]],
     ['a number that is none', [ROOT, process_('h', NAMESPACES, '/', '0x0'), ...REST]],
     ['a uid beyond the last', [ROOT, process_('h', NAMESPACES, '/', 4294967295), ...REST]],

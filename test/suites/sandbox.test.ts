@@ -1,0 +1,135 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import type { ExecMount, Sandbox } from '../../src/sandbox/types.ts'
+import { nativeSandbox } from '../../src/solve/native-sandbox.ts'
+import { layerChanges } from '../../src/tree/diff.ts'
+import { layeredView } from '../../src/tree/view.ts'
+import { canRun, type RunResult, SandboxFixture } from '../e2e/sandbox-fixture.ts'
+import { describeWith } from '../support/needs.ts'
+
+/** What a RUN leaves in its layer, on an overlay and on a copy of its root: the members of the layer's tar are the same. */
+const suite = describeWith(canRun, 'root and busybox-static')
+let fixture: SandboxFixture
+let layers: string[]
+let kinds: Readonly<Record<'overlay' | 'copy', Sandbox>>
+
+beforeAll(() => {
+  if (!canRun) return
+  fixture = new SandboxFixture()
+  kinds = { overlay: fixture.sandbox, copy: nativeSandbox(fixture.sandbox) }
+  const below = `mkdir -p d/deep/er e gone o/old s; echo 1 > d/one; echo 2 > d/deep/two; echo 3 > d/deep/er/three; echo e > e/e; echo g > gone/g
+    echo x > o/old/x; echo s > s/same; ln s/same s/linked; mkdir c l; ln -s ../d/one l/link; mkfifo d/pipe; chown -h 33:44 l/link; echo file > file; chmod 4755 file
+    printf a > c/attr; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 c/attr
+    find . -exec touch -h -d @1000000000 {} +; touch -d @1000000001.5 file`
+  const above =
+    'mkdir -p o d; mknod gone c 0 0; setfattr -n trusted.overlay.opaque -v y o; echo new > o/new; touch -d @1100000000 o/new o d'
+  layers = [fixture.makeLayer(below), fixture.makeLayer(above)]
+})
+afterAll(() => fixture?.remove())
+
+/** One line a member of the layer's tar; times of the run itself are `now`. */
+async function membersOf(run: RunResult, began: number): Promise<string[]> {
+  const lines: string[] = []
+  for await (const { entry, open } of layerChanges(run.upper, layeredView([fixture.layer, ...layers]))) {
+    const content = open === undefined ? '' : createHash('sha256').update(readFileSync(open())).digest('hex').slice(0, 8)
+    const time = entry.mtime >= began - 1 ? 'now' : entry.mtime
+    const attributes = [...(entry.xattrs ?? [])].map(([name, value]) => `${name}=${value.toString('hex')}`).join()
+    const device = `${entry.major ?? ''},${entry.minor ?? ''}`
+    lines.push(
+      [entry.name, entry.type, entry.mode.toString(8), entry.uid, entry.gid, time, entry.linkname, device, attributes, content].join(' '),
+    )
+  }
+  return lines
+}
+
+async function both(script: string, mounts: readonly ExecMount[] = []): Promise<{ members: string[]; out: string; seen: string }[]> {
+  const results = []
+  for (const sandbox of [kinds.overlay, kinds.copy]) {
+    const began = Math.floor(Date.now() / 1000)
+    const run = await fixture.run(`cd /; ${script}`, { layers, mounts, sandbox })
+    // What the next step would see, with everything that the tar leaves out.
+    const next = await fixture.run(
+      'cd /; find . -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -type f -exec md5sum {} + | sort -k 2 | md5sum',
+      {
+        layers: [...layers, run.upper],
+      },
+    )
+    results.push({ members: await membersOf(run, began), out: `${run.code} ${run.out}${run.err}`, seen: next.out })
+  }
+  return results
+}
+
+suite('a RUN on an overlay and on a copy of its root', () => {
+  test.each([
+    ['nothing', 'true'],
+    [
+      'what was there, in the layers’ order',
+      'find d e o s l file -exec stat -c "%n %f %u %g %Y %s %N" {} + | sort; ls -d gone; cat file o/new s/*',
+    ],
+    ['a status', 'echo 1 > new; exit 3'],
+    [
+      'new files, directories, links, pipes',
+      'mkdir -p n/a; echo 1 > n/a/f; ln n/a/f n/g; ln -s /x n/l; mkfifo n/p; chown 5:6 n/a/f; chmod 2750 n',
+    ],
+    ['changes', 'echo more >> d/deep/two; echo 1 > d/new; chmod 600 file; chown -h 7:8 l/link; chmod 700 e'],
+    ['removals', 'rm d/one l/link; rm -r d/deep e'],
+    ['a directory made anew', 'rm -r d; mkdir d; echo 1 > d/one; echo 9 > d/nine'],
+    [
+      'a directory made anew with a file as before',
+      'cp -p d/one /tmp/k; rm -r d; mkdir d; cp -p /tmp/k d/one; rm /tmp/k; touch -d @1000000000 d',
+    ],
+    ['a moved directory', 'mv d moved; mv e d'],
+    ['directories that change places', 'mv d t; mv e d; mv t e'],
+    ['a directory below another', 'mkdir n; mv d/deep n/; mv n/deep/er d/'],
+    ['other types', 'rm -r d file; echo 1 > d; mkdir file; rm o/new; ln -s x o/new'],
+    ['the same content and time', 'cat file > /tmp/k; rm file; cat /tmp/k > file; chmod 4755 file; touch -d @1000000001 file; rm /tmp/k'],
+    [
+      'other content of the same size and time',
+      'echo g > e/e; touch -d @1000000000 e/e; echo FILE > file; chmod 4755 file; touch -d @1000000001 file',
+    ],
+    ['one of two names of a file', 'echo changed > s/same; cat s/linked'],
+    ['owners of everything', 'chown -R 12:13 s d'],
+    ['a further name', 'ln file again; ln d/one d/two'],
+    ['times of directories', 'touch -d @5 d; echo 1 > e/new; touch -d @6 e; touch -d @7 s/same'],
+    ['a file put in the place of another', 'echo new > t; mv t d/one; cp -p file f2; mv f2 file'],
+    ['moved away and back', 'mv d/one x; mv x d/one; mv e f; mv f e'],
+    ['the root directory', 'chmod 711 /; echo 1 > /new'],
+    ['a capability', 'cat c/attr; chmod 700 c/attr'],
+    ['many', 'for i in $(seq 40); do mkdir -p m/$((i % 7)); echo $i > m/$((i % 7))/$i; done; rm m/1/1'],
+  ])('%s', async (_name, script) => {
+    const [overlay, copy] = await both(script)
+    expect(copy).toEqual(overlay)
+  })
+
+  test('mounts: a mount point goes with the run, a source is read as its layers show it', async () => {
+    const source = { directories: [fixture.layer, ...layers] }
+    const mounts: ExecMount[] = [
+      { type: 'tmpfs', target: '/m/t' },
+      { type: 'file', target: '/d/secret', data: Buffer.from('s'), mode: 0o400, uid: 0, gid: 0 },
+      { type: 'bind', target: '/b/all', path: '/o', writable: false, ...source },
+      { type: 'bind', target: '/b/file', path: '/l/link', writable: false, ...source },
+      { type: 'bind', target: '/b/rw', path: '/d', writable: true, ...source },
+      { type: 'bind', target: '/b/one', path: '/s', writable: false, directories: [layers[0] as string] },
+    ]
+    const script = 'ls /b/all; cat /b/file /d/secret; echo 1 > /b/rw/one; ls /b/rw; touch /m/t/x; ls /b/one; touch /b/all/x; touch /kept'
+    const [overlay, copy] = await both(script, mounts)
+    expect(copy).toEqual(overlay)
+    expect(copy?.members.map((line) => line.split(' ')[0])).toEqual(['dev', 'kept', 'proc', 'sys'])
+    expect(execFileSync('cat', ['d/one'], { cwd: layers[0] as string, encoding: 'utf8' })).toBe('1\n')
+  })
+
+  test('a mount source that is not there is an error', async () => {
+    const mounts: ExecMount[] = [{ type: 'bind', target: '/b', path: '/nope', writable: true, directories: layers }]
+    for (const sandbox of Object.values(kinds)) {
+      await expect(fixture.run('true', { layers, mounts, sandbox })).rejects.toMatchObject({
+        ...{
+          code: 'SANDBOX_SETUP',
+          message: expect.stringContaining('mount source /nope for /b: No such file'),
+          hint: expect.stringContaining('--mount'),
+        },
+      })
+    }
+  })
+})
