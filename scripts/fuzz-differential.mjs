@@ -1,5 +1,5 @@
 // Builds random contexts and Dockerfiles with tbuild and with the docker of TBUILD_PEER and compares the images; not part of the tests.
-//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers|language] [--members] [--seed N] [--count N] [--keep DIR]
+//   TBUILD_PEER=docker node scripts/fuzz-differential.mjs [--kind files|layers|language|wildcards] [--members] [--seed N] [--count N] [--keep DIR]
 // `--members` compares every member of every layer; it wants a docker with containerd's store, whose layers are BuildKit's own.
 // A difference is printed with its seed; `--seed N --count 1` builds it again. Times of files are compared, too, but for those of the build itself.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,6 +11,7 @@ import { difference, load, root } from './differential-support.mjs'
 import { randomCase } from './fuzz-case.mjs'
 import { randomLanguageCase } from './fuzz-language.mjs'
 import { randomLayersCase } from './fuzz-layers.mjs'
+import { randomWildcardsCase } from './fuzz-wildcards.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -22,8 +23,8 @@ const { values } = parseArgs({
   },
 })
 if (!process.env.TBUILD_PEER) throw new Error('set TBUILD_PEER to a docker command')
-const makeCase = { files: randomCase, layers: randomLayersCase, language: randomLanguageCase }[values.kind]
-if (makeCase === undefined) throw new Error('--kind is files, layers or language')
+const makeCase = { files: randomCase, layers: randomLayersCase, language: randomLanguageCase, wildcards: randomWildcardsCase }[values.kind]
+if (makeCase === undefined) throw new Error('--kind is files, layers, language or wildcards')
 
 /** Times of the build itself differ between two builds: any of the last hours is `now`. What docker saves has directories of which only the time changed. */
 function settleTimes(outcome) {

@@ -1,5 +1,5 @@
 import { TbuildError } from './errors.ts'
-import { goMatch } from './go-match.ts'
+import { GoPattern } from './go-match.ts'
 import { cleanPath } from './go-path.ts'
 import { trimSpace } from './go-space.ts'
 import { compileIgnorePattern } from './ignore-pattern.ts'
@@ -92,7 +92,10 @@ export class PatternMatcher {
   }
 }
 
-/** White space around it and a needless `./` are dropped; a blank pattern matches nothing. Throws PATTERN_INVALID with Go's text. */
+/**
+ * White space around it and a needless `./` are dropped; a blank pattern matches nothing. Throws PATTERN_INVALID with Go's text where filepath.Match would not
+ * take it; what only the regular expression of it cannot say (`i\j`) is an error of the first path that it is asked about, if there is one.
+ */
 export function compilePattern(text: string): Pattern {
   const trimmed = trimSpace(text)
   if (trimmed === '') return { cleaned: '', exclusion: false, test: () => false }
@@ -100,7 +103,14 @@ export function compilePattern(text: string): Pattern {
   const exclusion = whole.startsWith('!')
   const cleaned = exclusion ? whole.slice(1) : whole
   if (cleaned === '') throw new TbuildError('PATTERN_INVALID', 'illegal exclusion pattern: "!"')
-  // BuildKit's own check: it finds only what lies in front of the first character that is no dot.
-  goMatch(cleaned, '.')
-  return { cleaned, exclusion, test: compileIgnorePattern(cleaned) }
+  GoPattern.compile(cleaned)
+  let test: Pattern['test'] | undefined
+  return {
+    cleaned,
+    exclusion,
+    test: (path) => {
+      test ??= compileIgnorePattern(cleaned)
+      return test(path)
+    },
+  }
 }

@@ -157,7 +157,7 @@ function openContext(place: ContextPlace, ownIgnore: SourceFile | undefined, mod
     if (!isTbuildError(error)) throw error
     return { context: NO_FILES, ignore: undefined, problem: error }
   }
-  const view = directoryView(directory, { ...(ignore && { ignore }), ...(mode && { mode }) })
+  const view = directoryView(directory, { ...(ignore && { ignore }), ...(mode && { mode }), dropsCapabilities: place.kind === 'local' })
   const hiddenBy = (path: string) => {
     const relative = path.replace(/^\/+/, '')
     const rule = ignore?.matches(relative) ? ignore.explain(relative) : undefined

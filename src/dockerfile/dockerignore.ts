@@ -52,7 +52,7 @@ export class IgnoreMatcher {
   readonly rules: readonly IgnoreRule[]
   readonly #matcher: PatternMatcher
 
-  /** Throws IGNORE_INVALID at the line of a malformed pattern. */
+  /** Throws IGNORE_INVALID at the line of a malformed pattern; of one that only moby's matcher cannot compile when a path is asked for. */
   constructor(rules: readonly IgnoreRule[]) {
     this.rules = rules
     this.#matcher = new PatternMatcher(rules.map(compileRule))
@@ -94,8 +94,13 @@ export class IgnoreMatcher {
 }
 
 function compileRule({ pattern, span }: IgnoreRule): Pattern {
+  const compiled = placed(span, () => compilePattern(pattern))
+  return { ...compiled, test: (path) => placed(span, () => compiled.test(path)) }
+}
+
+function placed<T>(span: Span, action: () => T): T {
   try {
-    return compilePattern(pattern)
+    return action()
   } catch (cause) {
     throw new TbuildError('IGNORE_INVALID', (cause as Error).message, { span, cause })
   }

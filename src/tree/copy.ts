@@ -16,7 +16,7 @@ import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
 import type { UnpackOptions } from './unpack.ts'
-import { emptyView, isEmptyView, readXattrs } from './view.ts'
+import { emptyView, isEmptyView } from './view.ts'
 import type { LayerWriter } from './writer.ts'
 
 const NONE: Map<string, Buffer> = new Map()
@@ -267,7 +267,7 @@ class Copier {
       const to = writer.file(key)
       try {
         await copyContent(from, to, pace)
-        writer.setFileMetadata(key, to, this.#metadata(node, readXattrs(from, '')))
+        writer.setFileMetadata(key, to, this.#metadata(node))
       } finally {
         sys().close(to)
       }

@@ -7,7 +7,6 @@ import { statKey } from '../store/stat-cache.ts'
 import { joinKey, type Key } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { readXattrs } from './view.ts'
 
 export type { Selector } from './selection.ts'
 
@@ -168,7 +167,7 @@ class SourceHasher {
         if (count < READ && count >= node.stat.size) break
         if (this.#pace.due()) await this.#pace.rest()
       }
-      const attributes = attributesDigest(readXattrs(fd, ''))
+      const attributes = attributesDigest(this.#view.xattrs(node))
       if (attributes !== '') hash.update(`\0${attributes}`)
       return hash.digest('hex')
     } finally {

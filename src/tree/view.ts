@@ -33,13 +33,20 @@ export interface PathFilter {
 /** What a view shows in place of a node's mode, with its S_IF bits. */
 export type ShownMode = (mode: number) => number
 
+interface DirectoryOptions {
+  readonly ignore?: PathFilter
+  readonly mode?: ShownMode
+  /** Show no `security.capability`: it goes when a client of BuildKit's sends a file and the owner is set behind it, and stays with directories. */
+  readonly dropsCapabilities?: boolean
+}
+
 /** Layer directories in overlayfs's format, bottom first, as one tree. None gives an empty root directory. */
 export function layeredView(directories: readonly string[]): TreeView {
   return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true, owners: true })
 }
 
 /** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist. */
-export function directoryView(directory: string, options: { ignore?: PathFilter; mode?: ShownMode } = {}): TreeView {
+export function directoryView(directory: string, options: DirectoryOptions = {}): TreeView {
   return new LayeredView([directory], { overlay: false, owners: false, ...options })
 }
 
@@ -93,14 +100,16 @@ export class LayeredView implements TreeView {
   readonly #owners: readonly LayerOwners[]
   readonly #ignore: PathFilter | undefined
   readonly #mode: ShownMode | undefined
+  readonly #dropsCapabilities: boolean
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: { overlay: boolean; owners: boolean; ignore?: PathFilter; mode?: ShownMode }) {
+  constructor(topFirst: readonly string[], options: DirectoryOptions & { overlay: boolean; owners: boolean }) {
     this.fds = topFirst.map(DirectoryFds.at)
     this.#owners = options.owners ? topFirst.map((path) => LayerOwners.of(path)) : []
     this.#overlay = options.overlay
     this.#ignore = options.ignore
     this.#mode = options.mode
+    this.#dropsCapabilities = options.dropsCapabilities === true
     this.root = new LayerNode(this, '', { layers: this.#rootLayers(), type: 'directory', stat: undefined, closed: true })
   }
 
@@ -226,7 +235,9 @@ export class LayeredView implements TreeView {
 
   xattrs(node: TreeNode): Map<string, Buffer> {
     const { key } = this.#own(node)
-    return key === '' ? readXattrs(this.#parentFd(node), '') : readXattrs(this.#parentFd(node), bytes(nameOf(key)))
+    const found = readXattrs(this.#parentFd(node), key === '' ? '' : bytes(nameOf(key)))
+    if (this.#dropsCapabilities && node.type !== 'directory') found.delete('security.capability')
+    return found
   }
 
   listing(node: TreeNode): Listing | undefined {

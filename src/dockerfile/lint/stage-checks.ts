@@ -1,3 +1,4 @@
+import { isTbuildError } from '../../base/errors.ts'
 import { cleanPath } from '../../base/go-path.ts'
 import { goQuote } from '../../base/go-quote.ts'
 import { describePort } from '../../base/ports.ts'
@@ -12,6 +13,16 @@ export interface Ignored {
   /** Whether a pattern matches every entry of the root, whatever its name. */
   readonly coversRoot: boolean
   matches(path: string): boolean
+}
+
+/** A pattern that cannot be compiled is an error of what reads the context, as with BuildKit, and not of its check. */
+function isIgnored(ignored: Ignored, path: string): boolean {
+  try {
+    return ignored.matches(path)
+  } catch (error) {
+    if (isTbuildError(error)) return false
+    throw error
+  }
 }
 
 type Once = 'cmd' | 'entrypoint' | 'healthcheck'
@@ -103,7 +114,7 @@ export class StageChecks {
     const verb = instruction.kind === 'copy' ? 'Copy' : 'Add'
     for (const path of paths.map(cleanPath)) {
       // The root is no entry: what matches `.`, as `.*` does, need not match what is in it.
-      if (/^[./]$/.test(path) ? !ignored.coversRoot : !ignored.matches(path)) continue
+      if (/^[./]$/.test(path) ? !ignored.coversRoot : !isIgnored(ignored, path)) continue
       this.#report('CopyIgnoredFile', instruction, `Attempting to ${verb} file ${goQuote(path)} that is excluded by .dockerignore`)
     }
   }

@@ -19,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 describe('K17: what is seen of a context', () => {
   test.each<[string[], string, boolean]>([
     [['g/*.txt'], 'g', false],
-    [['g/*.txt'], 'f', true],
+    [['g/*.txt'], 'f', false],
     [['g/*.md'], 'g', true],
     [['g/*.txt', 'g/h'], 'g', true],
     [['g/*.txt', 'g/h/*.txt'], 'g/h', false],
@@ -31,6 +31,15 @@ describe('K17: what is seen of a context', () => {
     [['link/*.md'], 'g', true],
     [['f/*', 'link/h/b.md'], 'link/h/b.md', true],
     [['g/*.txt', './/g/./h/'], 'g', true],
+    // `**` is any depth for what is sent: there is something, which the copy does not take.
+    [['g/**/h/*.md'], 'g', true],
+    [['g/**/h/*.md'], 'g/h/b.md', true],
+    [['g/**/h/*.md'], 'g/a.md', false],
+    [['g/**/**/none*'], 'g', false],
+    [['g/a**d'], 'g/a.md', false],
+    [['f**'], 'f', true],
+    [['li*/h/*.md'], 'g/h/b.md', true],
+    [['li*/h/*.md'], 'g/a.md', false],
   ])('%j: %s %s', (paths, path, seen) => {
     const view = sentView(directoryView(folder), paths)
     expect(view.resolve(path, { follow: true }) !== undefined).toBe(seen)
