@@ -19,6 +19,11 @@
 #include <sys/syscall.h>
 
 #include "fail.h"
+#include "warden.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
 
 enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
@@ -74,7 +79,15 @@ static int rename_root(const struct plan *plan) {
   return write_own("/proc/self/gid_map", "%s 0 1", ids[1].data);
 }
 
-static int load_seccomp(const struct plan *plan) {
+// Where another filter has a listener already, as in some containers: what sets ids succeeds and does nothing, what asks for them tells the kernel's.
+static void without_warden(struct sock_filter *filter, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (filter[i].code != (BPF_RET | BPF_K) || (filter[i].k & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_USER_NOTIF) continue;
+    filter[i].k = (filter[i].k & SECCOMP_RET_DATA) ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO;
+  }
+}
+
+static int load_seccomp(const struct plan *plan, int warden) {
   if (!plan->seccomp) return 0;
   const struct field *field = &plan->seccomp->fields[0];
   size_t count = field->length / sizeof(struct sock_filter);
@@ -83,6 +96,14 @@ static int load_seccomp(const struct plan *plan) {
   if (!filter) return fail("seccomp");
   memcpy(filter, field->data, field->length);
   struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
+  if (warden >= 0) {
+    // Waiting that no signal but a fatal one ends is of Linux 5.19.
+    unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    AUTO_FD listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
+    if (listener < 0 && errno == EINVAL) listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (listener >= 0) return warden_give(warden, listener);
+    without_warden(filter, count);
+  }
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? fail("load the seccomp filter") : 0;
 }
 
@@ -134,9 +155,9 @@ static int reset_signals(void) {
 }
 
 // Seccomp and Landlock without no_new_privs need CAP_SYS_ADMIN, so they come before the capabilities go; the filter allows what follows.
-static int confine(const struct plan *plan) {
+static int confine(const struct plan *plan, int warden) {
   if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0) return -1;
-  if (rename_root(plan) < 0 || scope_sockets(plan) < 0 || load_seccomp(plan) < 0) return -1;
+  if (rename_root(plan) < 0 || scope_sockets(plan) < 0 || load_seccomp(plan, warden) < 0) return -1;
   if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0 || set_capabilities(plan->capabilities) < 0) return -1;
   // A change of the user takes the death signal away.
   return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail("ask for the death signal") : 0;
@@ -190,9 +211,9 @@ static void find_program(const struct plan *plan, const char *name, char file[PA
   if (error) give_up(error, "exec: \"%s\": %s\n", name, reason(error));
 }
 
-void command_exec(const struct plan *plan, int status_fd) {
+void command_exec(const struct plan *plan, int status_fd, int warden) {
   char file[PATH_MAX];
-  if (confine(plan) < 0) {
+  if (confine(plan, warden) < 0) {
     fail_report(status_fd);
     _exit(EXIT_NOT_EXECUTABLE);
   }

@@ -16,7 +16,7 @@
 #include "command.h"
 #include "fail.h"
 
-enum { STATUS_FD = 3 };
+enum { STATUS_FD = 3, WARDEN_FD = 4 };
 
 // The supervisor's end of the pipe closes with it, also when it died before the death signal was asked for.
 static void wait_for_go(int fd) {
@@ -47,9 +47,10 @@ static int empty_stdin(void) {
   return null < 0 || dup2(null, 0) < 0 ? fail("open /dev/null of the root") : 0;
 }
 
-static int close_others(int status) {
+static int close_others(int status, int warden) {
   if (status != STATUS_FD && dup3(status, STATUS_FD, O_CLOEXEC) < 0) return fail("status pipe");
-  if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
+  if (warden >= 0 && warden != WARDEN_FD && dup3(warden, WARDEN_FD, O_CLOEXEC) < 0) return fail("socket of the warden");
+  if (syscall(SYS_close_range, warden < 0 ? WARDEN_FD : WARDEN_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
   return fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) < 0 ? fail("status pipe") : 0;
 }
 
@@ -63,7 +64,7 @@ static int set_up(const struct init_context *context) {
   if ((context->plan->namespaces & CLONE_NEWNET) && loopback_up() < 0) return -1;
   if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0 || empty_stdin() < 0) return -1;
   umask(0022);
-  return close_others(context->status);
+  return close_others(context->status, context->warden);
 }
 
 void init_main(const struct init_context *context) {
@@ -72,5 +73,5 @@ void init_main(const struct init_context *context) {
     fail_report(context->status);
     _exit(125);
   }
-  command_exec(context->plan, STATUS_FD);
+  command_exec(context->plan, STATUS_FD, context->warden < 0 ? -1 : WARDEN_FD);
 }

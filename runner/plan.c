@@ -25,6 +25,7 @@ static const char *shape_of(unsigned kind) {
     case REC_CGROUP: return "p";
     case REC_OOM: return "p";
     case REC_SHOWN: return "nn";
+    case REC_OWNERS: return "p";
     case REC_FS: return "pnnss*";
     case REC_BIND: return "pnnps";
     case REC_VIEW: return "pnnsnsp+";
@@ -145,7 +146,7 @@ static int find_singles(struct plan *plan) {
   const struct record **slots[] = {[REC_ROOT] = &plan->root, [REC_PROCESS] = &plan->process, [REC_GROUPS] = &plan->groups,
                                    [REC_ARGS] = &plan->args, [REC_ENV] = &plan->env,         [REC_PATH] = &plan->path,
                                    [REC_SECCOMP] = &plan->seccomp, [REC_OOM] = &plan->oom,
-                                   [REC_SHOWN] = &plan->shown};
+                                   [REC_SHOWN] = &plan->shown, [REC_OWNERS] = &plan->owners};
   const size_t slot_count = sizeof slots / sizeof slots[0];
   errno = 0;
   for (size_t i = 0; i < plan->count; i++) {

@@ -19,6 +19,7 @@ enum record_kind {
   REC_CGROUP = 9,    // directory to create and to enter
   REC_OOM = 10,      // file with an "oom_kill N" line
   REC_SHOWN = 11,    // uid, gid: what the one owner is called in the command's own user namespace
+  REC_OWNERS = 12,   // file that gets the owners of symlinks and the like (ownership.h): the filter asks the warden
   REC_FS = 16,       // target, attributes, flags, file system, option...
   REC_BIND = 17,     // target, attributes, flags, source, path inside the source
   REC_VIEW = 18,     // target, attributes, flags, path inside the view, writable, overlay options, directory... (topmost first)
@@ -56,7 +57,7 @@ struct plan {
   // Found by plan_read, never NULL afterwards:
   const struct record *root, *process, *groups, *args, *env, *path;
   // Absent ones are NULL:
-  const struct record *seccomp, *oom, *shown;
+  const struct record *seccomp, *oom, *shown, *owners;
   uint64_t namespaces, capabilities;
   uint32_t uid, gid;
   int skip_setgroups;

@@ -19,6 +19,7 @@
 
 #include "fail.h"
 #include "init.h"
+#include "warden.h"
 
 enum { LIFELINE = 0, OUTPUT = 1, STATUS_FD = 3 };
 
@@ -27,6 +28,8 @@ struct run {
   struct rootfs rootfs;
   pid_t init;
   int init_fd; // pidfd
+  pid_t warden; // 0: none
+  int warden_socket;
   int go[2], out[2], err[2];
   unsigned long oom_before;
 };
@@ -61,7 +64,7 @@ static void leave_cgroups(const struct run *run) {
 
 static void become_init(struct run *run) {
   struct init_context context = {.plan = &run->plan, .rootfs = &run->rootfs, .go = run->go[0],
-                                 .out = run->out[1], .err = run->err[1], .status = STATUS_FD};
+                                 .out = run->out[1], .err = run->err[1], .status = STATUS_FD, .warden = run->warden_socket};
   close(run->go[1]);
   init_main(&context);
 }
@@ -70,11 +73,13 @@ static int start(struct run *run) {
   // Init notes in it what it made; its exec ends its access.
   run->rootfs.stubs = mmap(NULL, sizeof *run->rootfs.stubs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (run->rootfs.stubs == MAP_FAILED) return fail("shared memory");
+  if (run->plan.owners && (run->warden = warden_start(run->plan.owners->fields[0].data, &run->warden_socket)) < 0) return -1;
   if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC) < 0 || pipe2(run->err, O_CLOEXEC) < 0) return fail("pipes");
   run->oom_before = oom_kills(&run->plan);
   run->init = (pid_t)syscall(SYS_clone, (run->plan.namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
   if (run->init < 0) return fail("make the namespaces");
   if (run->init == 0) become_init(run);
+  close_fd(&run->warden_socket);
   close(run->go[0]);
   close(run->out[1]);
   close(run->err[1]);
@@ -144,24 +149,30 @@ static void report(const struct run *run, int status) {
   if (write(STATUS_FD, line, (size_t)length) < 0) _exit(125);
 }
 
+static void end_warden(const struct run *run) {
+  if (run->warden > 0) kill(run->warden, SIGKILL), waitpid(run->warden, NULL, 0);
+}
+
 static int set_up(struct run *run) {
   if (plan_read(&run->plan, LIFELINE) < 0 || rootfs_create(&run->rootfs, &run->plan) < 0) return -1;
   return start(run);
 }
 
 int supervise(void) {
-  struct run run = {.init = -1, .rootfs.fd = -1};
+  struct run run = {.init = -1, .warden_socket = -1, .rootfs.fd = -1};
   signal(SIGPIPE, SIG_IGN);
   fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
   if (set_up(&run) < 0) {
     fail_report(STATUS_FD);
     if (run.init > 0) kill(run.init, SIGKILL), waitpid(run.init, NULL, 0);
+    end_warden(&run);
     leave_cgroups(&run);
     return 125;
   }
   int status = 0;
   relay(&run);
   waitpid(run.init, &status, 0);
+  end_warden(&run);
   stubs_remove(&run.rootfs, &run.plan);
   report(&run, status);
   leave_cgroups(&run);

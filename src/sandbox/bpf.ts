@@ -20,6 +20,7 @@ export const OFFSET_ARCH = 4
 export const offsetOfArgument = (index: number, high = false): number => 16 + index * 8 + (high ? 4 : 0)
 
 export const RETURN_ALLOW = 0x7fff0000
+export const RETURN_USER_NOTIF = 0x7fc00000
 export const RETURN_ERRNO = 0x00050000
 export const RETURN_KILL_PROCESS = 0x80000000
 

@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
+import { runOwnersFile } from '../store/layer-owners.ts'
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITY_MASK } from './capabilities.ts'
 import { environment, searchPath } from './environment.ts'
 import type { HostFacts } from './host.ts'
@@ -48,6 +49,8 @@ export interface Plan {
   readonly cwd: string
   /** Who owns on disk what is the user's: ids that are mapped. */
   readonly user: ResolvedUser
+  /** A file for the owners that the command gives to symlinks and the like; what sets and asks for ids is answered by the runner's warden. */
+  readonly ownerRecord: string | undefined
   /** USER is not mapped: the command runs in a user namespace of its own, in which root is called so. */
   readonly shownAs: { readonly uid: number; readonly gid: number } | undefined
   /** False where the user namespace forbids it (a single mapped id). */
@@ -261,6 +264,7 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
   checkArgs(spec)
   const user = resolveUser(spec.user, read)
   const who = identity(user, host)
+  const pretendOwners = host.ids.single && who.shownAs === undefined
   const env = environment(spec.env, user.home)
   const options = overlayOptions(host)
   const cgroups = spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent)
@@ -273,7 +277,8 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     ...who,
     scoped: spec.network === 'default' && spec.security === 'sandbox',
     // A user who is not root changes no owner anyway.
-    ...privileges(spec, host.ids.single && who.shownAs === undefined),
+    ...privileges(spec, pretendOwners),
+    ownerRecord: pretendOwners ? runOwnersFile(spec.rootfs.upper) : undefined,
     args: spec.args,
     env,
     path: searchPath(env),

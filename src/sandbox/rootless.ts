@@ -109,8 +109,8 @@ export function userNamespaceArguments(plan: Exclude<UserNamespacePlan, { kind: 
 /** What to tell the user once, or undefined. */
 export function rootlessNotice(plan: UserNamespacePlan): string | undefined {
   if (plan.kind !== 'single') return undefined
-  const remedy = plan.uid === 0 ? '' : '; for that add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER'
-  return `building with a single user id: ${plan.reason}. Images keep the owners of base layers, --chown and USER; what a RUN itself does with chown and setuid has no effect${remedy}`
+  const remedy = plan.uid === 0 ? '' : '; for more add ranges with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER'
+  return `building with a single user id: ${plan.reason}. Images keep their owners, a RUN sees every file as root's (docs/sandbox.md)${remedy}`
 }
 
 function read(path: string): string {

@@ -37,11 +37,14 @@ export const ALLOWED_SYSCALLS = `
   .split(/\s+/)
 
 /** What gives a file or a process another owner. */
-export const IDENTITY_SYSCALLS: readonly string[] =
+export const OWNER_SETTERS: readonly string[] =
   `chown chown32 fchown fchown32 fchownat lchown lchown32 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32
   setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32`
     .trim()
     .split(/\s+/)
+
+/** What asks for the ids of a process. */
+export const OWNER_GETTERS = ['getuid', 'geteuid', 'getgid', 'getegid', 'getresuid', 'getresgid', 'getgroups'] as const
 
 /** Flags of clone(2) that make namespaces: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 export const NAMESPACE_FLAGS = 0x7e020000

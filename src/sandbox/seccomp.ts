@@ -7,12 +7,21 @@ import {
   RETURN_ALLOW,
   RETURN_ERRNO,
   RETURN_KILL_PROCESS,
+  RETURN_USER_NOTIF,
   type Tree,
 } from './bpf.ts'
-import { ALLOWED_SYSCALLS, IDENTITY_SYSCALLS, NAMESPACE_FLAGS, PERSONALITIES, REFUSED_SOCKET_FAMILIES } from './seccomp-profile.ts'
+import {
+  ALLOWED_SYSCALLS,
+  NAMESPACE_FLAGS,
+  OWNER_GETTERS,
+  OWNER_SETTERS,
+  PERSONALITIES,
+  REFUSED_SOCKET_FAMILIES,
+} from './seccomp-profile.ts'
 import { LAST_KNOWN_SYSCALL, type SyscallTable, syscallNumbers } from './syscalls.ts'
 
 const EPERM = 1
+const PR_SET_KEEPCAPS = 8
 const ENOSYS = 38
 
 const allow: Tree = { kind: 'return', value: RETURN_ALLOW }
@@ -21,9 +30,17 @@ const refuse = errno(EPERM)
 const missing = errno(ENOSYS)
 /** Success, and nothing is done. */
 const done = errno(0)
+/** The warden of runner/ answers. The runner does without one, where there can be none, by the number: what sets something is then done, what asks is allowed. */
+const askWarden = {
+  set: { kind: 'return', value: RETURN_USER_NOTIF },
+  get: { kind: 'return', value: RETURN_USER_NOTIF | 1 },
+} as const satisfies Record<string, Tree>
 
 export interface SeccompOptions {
-  /** There is one id: what gives a file or a process another one does nothing and succeeds. */
+  /**
+   * There is one id: what gives a file or a process another one, or asks for it, is answered by the warden; in programs of a 32-bit machine it does nothing
+   * and succeeds.
+   */
   readonly pretendOwners?: boolean
   /** Everything else is allowed. */
   readonly unconfined?: boolean
@@ -83,7 +100,12 @@ function tableTree(table: SyscallTable, { pretendOwners = false, unconfined = fa
     for (const name of ALLOWED_SYSCALLS) set(name, allow)
     for (const [name, tree] of conditional()) set(name, tree)
   }
-  if (pretendOwners) for (const name of IDENTITY_SYSCALLS) set(name, done)
+  if (pretendOwners) {
+    const native = table === 'x86_64' || table === 'aarch64'
+    for (const name of OWNER_SETTERS) set(name, native ? askWarden.set : done)
+    if (native) for (const name of OWNER_GETTERS) set(name, askWarden.get)
+    if (native) set('prctl', switchArgument(0, [PR_SET_KEEPCAPS], askWarden.get, allow))
+  }
   const [others, later] = unconfined ? [allow, allow] : [refuse, missing]
   const runs: { from: number; tree: Tree }[] = []
   for (let number = 0; number <= LAST_KNOWN_SYSCALL; number++) {

@@ -13,6 +13,7 @@ const RECORD = {
   cgroup: 9,
   oom: 10,
   shown: 11,
+  owners: 12,
   fs: 16,
   bind: 17,
   view: 18,
@@ -105,6 +106,7 @@ function planRecords(plan: Plan): WireRecord[] {
     ...plan.cgroups.map((directory): WireRecord => [RECORD.cgroup, [directory]]),
     ...(plan.oomCounter === undefined ? [] : [[RECORD.oom, [plan.oomCounter]] as const]),
     ...(plan.shownAs === undefined ? [] : [[RECORD.shown, [plan.shownAs.uid, plan.shownAs.gid]] as const]),
+    ...(plan.ownerRecord === undefined ? [] : [[RECORD.owners, [plan.ownerRecord]] as const]),
     ...plan.mounts.map(mountRecord),
   ]
 }

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode } from '../base/errors.ts'
 import { type IdMap, idMap } from '../base/id-map.ts'
@@ -153,6 +153,27 @@ export class LayerOwners {
     return key === '' ? this.#prefix : `${this.#prefix}/${key}`
   }
 }
+
+/** Where the runner notes the owners that a RUN gives to what carries no attribute (runner/ownership.h). `upper`: the layer's `fs`. */
+export const runOwnersFile = (upper: string): string => join(dirname(upper), 'run-owners')
+
+/** What it noted, the last word on each path, and the file is gone. An id of -1 stays what it is. */
+export function takeRunOwners(upper: string): Map<string, Owner> {
+  const file = runOwnersFile(upper)
+  const fields = (ifPresent(() => readFileSync(file, 'latin1')) ?? '').split('\0')
+  rmSync(file, { force: true })
+  const owners = new Map<string, Owner>()
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const key = (fields[at] as string).slice(1)
+    const [uid = STAYS, gid = STAYS] = (fields[at + 1] as string).split(':').map(Number)
+    const before = owners.get(key) ?? { uid: -1, gid: -1 }
+    owners.set(key, { uid: uid === STAYS ? before.uid : uid, gid: gid === STAYS ? before.gid : gid })
+  }
+  return owners
+}
+
+/** (uid_t)-1 */
+const STAYS = 0xffffffff
 
 /** Removes them from a list of attributes: they are the store's own. */
 export const isOwnerXattr = (name: string): boolean => name === OWNER_XATTR

@@ -6,7 +6,7 @@ import type { Descriptor } from '../base/oci.ts'
  * The store's vocabulary. The store is one directory that any number of processes share (0700, format version in the path):
  *
  *   ROOT/v1/oci/            an OCI image layout: oci-layout, index.json, blobs/sha256/<hex>
- *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format) and boot (until when it is safe: durability.ts)
+ *   ROOT/v1/layers/<id>/    fs/ (the directory, overlay upper format), boot (until when, and where, it is safe: durability.ts), owners (layer-owners.ts)
  *   ROOT/v1/layers/<id>.json  what is known of the layer, which need not be there
  *   ROOT/v1/cache/…         cache records by key, a list of keys by step for "nearest", and what content digests stand for (listings.ts)
  *   ROOT/v1/images/…        image records by name

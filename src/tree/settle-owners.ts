@@ -1,6 +1,6 @@
 import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
-import { LayerOwners, type Owner } from '../store/layer-owners.ts'
+import { LayerOwners, type Owner, takeRunOwners } from '../store/layer-owners.ts'
 import { keyOf } from './node.ts'
 import { bytes, type Key, nameOf, parentKey } from './path.ts'
 import { type RawLayer, rawLayer } from './raw-layer.ts'
@@ -19,6 +19,7 @@ const MOUNT_POINTS: ReadonlySet<Key> = new Set(['dev', 'proc', 'sys'])
  */
 export async function settleOwners(upper: string, lower: TreeView, creator: Owner | undefined, signal?: AbortSignal): Promise<void> {
   const owners = LayerOwners.of(upper)
+  const given = takeRunOwners(upper)
   if (creator !== undefined) owners.activate()
   if (!owners.active) return
   const layer = rawLayer(upper)
@@ -29,7 +30,7 @@ export async function settleOwners(upper: string, lower: TreeView, creator: Owne
       if (pace.due()) await pace.rest()
       if (layer.isWhiteout(node)) continue
       if (node.type === 'directory') pending.push(...layer.children(node))
-      const owner = ownerOf(layer, node, lower, creator)
+      const owner = givenOwner(given, node, ownerOf(layer, node, lower, creator))
       if (owner === undefined || (owner.uid === node.stat.uid && owner.gid === node.stat.gid)) continue
       // What changes the owner takes the bits and the capability away that come with it.
       owners.setData(ownedFile(layer.directories, keyOf(node)), owner)
@@ -38,6 +39,14 @@ export async function settleOwners(upper: string, lower: TreeView, creator: Owne
   } finally {
     layer.close()
   }
+}
+
+/** What the RUN gave it comes last; of files and directories that is on them. */
+function givenOwner(given: ReadonlyMap<Key, Owner>, node: TreeNode, before: Owner | undefined): Owner | undefined {
+  const change = node.type === 'file' || node.type === 'directory' ? undefined : given.get(keyOf(node))
+  if (change === undefined) return before
+  const { uid, gid } = before ?? node.stat
+  return { uid: change.uid < 0 ? uid : change.uid, gid: change.gid < 0 ? gid : change.gid }
 }
 
 /** Undefined: as it is. */

@@ -91,10 +91,12 @@ suite('without root, with a single id', () => {
     ).toBeGreaterThanOrEqual(4)
   })
 
-  test.each(['sandbox', 'insecure'])('what changes owners does nothing and succeeds: %s', (security) => {
-    expect(rootless('touch f && chown 33:44 f && stat -c %u:%g f && su bob -c "id -u"', { security })).toMatchObject({
+  test.each(['sandbox', 'insecure'])('chown succeeds, and who becomes another user is told so: %s', (security) => {
+    expect(
+      rootless('touch f && chown 33:44 f && stat -c %u:%g f && su bob -c "id -u; id -G; chown 0 f || su -c id"; id -u', { security }),
+    ).toMatchObject({
       code: 0,
-      out: '0:0\n0\n',
+      out: '0:0\n1000\n1000 50\n0\n',
     })
   })
 

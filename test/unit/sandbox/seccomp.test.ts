@@ -25,6 +25,7 @@ function decide(machine: string, arch: number, nr: number, args: number[] = [], 
     else if (code === 0x05) at += k
     else if (code === 0x15) at += accumulator === k ? jt : jf
     else if (code === 0x35) at += accumulator >= k ? jt : jf
+    else if (code === 0x06 && k >>> 16 === 0x7fc0) return `warden ${k & 0xffff}`
     else if (code === 0x06) return k === 0x7fff0000 ? ALLOW : k >= 0x80000000 ? 'kill' : `errno ${k & 0xffff}`
     else throw new Error(`instruction ${at} has code ${code}`)
   }
@@ -45,17 +46,24 @@ describe('the filter of a run that has one id', () => {
   ] as const
   const number = (table: (typeof tables)[number][2], name: string) => syscallNumbers(table).get(name) as number
 
-  test.each(tables)('what changes owners succeeds, everything else is as ever: %s %i', (machine, arch, table) => {
-    const of = (name: string, options: SeccompOptions) => decide(machine, arch, number(table, name), [0], options)
-    for (const name of ['fchown', 'fchownat', 'setuid', 'setresgid', 'setgroups', 'setfsuid']) {
-      expect([name, of(name, { pretendOwners: true }), of(name, {})]).toEqual([name, 'errno 0', ALLOW])
-    }
-    for (const name of ['read', 'clone3', 'socket', 'fchmod']) expect(of(name, { pretendOwners: true })).toBe(of(name, {}))
-    expect([of('clone3', { pretendOwners: true, unconfined: true }), of('setuid', { pretendOwners: true, unconfined: true })]).toEqual([
-      ALLOW,
-      'errno 0',
-    ])
-  })
+  test.each(tables)(
+    'what changes owners or asks for ids is the warden’s, or succeeds in 32 bits, all else is as ever: %s %i',
+    (machine, arch, table) => {
+      const native = table === 'x86_64' || table === 'aarch64'
+      const of = (name: string, options: SeccompOptions) => decide(machine, arch, number(table, name), [0], options)
+      for (const name of ['fchown', 'fchownat', 'setuid', 'setresgid', 'setgroups', 'setfsuid']) {
+        expect([name, of(name, { pretendOwners: true }), of(name, {})]).toEqual([name, native ? 'warden 0' : 'errno 0', ALLOW])
+      }
+      for (const name of ['getuid', 'getresgid', 'getgroups']) expect(of(name, { pretendOwners: true })).toBe(native ? 'warden 1' : ALLOW)
+      const prctl = (option: number) => decide(machine, arch, number(table, 'prctl'), [option], { pretendOwners: true })
+      expect([prctl(8), prctl(15)]).toEqual([native ? 'warden 1' : ALLOW, ALLOW])
+      for (const name of ['read', 'clone3', 'socket', 'fchmod']) expect(of(name, { pretendOwners: true })).toBe(of(name, {}))
+      expect([of('clone3', { pretendOwners: true, unconfined: true }), of('setuid', { pretendOwners: true, unconfined: true })]).toEqual([
+        ALLOW,
+        native ? 'warden 0' : 'errno 0',
+      ])
+    },
+  )
 })
 
 describe('the seccomp filter', () => {

@@ -1,0 +1,191 @@
+#define _GNU_SOURCE
+#include "identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "fail.h"
+
+enum { SAME = -1 };
+
+static struct identity *known;
+static size_t count, room;
+
+// Fields of /proc/PID/stat and of status. 0, or -1 when it is gone.
+static int look_up(int proc, pid_t thread, pid_t *process, pid_t *parent, uint64_t *started) {
+  char name[32], text[4096];
+  snprintf(name, sizeof name, "%d/status", thread);
+  AUTO_FD status = openat(proc, name, O_RDONLY | O_CLOEXEC);
+  ssize_t length = status < 0 ? -1 : read(status, text, sizeof text - 1);
+  if (length <= 0) return -1;
+  text[length] = '\0';
+  const char *line = strstr(text, "\nTgid:");
+  if (!line || sscanf(line, "\nTgid: %d", process) != 1) return -1;
+  snprintf(name, sizeof name, "%d/stat", *process);
+  AUTO_FD stat = openat(proc, name, O_RDONLY | O_CLOEXEC);
+  length = stat < 0 ? -1 : read(stat, text, sizeof text - 1);
+  if (length <= 0) return -1;
+  text[length] = '\0';
+  // The command's name may hold anything, also parentheses.
+  const char *end = strrchr(text, ')');
+  return end && sscanf(end, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu", parent, started) == 2 ? 0 : -1;
+}
+
+static struct identity *find(pid_t process, uint64_t started) {
+  for (size_t i = 0; i < count; i++) {
+    if (known[i].process == process && known[i].started == started) return &known[i];
+  }
+  return NULL;
+}
+
+// Those of processes that have ended make room.
+static void forget_ended(int proc) {
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    pid_t process, parent;
+    uint64_t started;
+    if (look_up(proc, known[i].process, &process, &parent, &started) == 0 && started == known[i].started) known[kept++] = known[i];
+  }
+  count = kept;
+}
+
+static struct identity *add(int proc, const struct identity *identity) {
+  if (count == room) {
+    forget_ended(proc);
+    if (count * 2 > room || room == 0) {
+      size_t more = room ? room * 2 : 64;
+      struct identity *larger = realloc(known, more * sizeof *larger);
+      if (!larger) return NULL;
+      known = larger;
+      room = more;
+    }
+  }
+  known[count] = *identity;
+  return &known[count++];
+}
+
+struct identity *identity_of(int proc, pid_t thread) {
+  struct identity new = {0};
+  pid_t parent;
+  if (look_up(proc, thread, &new.process, &parent, &new.started) < 0) return NULL;
+  struct identity *found = find(new.process, new.started);
+  if (found) return found;
+  // Nobody who is outside of the run is in the list: the walk ends at root.
+  for (pid_t above = parent; above > 1;) {
+    pid_t process, next;
+    uint64_t started;
+    if (look_up(proc, above, &process, &next, &started) < 0) break;
+    const struct identity *inherited = find(process, started);
+    if (inherited) {
+      pid_t own = new.process;
+      uint64_t began = new.started;
+      new = *inherited;
+      new.process = own;
+      new.started = began;
+      break;
+    }
+    above = next;
+  }
+  return add(proc, &new);
+}
+
+// CAP_SETUID and CAP_SETGID. Who keeps the capabilities raises them again before they are used.
+static int is_able(const struct identity *identity) { return identity->user.effective == 0 || identity->keeps; }
+
+void identity_keeps(struct identity *identity, int keeps) { identity->keeps = keeps; }
+
+static int may(const struct identity *identity, const struct ids *ids, uint32_t id) {
+  return id == (uint32_t)SAME || is_able(identity) || id == ids->real || id == ids->effective || id == ids->saved;
+}
+
+static int64_t set_three(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective, uint32_t saved) {
+  if (!may(identity, ids, real) || !may(identity, ids, effective) || !may(identity, ids, saved)) return -EPERM;
+  if (real != (uint32_t)SAME) ids->real = real;
+  if (effective != (uint32_t)SAME) ids->effective = ids->fs = effective;
+  if (saved != (uint32_t)SAME) ids->saved = saved;
+  return 0;
+}
+
+// setreuid(2): the saved id follows where the real one is set, or the effective one to something else than the real one was.
+static int64_t set_two(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective) {
+  int follows = real != (uint32_t)SAME || (effective != (uint32_t)SAME && effective != ids->real);
+  int64_t result = set_three(identity, ids, real, effective, SAME);
+  if (result == 0 && follows) ids->saved = ids->effective;
+  return result;
+}
+
+static int64_t set_one(struct identity *identity, struct ids *ids, uint32_t id) {
+  if (id == (uint32_t)SAME) return -EINVAL;
+  return is_able(identity) ? set_three(identity, ids, id, id, id) : set_three(identity, ids, SAME, id, SAME);
+}
+
+static int64_t set_fs(struct identity *identity, struct ids *ids, uint32_t id) {
+  uint32_t before = ids->fs;
+  if (id == before || may(identity, ids, id)) ids->fs = id == (uint32_t)SAME ? before : id;
+  return before;
+}
+
+static int copy(pid_t thread, uint64_t address, void *data, size_t size, int out) {
+  struct iovec here = {data, size}, there = {(void *)address, size};
+  ssize_t done = out ? process_vm_writev(thread, &here, 1, &there, 1, 0) : process_vm_readv(thread, &here, 1, &there, 1, 0);
+  return done == (ssize_t)size ? 0 : -EFAULT;
+}
+
+static int64_t get_three(const struct ids *ids, pid_t thread, const uint64_t *to) {
+  uint32_t values[] = {ids->real, ids->effective, ids->saved};
+  for (int i = 0; i < 3; i++) {
+    if (copy(thread, to[i], &values[i], sizeof values[i], 1) < 0) return -EFAULT;
+  }
+  return 0;
+}
+
+static int64_t set_groups(struct identity *identity, pid_t thread, uint64_t size, uint64_t address) {
+  if (!is_able(identity)) return -EPERM;
+  if (size > IDENTITY_GROUPS) return -EINVAL;
+  if (size > 0 && copy(thread, address, identity->groups, size * sizeof identity->groups[0], 0) < 0) return -EFAULT;
+  identity->group_count = (int)size;
+  return 0;
+}
+
+static int64_t get_groups(struct identity *identity, pid_t thread, int64_t size, uint64_t address) {
+  int have = identity->group_count;
+  if (size < 0 || (size > 0 && size < have)) return -EINVAL;
+  if (size > 0 && have > 0 && copy(thread, address, identity->groups, (size_t)have * sizeof identity->groups[0], 1) < 0) return -EFAULT;
+  return have;
+}
+
+int identity_knows(int number) {
+  switch (number) {
+    case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid: case SYS_setfsgid:
+    case SYS_setgroups: case SYS_getgroups: case SYS_getuid: case SYS_geteuid: case SYS_getgid: case SYS_getegid: case SYS_getresuid: case SYS_getresgid: return 1;
+    default: return 0;
+  }
+}
+
+int64_t identity_call(struct identity *identity, pid_t thread, int number, const uint64_t *arguments) {
+  struct ids *user = &identity->user, *group = &identity->group;
+  uint32_t a = (uint32_t)arguments[0], b = (uint32_t)arguments[1], c = (uint32_t)arguments[2];
+  switch (number) {
+    case SYS_getuid: return user->real;
+    case SYS_geteuid: return user->effective;
+    case SYS_getgid: return group->real;
+    case SYS_getegid: return group->effective;
+    case SYS_getresuid: return get_three(user, thread, arguments);
+    case SYS_getresgid: return get_three(group, thread, arguments);
+    case SYS_getgroups: return get_groups(identity, thread, (int32_t)a, arguments[1]);
+    case SYS_setgroups: return set_groups(identity, thread, a, arguments[1]);
+    case SYS_setuid: return set_one(identity, user, a);
+    case SYS_setgid: return set_one(identity, group, a);
+    case SYS_setreuid: return set_two(identity, user, a, b);
+    case SYS_setregid: return set_two(identity, group, a, b);
+    case SYS_setresuid: return set_three(identity, user, a, b, c);
+    case SYS_setresgid: return set_three(identity, group, a, b, c);
+    case SYS_setfsuid: return set_fs(identity, user, a);
+    case SYS_setfsgid: return set_fs(identity, group, a);
+    default: return -ENOSYS;
+  }
+}

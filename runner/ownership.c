@@ -1,0 +1,137 @@
+#define _GNU_SOURCE
+#include "ownership.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#include "fail.h"
+
+static const char attribute[] = "user.tbuild.owner";
+
+struct change {
+  int directory; // descriptor of the process, or AT_FDCWD
+  uint64_t path; // address in the process; 0: the descriptor itself
+  uint32_t uid, gid;
+  int flags; // AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH
+};
+
+int ownership_knows(int number) {
+#ifdef SYS_chown
+  if (number == SYS_chown || number == SYS_lchown) return 1;
+#endif
+  return number == SYS_fchown || number == SYS_fchownat;
+}
+
+static struct change change_of(int number, const uint64_t *arguments) {
+  uint32_t second = (uint32_t)arguments[1], third = (uint32_t)arguments[2];
+#ifdef SYS_chown
+  if (number == SYS_chown || number == SYS_lchown) {
+    return (struct change){AT_FDCWD, arguments[0], second, third, number == SYS_lchown ? AT_SYMLINK_NOFOLLOW : 0};
+  }
+#endif
+  if (number == SYS_fchown) return (struct change){(int)arguments[0], 0, second, third, 0};
+  return (struct change){(int)arguments[0], arguments[1], third, (uint32_t)arguments[3], (int)arguments[4]};
+}
+
+// A path of the process, page by page: the next one may not be there.
+static int read_path(pid_t thread, uint64_t address, char path[PATH_MAX]) {
+  for (size_t done = 0; done < PATH_MAX;) {
+    size_t size = 4096 - ((address + done) & 4095);
+    if (size > PATH_MAX - done) size = PATH_MAX - done;
+    struct iovec here = {path + done, size}, there = {(void *)(address + done), size};
+    if (process_vm_readv(thread, &here, 1, &there, 1, 0) != (ssize_t)size) return -EFAULT;
+    if (memchr(path + done, '\0', size)) return 0;
+    done += size;
+  }
+  return -ENAMETOOLONG;
+}
+
+static int open_own(const struct ownership *ownership, pid_t thread, const char *name, int number) {
+  char path[64];
+  snprintf(path, sizeof path, number < 0 ? "%d/%s" : "%d/%s/%d", thread, name, number);
+  return openat(ownership->proc, path, O_PATH | O_CLOEXEC);
+}
+
+// Opens what the process means, from its root and its directory: the kernel resolves it as for the process. -errno when there is nothing.
+static int open_target(const struct ownership *ownership, pid_t thread, const struct change *change) {
+  char path[PATH_MAX] = "";
+  int failed = change->path ? read_path(thread, change->path, path) : 0;
+  if (failed) return failed;
+  AUTO_FD root = open_own(ownership, thread, "root", -1);
+  if (root < 0 || fchdir(root) < 0 || chroot(".") < 0) return -errno;
+  int itself = !change->path || (path[0] == '\0' && (change->flags & AT_EMPTY_PATH));
+  if (!itself && path[0] == '\0') return -ENOENT;
+  int from_here = change->directory == AT_FDCWD;
+  if (!itself && path[0] == '/') from_here = 1;
+  int base = from_here ? open_own(ownership, thread, "cwd", -1) : open_own(ownership, thread, "fd", change->directory);
+  if (base < 0) return errno == ENOENT ? -EBADF : -errno;
+  if (itself) return base;
+  int target = openat(base, path, O_PATH | O_CLOEXEC | ((change->flags & AT_SYMLINK_NOFOLLOW) ? O_NOFOLLOW : 0));
+  int error = errno;
+  // A link that leads to the process's own files, as /dev/stdout does, or nowhere: that link.
+  if (target < 0 && error == ENOENT) target = openat(base, path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+  close(base);
+  return target < 0 ? -error : target;
+}
+
+// The name of an open file for calls that take no descriptor; to be used from /proc.
+static void name_of(int file, char name[32]) { snprintf(name, 32, "self/fd/%d", file); }
+
+static void note(const struct ownership *ownership, int file, const struct change *change) {
+  char name[32], record[PATH_MAX + 32];
+  name_of(file, name);
+  ssize_t length = readlinkat(ownership->proc, name, record, PATH_MAX - 1);
+  if (length <= 0 || record[0] != '/') return;
+  record[length] = '\0';
+  int size = (int)length + 1 + snprintf(record + length + 1, 32, "%u:%u", change->uid, change->gid) + 1;
+  // What is not noted is lost, no more: the command goes on.
+  if (write(ownership->record, record, (size_t)size) < 0) return;
+}
+
+static int64_t keep(const struct ownership *ownership, int file, const struct change *change) {
+  char name[32], text[64] = "";
+  struct stat stat;
+  uint32_t uid = 0, gid = 0;
+  name_of(file, name);
+  if (fchdir(ownership->proc) < 0 || fstat(file, &stat) < 0) return -errno;
+  int carries = S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode);
+  ssize_t length = carries ? getxattr(name, attribute, text, sizeof text - 1) : -1;
+  if (length > 0) {
+    text[length] = '\0';
+    sscanf(text, "%u:%u", &uid, &gid);
+  }
+  if (change->uid != UINT32_MAX) uid = change->uid;
+  if (change->gid != UINT32_MAX) gid = change->gid;
+  snprintf(text, sizeof text, "%u:%u", uid, gid);
+  if (carries && (uid || gid ? setxattr(name, attribute, text, strlen(text), 0) : removexattr(name, attribute)) == 0) return 0;
+  if (carries && errno != ENODATA && errno != EPERM && errno != EOPNOTSUPP) return -errno;
+  if (!carries) note(ownership, file, change);
+  return 0;
+}
+
+// Only root gives files away; others may give theirs to a group of their own.
+static int may(const struct identity *identity, const struct change *change) {
+  if (identity->user.fs == 0) return 1;
+  if (change->uid != UINT32_MAX && change->uid != identity->user.fs) return 0;
+  int member = change->gid == UINT32_MAX || change->gid == identity->group.fs;
+  for (int i = 0; i < identity->group_count; i++) member |= change->gid == identity->groups[i];
+  return member;
+}
+
+int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, pid_t thread, int number, const uint64_t *arguments) {
+  struct change change = change_of(number, arguments);
+  if (change.flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return -EINVAL;
+  AUTO_FD file = open_target(ownership, thread, &change);
+  if (file < 0) return file;
+  if (!may(identity, &change)) return -EPERM;
+  // What the kernel does besides: it takes setuid bits away, and refuses where nothing may be written.
+  if (fchownat(file, "", change.uid == UINT32_MAX ? -1 : 0, change.gid == UINT32_MAX ? -1 : 0, AT_EMPTY_PATH) < 0) return -errno;
+  return keep(ownership, file, &change);
+}

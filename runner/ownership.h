@@ -1,0 +1,16 @@
+// chown(2) of an owner that cannot be on disk: it is kept beside the file (src/store/layer-owners.ts).
+#pragma once
+#include <stdint.h>
+
+#include "identity.h"
+
+// What it works with: /proc, and the file that gets `path NUL uid:gid NUL` of what has no attributes (symlinks, pipes), paths as the command
+// sees them, 4294967295 for an id that stays.
+struct ownership {
+  int proc, record;
+};
+
+// Whether it is one of chown's kind.
+int ownership_knows(int number);
+// Does it, with the process's own root and directory. The result or -errno.
+int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, pid_t thread, int number, const uint64_t *arguments);
