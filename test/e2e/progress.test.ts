@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { script } from '../support/cli.ts'
+import { script, startTbuild } from '../support/cli.ts'
 import { running } from '../support/processes.ts'
 import { onTerminal, terminalTest } from '../support/terminal.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
@@ -81,6 +81,29 @@ test('plain: each step by number and name, in order, then its output and its end
     `#1 [internal] load build context\n#1 DONE N.Ns\n\n#2 [a 1/4] FROM ${layout}\n#2 CACHED\n\n#3 [a 2/4] WORKDIR /w\n#3 CACHED\n\n` +
       '#4 [a 3/4] COPY Dockerfile .\n#4 CACHED\n\n#5 [a 4/4] RUN echo in the log; printf unended\n#5 CACHED\n',
   )
+})
+
+terminalTest('a question without a newline is seen while the step waits: on a terminal', () => {
+  const folder = workspace.context({ Dockerfile: "FROM busybox\nRUN echo first; printf 'Geographic%s' ' area: '; sleep 876544\n" })
+  for (const progress of ['tty', 'plain']) {
+    const args = [...options, '--progress', progress, folder]
+    expect(onTerminal(args, { on: [{ text: 'Geographic area: ', do: 'interrupt' }] }).status).toBe(130)
+  }
+})
+
+test('a question without a newline is seen while the step waits: in a log', async () => {
+  const folder = workspace.context({ Dockerfile: "FROM busybox\nRUN echo first; printf 'Geographic%s' ' area: '; sleep 876545\n" })
+  const child = startTbuild([...options, '--progress', 'plain', folder])
+  let log = ''
+  await new Promise<void>((resolve) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text
+      if (log.endsWith(' area: ')) resolve()
+    })
+  })
+  expect(log).toMatch(/#\d+ \d\.\d+ first\n#\d+ \d\.\d+ Geographic area: $/)
+  child.kill('SIGINT')
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130)
 })
 
 test('rawjson: every vertex is announced, started before it ends, and ends once', () => {

@@ -1,6 +1,6 @@
 import { cut, oneLine, seconds, textWidth } from '../text.ts'
 import { amount } from './plain.ts'
-import type { StepBook, StepView } from './steps.ts'
+import { type StepBook, type StepView, shownLine } from './steps.ts'
 
 /** Ways to mark text; the identity when colours are off. */
 export type Paint = (style: 'dim' | 'green' | 'red' | 'cyan', text: string) => string
@@ -31,7 +31,13 @@ export function frame(book: StepBook, now: number, size: { columns: number; rows
 /** Lines of output a step may show: the room is shared evenly. */
 function tailsFor(steps: readonly StepView[], room: number): Map<StepView, string[]> {
   const each = steps.length === 0 ? 0 : Math.floor(room / steps.length)
-  return new Map(steps.map((step) => [step, each === 0 ? [] : step.tail.slice(-Math.min(each, 6))]))
+  return new Map(steps.map((step) => [step, each === 0 ? [] : newest(step).slice(-Math.min(each, 6))]))
+}
+
+/** A line is shown when it begins: it may be a question. */
+function newest({ tail, open }: StepView): readonly string[] {
+  const begun = shownLine(open)
+  return begun === '' ? tail : [...tail, begun]
 }
 
 function detail(step: StepView): string {

@@ -10,11 +10,18 @@ export interface StepView {
   ended: number
   /** The last lines of its output. */
   readonly tail: string[]
+  /** The line that it has begun, as it printed it. */
+  open: string
   /** Transfers that are under way, by item. */
   readonly transfers: Map<string, { current: number; total: number | undefined }>
 }
 
 const TAIL = 6
+
+/** A line of a command as it stands below its step. */
+export function shownLine(line: string): string {
+  return plainLine(line).replaceAll('\t', '  ')
+}
 
 /** Folds events into the state of all steps. */
 export class StepBook {
@@ -25,7 +32,7 @@ export class StepBook {
   /** Returns the step that this event ended. */
   apply(event: BuildEvent): StepView | undefined {
     if (event.type === 'vertex') {
-      const view: StepView = { name: oneLine(event.name), state: 'waiting', started: 0, ended: 0, tail: [], transfers: new Map() }
+      const view: StepView = { name: oneLine(event.name), state: 'waiting', started: 0, ended: 0, tail: [], open: '', transfers: new Map() }
       this.steps.set(event.id, view)
       this.splitters.set(event.id, new LineSplitter())
       return undefined
@@ -53,7 +60,7 @@ export class StepBook {
         step.started = event.time
         return undefined
       case 'log':
-        this.keep(step, this.splitters.get(event.id)?.push(event.stream, event.data) ?? [])
+        this.log(step, event)
         return undefined
       case 'progress':
         if (event.done) step.transfers.delete(event.item)
@@ -73,9 +80,16 @@ export class StepBook {
     return step
   }
 
+  private log(step: StepView, { id, stream, data }: Extract<BuildEvent, { type: 'log' }>): void {
+    const splitter = this.splitters.get(id)
+    if (splitter === undefined) return
+    this.keep(step, splitter.push(stream, data))
+    step.open = splitter.rest
+  }
+
   private keep(step: StepView, lines: readonly string[]): void {
     for (const line of lines) {
-      const shown = plainLine(line).replaceAll('\t', '  ')
+      const shown = shownLine(line)
       if (shown !== '') step.tail.push(shown)
     }
     if (step.tail.length > TAIL) step.tail.splice(0, step.tail.length - TAIL)

@@ -43,14 +43,14 @@ test('plain lines as BuildKit writes them', () => {
 #1 CACHED
 
 #2 [build 2/3] RUN npm ci
-#2 0.190 warn
-#2 0.412 added 3 packages
+#2 0.090 added 3 warn
+#2 0.412 packages
 
 #3 [build 3/3] RUN false
 #3 0.100 100%
 
 #2 [build 2/3] RUN npm ci
-#2 1.200 rest
+#2 0.412 rest
 #2 DONE 1.2s
 
 #3 [build 3/3] RUN false
@@ -83,6 +83,90 @@ test('a silent step is named when it lasts or ends, and once', async () => {
   ])
   display.close(false)
   expect(text).toMatch(/\n\n#2 DONE 0\.4s\n$/)
+})
+
+describe('a line without an end', () => {
+  const moment = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+  const log = (id: string, text: string, time: number, stream: 'stdout' | 'stderr' = 'stdout'): BuildEvent => {
+    return { type: 'log', id, stream, data: bytes(text), time: T + time }
+  }
+
+  function opened(screen: Partial<Screen> = {}) {
+    let text = ''
+    const display = plainDisplay({ ...screen, write: (part: string) => (text += part) })
+    for (const id of ['a', 'b']) display.event({ type: 'vertex', id, name: `RUN ${id}` })
+    display.event({ type: 'started', id: 'a', time: T })
+    return { display, text: () => text }
+  }
+
+  test('is shown soon, and goes on where it stands', async () => {
+    const { display, text } = opened()
+    display.event(log('a', 'first\nGeographic area: ', 24))
+    expect(text()).toBe('#1 RUN a\n#1 0.024 first\n')
+    await moment(150)
+    expect(text()).toBe('#1 RUN a\n#1 0.024 first\n#1 0.024 Geographic area: ')
+    display.event(log('a', '8', 2000, 'stderr'))
+    await moment(150)
+    expect(text()).toMatch(/Geographic area: 8$/)
+    display.event(log('a', '\nnext\n', 3000))
+    expect(text()).toMatch(/Geographic area: 8\n#1 3\.000 next\n$/)
+  })
+
+  test('dots that come one by one are shown while they come', async () => {
+    const { display, text } = opened()
+    for (let index = 0; index < 40; index += 1) {
+      display.event(log('a', '.', index))
+      await moment(20)
+    }
+    expect(text()).toMatch(/^#1 RUN a\n#1 0\.000 \.{10,40}$/)
+  })
+
+  test('is written whole when another step has come between', async () => {
+    const { display, text } = opened()
+    display.event(log('a', 'half ', 10))
+    await moment(150)
+    display.event({ type: 'started', id: 'b', time: T })
+    display.event(log('b', 'other\n', 20))
+    display.event(log('a', 'whole\n', 30))
+    expect(text()).toBe('#1 RUN a\n#1 0.010 half \n\n#2 RUN b\n#2 0.020 other\n\n#1 RUN a\n#1 0.010 half whole\n')
+  })
+
+  test('ends with its step, its build and its error', async () => {
+    for (const end of ['done', 'failed', 'close'] as const) {
+      const { display, text } = opened()
+      display.event(log('a', 'open', 10))
+      await moment(150)
+      if (end === 'done') display.event({ type: 'done', id: 'a', time: T + 20, cached: false })
+      if (end === 'failed') display.event({ type: 'failed', id: 'a', time: T + 20, canceled: false, message: 'm' })
+      display.close(false)
+      expect(text()).toBe(`#1 RUN a\n#1 0.010 open\n${{ done: '#1 DONE 0.0s\n', failed: '#1 ERROR: m\n', close: '' }[end]}`)
+    }
+  })
+
+  test('of a progress bar only the first state and the last are kept where there is no terminal', async () => {
+    const { display, text } = opened()
+    for (const part of ['10%', '\r50%', '\r100%']) {
+      display.event(log('a', part, 10))
+      await moment(120)
+    }
+    display.event(log('a', '\n', 20))
+    expect(text()).toBe('#1 RUN a\n#1 0.010 10%\n#1 0.010 100%\n')
+    const terminal = opened({ isTTY: true })
+    for (const part of ['10%', '\r50%']) {
+      terminal.display.event(log('a', part, 10))
+      await moment(120)
+    }
+    expect(terminal.text()).toBe('#1 RUN a\n#1 0.010 10%\r50%')
+  })
+
+  test('is the newest below its step on a terminal', () => {
+    const book = new StepBook()
+    book.apply({ type: 'vertex', id: 'a', name: 'RUN a' })
+    book.apply({ type: 'started', id: 'a', time: T })
+    book.apply(log('a', 'first\n\u001b[1mname:\u001b[0m ', 1))
+    const size = { columns: 40, rows: 10 }
+    expect(frame(book, T, size, painter({ NO_COLOR: '1' })).slice(1)).toEqual(['    first', '    name: '])
+  })
 })
 
 test('the output of a command keeps its colours on a terminal only', () => {
