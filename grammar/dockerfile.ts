@@ -35,18 +35,18 @@ export type Refuse = (message: string, token: GrammarToken | undefined) => Error
 
 let grammar: Grammar | undefined
 
-/** Parses one logical line. Messages are BuildKit's. */
-export function parseStatement(line: string, escapeChar: EscapeChar, refuse: Refuse): Statement {
+/** Parses one logical line. Messages are BuildKit's, `quote` is Go's %q. */
+export function parseStatement(line: string, escapeChar: EscapeChar, refuse: Refuse, quote: (text: string) => string): Statement {
   grammar ??= loadGrammar(rules)
   const tokens = lexInstruction(line, escapeChar)
-  return flatten(parseTokens<StatementTree>(grammar, tokens, (reason) => explain(tokens, reason, refuse)))
+  return flatten(parseTokens<StatementTree>(grammar, tokens, (reason) => explain(tokens, reason, refuse, quote)))
 }
 
-function explain(tokens: readonly GrammarToken[], { token }: Unexpected, refuse: Refuse): Error {
+function explain(tokens: readonly GrammarToken[], { token }: Unexpected, refuse: Refuse, quote: (text: string) => string): Error {
   const keyword = tokens.findLast(({ type }) => type === 'pairsKeyword')
   if (keyword === undefined) return refuse('when using JSON array syntax, arrays must be comprised of strings only', token)
   if (token?.type === 'bare') {
-    return refuse(`Syntax error - can't find = in ${JSON.stringify(token.value)}. Must be of the form: name=value`, token)
+    return refuse(`Syntax error - can't find = in ${quote(token.value)}. Must be of the form: name=value`, token)
   }
   return refuse(`${keyword.value.toUpperCase()} must have two arguments`, token)
 }

@@ -105,7 +105,7 @@ export function randomLines(seed) {
       ['# escape=`'],
       ['# check=skip=UndefinedVar'],
       ['# check=experimental=all'],
-      ['# check=skip=x', '# check=skip=y'],
+
       [''],
     ])
     .slice()

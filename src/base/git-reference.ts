@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { TbuildError } from './errors.ts'
 import { parseGoBool } from './go-bool.ts'
+import { goQuote } from './go-quote.ts'
 
 /** A git repository as a context or an ADD source names it (BuildKit's dfgitutil.ParseGitRef). */
 export interface GitReference {
@@ -74,7 +75,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw invalid(`invalid URL escape in ${JSON.stringify(text)}`, 'write % as %25')
+    throw invalid(`invalid URL escape in ${goQuote(text)}`, 'write % as %25')
   }
 }
 
@@ -174,7 +175,7 @@ function parseBoolean(key: string, value: string): boolean {
 function checkRef(ref: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (ref.startsWith('-') || /[\u0000- \u007f~^:?*[\\]|\.\.|@\{/.test(ref)) {
-    throw invalid(`invalid git ref ${JSON.stringify(ref)}`, 'name a branch, a tag or a commit')
+    throw invalid(`invalid git ref ${goQuote(ref)}`, 'name a branch, a tag or a commit')
   }
   return ref
 }
@@ -186,7 +187,7 @@ function cleanSubdir(subdir: string): string {
 }
 
 function conflict(key: string, a: string, b: string): TbuildError {
-  return invalid(`${key} conflicts: ${JSON.stringify(a)} vs ${JSON.stringify(b)}`)
+  return invalid(`${key} conflicts: ${goQuote(a)} vs ${goQuote(b)}`)
 }
 
 function invalid(message: string, hint = 'see `git` in the documentation of contexts'): TbuildError {

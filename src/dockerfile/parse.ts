@@ -1,6 +1,7 @@
 import { parseStatement, type Statement } from '../../grammar/dockerfile.ts'
 import { KEYWORDS, trimEnd, trimStart } from '../../grammar/lexer.ts'
 import { isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
+import { goQuote } from '../base/go-quote.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { withSuggestion } from '../base/suggest.ts'
 import { DirectiveReader, type EscapeChar } from './directives.ts'
@@ -140,11 +141,16 @@ class FileReader {
     const written = { ...line.span(0, trimEnd(line.text).length), start: line.start }
     // Comments and blank lines behind the last continuation are its own, too.
     const read = line.endLine > written.end.line ? { ...written, end: this.lines.span.end } : written
-    const statement = parseStatement(line.text, this.escape, (message, token) => {
-      const from = token?.offset ?? 0
-      const span = line.span(from, from + (token?.value ?? line.text).length)
-      return new TbuildError('DOCKERFILE_SYNTAX', message, { span, within: read })
-    })
+    const statement = parseStatement(
+      line.text,
+      this.escape,
+      (message, token) => {
+        const from = token?.offset ?? 0
+        const span = line.span(from, from + (token?.value ?? line.text).length)
+        return new TbuildError('DOCKERFILE_SYNTAX', message, { span, within: read })
+      },
+      goQuote,
+    )
     const heredocs = takesHeredocs(statement) ? this.heredocs(line, read) : []
     const base = {
       span: heredocs.length > 0 ? { ...read, end: this.lines.span.end } : read,

@@ -30,7 +30,8 @@ export interface FromScope {
 /** The variables and the platform of one FROM. */
 export function checkFrom(from: FromInstruction, scope: FromScope, report: Report): void {
   const image = expandAndCheck(from, from.image.text, scope, report)
-  if (image === undefined || from.platform === undefined) return
+  // A name that is nothing is refused before the platform is looked at.
+  if (image === undefined || image.result === '' || from.platform === undefined) return
   const platform = expandAndCheck(from, from.platform.text, scope, report)
   if (platform !== undefined) checkPlatform(from, from.platform.text, platform, scope, report)
 }
