@@ -68,15 +68,16 @@ export interface BuildOptions {
   readonly jobs?: number
   /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
   readonly root?: string
-  /** For defaults and `--build-arg NAME`; process.env when absent. */
+  /** The caller's: for defaults, `--build-arg NAME`, logins, proxies and certificates; process.env when absent. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 export const ENTITLEMENTS = ['network.host', 'security.insecure', 'onbuild.secrets', 'onbuild.ssh'] as const
 export type Entitlement = (typeof ENTITLEMENTS)[number]
 
-/** The options as the engine reads them: every build argument has a value. */
+/** The options as the engine reads them: every build argument has a value, and there is an environment. Nothing below reads the process's own. */
 export interface ResolvedOptions extends BuildOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>
   readonly buildArgs: Readonly<Record<string, string>>
 }
 

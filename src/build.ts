@@ -34,22 +34,18 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
   return withSession(options, hooks, async (session, hearing) => {
     const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...hearing }), session, { options, ...hearing })
     const cache = await openCache(options, session, hearing)
-    try {
-      const refused = await refusedSteps(graphs, session, cache)
-      for (const { graph } of graphs) announce(graph, hearing.onEvent)
-      const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
-      const { built, solver, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
-      if (cache !== undefined) {
-        await cache.finish(stepsOf(solver, targetsOf(graphs)), (...step) => solver.adopt(...step))
-        // What was learnt of files for it, and the records that it gave.
-        await session.flush()
-      }
-      // Also a build that ran no step may have fetched layers.
-      if (session.store.grew()) await session.collect()
-      return { ...resultOf(built, names, written), steps: stepCount(graphs, solver) }
-    } finally {
-      await cache?.close()
+    const refused = await refusedSteps(graphs, session, cache)
+    for (const { graph } of graphs) announce(graph, hearing.onEvent)
+    const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
+    const { built, solver, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
+    if (cache !== undefined) {
+      await cache.finish(stepsOf(solver, targetsOf(graphs)), (...step) => solver.adopt(...step))
+      // What was learnt of files for it, and the records that it gave.
+      await session.flush()
     }
+    // Also a build that ran no step may have fetched layers.
+    if (session.store.grew()) await session.collect()
+    return { ...resultOf(built, names, written), steps: stepCount(graphs, solver) }
   })
 }
 
@@ -63,7 +59,7 @@ async function buildAndWrite(
   await session.flush()
   const images = built.map(({ image }) => image)
   await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, onEvent, signal })
-  return { built, solver, written: await writeOutputs(built, around) }
+  return { built, solver, written: await writeOutputs(built, { ...around, registries: session.registries }) }
 }
 
 function resultOf(built: readonly BuiltPlatform[], names: readonly string[], written: Written | undefined): Omit<BuildResult, 'steps'> {

@@ -1,4 +1,4 @@
-import { homedir } from 'node:os'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -7,7 +7,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function homeFolder(environment: Environment): string {
   if (environment.HOME) return environment.HOME
   try {
-    return homedir()
+    return userInfo().homedir
   } catch {
     return '/'
   }

@@ -2,6 +2,7 @@ import { tellStep } from '../base/tell-step.ts'
 import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
 import type { BlobForm, Image } from '../image/types.ts'
+import type { Registries } from '../registry/open.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportTools, exportSteps } from './exports.ts'
@@ -12,7 +13,6 @@ import { StepContents } from './step-contents.ts'
 import { stepNodes } from './step-nodes.ts'
 
 type Destination = Exclude<CacheExportSpec, { readonly type: 'inline' }>
-type Environment = Readonly<Record<string, string | undefined>>
 
 /** The caches that one build takes from elsewhere and leaves elsewhere. */
 export class BuildCache {
@@ -21,28 +21,25 @@ export class BuildCache {
   readonly #options: BuildOptions
   readonly #hearing: Hearing
   readonly #tools: ExportTools
-  readonly #places: readonly Place[]
+  readonly #registries: Registries
 
-  private constructor(options: BuildOptions, hearing: Hearing, tools: ExportTools, imports: Imports, places: readonly Place[]) {
+  private constructor(options: BuildOptions, hearing: Hearing, tools: ExportTools, imports: Imports, registries: Registries) {
     this.imports = imports
     this.#options = options
     this.#hearing = hearing
     this.#tools = tools
-    this.#places = places
+    this.#registries = registries
   }
 
   static async open(options: BuildOptions, session: CacheSession, hearing: Hearing): Promise<BuildCache> {
     const { store, snapshots, baseLayers } = session
     const nodes: NodeGraph = stepNodes(session, hearing)
     const contents = new StepContents(session, hearing.signal)
-    const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, environmentOf(options)))
-    const imports = await Imports.load(places, { ...hearing, session, nodes, contents }).catch(async (error: unknown) => {
-      await closeAll(places)
-      throw error
-    })
+    const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, session.registries))
+    const imports = await Imports.load(places, { ...hearing, session, nodes, contents })
     const sources = { blobs: store.blobs, snapshots, baseLayers, signal: hearing.signal }
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, hearing, { nodes, contents: contents.anew(), sources }, imports, places)
+    return new BuildCache(options, hearing, { nodes, contents: contents.anew(), sources }, imports, session.registries)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */
@@ -70,13 +67,9 @@ export class BuildCache {
     await this.imports.keep(adopt)
   }
 
-  async close(): Promise<void> {
-    await closeAll(this.#places)
-  }
-
   async #write(destination: Destination, id: string, built: BuiltSteps): Promise<void> {
     const { onEvent, signal } = this.#hearing
-    const place = exportPlace(destination, environmentOf(this.#options))
+    const place = exportPlace(destination, this.#registries)
     const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
       await tellStep(id, name, this.#hearing, async () => {
@@ -94,26 +87,16 @@ export class BuildCache {
       if (signal.aborted || destination.ignoreError !== true) throw error
       const message = `the cache was not exported to ${place.name}: ${(error as Error).message}`
       onEvent({ type: 'warning', rule: 'CacheExport', message })
-    } finally {
-      await place.close()
     }
   }
 }
 
-async function closeAll(places: readonly Place[]): Promise<void> {
-  for (const place of places) await place.close()
+function importPlace(spec: CacheImportSpec, registries: Registries): Place {
+  return spec.type === 'local' ? localPlace(spec.src, spec) : registryPlace(spec.ref, registries, spec.insecure)
 }
 
-function environmentOf(options: BuildOptions): Environment {
-  return options.environment ?? process.env
-}
-
-function importPlace(spec: CacheImportSpec, environment: Environment): Place {
-  return spec.type === 'local' ? localPlace(spec.src, spec) : registryPlace(spec.ref, environment, spec.insecure)
-}
-
-function exportPlace(spec: Destination, environment: Environment): Place {
-  return spec.type === 'local' ? localPlace(spec.dest, { tag: spec.tag }) : registryPlace(spec.ref, environment, spec.insecure)
+function exportPlace(spec: Destination, registries: Registries): Place {
+  return spec.type === 'local' ? localPlace(spec.dest, { tag: spec.tag }) : registryPlace(spec.ref, registries, spec.insecure)
 }
 
 function formOf({ compression, compressionLevel: level, forceCompression: force }: Destination): BlobForm {

@@ -5,8 +5,8 @@ import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { formatImageReference, manifestIdentifier, parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
-import type { RegistryClient } from '../registry/client.ts'
 import { MANIFEST_LIMIT } from '../registry/document.ts'
+import type { Registries } from '../registry/open.ts'
 import { changeLayout, LAYOUT_FILES, layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
 import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
@@ -25,7 +25,6 @@ export interface Place {
   blob(digest: Digest, signal?: AbortSignal): Promise<Bytes>
   /** Blobs first, so that the manifest never names what is not there. `anew`: what is there was found to be damaged. */
   put(manifest: CacheManifest, options: { readonly signal: AbortSignal; readonly anew: boolean }): Promise<void>
-  close(): Promise<void>
 }
 
 /** An OCI image layout, with the cache under a tag. */
@@ -77,7 +76,6 @@ export function localPlace(
         if (kept.length > 0 || !replaced) return
         for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
       }),
-    close: async () => {},
   }
 }
 
@@ -152,14 +150,9 @@ async function readEntries(directory: string): Promise<IndexEntry[]> {
 }
 
 /** A tag of a repository. */
-export function registryPlace(ref: string, environment: Readonly<Record<string, string | undefined>>, insecure = false): Place {
+export function registryPlace(ref: string, registries: Registries, insecure = false): Place {
   const reference = parseImageReference(ref)
-  let client: Promise<RegistryClient> | undefined
-  const open = () => {
-    client ??= import('../registry/open.ts').then(({ openRegistries }) => openRegistries(environment, insecure ? [reference.domain] : []))
-    return client
-  }
-  const repository = async () => (await open()).repository(reference.domain, reference.path)
+  const repository = async () => (await registries.client()).repository(reference.domain, reference.path, { insecure })
   const name = formatImageReference(reference)
   return {
     ...{ name, origin: name },
@@ -172,8 +165,7 @@ export function registryPlace(ref: string, environment: Readonly<Record<string, 
         const from = repositoryIn(reference.domain, origin)
         return { ...blob, ...(from === undefined || from === reference.path ? {} : { from }) }
       })
-      await pushImage(await open(), { reference, blobs: sent, documents: [{ descriptor, bytes }], signal })
+      await pushImage(await registries.client(), { reference, blobs: sent, documents: [{ descriptor, bytes }], insecure, signal })
     },
-    close: async () => (await client)?.close(),
   }
 }

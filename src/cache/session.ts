@@ -3,6 +3,7 @@ import type { OnEvent } from '../base/events.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Remotes } from '../ops/remotes.ts'
+import type { Registries } from '../registry/open.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Store } from '../store/store.ts'
@@ -16,6 +17,7 @@ export interface CacheSession {
   readonly images: { describe(digest: Digest): BaseIdentity }
   readonly contexts: { files(name: string): Promise<ContextFiles> }
   readonly remotes: Remotes
+  readonly registries: Registries
   statCache(identity: string): StatCacheFile
 }
 

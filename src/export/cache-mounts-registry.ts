@@ -7,7 +7,7 @@ import { DEFAULT_LIMITS } from '../base/limits.ts'
 import { type Descriptor, MediaType } from '../base/oci.ts'
 import { checkPackedSize } from '../image/unpack-blob.ts'
 import type { RegistryClient } from '../registry/client.ts'
-import { openRegistries } from '../registry/open.ts'
+import { Registries } from '../registry/open.ts'
 import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
 import { layoutBlobs } from '../store/image-layout.ts'
 import { ARTIFACT, exportCacheMounts, importCacheMounts, isLayerList, mountsOf } from './cache-mounts.ts'
@@ -43,6 +43,7 @@ export async function pushCacheMounts(
       reference: parseImageReference(ref),
       blobs: [...layers, config].map((blob) => ({ descriptor: blob, open: () => blobs.get(blob.digest) })),
       documents: [{ descriptor: { mediaType, digest, size }, bytes }],
+      insecure: place.insecure === true,
     })
   })
   return done
@@ -54,7 +55,7 @@ export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly stri
   const reference = parseImageReference(ref)
   await mkdir(join(folder, 'blobs/sha256'), { recursive: true })
   await withClient(place, async (client) => {
-    const repository = client.repository(reference.domain, reference.path)
+    const repository = client.repository(reference.domain, reference.path, { insecure: place.insecure })
     const { bytes } = await repository.manifest(manifestIdentifier(reference))
     const blobs = layoutBlobs(folder)
     for (const { digest, size, id } of layersOf(bytes, ref)) {
@@ -94,11 +95,11 @@ function layersOf(bytes: Buffer, ref: string): MountLayer[] {
   })
 }
 
-async function withClient({ ref, insecure, environment }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
-  const client = await openRegistries(environment, insecure === true ? [parseImageReference(ref).domain] : [])
+async function withClient({ environment }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
+  const registries = new Registries(environment)
   try {
-    await work(client)
+    await work(await registries.client())
   } finally {
-    await client.close()
+    await registries.close()
   }
 }

@@ -7,6 +7,7 @@ import { tellStep } from '../base/tell-step.ts'
 import { untilTaken } from '../base/until-taken.ts'
 import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
+import type { Registries } from '../registry/open.ts'
 import type { TreeView } from '../tree/types.ts'
 import { makesIndex } from './check.ts'
 import type { Exported, ExportOptions } from './content.ts'
@@ -33,6 +34,7 @@ export interface BuiltPlatform {
 
 interface OutputTools {
   readonly options: ResolvedOptions
+  readonly registries: Registries
   /** Full references of `-t`. */
   readonly names: readonly string[]
   readonly stdout: BuildHooks['stdout']
@@ -169,9 +171,8 @@ async function writeDocker(
   noteDepth(images, tools.onEvent)
   if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
   const { loadWithDocker } = await import('./docker-load.ts')
-  const environment = tools.options.environment ?? process.env
   return loadWithDocker((sink) => exportDockerArchive(images, sink, options), {
-    environment,
+    environment: tools.options.environment,
     context: output.context,
     signal: tools.signal,
   })
@@ -181,11 +182,11 @@ async function push(
   output: Extract<OutputSpec, { type: 'image' }>,
   images: readonly Image[],
   options: ExportOptions,
-  { id, onEvent, signal, options: build }: OutputTools & { readonly id: string },
+  { id, onEvent, signal, registries }: OutputTools & { readonly id: string },
 ): Promise<Exported> {
   const { exportToRegistry } = await import('./registry.ts')
   return exportToRegistry(images, {
-    ...{ ...options, names: options.names ?? [], signal, environment: build.environment ?? process.env },
+    ...{ ...options, names: options.names ?? [], signal, registries },
     byDigest: output.pushByDigest === true,
     insecure: output.insecure === true,
     onProgress: (item, current, total, done) => onEvent({ type: 'progress', id, item, current, total, done, time: Date.now() }),

@@ -2,7 +2,7 @@ import { counted } from '../base/counted.ts'
 import { parseImageReference, repositoryIn } from '../base/image-reference.ts'
 import type { Descriptor } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
-import { openRegistries } from '../registry/open.ts'
+import type { Registries } from '../registry/open.ts'
 import type { PushBlob } from '../registry/push.ts'
 import type { Bytes } from '../store/types.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions } from './content.ts'
@@ -14,8 +14,7 @@ export interface PushOptions extends ExportOptions {
   readonly byDigest?: boolean
   /** TLS unverified, then none. */
   readonly insecure?: boolean
-  /** For logins, proxies and registries.conf. */
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly registries: Registries
   readonly signal: AbortSignal
   /** A promise is waited for. */
   readonly onProgress?: (item: string, current: number, total: number, done: boolean) => unknown
@@ -27,8 +26,7 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
     collectContent(images, { ...options, form: { ...options.form, lazy: true } }),
     import('../registry/push.ts'),
   ])
-  const domains = options.names.map((name) => parseImageReference(name).domain)
-  const client = await openRegistries(options.environment, options.insecure === true ? domains : [])
+  const client = await options.registries.client()
   const source = new Source(options)
   try {
     for (const name of options.names) {
@@ -38,6 +36,7 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
         reference: options.byDigest === true ? untagged : reference,
         blobs: pushBlobs(content, reference.domain, source),
         documents: content.documents,
+        insecure: options.insecure === true,
         signal: source.signal,
         onBlob: ({ digest, size }) => options.onProgress?.(digest, size, size, true),
       })
@@ -45,8 +44,6 @@ export async function exportToRegistry(images: readonly Image[], options: PushOp
   } catch (error) {
     source.signal.throwIfAborted()
     throw error
-  } finally {
-    await client.close()
   }
   return content.exported
 }

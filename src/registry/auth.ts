@@ -1,12 +1,13 @@
-import { isTbuildError, TbuildError } from '../base/errors.ts'
+import { TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
-import { findCredentials } from './docker-config.ts'
+import { type FoundLogin, findLogin } from './docker-config.ts'
+import { SMALL_BODY } from './error-detail.ts'
 import { realmProblem } from './origin.ts'
 import type { Environment } from './proxy.ts'
 import { printable, redactUrl } from './redact.ts'
-import { SMALL_BODY } from './registry-error.ts'
+import { tokenError } from './registry-error.ts'
 import type { HttpRequest, HttpResponse } from './transport.ts'
 
 /** What a request is allowed to do, as the token server calls it: `repository:library/debian:pull`. */
@@ -24,16 +25,21 @@ interface Token {
   readonly expires: number
 }
 
+/** A token request under way. */
+interface Pending {
+  readonly token: Promise<Token>
+  readonly signal: AbortSignal | undefined
+}
+
 /** Answers challenges and remembers, in this process, what each origin and scope wants. */
 export class Authorizer {
   readonly #send: Send
   readonly #environment: Environment
   readonly #tokens = new Map<string, Token>()
-  readonly #pending = new Map<string, Promise<Token>>()
-  readonly #credentials = new Map<string, Promise<Credentials | undefined>>()
-  readonly #problems = new Map<string, string>()
-  /** Whose login was used or tried, for messages. */
-  readonly #used = new Map<string, string>()
+  readonly #pending = new Map<string, Pending>()
+  readonly #logins = new Map<string, Promise<FoundLogin>>()
+  /** Those of `#logins` that are known by now, for messages. */
+  readonly #found = new Map<string, FoundLogin>()
 
   constructor(send: Send, environment: Environment) {
     this.#send = send
@@ -46,80 +52,92 @@ export class Authorizer {
     return token !== undefined && token.expires > Date.now() ? token.header : undefined
   }
 
-  /** The header that answers a 401 of `response.url`, or undefined when there is nothing (more) to offer. */
-  async answer(response: HttpResponse, access: Access, signal?: AbortSignal): Promise<string | undefined> {
+  /**
+   * The header that answers a 401 of `response.url`, or undefined when there is nothing (more) to offer. `sent` is what that very request had: others may
+   * have been answered since, and then what they got is good for this one, too.
+   */
+  async answer(response: HttpResponse, access: Access, sent: string | undefined, signal?: AbortSignal): Promise<string | undefined> {
     const key = keyOf(response.url, access)
-    const refused = this.known(response.url, access)
-    this.#tokens.delete(key)
+    const known = this.known(response.url, access)
+    if (known !== undefined && known !== sent) return known
     const challenges = parseChallenges(response.header('www-authenticate') ?? '')
     const bearer = challenges.find((challenge) => challenge.scheme === 'bearer')
     const token = bearer
-      ? await this.#shared(key, () => this.#bearer(bearer, response.url, access, signal))
-      : await this.#basic(challenges, access)
+      ? await this.#shared(key, () => this.#bearer(bearer, response.url, access, signal), signal)
+      : await this.#basic(challenges, access, signal)
     // The same header again would be refused again: a Basic login that the registry did not take.
-    if (token === undefined || token.header === refused) return undefined
+    if (token === undefined || token.header === sent) {
+      if (this.#tokens.get(key)?.header === sent) this.#tokens.delete(key)
+      return undefined
+    }
     this.#tokens.set(key, token)
     return token.header
   }
 
-  /** For messages: which credentials were used, by source. */
+  /** For messages: which credentials were used, by source, and why not others. */
   describe(access: Access): string {
-    const problem = this.#problems.get(loginKey(access))
-    const used = this.#used.get(loginKey(access))
-    if (problem !== undefined) return `no credentials (${problem})`
-    return used === undefined ? 'no credentials' : `the credentials of ${used}`
+    const { login, notes = [] } = this.#found.get(loginKey(access)) ?? {}
+    const used = login === undefined ? 'no credentials' : `the credentials of ${login.source}`
+    return notes.length === 0 ? used : `${used} (${notes.join('; ')})`
   }
 
-  #shared(key: string, make: () => Promise<Token>): Promise<Token> {
-    const running = this.#pending.get(key) ?? make().finally(() => this.#pending.delete(key))
-    this.#pending.set(key, running)
-    return running
+  /** Requests that are refused at the same time share one token. One whose own caller has given up is nobody else's. */
+  #shared(key: string, make: () => Promise<Token>, signal: AbortSignal | undefined): Promise<Token> {
+    const running = this.#pending.get(key)
+    if (running !== undefined && running.signal?.aborted !== true) return running.token
+    const begun: Pending = {
+      token: make().finally(() => {
+        if (this.#pending.get(key) === begun) this.#pending.delete(key)
+      }),
+      signal,
+    }
+    this.#pending.set(key, begun)
+    return begun.token
   }
 
-  async #basic(challenges: readonly Challenge[], access: Access): Promise<Token | undefined> {
-    const login = await this.#login(access)
-    if (!challenges.some((challenge) => challenge.scheme === 'basic') || login === undefined || 'identityToken' in login) return undefined
+  async #basic(challenges: readonly Challenge[], access: Access, signal: AbortSignal | undefined): Promise<Token | undefined> {
+    if (!challenges.some((challenge) => challenge.scheme === 'basic')) return undefined
+    const login = await this.#login(access, signal)
+    if (login === undefined || 'identityToken' in login) return undefined
     return { header: basicHeader(login.username, login.password), expires: Number.POSITIVE_INFINITY }
   }
 
-  /** A helper that fails and a file that is broken are told about only when the registry then says no: most images are public. */
-  #login(access: Access): Promise<Credentials | undefined> {
+  /** What is wrong with a helper or a file is told about only when the registry then says no: most images are public. */
+  async #login(access: Access, signal: AbortSignal | undefined): Promise<Credentials | undefined> {
     const key = loginKey(access)
-    const found =
-      this.#credentials.get(key) ??
-      findCredentials(access.domain, access.path, this.#environment).catch((error: unknown) => {
-        if (!isTbuildError(error) || !UNREADABLE.includes(error.code)) throw error
-        this.#problems.set(key, error.message)
-        return undefined
-      })
-    this.#credentials.set(key, found)
-    return found.then((login) => {
-      if (login !== undefined) this.#used.set(key, login.source)
-      return login
-    })
+    const finding = this.#logins.get(key) ?? findLogin(access.domain, access.path, this.#environment, signal)
+    this.#logins.set(key, finding)
+    const found = await finding
+    this.#found.set(key, found)
+    return found.login
   }
 
   async #bearer(challenge: Challenge, registry: URL, access: Access, signal?: AbortSignal): Promise<Token> {
     const realm = parseRealm(challenge.parameters.get('realm') ?? '', registry)
     const service = challenge.parameters.get('service')
-    const request = tokenRequest(realm, service, access.scopes, await this.#login(access), signal)
-    const response = await this.#send(request)
-    // A redirect of the token server is not followed: it would carry a login to a place that no rule has seen.
-    if (response.status !== 200) {
+    const scopes = [...access.scopes, ...moreScopes(challenge.parameters.get('scope') ?? '', access.scopes)]
+    const login = await this.#login(access, signal)
+    const asked = { realm, service, scopes, login }
+    let response = await this.#send({ ...tokenRequest(asked), signal })
+    if (response.status === 405 && login !== undefined && 'password' in login) {
       response.body.destroy()
-      throw new TbuildError(
-        'REGISTRY_DENIED',
-        `the token server ${realm.host} answered ${response.status}, with ${this.describe(access)}`,
-        {
-          hint: `log in again: \`docker login ${access.domain}\``,
-        },
-      )
+      response = await this.#send({ ...passwordRequest(asked, login), signal })
     }
-    return parseToken(await readCapped(response.body, SMALL_BODY), realm)
+    if (response.status === 200) return parseToken(await readCapped(response.body, SMALL_BODY), realm)
+    const what = `${access.domain}/${access.path}`
+    throw await tokenError(realm, response, { what, registry: access.domain, credentials: this.describe(access) })
   }
 }
 
-const UNREADABLE: readonly string[] = ['CREDENTIAL_HELPER_FAILED', 'DOCKER_CONFIG_INVALID']
+/** What the registry wants besides: `repository:a:pull repository:b:push`. */
+function moreScopes(wanted: string, scopes: readonly string[]): string[] {
+  const split = (scope: string) => [scope.slice(0, scope.lastIndexOf(':')), scope.slice(scope.lastIndexOf(':') + 1).split(',')] as const
+  const isAsked = (scope: string) => {
+    const [of, actions] = split(scope)
+    return scopes.map(split).some(([other, given]) => other === of && actions.every((action) => given.includes(action)))
+  }
+  return wanted.split(' ').filter((scope) => scope !== '' && !isAsked(scope))
+}
 
 function keyOf(url: URL, access: Access): string {
   return [url.origin, access.domain, ...access.scopes].join(' ')
@@ -151,29 +169,34 @@ function parseRealm(text: string, registry: URL): URL {
   )
 }
 
+interface TokenAsked {
+  readonly realm: URL
+  readonly service: string | undefined
+  readonly scopes: readonly string[]
+  readonly login: Credentials | undefined
+}
+
 /** distribution spec "token authentication": GET with an optional Basic login; POST with a refresh token (identitytoken). */
-function tokenRequest(
-  realm: URL,
-  service: string | undefined,
-  scopes: readonly string[],
-  login: Credentials | undefined,
-  signal?: AbortSignal,
-): HttpRequest {
-  if (login !== undefined && 'identityToken' in login) {
-    const form = new URLSearchParams({
-      grant_type: 'refresh_token',
-      client_id: 'tbuild',
-      refresh_token: login.identityToken,
-      scope: scopes.join(' '),
-    })
-    if (service !== undefined) form.set('service', service)
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    return { method: 'POST', url: realm, headers, body: Buffer.from(form.toString()), signal }
-  }
+function tokenRequest(asked: TokenAsked): HttpRequest {
+  const { realm, service, scopes, login } = asked
+  if (login !== undefined && 'identityToken' in login)
+    return formRequest(asked, { grant_type: 'refresh_token', refresh_token: login.identityToken })
   const url = new URL(realm)
   if (service !== undefined) url.searchParams.set('service', service)
   for (const scope of scopes) url.searchParams.append('scope', scope)
-  return { method: 'GET', url, headers: login === undefined ? {} : { authorization: basicHeader(login.username, login.password) }, signal }
+  return { method: 'GET', url, headers: login === undefined ? {} : { authorization: basicHeader(login.username, login.password) } }
+}
+
+/** OAuth2 of the same spec, for servers that know nothing else. */
+function passwordRequest(asked: TokenAsked, { username, password }: { readonly username: string; readonly password: string }): HttpRequest {
+  return formRequest(asked, { grant_type: 'password', username, password })
+}
+
+function formRequest({ realm, service, scopes }: TokenAsked, grant: Readonly<Record<string, string>>): HttpRequest {
+  const form = new URLSearchParams({ ...grant, client_id: 'tbuild', scope: scopes.join(' ') })
+  if (service !== undefined) form.set('service', service)
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  return { method: 'POST', url: realm, headers, body: Buffer.from(form.toString()) }
 }
 
 function parseToken(body: Buffer | undefined, realm: URL): Token {

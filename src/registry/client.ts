@@ -1,6 +1,7 @@
 import { type Digest, digestLike, digestProblem, parseDigest, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
+import { Shared } from '../base/shared.ts'
 import type { Bytes } from '../store/types.ts'
 import { type Access, Authorizer } from './auth.ts'
 import { discard } from './body.ts'
@@ -12,12 +13,13 @@ import { type Endpoint, endpointOf, loadRegistriesConf, mirrorsOf, type Registry
 import { badRedirect, statusError, unreachable } from './registry-error.ts'
 import { resumedBlob } from './resumed-blob.ts'
 import { DEFAULT_RETRY, type RetryPolicy, withRetry } from './retry.ts'
+import { findScheme } from './scheme.ts'
 import { type HttpRequest, type HttpResponse, Transport } from './transport.ts'
 import type { PullRepository } from './types.ts'
 
 export interface RegistryClientOptions {
-  /** For proxies, logins and certificates; process.env when absent. */
-  readonly environment?: Environment
+  /** Of the caller: for proxies, logins and certificates. */
+  readonly environment: Environment
   /** registries.conf; read from the usual places when absent. */
   readonly registries?: readonly RegistryEntry[]
   readonly retry?: RetryPolicy
@@ -37,45 +39,54 @@ export interface RepositoryRequest {
   readonly accept?: readonly number[]
 }
 
+/** How a repository is used. */
+export interface RepositoryUse {
+  /** What tokens are asked for. */
+  readonly actions?: 'pull' | 'pull,push'
+  /** Another repository of the registry, to mount blobs from. */
+  readonly mountFrom?: string
+  /** TLS unverified, else none. */
+  readonly insecure?: boolean | undefined
+}
+
 const ACCEPT_MANIFESTS = [...MANIFEST_TYPES, ...INDEX_TYPES].join(', ')
+/** Servers that know no HEAD. */
+const NO_HEAD = [405, 501]
 const REDIRECTS = 10
 const REDIRECT_STATUS = new Set([301, 302, 303, 307, 308])
 
-/** The connections, logins and tokens of one process. */
+/** The connections, logins and tokens of one session. */
 export class RegistryClient {
   readonly environment: Environment
   readonly retry: RetryPolicy
   readonly transport: Transport
   readonly authorizer: Authorizer
   #registries: readonly RegistryEntry[] | undefined
-  readonly #insecure = new Set<string>()
-  readonly #bases = new Map<string, Promise<URL>>()
+  readonly #bases = new Shared<string, URL>()
   /** Hosts of mirrors. */
   readonly #unreachable = new Set<string>()
 
-  constructor(options: RegistryClientOptions = {}) {
-    this.environment = options.environment ?? process.env
+  constructor(options: RegistryClientOptions) {
+    this.environment = options.environment
     this.retry = options.retry ?? DEFAULT_RETRY
     this.#registries = options.registries
     this.transport = new Transport({
       environment: this.environment,
-      isInsecure: (host) => this.#insecure.has(host),
       ...(options.idleTimeout === undefined ? {} : { idleTimeout: options.idleTimeout }),
       ...(options.userAgent === undefined ? {} : { userAgent: options.userAgent }),
     })
     this.authorizer = new Authorizer(
       (request) =>
         withRetry(this.retry, request.signal, () => this.transport.request(request)).catch((error: unknown) => {
-          throw unreachable('token', request.url, error)
+          throw unreachable('the token server', request.url, error)
         }),
       this.environment,
     )
   }
 
-  /** `actions` is what tokens are asked for: pull, or pull,push. */
-  repository(domain: string, path: string, actions: 'pull' | 'pull,push' = 'pull', mountFrom?: string): Repository {
+  repository(domain: string, path: string, use: RepositoryUse = {}): Repository {
     this.#registries ??= loadRegistriesConf(this.environment)
-    return new Repository(this, endpointOf(domain, path, this.#registries), actions, mountFrom)
+    return new Repository(this, endpointOf(domain, path, this.#registries, use.insecure), use)
   }
 
   /** For pulls, with its mirrors. */
@@ -83,31 +94,16 @@ export class RegistryClient {
     const primary = this.repository(domain, path)
     const mirrors = mirrorsOf(domain, path, byDigest, this.#registries ?? [])
     return mirrored(
-      mirrors.map((endpoint) => new Repository(this, endpoint, 'pull')),
+      mirrors.map((endpoint) => new Repository(this, endpoint)),
       primary,
       this.#unreachable,
     )
   }
 
-  /** http or https; an insecure registry is tried with unverified TLS first, once a process. */
-  baseUrl(endpoint: Endpoint): Promise<URL> {
-    if (endpoint.security !== 'either')
-      return Promise.resolve(new URL(`${endpoint.security === 'tls' ? 'https' : 'http'}://${endpoint.host}`))
-    const known = this.#bases.get(endpoint.host) ?? this.#probe(endpoint)
-    this.#bases.set(endpoint.host, known)
-    return known
-  }
-
-  async #probe(endpoint: Endpoint): Promise<URL> {
-    this.#insecure.add(endpoint.host)
-    const url = new URL(`https://${endpoint.host}`)
-    try {
-      const response = await this.transport.request({ method: 'GET', url: new URL('/v2/', url) })
-      response.body.destroy()
-      return url
-    } catch {
-      return new URL(`http://${endpoint.host}`)
-    }
+  /** http or https; of registries that may be either it is found out once. */
+  baseUrl(endpoint: Endpoint, signal?: AbortSignal): Promise<URL> {
+    if (endpoint.security === 'tls') return Promise.resolve(new URL(`https://${endpoint.host}`))
+    return this.#bases.of(endpoint.host, () => findScheme(endpoint, this.transport, signal), signal)
   }
 
   close(): Promise<void> {
@@ -115,15 +111,21 @@ export class RegistryClient {
   }
 }
 
+interface Tried extends RepositoryRequest {
+  readonly retry: RetryPolicy
+}
+
 /** One repository of a registry. All requests retry, authenticate and follow redirects by the rules of origin.ts. */
 export class Repository {
   readonly endpoint: Endpoint
   readonly #client: RegistryClient
   readonly #access: Access
+  readonly #verb: 'pull' | 'push'
 
-  constructor(client: RegistryClient, endpoint: Endpoint, actions: string, mountFrom?: string) {
+  constructor(client: RegistryClient, endpoint: Endpoint, { actions = 'pull', mountFrom }: RepositoryUse = {}) {
     this.#client = client
     this.endpoint = endpoint
+    this.#verb = actions === 'pull' ? 'pull' : 'push'
     const scopes = [`repository:${endpoint.path}:${actions}`, ...(mountFrom === undefined ? [] : [`repository:${mountFrom}:pull`])]
     this.#access = { domain: endpoint.host, path: endpoint.path, scopes }
   }
@@ -133,19 +135,22 @@ export class Repository {
     return `${this.endpoint.host}/${this.endpoint.path}`
   }
 
-  /** The digest that a tag has now, by one HEAD; undefined when the registry does not say it. */
+  get retry(): RetryPolicy {
+    return this.#client.retry
+  }
+
+  /** The digest that a tag has now, by one HEAD; undefined when that does not say it: GET may, or says why not. */
   async resolveTag(tag: string, signal?: AbortSignal): Promise<Digest | undefined> {
     const response = await this.send({
       method: 'HEAD',
       path: `manifests/${tag}`,
       headers: { accept: ACCEPT_MANIFESTS },
       signal,
-      accept: [405],
+      accept: NO_HEAD,
     })
     discard(response, 'HEAD')
     const header = response.header('docker-content-digest')
-    if (response.status === 405 || header === undefined) return undefined
-    return parseDigest(header)
+    return response.status >= 400 || header === undefined ? undefined : parseDigest(header)
   }
 
   /** A manifest or index, at most MANIFEST_LIMIT bytes, its digest computed and compared. */
@@ -177,28 +182,53 @@ export class Repository {
     return resumedBlob(await open(0), open, this.#client.retry, `${this.name}: blob ${digest}`, signal)
   }
 
+  /** False also where the registry does not say: the blob is sent then. */
   async hasBlob(digest: Digest, signal?: AbortSignal): Promise<boolean> {
-    const response = await this.send({ method: 'HEAD', path: `blobs/${digest}`, signal, accept: [404] })
+    const response = await this.send({ method: 'HEAD', path: `blobs/${digest}`, signal, accept: [404, ...NO_HEAD] })
     discard(response, 'HEAD')
-    return response.status !== 404
+    return response.status < 400
   }
 
-  /** An answer of 2xx or an accepted status; anything else is thrown as a coded error. */
+  /** An answer of 2xx or an accepted status, after some tries; anything else is thrown as a coded error. */
   async send(request: RepositoryRequest): Promise<HttpResponse> {
-    const base = await this.#client.baseUrl(this.endpoint)
-    const url = request.path instanceof URL ? request.path : new URL(`/v2/${this.endpoint.path}/${request.path}`, base)
-    const what = `${this.name}: ${request.method === 'GET' || request.method === 'HEAD' ? 'pull' : 'push'}`
-    let response: HttpResponse
     try {
-      response = await this.#follow(request, url, base, what)
+      return await this.check(request, await this.exchange(request, this.retry))
     } catch (error) {
-      throw unreachable(what, url, error)
+      throw await this.unanswered(request, error)
     }
-    if ((response.status >= 200 && response.status < 300) || request.accept?.includes(response.status)) return response
-    throw await statusError(what, response, this.#client.authorizer.describe(this.#access))
   }
 
-  async #follow(request: RepositoryRequest, first: URL, base: URL, what: string): Promise<HttpResponse> {
+  /** What the registry answers, with the login that it wants; rejects with Node's error when it does not. */
+  async exchange(request: RepositoryRequest, retry: RetryPolicy): Promise<HttpResponse> {
+    const base = await this.#client.baseUrl(this.endpoint, request.signal)
+    return this.#follow({ ...request, retry }, this.#url(request, base), base)
+  }
+
+  /** REGISTRY_UNREACHABLE for an error of Node's. */
+  async unanswered(request: RepositoryRequest, error: unknown): Promise<unknown> {
+    const url = this.#url(request, await this.#client.baseUrl(this.endpoint, request.signal))
+    return unreachable(`${this.#what(request)}: ${this.#verb}`, url, error)
+  }
+
+  #url({ path }: RepositoryRequest, base: URL): URL {
+    return path instanceof URL ? path : new URL(`/v2/${this.endpoint.path}/${path}`, base)
+  }
+
+  async check(request: RepositoryRequest, response: HttpResponse): Promise<HttpResponse> {
+    if ((response.status >= 200 && response.status < 300) || request.accept?.includes(response.status)) return response
+    const credentials = this.#client.authorizer.describe(this.#access)
+    throw await statusError({ what: this.#what(request), verb: this.#verb, registry: this.endpoint.host, credentials }, response)
+  }
+
+  /** The image with its tag or digest, or the repository with the blob. */
+  #what({ path }: RepositoryRequest): string {
+    const [, kind, name = ''] = /^(manifests|blobs)\/([^/]+)$/.exec(typeof path === 'string' ? path : '') ?? []
+    if (kind === 'blobs') return `${this.name}: blob ${name}`
+    return kind === undefined ? this.name : `${this.name}${name.includes(':') ? '@' : ':'}${name}`
+  }
+
+  async #follow(request: Tried, first: URL, base: URL): Promise<HttpResponse> {
+    const what = `${this.#what(request)}: ${this.#verb}`
     const follows = request.method === 'GET' || request.method === 'HEAD'
     let url = first
     for (let hop = 0; hop <= REDIRECTS; hop++) {
@@ -215,7 +245,7 @@ export class Repository {
   }
 
   /** Credentials go to the registry's own origin only, and only its challenges are answered (GHSA-vh4v-2xq2-g5cg). */
-  async #authorized(request: RepositoryRequest, url: URL, base: URL): Promise<HttpResponse> {
+  async #authorized(request: Tried, url: URL, base: URL): Promise<HttpResponse> {
     const { authorizer } = this.#client
     if (!sameOrigin(url, base)) return this.#retried(request, url, undefined)
     let header = authorizer.known(url, this.#access)
@@ -223,18 +253,23 @@ export class Repository {
     for (let attempt = 0; ; attempt++) {
       const response = await this.#retried(request, url, header)
       if (response.status !== 401 || attempt === 2) return response
-      const answer = await authorizer.answer(response, this.#access, request.signal)
+      const answer = await authorizer.answer(response, this.#access, header, request.signal).catch((error: unknown) => {
+        // An answer that nobody reads holds its connection.
+        response.body.destroy()
+        throw error
+      })
       if (answer === undefined) return response
       discard(response, request.method)
       header = answer
     }
   }
 
-  #retried(request: RepositoryRequest, url: URL, authorization: string | undefined): Promise<HttpResponse> {
-    const { method, signal } = request
+  #retried(request: Tried, url: URL, authorization: string | undefined): Promise<HttpResponse> {
+    const { method, signal, retry, body } = request
     const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) }
-    return withRetry(this.#client.retry, signal, () =>
-      this.#client.transport.request({ method, url, headers, signal, ...(request.body === undefined ? {} : { body: request.body() }) }),
+    const unverified = this.endpoint.security !== 'tls' && url.host === this.endpoint.host
+    return withRetry(retry, signal, () =>
+      this.#client.transport.request({ method, url, headers, signal, unverified, ...(body === undefined ? {} : { body: body() }) }),
     )
   }
 }

@@ -1,23 +1,39 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { access, constants } from 'node:fs/promises'
+import { join } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
 import type { Credentials } from './credentials.ts'
 import type { Environment } from './proxy.ts'
 import { printable } from './redact.ts'
 
+/** Characters of an answer, and of what is shown of a failure. */
 const LIMIT = 64 * 1024
+const SHOWN = 300
 const TIMEOUT = 30_000
-/** What helpers need to find a key ring or a cloud identity; nothing else of the caller's environment reaches them. */
-const PASSED =
-  /^(PATH|HOME|USER|LOGNAME|LANG|DISPLAY|DOCKER_CONFIG|GNUPGHOME|GPG_TTY|PASSWORD_STORE_DIR|XDG_.*|DBUS_.*|AWS_.*|ECR_.*|GOOGLE_.*|CLOUDSDK_.*|AZURE_.*|ACR_.*|(?:HTTPS?|NO)_PROXY|SSL_CERT_(?:FILE|DIR))$/i
+/** Milliseconds after its end in which what a helper has written is read: a daemon that it leaves behind may hold its output open. */
+const GRACE = 500
 
-/** `docker-credential-NAME get`: undefined when the helper knows nothing of the server; CREDENTIAL_HELPER_FAILED when it cannot be asked. */
-export async function askHelper(name: string, server: string, environment: Environment): Promise<Credentials | undefined> {
+/**
+ * `docker-credential-NAME get`, with the caller's whole environment: those of CI systems take their secret from there. Undefined when the helper knows nothing
+ * of the server; CREDENTIAL_HELPER_FAILED when it cannot be asked.
+ */
+export async function askHelper(
+  name: string,
+  server: string,
+  environment: Environment,
+  signal?: AbortSignal,
+): Promise<Credentials | undefined> {
   // A name with a slash would run a program of the configuration file's choice.
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) throw failed(name, 'the name is not a plain word')
-  const { status, output, error } = await runHelper(`docker-credential-${name}`, server, environment)
+  const program = await findProgram(`docker-credential-${name}`, environment.PATH ?? '')
+  if (program === undefined) throw failed(name, 'not found in PATH')
+  const { status, output, complaint, error } = await runHelper(program, server, environment, signal)
   if (error !== undefined) throw failed(name, error)
   if (status !== 0) {
     if (/credentials not found/i.test(output)) return undefined
-    throw failed(name, printable(output, 200) || `exit status ${status}`)
+    // The protocol has the reason on standard output.
+    const said = printable(output, SHOWN) || printable(complaint, SHOWN)
+    throw failed(name, said === '' ? `exit status ${status}` : `exit status ${status}: ${said}`)
   }
   return parseAnswer(name, output)
 }
@@ -26,6 +42,21 @@ function failed(name: string, reason: string): TbuildError {
   return new TbuildError('CREDENTIAL_HELPER_FAILED', `docker-credential-${printable(name, 60)}: ${reason}`, {
     hint: "install the helper, or take it out of docker's config.json",
   })
+}
+
+/** As Go's exec, which docker uses: no relative entry of PATH, which would mean a program of the working directory. */
+async function findProgram(name: string, path: string): Promise<string | undefined> {
+  for (const folder of path.split(':').filter((entry) => entry.startsWith('/'))) {
+    const file = join(folder, name)
+    if (
+      await access(file, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return file
+  }
+  return undefined
 }
 
 function parseAnswer(name: string, output: string): Credentials | undefined {
@@ -43,39 +74,57 @@ function parseAnswer(name: string, output: string): Credentials | undefined {
 }
 
 interface HelperResult {
-  status: number | null
-  output: string
-  error?: string
+  readonly status: number | null
+  readonly output: string
+  /** What it wrote to standard error. */
+  readonly complaint: string
+  readonly error?: string
 }
 
-async function runHelper(program: string, server: string, environment: Environment): Promise<HelperResult> {
+async function runHelper(program: string, server: string, environment: Environment, signal?: AbortSignal): Promise<HelperResult> {
   const { spawn } = await import('node:child_process')
-  const env = Object.fromEntries(Object.entries(environment).filter(([key, value]) => value !== undefined && PASSED.test(key)))
+  const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined))
+  // In the caller's session: it may ask on the terminal.
+  const child = spawn(program, ['get'], { env: env as NodeJS.ProcessEnv, stdio: ['pipe', 'pipe', 'pipe'] })
   return new Promise((resolve) => {
-    const child = spawn(program, ['get'], {
-      env: env as NodeJS.ProcessEnv,
-      stdio: ['pipe', 'pipe', 'ignore'],
-      cwd: '/',
-      timeout: TIMEOUT,
-      killSignal: 'SIGKILL',
-    })
-    let output = ''
     let error: string | undefined
-    child.on('error', (cause: NodeJS.ErrnoException) => {
-      error = cause.code === 'ENOENT' ? 'not found in PATH' : printable(cause.message)
-    })
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text
-      if (output.length <= LIMIT) return
-      error = 'its answer is too long'
+    const stop = (reason: string) => {
+      error ??= reason
       child.kill('SIGKILL')
+      letGo(child)
+    }
+    const late = setTimeout(() => stop(`no answer in ${TIMEOUT / 1000} s`), TIMEOUT)
+    const abort = () => stop('the build was canceled')
+    signal?.addEventListener('abort', abort, { once: true })
+    const output = gather(child.stdout, () => stop('its answer is too long'))
+    const complaint = gather(child.stderr)
+    child.on('error', (cause) => {
+      error ??= printable(cause.message)
     })
     // A helper that does not read its input is no reason to fail.
     child.stdin.on('error', () => {})
     child.stdin.end(server)
-    child.on('close', (status, signal) => {
-      const reason = error ?? (signal === null ? undefined : `ended by ${signal}`)
-      resolve({ status, output, ...(reason === undefined ? {} : { error: reason }) })
+    child.on('exit', () => setTimeout(() => letGo(child), GRACE).unref())
+    child.on('close', (status, killed) => {
+      clearTimeout(late)
+      signal?.removeEventListener('abort', abort)
+      if (killed !== null) error ??= `ended by ${killed}`
+      resolve({ status, output: output(), complaint: complaint(), ...(error === undefined ? {} : { error }) })
     })
   })
+}
+
+function gather(stream: NodeJS.ReadableStream, over = () => {}): () => string {
+  let text = ''
+  stream.setEncoding('utf8').on('data', (part: string) => {
+    if (text.length <= LIMIT) text += part
+    if (text.length > LIMIT) over()
+  })
+  return () => text
+}
+
+/** Whoever else holds its output open is not waited for. */
+function letGo({ stdout, stderr }: ChildProcessWithoutNullStreams): void {
+  stdout.destroy()
+  stderr.destroy()
 }

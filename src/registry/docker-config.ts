@@ -1,6 +1,7 @@
 import { join } from 'node:path'
-import { isTbuildError, type TbuildError } from '../base/errors.ts'
+import { isTbuildError } from '../base/errors.ts'
 import { configFolder } from '../base/home.ts'
+import { authVariable } from './auth-variable.ts'
 import type { Credentials } from './credentials.ts'
 import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
 import type { Environment } from './proxy.ts'
@@ -26,29 +27,61 @@ function authFiles(environment: Environment): string[] {
   ]
 }
 
-/**
- * The login for `domain/path`. Looked up by the exact registry (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a
- * namespace `host/path`, of which the longest wins. A helper named for the host comes before credsStore, which comes before auths. A file that is broken, or
- * whose helper fails, hides no login of the next; what is wrong with it is thrown when none has one.
- */
-export async function findCredentials(domain: string, path: string, environment: Environment): Promise<Credentials | undefined> {
-  let problem: TbuildError | undefined
-  for (const file of authFiles(environment)) {
-    try {
-      const found = await findIn(file, domain, path, environment)
-      if (found !== undefined) return found
-    } catch (error) {
-      if (!isTbuildError(error)) throw error
-      problem ??= error
-    }
-  }
-  if (problem !== undefined) throw problem
-  return undefined
+/** A login, if there is one, and why others were not taken. */
+export interface FoundLogin {
+  readonly login?: Credentials
+  readonly notes: readonly string[]
 }
 
-async function findIn(file: string, domain: string, path: string, environment: Environment): Promise<Credentials | undefined> {
+/**
+ * The login for `domain/path`. Looked up by the exact registry (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a
+ * namespace `host/path`, of which the longest wins. DOCKER_AUTH_CONFIG comes before all files; in a file a helper named for the host comes before credsStore,
+ * which comes before auths. A source that is broken, or whose helper fails, hides no login of the next.
+ */
+export async function findLogin(domain: string, path: string, environment: Environment, signal?: AbortSignal): Promise<FoundLogin> {
+  const notes: string[] = []
+  const sources = [
+    async () => fromAuths(authVariable(environment.DOCKER_AUTH_CONFIG ?? ''), 'DOCKER_AUTH_CONFIG', domain, path),
+    ...authFiles(environment).map((file) => () => findIn(file, { domain, path, environment, notes, signal })),
+  ]
+  for (const find of sources) {
+    try {
+      const login = await find()
+      if (login !== undefined) return { login, notes }
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+      notes.push(error.message)
+    }
+  }
+  return { notes }
+}
+
+interface Wanted {
+  readonly domain: string
+  readonly path: string
+  readonly environment: Environment
+  readonly notes: string[]
+  readonly signal: AbortSignal | undefined
+}
+
+async function findIn(file: string, wanted: Wanted): Promise<Credentials | undefined> {
   const config = readConfig(file)
-  return config && ((await fromHelper(config, domain, environment)) ?? fromAuths(config, domain, path))
+  if (config === undefined) return undefined
+  const { domain, path, environment, notes, signal } = wanted
+  const helper = helperOf(config, domain)
+  if (helper !== undefined) {
+    try {
+      const host = canonicalHost(domain)
+      const { askHelper } = await import('./credential-helper.ts')
+      const login = await askHelper(helper, host === HUB ? HUB_SERVER : host, environment, signal)
+      if (login !== undefined) return login
+      notes.push(`docker-credential-${helper} has none for ${host}`)
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+      notes.push(error.message)
+    }
+  }
+  return fromAuths(config.auths, config.file, domain, path)
 }
 
 function readConfig(file: string): ConfigFile | undefined {
@@ -84,23 +117,20 @@ function splitKey(key: string): { host: string; namespace: string } {
   return { host, namespace: isApi ? '' : rest }
 }
 
-async function fromHelper(config: ConfigFile, domain: string, environment: Environment): Promise<Credentials | undefined> {
+function helperOf(config: ConfigFile, domain: string): string | undefined {
   const host = canonicalHost(domain)
   const own = [...config.credHelpers].find(([key]) => splitKey(key).host === host)?.[1]
-  const helper = typeof own === 'string' && own !== '' ? own : config.credsStore
-  if (helper === undefined) return undefined
-  const { askHelper } = await import('./credential-helper.ts')
-  return askHelper(helper, host === HUB ? HUB_SERVER : host, environment)
+  return typeof own === 'string' && own !== '' ? own : config.credsStore
 }
 
-function fromAuths(config: ConfigFile, domain: string, path: string): Credentials | undefined {
+function fromAuths(auths: ReadonlyMap<string, unknown>, file: string, domain: string, path: string): Credentials | undefined {
   const host = canonicalHost(domain)
-  const matching = [...config.auths]
+  const matching = [...auths]
     .map(([key, value]) => ({ key, value, ...splitKey(key) }))
     .filter((entry) => entry.host === host && (entry.namespace === '' || `${path}/`.startsWith(`${entry.namespace}/`)))
     .sort((a, b) => b.namespace.length - a.namespace.length)
   for (const { key, value } of matching) {
-    const found = decodeEntry(value, `${config.file} (${key})`)
+    const found = decodeEntry(value, `${file} (${key})`)
     if (found !== undefined) return found
   }
   return undefined

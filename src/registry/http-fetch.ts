@@ -5,11 +5,10 @@ import type { BlobStore, Bytes } from '../store/types.ts'
 import { discard } from './body.ts'
 import { digestMismatch, resolveLocation } from './client.ts'
 import { kindOfHost, sameOrigin } from './origin.ts'
-import type { Environment } from './proxy.ts'
 import { redactUrl } from './redact.ts'
 import { unreachable } from './registry-error.ts'
 import { DEFAULT_RETRY, type RetryPolicy, withRetry } from './retry.ts'
-import { type HttpResponse, Transport } from './transport.ts'
+import type { HttpResponse, Transport } from './transport.ts'
 
 /** A file of the web as ADD takes it (F30, F31). */
 export interface FetchedFile {
@@ -28,8 +27,8 @@ export interface FetchCache {
 
 export interface HttpFetchOptions {
   readonly blobs: BlobStore
-  readonly environment?: Environment
-  readonly transport?: Transport
+  /** With the proxies and authorities of the caller. */
+  readonly transport: Transport
   readonly retry?: RetryPolicy
   readonly cache?: FetchCache
   /** Bytes; more is refused. Unlimited when absent. */
@@ -86,7 +85,7 @@ class Fetcher {
   constructor(options: HttpFetchOptions, url: URL) {
     this.#options = options
     this.#url = url
-    this.#transport = options.transport ?? new Transport({ environment: options.environment ?? process.env })
+    this.#transport = options.transport
   }
 
   /** The earlier file when the server still has the same ETag and the store still has the bytes; servers that fail at HEAD are asked by GET. */

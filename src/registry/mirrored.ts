@@ -6,6 +6,8 @@ interface Mirror extends PullRepository {
   readonly endpoint: { readonly host: string }
 }
 
+const FAILURES = ['REGISTRY_UNREACHABLE', 'REGISTRY_REFUSED']
+
 /**
  * A repository whose mirrors are asked first, in order. What the last one, the registry itself, says counts. A mirror that fails after all tries is not
  * asked for this image again, and one without an answer for none: its host comes into `unreachable`, which all repositories of a client share. Whoever
@@ -22,7 +24,7 @@ export function mirrored(mirrors: readonly Mirror[], primary: PullRepository, un
       } catch (error) {
         if (signal?.aborted || !isTbuildError(error)) throw error
         if (isUnanswered(error)) unreachable.add(mirror.endpoint.host)
-        else if (errorCode(error) === 'REGISTRY_UNREACHABLE') failed.add(mirror)
+        else if (FAILURES.includes(errorCode(error) ?? '')) failed.add(mirror)
       }
     }
     return ask(primary)

@@ -2,12 +2,22 @@ import type { RegistryClient } from './client.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** A client with the logins, proxies and registries.conf of an environment; `insecure` registries are asked with TLS that is not verified, then without TLS. */
-export async function openRegistries(environment: Environment, insecure: readonly string[] = []): Promise<RegistryClient> {
-  const { RegistryClient: Client } = await import('./client.ts')
-  if (insecure.length === 0) return new Client({ environment })
-  const { loadRegistriesConf } = await import('./registries-conf.ts')
-  const entries = [...new Set(insecure)].map((domain) => ({ prefix: domain, location: domain, insecure: true, blocked: false }))
-  const configured = loadRegistriesConf(environment).map((entry) => ({ ...entry, insecure: true }))
-  return new Client({ environment, registries: [...configured, ...entries] })
+/** The registries of one session, with the logins, proxies and registries.conf of its environment. Code and connections are those of the first who asks. */
+export class Registries {
+  readonly #environment: Environment
+  #client: Promise<RegistryClient> | undefined
+
+  constructor(environment: Environment) {
+    this.#environment = environment
+  }
+
+  client(): Promise<RegistryClient> {
+    this.#client ??= import('./client.ts').then(({ RegistryClient: Client }) => new Client({ environment: this.#environment }))
+    return this.#client
+  }
+
+  /** Ends all connections, also those in use. */
+  async close(): Promise<void> {
+    await (await this.#client)?.close()
+  }
 }

@@ -4,7 +4,7 @@ import { formatImageReference, type ImageReference, isPinned, manifestIdentifier
 import type { Descriptor } from '../base/oci.ts'
 import type { Platform } from '../base/platform.ts'
 import type { BlobStore } from '../store/types.ts'
-import { RegistryClient } from './client.ts'
+import type { RegistryClient } from './client.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT } from './document.ts'
 import { type ImageReader, resolveImage } from './resolve-image.ts'
 import type { ImageSource, PullRepository, RemoteImage } from './types.ts'
@@ -19,7 +19,7 @@ export interface ResolutionCache {
 export interface RegistrySourceOptions {
   /** Keeps manifests and configs: with them there, resolving a tag is one HEAD and a digest none. */
   readonly blobs: BlobStore
-  readonly client?: RegistryClient
+  readonly client: RegistryClient
   readonly resolutions?: ResolutionCache
 }
 
@@ -30,7 +30,7 @@ export interface RegistrySource extends ImageSource {
 
 /** Images of OCI distribution registries. A tag is asked for each time; what its digest names is fetched once. */
 export function registrySource(options: RegistrySourceOptions): RegistrySource {
-  const client = options.client ?? new RegistryClient()
+  const { client } = options
   const repositoryOf = (reference: ImageReference) => client.pullRepository(reference.domain, reference.path, isPinned(reference))
   return {
     async resolve(text, platform, signal) {
@@ -66,13 +66,18 @@ async function resolveName(
   const identifier = manifestIdentifier(reference)
   const name = formatImageReference(reference)
   try {
-    const asked = reference.foreignDigest === undefined ? await repository.resolveTag(identifier, signal) : undefined
+    const asked = reference.foreignDigest === undefined ? await repository.resolveTag(identifier, signal).catch(ifNotFound) : undefined
     const digest = asked ?? (await resolveByGet(repository, identifier, options.blobs, signal))
     if (options.resolutions && (await options.resolutions.get(name)) !== digest) await options.resolutions.set(name, digest)
     return digest
   } catch (error) {
     throw await withOfflineHint(error, name, options)
   }
+}
+
+/** Some registries find by GET only; others say by GET only what is missing, since an answer to HEAD has no body. */
+function ifNotFound(error: unknown): undefined {
+  if (errorCode(error) !== 'IMAGE_NOT_FOUND') throw error
 }
 
 async function resolveByGet(repository: PullRepository, identifier: string, blobs: BlobStore, signal?: AbortSignal): Promise<Digest> {

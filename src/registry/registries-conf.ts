@@ -31,8 +31,8 @@ export interface Endpoint {
   /** host[:port] of the API */
   readonly host: string
   readonly path: string
-  /** `tls` only, `plain` only, or `either`: TLS unverified, then plain. */
-  readonly security: 'tls' | 'plain' | 'either'
+  /** `tls`: verified. `either`: TLS unverified, else none. `loopback`: the same in the other order, since most of them have no TLS. */
+  readonly security: 'tls' | 'either' | 'loopback'
 }
 
 /** The nearest of the user's and the system's file, with its .d folder. */
@@ -160,11 +160,11 @@ function matchLength(prefix: string, name: string): number {
   return name === prefix || name.startsWith(`${prefix}/`) ? prefix.length : -1
 }
 
-/** The endpoint of `domain/path`; the longest prefix wins. Loopback speaks plain HTTP. */
-export function endpointOf(domain: string, path: string, entries: readonly RegistryEntry[]): Endpoint {
+/** The endpoint of `domain/path`; the longest prefix wins. `insecure`: whatever its entry says. */
+export function endpointOf(domain: string, path: string, entries: readonly RegistryEntry[], insecure = false): Endpoint {
   const { name, entry } = entryOf(domain, path, entries)
-  if (entry === undefined || entry.location === '') return endpoint(name, entry?.insecure === true)
-  return endpoint(rewritten(name, entry, entry.location), entry.insecure)
+  if (entry === undefined || entry.location === '') return endpoint(name, insecure || entry?.insecure === true)
+  return endpoint(rewritten(name, entry, entry.location), insecure || entry.insecure)
 }
 
 /** The mirrors that are asked for a pull before the endpoint. */
@@ -204,6 +204,6 @@ function endpoint(name: string, insecure: boolean): Endpoint {
   return {
     host: host === 'docker.io' ? 'registry-1.docker.io' : host,
     path: name.slice(slash + 1),
-    security: loopback ? 'plain' : insecure ? 'either' : 'tls',
+    security: loopback ? 'loopback' : insecure ? 'either' : 'tls',
   }
 }

@@ -1,16 +1,15 @@
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
-import { readCapped } from '../base/read-capped.ts'
+import { errorDetail } from './error-detail.ts'
 import { printable, redactUrl } from './redact.ts'
+import { plainHttp, tlsTrouble } from './tls-trouble.ts'
 import type { HttpResponse } from './transport.ts'
-
-/** Bytes of an error or token body that are read. */
-export const SMALL_BODY = 64 * 1024
 
 const REASONS: Record<string, string> = {
   ECONNREFUSED: 'connection refused',
   ENOTFOUND: 'no such host',
   EAI_AGAIN: 'the name cannot be resolved now',
   ECONNRESET: 'the connection was broken',
+  EPIPE: 'the connection was broken',
   ETIMEDOUT: 'timed out',
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'the network is unreachable',
@@ -19,13 +18,11 @@ const REASONS: Record<string, string> = {
 /** No answer: REGISTRY_UNREACHABLE (or the code given), with TLS trouble told apart. Errors of ours and aborts pass as they are. */
 export function unreachable(what: string, url: URL, error: unknown, ours = 'REGISTRY_UNREACHABLE'): unknown {
   if (isTbuildError(error) || (error as { name?: string }).name === 'AbortError') return error
-  const code = errorCode(error) ?? ''
-  const reason = REASONS[code] ?? printable((error as Error).message)
-  const tls = /CERT|SIGNATURE|SSL|TLS|EPROTO/.test(code)
+  const isUrl = ours === 'URL_UNREACHABLE'
+  const trouble = url.protocol === 'https:' ? tlsTrouble(url.host, error, isUrl) : plainHttp(error)
+  const reason = trouble?.reason ?? REASONS[errorCode(error) ?? ''] ?? printable((error as Error).message)
   return new TbuildError(ours, `${what}: cannot reach ${url.host}: ${reason}`, {
-    hint: tls
-      ? `put the registry's authority into /etc/docker/certs.d/${url.host}/ca.crt, or mark the registry insecure in registries.conf`
-      : 'check the name, the network and HTTPS_PROXY',
+    hint: trouble?.hint ?? 'check the name, the network and HTTPS_PROXY',
     cause: error,
   })
 }
@@ -35,36 +32,82 @@ export function isUnanswered(error: TbuildError): boolean {
   return error.code === 'REGISTRY_UNREACHABLE' && error.cause !== undefined
 }
 
-/** `credentials` says by source which were sent, never their value. */
-export async function statusError(what: string, response: HttpResponse, credentials: string): Promise<TbuildError> {
-  const detail = await errorDetail(response)
-  const { status } = response
-  const where = `${response.url.host} answered ${status}${detail === '' ? '' : `: ${detail}`}`
-  if (status === 404) {
-    return new TbuildError('IMAGE_NOT_FOUND', `${what}: not found (${where})`, { hint: 'check the name and the tag' })
-  }
-  if (status === 401 || status === 403) {
-    return new TbuildError('REGISTRY_DENIED', `${what}: access denied (${where}), with ${credentials}`, {
-      hint: `the image may not exist, or needs a login: run \`docker login ${response.url.host}\` and try again`,
-    })
-  }
-  const hint = status === 429 ? 'wait, or log in for a higher limit' : 'try again later'
-  return new TbuildError('REGISTRY_UNREACHABLE', `${what}: ${where}`, { hint })
+/** What was asked, for messages. */
+export interface Asked {
+  /** The image, with its tag or digest, or the blob. */
+  readonly what: string
+  readonly verb: 'pull' | 'push'
+  /** host[:port] of the API. */
+  readonly registry: string
+  /** By source which were sent, never their value. */
+  readonly credentials: string
 }
 
-/** The messages of the distribution spec's error body, or nothing. */
-async function errorDetail(response: HttpResponse): Promise<string> {
-  try {
-    const body = await readCapped(response.body, SMALL_BODY)
-    if (body === undefined) return ''
-    const { errors } = JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] }
-    if (!Array.isArray(errors)) return ''
-    const texts = errors.slice(0, 3).map((error) => [error?.code, error?.message].filter((part) => typeof part === 'string').join(': '))
-    return printable(texts.filter(Boolean).join('; '))
-  } catch {
-    // HTML or nothing: the status says enough.
-    return ''
+/** REGISTRY_UNREACHABLE is what may be otherwise later, REGISTRY_REFUSED what stays. */
+export async function statusError(asked: Asked, response: HttpResponse): Promise<TbuildError> {
+  const { what, verb, registry, credentials } = asked
+  const { status } = response
+  const isMissing = status === 404 && verb === 'pull'
+  const { code, text } = await errorDetail(response, !isMissing)
+  const to = status < 400 ? response.header('location') : undefined
+  const where = `${response.url.host} answered ${status}${to === undefined ? '' : `, a redirect to ${redactUrl(to)}`}${text === '' ? '' : `: ${text}`}`
+  if (isMissing) {
+    const hint = code === 'NAME_UNKNOWN' ? 'check the name: the registry has no such repository' : 'check the name and the tag or digest'
+    return new TbuildError('IMAGE_NOT_FOUND', `${what}: pull: not found (${where})`, { hint })
   }
+  if (status === 401 || status === 403) {
+    const hint = response.url.host === registry ? deniedHint(verb, registry) : ELSEWHERE
+    return new TbuildError('REGISTRY_DENIED', `${what}: ${verb}: access denied (${where}), with ${credentials}`, { hint })
+  }
+  const later = isTransient(status)
+  const hint = later ? laterHint(status) : refusedHint(status, verb)
+  return new TbuildError(later ? 'REGISTRY_UNREACHABLE' : 'REGISTRY_REFUSED', `${what}: ${verb}: ${where}`, { hint })
+}
+
+/** A token server that gives no token. */
+export async function tokenError(realm: URL, response: HttpResponse, asked: Omit<Asked, 'verb'>): Promise<TbuildError> {
+  const { text } = await errorDetail(response, true)
+  const { status } = response
+  const where = `${asked.what}: the token server ${realm.host} answered ${status}${text === '' ? '' : `: ${text}`}`
+  if (isTransient(status)) return new TbuildError('REGISTRY_UNREACHABLE', where, { hint: laterHint(status) })
+  // A redirect of the token server is not followed: it would carry a login to a place that no rule has seen.
+  const login = status === 401 || status === 403 || (status === 400 && !asked.credentials.startsWith('no '))
+  return new TbuildError('REGISTRY_DENIED', `${where}, with ${asked.credentials}`, {
+    hint: login ? `log in again: \`${loginCommand(asked.registry)}\`` : 'ask the owner of the registry',
+  })
+}
+
+const ELSEWHERE = 'the registry sent the request there, with an address that may have run out: try again, or ask its owner'
+
+function isTransient(status: number): boolean {
+  return status === 408 || status === 429 || (status >= 500 && ![501, 505, 507].includes(status))
+}
+
+function laterHint(status: number): string {
+  return status === 429 ? 'wait, or log in for a higher limit' : 'try again later'
+}
+
+function deniedHint(verb: Asked['verb'], registry: string): string {
+  const login = `run \`${loginCommand(registry)}\` and try again`
+  if (verb === 'push') return `the login may not push there, or is missing: ${login}`
+  return `the image may not exist, or needs a login: ${login}`
+}
+
+/** Docker Hub is what docker logs in to by default. */
+export function loginCommand(registry: string): string {
+  return registry === 'registry-1.docker.io' ? 'docker login' : `docker login ${registry}`
+}
+
+function refusedHint(status: number, verb: Asked['verb']): string {
+  if (status === 404) return 'check the name: the registry may want the repository to be made before it is pushed to'
+  if (status === 413) return 'a proxy before the registry limits the size of a request: raise its limit (nginx: client_max_body_size)'
+  if (status === 415) return 'the registry does not take this type: `oci-mediatypes=false` on the output writes those of Docker'
+  if (status === 507) return 'the registry has no room left: ask its owner'
+  if (status < 400) return 'name the registry by the address that it redirects to'
+  if (status === 405 || status === 501) {
+    return verb === 'push' ? 'the registry takes no push there: ask its owner' : 'check the name: is it a registry?'
+  }
+  return 'mend what the registry names, or ask its owner: another try will end the same'
 }
 
 export function badRedirect(what: string, from: URL, to: string, problem: string): TbuildError {

@@ -20,18 +20,24 @@ export function isTransientError(error: unknown): boolean {
   return TRANSIENT_CODE.has(errorCode(error) ?? '')
 }
 
-/** Tries again on a broken connection and on 408, 429 and 5xx, with back-off or the server's Retry-After; the last answer is handed on. */
+/** Tries again on a broken connection and on 408, 429 and 5xx, with back-off or the server's Retry-After; the last answer is handed on. `more`: other statuses. */
 export async function withRetry(
   policy: RetryPolicy,
   signal: AbortSignal | undefined,
   send: () => Promise<HttpResponse>,
+  more: readonly number[] = [],
 ): Promise<HttpResponse> {
   for (let attempt = 1; ; attempt++) {
     let wait = backOff(policy, attempt)
     try {
       const response = await send()
       const asked = retryAfter(response)
-      if (!TRANSIENT_STATUS.has(response.status) || attempt >= policy.attempts || (asked ?? 0) > policy.maxDelay) return response
+      if (
+        !(TRANSIENT_STATUS.has(response.status) || more.includes(response.status)) ||
+        attempt >= policy.attempts ||
+        (asked ?? 0) > policy.maxDelay
+      )
+        return response
       wait = asked ?? wait
       discard(response)
     } catch (error) {

@@ -1,4 +1,4 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TlsOptions } from './certificates.ts'
 import { tlsOptionsFor } from './certificates.ts'
@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
   readonly signal?: AbortSignal | undefined
+  /** The certificate of an https server is not verified. */
+  readonly unverified?: boolean
 }
 
 /** The body must be read or destroyed. */
@@ -30,14 +32,15 @@ export interface TransportOptions {
   /** Milliseconds without a byte after which a connection is given up. */
   readonly idleTimeout?: number
   readonly userAgent?: string
-  /** TLS is not verified for these hosts (`host` or `host:port`). */
-  isInsecure?(host: string): boolean
 }
 
 export class Transport {
   readonly #options: TransportOptions
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 })
   readonly #https = new Map<string, Promise<HttpAgent>>()
+  /** Until their answers are read to the end. */
+  readonly #open = new Set<ClientRequest>()
+  readonly #closing = new AbortController()
 
   constructor(options: TransportOptions) {
     this.#options = options
@@ -70,7 +73,7 @@ export class Transport {
       port: url.port || (secure ? 443 : 80),
       path: url.pathname + url.search,
     }
-    if (secure) return { secure, options: { ...target, agent: await this.#agentFor(url, proxy) } }
+    if (secure) return { secure, options: { ...target, agent: await this.#agentFor(request, proxy) } }
     if (proxy === undefined) return { secure, options: { ...target, agent: this.#http } }
     return {
       secure,
@@ -84,22 +87,25 @@ export class Transport {
     }
   }
 
-  #agentFor(url: URL, proxy: URL | undefined): Promise<HttpAgent> {
-    const known = this.#https.get(url.host)
+  /** A connection that was not verified is never used for who wants one that was. */
+  #agentFor({ url, unverified = false }: HttpRequest, proxy: URL | undefined): Promise<HttpAgent> {
+    const key = `${unverified ? 'unverified ' : ''}${url.host}`
+    const known = this.#https.get(key)
     if (known !== undefined) return known
-    const insecure = this.#options.isInsecure?.(url.host) ?? false
-    const tls = tlsOptionsFor(url.host, this.#options.environment, insecure)
-    const agent = makeHttpsAgent(tls, proxy)
-    this.#https.set(url.host, agent)
+    const agent = makeHttpsAgent(tlsOptionsFor(url.host, this.#options.environment, unverified), proxy, this.#closing.signal)
+    this.#https.set(key, agent)
     return agent
   }
 
   async #send(request: HttpRequest, prepared: { options: RequestOptions; secure: boolean }): Promise<IncomingMessage> {
     const send = prepared.secure ? (await import('node:https')).request : httpRequest
     const timeout = this.#options.idleTimeout ?? 60_000
+    this.#closing.signal.throwIfAborted()
     return new Promise((resolve, reject) => {
       const outgoing = send({ ...prepared.options, timeout, ...(request.signal === undefined ? {} : { signal: request.signal }) })
       outgoing.on('timeout', () => outgoing.destroy(timeoutError(request.url, timeout)))
+      this.#open.add(outgoing)
+      outgoing.once('close', () => this.#open.delete(outgoing))
       const body = watchBody(request.body)
       outgoing.on('error', (error) => reject(body.error ?? error))
       outgoing.on('response', resolve)
@@ -107,10 +113,12 @@ export class Transport {
     })
   }
 
-  /** Closes idle connections; open ones end by themselves. */
+  /** Ends every connection, also one whose answer nobody has read to its end: no server decides how long this process lives. */
   async close(): Promise<void> {
+    this.#closing.abort(Object.assign(new Error('the connections of this build are closed'), { code: 'ECANCELED' }))
+    for (const request of this.#open) request.destroy(this.#closing.signal.reason)
     this.#http.destroy()
-    for (const agent of this.#https.values()) (await agent).destroy()
+    for (const agent of await Promise.allSettled(this.#https.values())) if (agent.status === 'fulfilled') agent.value.destroy()
   }
 }
 
@@ -160,13 +168,13 @@ function proxyHeaders(proxy: URL): Record<string, string> {
   return { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` }
 }
 
-async function makeHttpsAgent(tls: TlsOptions, proxy: URL | undefined): Promise<HttpAgent> {
+async function makeHttpsAgent(tls: TlsOptions, proxy: URL | undefined, closing: AbortSignal): Promise<HttpAgent> {
   const { Agent } = await import('node:https')
   const agent = new Agent({ keepAlive: true, maxSockets: 16, ...tls })
   if (proxy === undefined) return agent
   const direct = agent.createConnection.bind(agent)
   agent.createConnection = (options, callback) => {
-    openTunnel(proxy, `${options.host}:${options.port}`).then(
+    openTunnel(proxy, `${options.host}:${options.port}`, closing).then(
       (socket) => callback?.(null, direct({ ...options, socket } as RequestOptions) as never),
       (error: Error) => callback?.(error, undefined as never),
     )
@@ -176,7 +184,7 @@ async function makeHttpsAgent(tls: TlsOptions, proxy: URL | undefined): Promise<
 }
 
 /** CONNECT through an http proxy. */
-function openTunnel(proxy: URL, authority: string): Promise<Socket> {
+function openTunnel(proxy: URL, authority: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       ...proxyTarget(proxy),
@@ -184,6 +192,7 @@ function openTunnel(proxy: URL, authority: string): Promise<Socket> {
       path: authority,
       headers: { host: authority, ...proxyHeaders(proxy) },
       agent: false,
+      signal,
       timeout: 30_000,
     })
     request.on('timeout', () => request.destroy(timeoutError(proxy, 30_000)))

@@ -11,6 +11,7 @@ import type { Asker, SecretProvider } from '../ops/types.ts'
 import type { GitCommit } from '../registry/git.ts'
 import type { GitAccess } from '../registry/git-command.ts'
 import type { FetchCache, FetchedFile } from '../registry/http-fetch.ts'
+import type { Registries } from '../registry/open.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Store } from '../store/store.ts'
 import type { Images } from './images.ts'
@@ -22,6 +23,7 @@ export interface RemoteParts {
   /** What earlier builds fetched of URLs. */
   readonly known: StatCacheFile
   readonly environment: Readonly<Record<string, string | undefined>>
+  readonly registries: Registries
   /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
   readonly agent?: string | undefined
   readonly limits: Limits
@@ -48,16 +50,12 @@ export function remotes(parts: RemoteParts): Remotes {
 
 const git = () => import('../registry/git.ts')
 
-async function fetchFile(
-  op: HttpOp,
-  { store, secrets, known, environment, limits }: RemoteParts,
-  signal: AbortSignal,
-): Promise<RemoteFile> {
-  const { fetchUrl } = await import('../registry/http-fetch.ts')
+async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: RemoteParts, signal: AbortSignal): Promise<RemoteFile> {
+  const [{ fetchUrl }, { transport }] = await Promise.all([import('../registry/http-fetch.ts'), registries.client()])
   const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
     blobs: store.blobs,
-    environment,
+    transport,
     signal,
     limit: limits.url,
     // What a login shows is nobody else's.

@@ -11,7 +11,7 @@ export function resolveOptions(options: BuildOptions): ResolvedOptions {
   const epoch = environment.SOURCE_DATE_EPOCH
   // As buildx hands it on.
   if (epoch) buildArgs.SOURCE_DATE_EPOCH ??= epoch
-  return { ...options, buildArgs }
+  return { ...options, environment, buildArgs }
 }
 
 /** What a build makes: an image for each of them. */

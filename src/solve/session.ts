@@ -9,6 +9,7 @@ import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
 import type { Remotes } from '../ops/remotes.ts'
 import type { Tools } from '../ops/types.ts'
+import { Registries } from '../registry/open.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
@@ -47,6 +48,7 @@ export interface Session {
   readonly contexts: NamedContexts
   readonly content: ContentHasher
   readonly remotes: Remotes
+  readonly registries: Registries
   /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
   statCache(identity: string): StatCacheFile
   /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
@@ -59,7 +61,7 @@ export interface Session {
 }
 
 export async function openSession(options: ResolvedOptions, onEvent: OnEvent, signal: AbortSignal): Promise<Session> {
-  const environment = options.environment ?? process.env
+  const { environment } = options
   const onNotice = (message: string) => onEvent({ type: 'notice', message })
   let known: BaseLayers | undefined
   const store = await openStore(options.root ?? defaultRoot(environment, process.getuid?.() ?? 0), {
@@ -67,9 +69,10 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
     canFetch: (id) => known?.canFetch(id) ?? false,
   })
   let secrets: Secrets | undefined
+  const registries = new Registries(environment)
   const close = () => {
     secrets?.close()
-    return store.close()
+    return registries.close().then(() => store.close())
   }
   try {
     secrets = await openSecrets(options, environment, store.temporary)
@@ -77,7 +80,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
     const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: limits.unpack })
     known = baseLayers
-    const images = new Images(imageSources(options, store), baseLayers, onEvent, signal)
+    const images = new Images(imageSources(options, store, registries), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = contextAgent(options, environment)
     const withoutContexts: Omit<StepTools, 'contexts'> = {
@@ -87,7 +90,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
       sandbox: lazySandbox({ store: store.layout.root, onNotice }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
-      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, agent, limits }),
+      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, registries, agent, limits }),
       secrets,
       limits,
     }
@@ -101,7 +104,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
     const inputs = await loadInputs(options, sources)
     const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
-      ...{ store, snapshots, baseLayers, images, inputs },
+      ...{ store, snapshots, baseLayers, images, inputs, registries },
       ...{ contexts: tools.contexts, content: tools.content, remotes: tools.remotes },
       statCache: (identity) => caches.open(identity),
       solver: (parts) => makeSolver(tools, parts),

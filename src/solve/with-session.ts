@@ -13,15 +13,19 @@ export async function withSession<T>(
   work: (session: Session, hearing: Hearing) => Promise<T>,
 ): Promise<T> {
   let session: Session | undefined
+  const over = new AbortController()
+  const own = AbortSignal.any([signal, over.signal])
   try {
     // Attributes of files are asked for by way of it, and everything that the sandbox makes.
     if (!existsSync('/proc/self/fd'))
       throw new TbuildError('PROC_MISSING', 'there is no /proc', { hint: 'mount /proc: mount -t proc proc /proc' })
-    session = await openSession(options, onEvent, signal)
-    return await work(session, { onEvent, signal })
+    session = await openSession(options, onEvent, own)
+    return await work(session, { onEvent, signal: own })
   } catch (error) {
     throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
   } finally {
+    // Whatever is still under way is nobody's: a pull beside the one that failed, a pause before another try.
+    over.abort(new Error('the build is over'))
     await session?.close()
   }
 }

@@ -21,6 +21,8 @@ let registry: TestRegistry
 let tls: Server
 let proxy: Server
 let tunnels: string[]
+/** The proxy leads to the registry without its TLS. */
+let plain = false
 
 beforeAll(async () => {
   mkdirSync(join(folder, 'home'))
@@ -41,7 +43,7 @@ beforeAll(async () => {
   proxy = createServer((socket) => {
     socket.once('data', (head) => {
       tunnels.push(head.toString().split('\r\n')[0] as string)
-      const target = connect(portOf(tls), '127.0.0.1', () => {
+      const target = connect(plain ? Number(new URL(registry.url).port) : portOf(tls), '127.0.0.1', () => {
         socket.write('HTTP/1.1 200 OK\r\n\r\n')
         socket.pipe(target).pipe(socket)
       })
@@ -88,6 +90,84 @@ test('CVE-2019-10214 an unknown authority is refused, with the way out, unless t
   const error = pull({})
   await expect(error).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE', hint: expect.stringContaining('certs.d/registry.test') })
   expect((await pull({}, true)).manifestDigest).toBe(image.manifest.digest)
+})
+
+test('plain HTTP where TLS is expected is said, with the way out, which is one', async () => {
+  plain = true
+  try {
+    await expect(pull({})).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: expect.stringMatching(/cannot reach registry.test: it answers in plain HTTP, without TLS$/),
+      hint: expect.stringMatching(/insecure = true/),
+    })
+  } finally {
+    plain = false
+  }
+})
+
+test('a certificate for another name is said', async () => {
+  const client = new RegistryClient({
+    environment: { SSL_CERT_FILE: certificate, HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}` },
+    registries: [],
+    retry,
+  })
+  await expect(client.repository('other.test', 'team/app').resolveTag('v1')).rejects.toMatchObject({
+    code: 'REGISTRY_UNREACHABLE',
+    message: expect.stringContaining('its certificate is for another name'),
+    hint: expect.stringContaining('a name that the certificate has'),
+  })
+  await client.close()
+})
+
+describe('a registry of this machine', () => {
+  const loopback = async (port: number, environment: Record<string, string> = {}) => {
+    const client = new RegistryClient({ environment: { HOME: join(folder, 'home'), ...environment }, registries: [], retry })
+    const found = registrySource({ blobs: createMemoryBlobStore(), client }).resolve(
+      `127.0.0.1:${port}/team/app:v1`,
+      parsePlatform('linux/amd64'),
+    )
+    return found.finally(() => client.close())
+  }
+
+  test('with TLS, whose authority nobody knows, as docker takes it; with one in certs.d', async () => {
+    expect((await loopback(portOf(tls))).manifestDigest).toBe(image.manifest.digest)
+    const certs = join(folder, `home/.config/docker/certs.d/127.0.0.1:${portOf(tls)}`)
+    mkdirSync(certs, { recursive: true })
+    execFileSync('cp', [certificate, join(certs, 'ca.crt')])
+    expect((await loopback(portOf(tls))).manifestDigest).toBe(image.manifest.digest)
+  })
+
+  test('with TLS, that answers plain HTTP with 400 as Go does', async () => {
+    const secure = createTlsServer({ key: readFileSync(join(folder, 'key.pem')), cert: readFileSync(certificate) }, (_incoming, outgoing) =>
+      outgoing.writeHead(404, { 'content-type': 'application/json' }).end('{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'),
+    )
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+    const front = createServer((socket) => {
+      socket.once('data', (head) => {
+        // The first byte of a TLS handshake is 22.
+        if (head[0] !== 22) return socket.end('HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n')
+        const target = connect(portOf(secure), '127.0.0.1', () => {
+          target.write(head)
+          socket.pipe(target).pipe(socket)
+        })
+        for (const end of [socket, target]) end.on('error', () => {})
+      })
+    })
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve))
+    await expect(loopback(portOf(front))).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' })
+    for (const server of [front, secure]) server.close()
+  })
+
+  test('that is not there is asked without TLS, and said to refuse', async () => {
+    const gone = createServer()
+    await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve))
+    const port = portOf(gone)
+    await new Promise((resolve) => gone.close(resolve))
+    await expect(loopback(port)).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: `127.0.0.1:${port}/team/app:v1: pull: cannot reach 127.0.0.1:${port}: connection refused`,
+    })
+  })
 })
 
 test('https without a proxy', async () => {

@@ -223,10 +223,10 @@ describe('login', () => {
     expect((await pull()).manifestDigest).toBe(image.manifest.digest)
   })
 
-  test.each(['credHelpers', 'credsStore'])('%s asks docker-credential-*, in a closed environment', async (member) => {
+  test.each(['credHelpers', 'credsStore'])('%s asks docker-credential-*, in the environment of the caller', async (member) => {
     await start({ auth: 'basic', users })
     await writeConfig({ [member]: member === 'credsStore' ? 'fake' : { [registry.host]: 'fake' } })
-    const script = `#!/bin/sh\nread server || true\n[ -z "$MY_SECRET" ] && [ "$server" = "${registry.host}" ] || exit 1\necho '{"Username":"ann","Secret":"secret"}'\n`
+    const script = `#!/bin/sh\nread server || true\n[ "$MY_SECRET" = x ] && [ "$server" = "${registry.host}" ] || exit 1\necho '{"Username":"ann","Secret":"secret"}'\n`
     await writeFile(join(home, 'docker-credential-fake'), script, { mode: 0o755 })
     expect((await pull({ MY_SECRET: 'x' })).manifestDigest).toBe(image.manifest.digest)
   })

@@ -20,9 +20,18 @@ export interface TestRegistryOptions {
   readonly challenge?: string
   /** Called first; true when it has answered. */
   readonly intercept?: Intercept
+  /** Tokens are good for what they were asked for only. */
+  readonly strictScopes?: boolean
+  /** Milliseconds for which a connection without a request is kept; default: Node's five seconds. */
+  readonly keepAlive?: number
   /** Registries that do not take a PUT after a POST: PATCH only. */
   readonly chunkedOnly?: boolean
 }
+
+/** With the scopes that each was asked for. */
+type Tokens = Map<string, readonly string[]>
+
+const UNAUTHORIZED = Buffer.from('{"errors":[{"code":"UNAUTHORIZED","message":"login first"}]}')
 
 export type Intercept = (request: IncomingMessage, response: ServerResponse, registry: TestRegistry) => boolean
 
@@ -46,16 +55,21 @@ export interface TestRegistry {
   addDocument(repository: string, document: TestDocument, tag?: string): void
   /** Serves all images of an OCI layout by their ref.name. */
   addLayout(repository: string, directory: string): void
+  /** The WWW-Authenticate header for a path. */
+  challenge(path: string): string
+  /** No token that was given is good any more. */
+  forgetTokens(): void
   intercept: Intercept | undefined
   close(): Promise<void>
 }
 
 export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
-  const tokens = new Set<string>()
+  const tokens: Tokens = new Map()
   const uploads = new Map<string, Buffer>()
   const server: Server = createServer((request, response) => {
     void serve(request, response).catch((error: Error) => response.destroy(error))
   })
+  if (options.keepAlive !== undefined) server.keepAliveTimeout = options.keepAlive
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
   const registry: TestRegistry = {
@@ -74,6 +88,8 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
       if (tag !== undefined) registry.documents.set(`${repository}:${tag}`, document)
     },
     addLayout: (repository, directory) => addLayout(registry, repository, directory),
+    challenge: (path) => challenge(registry, path, options),
+    forgetTokens: () => tokens.clear(),
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections()
@@ -87,7 +103,9 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     registry.requests.push({ method, path: url.pathname + url.search, authorization: headers.authorization, headers })
     if (registry.intercept?.(request, response, registry)) return
     if (url.pathname === '/token') return serveToken(request, response, url, options, tokens)
-    if (!isAllowed(headers.authorization, options, tokens)) return challenge(response, registry, url, options)
+    if (!isAllowed(headers.authorization, options, tokens) || !isInScope(request, url, options, tokens)) {
+      return send(response, 401, { 'www-authenticate': registry.challenge(url.pathname) }, UNAUTHORIZED)
+    }
     const upload = /^\/v2\/(.+)\/blobs\/uploads\/([0-9a-f-]*)$/.exec(url.pathname)
     if (upload) return serveUpload(request, response, url, upload[1] as string, upload[2] as string, registry, uploads, options)
     const content = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname)
@@ -131,17 +149,29 @@ function login(authorization: string | undefined, users: TestRegistryOptions['us
   return password !== undefined && users[user] === password
 }
 
-function isAllowed(authorization: string | undefined, options: TestRegistryOptions, tokens: ReadonlySet<string>): boolean {
+function isAllowed(authorization: string | undefined, options: TestRegistryOptions, tokens: Tokens): boolean {
   if (options.auth === 'basic') return authorization?.startsWith('Basic ') === true && login(authorization, options.users)
   if (options.auth === 'bearer') return tokens.has(authorization?.replace(/^Bearer /, '') ?? '')
   return true
 }
 
-function challenge(response: ServerResponse, registry: TestRegistry, url: URL, options: TestRegistryOptions): void {
-  const repository = /^\/v2\/(.+)\/(?:manifests|blobs)\//.exec(url.pathname)?.[1] ?? ''
-  const bearer = `Bearer realm="${registry.url}/token",service="test",scope="repository:${repository}:pull"`
-  const header = options.challenge ?? (options.auth === 'basic' ? 'Basic realm="test"' : bearer)
-  send(response, 401, { 'www-authenticate': header }, Buffer.from('{"errors":[{"code":"UNAUTHORIZED","message":"login first"}]}'))
+/** Every repository that a request reads or writes: its own, and that of a mount. */
+function isInScope({ method = 'GET', headers }: IncomingMessage, url: URL, options: TestRegistryOptions, tokens: Tokens): boolean {
+  if (options.strictScopes !== true) return true
+  const scopes = tokens.get(headers.authorization?.replace(/^Bearer /, '') ?? '') ?? []
+  const may = (repository: string, action: string) =>
+    scopes.some((scope) => scope.startsWith(`repository:${repository}:`) && scope.slice(scope.lastIndexOf(':')).includes(action))
+  const from = url.searchParams.get('from')
+  return may(repositoryOf(url.pathname), method === 'GET' || method === 'HEAD' ? 'pull' : 'push') && (from === null || may(from, 'pull'))
+}
+
+function repositoryOf(path: string): string {
+  return /^\/v2\/(.+)\/(?:manifests|blobs)\//.exec(path)?.[1] ?? ''
+}
+
+function challenge(registry: TestRegistry, path: string, options: TestRegistryOptions): string {
+  const bearer = `Bearer realm="${registry.url}/token",service="test",scope="repository:${repositoryOf(path)}:pull"`
+  return options.challenge ?? (options.auth === 'basic' ? 'Basic realm="test"' : bearer)
 }
 
 /** Anonymous pulls get a token when there are no users. */
@@ -150,7 +180,7 @@ async function serveToken(
   response: ServerResponse,
   url: URL,
   options: TestRegistryOptions,
-  tokens: Set<string>,
+  tokens: Tokens,
 ): Promise<void> {
   const form = request.method === 'POST' ? new URLSearchParams((await bodyOf(request)).toString()) : url.searchParams
   const refresh = form.get('refresh_token')
@@ -160,7 +190,7 @@ async function serveToken(
       : options.identityTokens?.includes(refresh)
   if (!good || form.get('service') !== 'test' || !form.get('scope')?.startsWith('repository:')) return fail(response, 401, 'UNAUTHORIZED')
   const token = randomBytes(12).toString('hex')
-  tokens.add(token)
+  tokens.set(token, form.getAll('scope'))
   send(response, 200, { 'content-type': 'application/json' }, Buffer.from(JSON.stringify({ token, expires_in: 300 })))
 }
 

@@ -141,6 +141,14 @@ describe('house', () => {
   })
 })
 
+describe('the environment', () => {
+  test('of the process is read by the command line, and where the library has been given none', () => {
+    const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+    const readers = SRC.filter(({ text }) => /process\.env\b|\bhomedir\(/.test(code(text))).map(({ path }) => path)
+    expect(readers).toEqual(['src/cli/rootless.ts', 'src/solve/resolve-options.ts'])
+  })
+})
+
 describe('budgets', () => {
   const length = (text: string) => text.trimEnd().split('\n').length
 

@@ -5,14 +5,20 @@ import { MediaType } from '../../../src/base/oci.ts'
 import { parsePlatform } from '../../../src/base/platform.ts'
 import { exportToRegistry } from '../../../src/export/registry.ts'
 import type { Image, Layer } from '../../../src/image/types.ts'
+import { Registries } from '../../../src/registry/open.ts'
 import type { LayerId } from '../../../src/store/types.ts'
 import { startTestRegistry, type TestRegistry } from '../../support/registry-server.ts'
 
 let registry: TestRegistry
+let registries: Registries
 beforeEach(async () => {
   registry = await startTestRegistry()
+  registries = new Registries({})
 })
-afterEach(() => registry.close())
+afterEach(async () => {
+  await registries.close()
+  await registry.close()
+})
 
 /** A layer of a mebibyte; `interrupt` is awaited in its middle. */
 function layer(interrupt: () => Promise<void>): Layer {
@@ -38,7 +44,7 @@ function image(layers: readonly Layer[]): Image {
 }
 
 const push = (layers: readonly Layer[], signal = new AbortController().signal) =>
-  exportToRegistry([image(layers)], { names: [`${registry.host}/app:1`], environment: {}, signal })
+  exportToRegistry([image(layers)], { names: [`${registry.host}/app:1`], registries, signal })
 
 describe('a push that ends early says why', () => {
   test('by an error of the disk, which is none of the network, whichever upload is heard first', async () => {

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { sha256 } from '../../../src/base/digest.ts'
 import { type FetchCache, type FetchedFile, fetchUrl, type HttpFetchOptions } from '../../../src/registry/http-fetch.ts'
+import { Transport } from '../../../src/registry/transport.ts'
 import { createMemoryBlobStore } from '../../../src/store/memory-blob-store.ts'
 
 let server: Server
@@ -24,9 +25,12 @@ afterEach(() => {
   server.close()
 })
 
+const transport = new Transport({ environment: {} })
+afterAll(() => transport.close())
+
 const retry = { attempts: 2, delay: 1, maxDelay: 5 }
 const get = (path: string, options: Partial<HttpFetchOptions> = {}) =>
-  fetchUrl(base + path, { blobs: createMemoryBlobStore(), environment: {}, retry, ...options })
+  fetchUrl(base + path, { blobs: createMemoryBlobStore(), transport, retry, ...options })
 
 function memoryCache(): FetchCache {
   const files = new Map<string, FetchedFile>()
@@ -112,7 +116,7 @@ test('the secret of a URL goes to its own origin only, and is never shown', asyn
   handle = (_request, response) => response.writeHead(404).end()
   const error = await fetchUrl(`${base.replace('//', '//ann:hunter2@')}/f?sig=abc`, {
     blobs: createMemoryBlobStore(),
-    environment: {},
+    transport,
     retry,
   }).catch((caught: Error) => caught)
   expect(String(error)).not.toMatch(/hunter2|abc/)

@@ -66,10 +66,10 @@ location = "bad.example"
 blocked = true
 `
   const entries = parseRegistriesConf(text, 'f')
-  test('the longest prefix is rewritten; loopback is plain, the rest TLS', () => {
+  test('the longest prefix is rewritten; loopback is for both, the rest TLS', () => {
     expect(endpointOf('corp.example', 'team/app', entries)).toEqual({ host: 'store.example:5000', path: 't/app', security: 'either' })
     expect(endpointOf('corp.example', 'teams/app', entries)).toEqual({ host: 'corp.example', path: 'teams/app', security: 'tls' })
-    expect(endpointOf('localhost:5000', 'a', entries).security).toBe('plain')
+    expect(endpointOf('localhost:5000', 'a', entries).security).toBe('loopback')
     expect(endpointOf('docker.io', 'library/debian', entries).host).toBe('registry-1.docker.io')
   })
   test('mirrors stand for the prefix, a wildcard for the whole host', () => {
@@ -88,7 +88,7 @@ insecure = true
     const parsed = parseRegistriesConf(mirrors, 'f')
     expect(mirrorsOf('docker.io', 'library/debian', false, parsed)).toEqual([
       { host: 'mirror.example', path: 'hub/library/debian', security: 'tls' },
-      { host: 'localhost:5000', path: 'library/debian', security: 'plain' },
+      { host: 'localhost:5000', path: 'library/debian', security: 'loopback' },
     ])
     expect(mirrorsOf('a.corp.example', 'x/y', true, parsed)).toEqual([{ host: 'cache.example', path: 'corp/x/y', security: 'either' }])
     expect(endpointOf('a.corp.example', 'x/y', parsed)).toEqual({ host: 'a.corp.example', path: 'x/y', security: 'tls' })
