@@ -51,6 +51,18 @@ function roots(environment: Environment): string | undefined {
   return undefined
 }
 
+/** The files of the folders that SSL_CERT_DIR names, besides the bundle, as in Go; what of them cannot be read is left out there, too. */
+function folderRoots({ SSL_CERT_DIR: folders = '' }: Environment): string[] {
+  const files = folders.split(':').flatMap((folder) => (folder === '' ? [] : listOptional(folder).map((name) => join(folder, name))))
+  return files.flatMap((file) => {
+    try {
+      return readOptional(file) ?? []
+    } catch {
+      return []
+    }
+  })
+}
+
 /** Folders of `HOST[:PORT]/` with `*.crt` (authorities) and `*.cert` + `*.key` (client certificates), docker's and containers' layout. */
 function certificateFolders(environment: Environment): string[] {
   const config = configFolder(environment)
@@ -72,14 +84,10 @@ export function tlsOptionsFor(
       if (name.endsWith('.cert')) client = { cert: readNamedFile(join(folder, name)).toString('utf8'), key: keyOf(folder, name) }
     }
   }
-  const system = roots(environment)
+  if (insecure) return { ...client, rejectUnauthorized: false }
   // `ca` replaces Node's list, so it is given only together with the system's own.
-  const authorities = system === undefined ? extra : [system, ...extra]
-  return {
-    ...(authorities.length > 0 ? { ca: authorities } : {}),
-    ...client,
-    ...(insecure ? { rejectUnauthorized: false as const } : {}),
-  }
+  const authorities = [roots(environment), ...folderRoots(environment), ...extra].filter((bundle) => bundle !== undefined)
+  return { ...(authorities.length > 0 ? { ca: authorities } : {}), ...client }
 }
 
 function listOptional(folder: string): string[] {

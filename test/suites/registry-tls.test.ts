@@ -78,6 +78,13 @@ test('https through a proxy, trusted by SSL_CERT_FILE', async () => {
   expect(tunnels[0]).toBe('CONNECT registry.test:443 HTTP/1.1')
 })
 
+test('https trusted by a folder of SSL_CERT_DIR', async () => {
+  const more = join(folder, 'authorities')
+  mkdirSync(join(more, 'a folder'), { recursive: true })
+  execFileSync('cp', [certificate, join(more, '1234abcd.0')])
+  expect((await pull({ SSL_CERT_DIR: `/nowhere:${more}` })).manifestDigest).toBe(image.manifest.digest)
+})
+
 test('https trusted by certs.d', async () => {
   const certs = join(folder, 'home/.config/containers/certs.d/registry.test')
   mkdirSync(certs, { recursive: true })
