@@ -221,13 +221,14 @@ function checkArgs(spec: ExecSpec): void {
   if (!spec.cwd.startsWith('/')) throw invalid(`the working directory ${spec.cwd} is not absolute`)
   for (const word of [...spec.args, spec.cwd, spec.hostname]) if (word.includes('\0')) throw invalid('a word holds a NUL byte')
   if (spec.rootfs.lower.length === 0) throw invalid('the root has no layers')
-  checkDepth('the root', spec.rootfs.lower)
+  if (spec.rootfs.directory === undefined) checkDepth('the root', spec.rootfs.lower)
   for (const mount of spec.mounts) if (mount.type === 'bind') checkDepth(`the mount ${mount.target}`, mount.directories)
 }
 
 /** An overlay has 500 lower directories (OVL_MAX_STACK), the lowest of which may be an overlay: runner/sysmount.c. */
 const MAX_LAYERS = 999
 
+/** Nothing has been run yet: the caller may copy the layers. */
 function checkDepth(what: string, { length }: readonly string[]): void {
   if (length <= MAX_LAYERS) return
   throw new TbuildError('LAYERS_TOO_MANY', `${what} has ${length} layers, more than the ${MAX_LAYERS} that the kernel stacks`, {

@@ -1,3 +1,4 @@
+import { errorCode } from '../base/errors.ts'
 import type { ExecSpec, Sandbox } from '../sandbox/types.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -11,16 +12,17 @@ export interface SandboxSurroundings {
 
 /**
  * The embedded runner, loaded at the first RUN: a cached build needs none of it. Where the file system of the store takes no overlay, that RUN and all
- * others of the build work on copies.
+ * others of the build work on copies; so does one whose root has more layers than overlays take.
  */
 export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
   let runner: Promise<Sandbox> | undefined
   let native: Promise<Sandbox> | undefined
+  const onCopies = async () => (await import('./native-sandbox.ts')).nativeSandbox(await (runner as Promise<Sandbox>))
   const withoutOverlay = (): Promise<Sandbox> => {
-    native ??= import('./native-sandbox.ts').then(async ({ nativeSandbox, onOverlay }) => {
+    native ??= import('./native-sandbox.ts').then(({ onOverlay }) => {
       const where = onOverlay(store) ? 'lies on an overlay, where no other can be mounted' : 'lies where no overlay can be mounted'
       onNotice(`the store ${store} ${where}: each RUN works on a copy of its files. A store on a volume or a tmpfs is faster: --root DIR`)
-      return nativeSandbox(await (runner as Promise<Sandbox>))
+      return onCopies()
     })
     return native
   }
@@ -31,6 +33,7 @@ export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
       try {
         return await (await runner).exec(spec, io, signal)
       } catch (error) {
+        if (errorCode(error) === 'LAYERS_TOO_MANY') return (await onCopies()).exec(spec, io, signal)
         const { isOverlayRefused } = await import('../sandbox/refused.ts')
         if (!isOverlayRefused(error)) throw error
         return (await withoutOverlay()).exec(spec, io, signal)

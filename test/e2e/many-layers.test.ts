@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { lazySandbox } from '../../src/solve/lazy-sandbox.ts'
 import { layeredView } from '../../src/tree/view.ts'
 import { layerWriter } from '../../src/tree/writer.ts'
 import { describeWith } from '../support/needs.ts'
@@ -71,17 +72,25 @@ describeWith(canRun, 'root and busybox-static')('roots of many layers', () => {
     expect(run.out).toBe('699\n699\nls: /r/gone: No such file or directory\nls: /w/gone: No such file or directory\nnew\n699\n')
   })
 
-  test('more than two overlays take is refused, with what to do', async () => {
-    await expect(fixture.run(show, { layers: layers.slice(0, 999) })).rejects.toMatchObject({
-      code: 'LAYERS_TOO_MANY',
-      message: 'the root has 1000 layers, more than the 999 that the kernel stacks',
-    })
-    const bind = { type: 'bind', directories: layers, path: '', target: '/r', writable: false } as const
-    await expect(fixture.run(show, { mounts: [bind] })).rejects.toMatchObject({
-      code: 'LAYERS_TOO_MANY',
-      message: expect.stringContaining('the mount /r has 1000'),
-    })
-  })
+  test('more than two overlays take is refused by the sandbox, and a build runs it on a copy', async () => {
+    const plain = Array.from({ length: 1000 }, (_, index) => join(fixture.folder, `plain-${index}`))
+    for (const [index, layer] of plain.entries()) {
+      mkdirSync(layer)
+      writeFileSync(join(layer, index < 5 ? `f${index}` : 'last'), `${index}\n`)
+    }
+    const tooMany = { code: 'LAYERS_TOO_MANY', message: 'the root has 1001 layers, more than the 999 that the kernel stacks' }
+    await expect(fixture.run('true', { layers: plain })).rejects.toMatchObject(tooMany)
+    const notices: string[] = []
+    const sandbox = lazySandbox({ store: fixture.folder, onNotice: (message) => notices.push(message) })
+    const bind = { type: 'bind', directories: plain, path: '', target: '/r', writable: false } as const
+    const script = 'cat /last /r/f4; ls /; rm /f0; echo x > /new'
+    const run = await fixture.run(script, { layers: plain, mounts: [bind], sandbox })
+    expect(run.out.split('\n').filter((line) => /^(\d+|f\d|last)$/.test(line))).toEqual(['999', '4', 'f0', 'f1', 'f2', 'f3', 'f4', 'last'])
+    expect(run.changes.map((line) => line.split(' ', 3).join(' '))).toEqual(['f0 c 0', 'new f 644'])
+    // Others of the build are not copied.
+    const next = await fixture.run('cat /last; grep -c ^overlay /proc/mounts', { layers: plain.slice(0, 10), sandbox })
+    expect([next.out, notices]).toEqual(['9\n1\n', []])
+  }, 60_000)
 })
 
 test('a docker archive of more layers than docker loads says so, an OCI one does not', () => {
