@@ -1,4 +1,4 @@
-import { TbuildError } from '../base/errors.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
 
 /** Reads a regular file of the root, resolved inside it; undefined when it is missing; throws when it is longer than `limit` or not a regular file. */
 export type ReadRootFile = (path: string, limit: number) => Buffer | undefined
@@ -123,7 +123,16 @@ function result(uid: number, gid: number, groups: readonly number[], passwd: Buf
  * The image's USER at one RUN (W14–W18): '' is uid 0 with root's groups, `name`, `uid`, `name:group`, `uid:gid`.
  * Errors: USER_UNKNOWN, USER_INVALID, and what `read` throws.
  */
-export function resolveUser(user: string, read: ReadRootFile): ResolvedUser {
+export function resolveUser(user: string, readFile: ReadRootFile): ResolvedUser {
+  const read: ReadRootFile = (path, limit) => {
+    try {
+      return readFile(path, limit)
+    } catch (error) {
+      // A link that leads round in a circle is no file, as one to nowhere (BuildKit; --chown fails there, too).
+      if (errorCode(error) === 'ELOOP') return undefined
+      throw error
+    }
+  }
   const passwd = read('/etc/passwd', LIMIT)
   const files: Files = { passwd, group: () => read('/etc/group', LIMIT) }
   const [userPart = '', groupPart, ...more] = (user === '' ? '0' : user).split(':')

@@ -1,7 +1,8 @@
+import { TbuildError } from '../base/errors.ts'
 import { Pace } from '../base/pace.ts'
 import type { TarEntry } from '../tar/types.ts'
 import { keyOf } from './node.ts'
-import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
+import { bytes, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import { sameBytes, sameContent } from './same-content.ts'
 import type { TreeNode, TreeView } from './types.ts'
@@ -169,6 +170,7 @@ class ChangeWriter {
 
   #member(node: TreeNode): LayerChange {
     const key = keyOf(node)
+    if (nameOf(key).startsWith(WHITEOUT)) throw whiteoutName(key)
     const { stat, type } = node
     if (type === 'directory') this.#written.add(key)
     const common = { name: bytes(key), mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeSeconds, size: 0 }
@@ -192,4 +194,15 @@ class ChangeWriter {
     if (first === undefined) this.#links.set(inode, keyOf(node))
     return first
   }
+}
+
+/** Whoever unpacks the layer, docker as anybody else, would remove what the rest of the name says, and never see the file. */
+function whiteoutName(key: Key): TbuildError {
+  return new TbuildError(
+    'WHITEOUT_NAME',
+    `/${shown(key)} cannot be in an image: a name that begins with ${WHITEOUT} marks a removed file in a layer`,
+    {
+      hint: 'rename it, or leave it out: with .dockerignore, or by removing it in the RUN that makes it',
+    },
+  )
 }

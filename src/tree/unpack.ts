@@ -193,7 +193,9 @@ class Unpacker {
       this.#writer.node(key, type | 0o600, entry.major ?? 0, entry.minor ?? 0)
       return true
     } catch (error) {
-      const skippable = ['EPERM', 'DEVICE_REFUSED'].includes(errorCode(error) ?? '') && this.#options.onSkipped !== undefined
+      // What marks a removed file is never left out of an ADD: it would be a file that is not there. That of a layer stays in its blob.
+      const codes = this.#rules.whiteouts ? ['EPERM', 'DEVICE_REFUSED'] : ['EPERM']
+      const skippable = codes.includes(errorCode(error) ?? '') && this.#options.onSkipped !== undefined
       if (!skippable) throw error
       await untilTaken(
         this.#options.onSkipped?.(`the device /${shown(key)} is left out: ${(error as Error).message}`),

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { copyInto } from '../../../src/tree/copy.ts'
+import { layerChanges } from '../../../src/tree/diff.ts'
 import { lookupOwner } from '../../../src/tree/owner.ts'
 import { readFileInRoot } from '../../../src/tree/read.ts'
 import type { CopySource } from '../../../src/tree/types.ts'
@@ -236,4 +237,48 @@ test.each(['4294967295', '4294967296', '99999999999999999999', '7:4294967296'])(
 
 test.each(['-1', '0:-1'])('the id %s would change nothing', async (chown) => {
   expect(await codeOf(() => lookupOwner(layeredView([folder()]), chown))).toBe('OWNER_INVALID')
+})
+
+describe('marks of removed files (no layer can carry a file of such a name)', () => {
+  const members = async (upper: string, lower: string[]) => {
+    const names: string[] = []
+    for await (const { entry } of layerChanges(upper, layeredView(lower))) names.push(entry.name.toString())
+    return names
+  }
+
+  test.each(['.wh.f', '.wh..wh..opq', 'd/.wh.f', '.wh.', '.wh..wh.plnk'])(
+    'an archive of ADD with %s is unpacked as it is, and refused by name in a layer',
+    async (name) => {
+      const lower = folder()
+      shell('mkdir d; echo 1 > f; echo 1 > d/f', lower)
+      const { upper, unharmed } = target([lower])
+      await unpackArchive(entries({ name: 'g', data: 'g' }, { name, data: 'x' }), layerWriter(upper, layeredView([lower])), { target: '' })
+      expect(readFileSync(join(upper, name), 'utf8')).toBe('x')
+      const there = layeredView([lower, upper])
+      for (const path of ['f', 'd/f', 'g']) expect(there.resolve(path)?.type).toBe('file')
+      await expect(members(upper, [lower])).rejects.toMatchObject({ code: 'WHITEOUT_NAME', message: expect.stringContaining(`/${name} `) })
+      unharmed()
+    },
+  )
+
+  test('so is a directory of a context or of a RUN, and what is in it', async () => {
+    const [upper, other] = [folder(), folder()]
+    shell('mkdir -p d/.wh.e; echo x > d/.wh.e/f', upper)
+    expect(await codeOf(members(upper, []))).toBe('WHITEOUT_NAME')
+    // Any other name with it is a name.
+    shell('touch a.wh.b .wh .whx', other)
+    expect(await members(other, [])).toEqual(['.wh', '.whx', 'a.wh.b'])
+  })
+
+  test('a character device 0/0 in an archive of ADD is refused, and never left out', async () => {
+    const lower = folder()
+    shell('echo 1 > f', lower)
+    const { upper } = target([lower])
+    const skipped: string[] = []
+    const options = { target: '', onSkipped: (message: string) => skipped.push(message) }
+    const device = { name: 'f', type: 'character', major: 0, minor: 0 } as const
+    expect(await codeOf(unpackArchive(entries(device), layerWriter(upper, layeredView([lower])), options))).toBe('DEVICE_REFUSED')
+    expect(skipped).toEqual([])
+    expect(layeredView([lower, upper]).resolve('f')?.type).toBe('file')
+  })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { TbuildError } from '../../../src/base/errors.ts'
 import { resolveUser } from '../../../src/sandbox/user.ts'
 
 const PASSWD =
@@ -58,6 +59,15 @@ describe('USER', () => {
       return read(path)
     })
     expect(new Set(limits)).toEqual(new Set([10 * 1024 * 1024]))
+  })
+
+  test('W18 a passwd that is a link in a circle is none, as for BuildKit', () => {
+    const loop = (): never => {
+      throw new TbuildError('ELOOP', 'too many levels of symbolic links')
+    }
+    expect(resolveUser('', loop)).toMatchObject({ uid: 0, gid: 0 })
+    expect(resolveUser('5:6', loop)).toMatchObject({ uid: 5, gid: 6 })
+    for (const user of ['bob', '5']) expect(() => resolveUser(user, loop)).toThrow(expect.objectContaining({ code: 'USER_UNKNOWN' }))
   })
 
   test('any bytes in passwd and group give ids in range or an error with a code', () => {
