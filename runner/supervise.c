@@ -1,14 +1,10 @@
 #define _GNU_SOURCE
 #include "supervise.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,9 +15,10 @@
 
 #include "fail.h"
 #include "init.h"
+#include "relay.h"
 #include "warden.h"
 
-enum { LIFELINE = 0, OUTPUT = 1, STATUS_FD = 3 };
+enum { LIFELINE = 0, STATUS_FD = 3 };
 
 struct run {
   struct plan plan;
@@ -31,6 +28,7 @@ struct run {
   pid_t warden; // 0: none
   int warden_socket;
   int go[2], out[2], err[2];
+  int order; // of relay_watch
   unsigned long oom_before;
 };
 
@@ -74,7 +72,7 @@ static int start(struct run *run) {
   run->rootfs.stubs = mmap(NULL, sizeof *run->rootfs.stubs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (run->rootfs.stubs == MAP_FAILED) return fail("shared memory");
   if (run->plan.owners && (run->warden = warden_start(run->plan.owners->fields[0].data, &run->warden_socket)) < 0) return -1;
-  if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC) < 0 || pipe2(run->err, O_CLOEXEC) < 0) return fail("pipes");
+  if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC | O_DIRECT) < 0 || pipe2(run->err, O_CLOEXEC | O_DIRECT) < 0) return fail("pipes");
   run->oom_before = oom_kills(&run->plan);
   run->init = (pid_t)syscall(SYS_clone, (run->plan.namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
   if (run->init < 0) return fail("make the namespaces");
@@ -84,60 +82,8 @@ static int start(struct run *run) {
   close(run->out[1]);
   close(run->err[1]);
   if (enter_cgroups(run) < 0) return -1;
+  run->order = relay_watch(&(struct output){run->out[0], run->err[0]});
   return write(run->go[1], "", 1) == 1 ? 0 : fail("start init");
-}
-
-static int write_all(int fd, const char *data, size_t size) {
-  while (size > 0) {
-    ssize_t count = write(fd, data, size);
-    if (count < 0 && errno == EAGAIN) {
-      struct pollfd wait = {.fd = fd, .events = POLLOUT};
-      poll(&wait, 1, -1);
-      continue;
-    }
-    if (count < 0 && errno != EINTR) return -1;
-    if (count > 0) data += count, size -= (size_t)count;
-  }
-  return 0;
-}
-
-// Passes one piece of stream 1 or 2 on as a frame: the stream, 32 bits of length, the bytes. 0 at the end of the stream (or when nothing is there yet), -1 when
-// nobody takes it any more.
-static int pass_on(int from, int stream) {
-  static struct __attribute__((packed)) {
-    uint8_t stream;
-    uint32_t length;
-    char data[65536];
-  } frame;
-  ssize_t count = read(from, frame.data, sizeof frame.data);
-  if (count < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
-  if (count == 0) return 0;
-  frame.stream = (uint8_t)stream;
-  frame.length = htole32((uint32_t)count);
-  return write_all(OUTPUT, (const char *)&frame, offsetof(__typeof__(frame), data) + (size_t)count) < 0 ? -1 : 1;
-}
-
-static void finish_stream(int from, int stream) {
-  fcntl(from, F_SETFL, O_NONBLOCK);
-  while (pass_on(from, stream) > 0) continue;
-}
-
-// Until init is gone, and with it, killed by the kernel, all of its namespace. When the builder is (or nobody reads the output any more), init is killed.
-static void relay(struct run *run) {
-  struct pollfd polls[] = {
-      {.fd = run->init_fd, .events = POLLIN}, {.fd = LIFELINE, .events = POLLIN}, {.fd = run->out[0], .events = POLLIN}, {.fd = run->err[0], .events = POLLIN}};
-  while (!polls[0].revents) {
-    if (poll(polls, 4, -1) < 0) continue;
-    for (int stream = 1; stream <= 2; stream++) {
-      struct pollfd *poll = &polls[1 + stream];
-      int passed = poll->revents ? pass_on(poll->fd, stream) : 1;
-      if (passed == 0) poll->fd = -1;
-      if (passed < 0) kill(run->init, SIGKILL), poll->fd = -1;
-    }
-    if (polls[1].revents) kill(run->init, SIGKILL), polls[1].fd = -1;
-  }
-  finish_stream(run->out[0], 1);
-  finish_stream(run->err[0], 2);
 }
 
 // The status of process 1 is the command's: its own exit, or the kill of the kernel, of somebody outside, or ours.
@@ -170,7 +116,7 @@ int supervise(void) {
     return 125;
   }
   int status = 0;
-  relay(&run);
+  relay(&(struct watched){run.init, run.init_fd, LIFELINE}, &(struct output){run.out[0], run.err[0]}, run.order);
   waitpid(run.init, &status, 0);
   end_warden(&run);
   stubs_remove(&run.rootfs, &run.plan);

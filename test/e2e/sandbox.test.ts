@@ -65,6 +65,16 @@ suite('a run', () => {
     expect([taken, order]).toEqual([2_000_000 + 13, ['out', 'err', 'out']])
   })
 
+  test('what it writes to both streams arrives in the order in which it wrote', async () => {
+    let text = ''
+    const take = (data: Uint8Array) => {
+      text += Buffer.from(data).toString()
+    }
+    const script = 'i=0; while [ $i -lt 60 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done'
+    expect(await fixture.sandbox.exec(fixture.spec(script), { stdout: take, stderr: take })).toMatchObject({ code: 0 })
+    expect(text).toBe(Array.from({ length: 60 }, (_, index) => `out ${index}\nerr ${index}\n`).join(''))
+  })
+
   test('a command that waits for ever ends with the signal', async () => {
     const caller = new AbortController()
     const take = () => {

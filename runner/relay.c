@@ -1,0 +1,134 @@
+#define _GNU_SOURCE
+#include "relay.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { BUILDER = 1, CAPACITY = 1 << 20, PIECE = 65536 };
+
+// A frame that grows while more of the same stream comes. A read that has less room than a page would lose the rest of what it reads.
+static struct __attribute__((packed)) {
+  uint8_t stream;
+  uint32_t length;
+  char data[2 * PIECE];
+} frame;
+static size_t used;
+
+static int write_all(const char *data, size_t size) {
+  while (size > 0) {
+    ssize_t count = write(BUILDER, data, size);
+    if (count < 0 && errno == EAGAIN) {
+      struct pollfd wait = {.fd = BUILDER, .events = POLLOUT};
+      poll(&wait, 1, -1);
+      continue;
+    }
+    if (count < 0 && errno != EINTR) return -1;
+    if (count > 0) data += count, size -= (size_t)count;
+  }
+  return 0;
+}
+
+static int flush(void) {
+  if (used == 0) return 0;
+  frame.length = htole32((uint32_t)used);
+  size_t size = offsetof(__typeof__(frame), data) + used;
+  used = 0;
+  return write_all((const char *)&frame, size);
+}
+
+enum taken { NOBODY = -1, NOTHING, SOME, ENDED };
+
+// What one write wrote: the kernel cuts it into pages, of which only the last is shorter.
+static enum taken take_write(int from, uint8_t stream) {
+  ssize_t count, page = sysconf(_SC_PAGESIZE);
+  enum taken taken = NOTHING;
+  do {
+    if ((used > 0 && frame.stream != stream) || used > PIECE) {
+      if (flush() < 0) return NOBODY;
+    }
+    count = read(from, frame.data + used, PIECE);
+    if (count < 0) return errno == EAGAIN || errno == EINTR ? taken : ENDED;
+    if (count == 0) return ENDED;
+    frame.stream = stream;
+    used += (size_t)count;
+    taken = SOME;
+  } while (count == page);
+  return taken;
+}
+
+// The writes of which signals have told. SOME when there were signals.
+static enum taken take_signaled(int order, const struct output *output) {
+  struct signalfd_siginfo signals[64];
+  enum taken taken = NOTHING;
+  ssize_t size;
+  while ((size = read(order, signals, sizeof signals)) > 0) {
+    taken = SOME;
+    for (size_t i = 0; i < (size_t)size / sizeof signals[0]; i++) {
+      bool is_out = signals[i].ssi_fd == output->out;
+      if (take_write(is_out ? output->out : output->err, is_out ? 1 : 2) == NOBODY) return NOBODY;
+    }
+  }
+  return taken;
+}
+
+int relay_watch(const struct output *output) {
+  sigset_t signals;
+  // What it is told by when its queue of signals is full. What then came without one is found by poll.
+  signal(SIGIO, SIG_IGN);
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGRTMIN);
+  sigprocmask(SIG_BLOCK, &signals, NULL);
+  bool ordered = true;
+  for (const int *fd = &output->out; fd <= &output->err; fd++) {
+    // Each write takes a page of the pipe; where that is refused, the command waits sooner.
+    fcntl(*fd, F_SETPIPE_SZ, CAPACITY);
+    ordered &= fcntl(*fd, F_SETSIG, SIGRTMIN) == 0 && fcntl(*fd, F_SETOWN, getpid()) == 0;
+    fcntl(*fd, F_SETFL, O_NONBLOCK | (ordered ? O_ASYNC : 0));
+  }
+  return ordered ? signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
+}
+
+// One turn. NOBODY when the builder takes no more.
+static enum taken pass_on(struct pollfd *streams, const struct output *output, int order) {
+  enum taken told = order < 0 ? NOTHING : take_signaled(order, output);
+  // Data whose signal is still on its way, or was lost, or the end of a stream.
+  for (uint8_t stream = 1; told == NOTHING && stream <= 2; stream++) {
+    struct pollfd *poll = &streams[stream - 1];
+    enum taken taken = poll->revents ? take_write(poll->fd, stream) : NOTHING;
+    if (taken == ENDED) poll->fd = -1;
+    if (taken == NOBODY) return NOBODY;
+  }
+  return told == NOBODY || flush() < 0 ? NOBODY : SOME;
+}
+
+static void pass_rest(const struct output *output, int order) {
+  if (order >= 0 && take_signaled(order, output) == NOBODY) return;
+  while (take_write(output->out, 1) == SOME) continue;
+  while (take_write(output->err, 2) == SOME) continue;
+  flush();
+}
+
+void relay(const struct watched *watched, const struct output *output, int order) {
+  struct pollfd polls[] = {{.fd = watched->init_fd, .events = POLLIN},
+                           {.fd = watched->lifeline, .events = POLLIN},
+                           {.fd = order, .events = POLLIN},
+                           {.fd = output->out, .events = POLLIN},
+                           {.fd = output->err, .events = POLLIN}};
+  bool taken = true;
+  while (!polls[0].revents) {
+    if (poll(polls, 5, -1) < 0) continue;
+    if (polls[1].revents) kill(watched->init, SIGKILL), polls[1].fd = -1;
+    if (!taken || pass_on(&polls[3], output, order) != NOBODY) continue;
+    kill(watched->init, SIGKILL);
+    taken = false;
+    polls[2].fd = polls[3].fd = polls[4].fd = -1;
+  }
+  if (taken) pass_rest(output, order);
+}

@@ -1,0 +1,22 @@
+// Passes what a run prints on to the builder (fd 1), in the order in which it was written, as frames: one byte of stream (1 or 2), 32 bits of length (little-endian), bytes.
+#pragma once
+#include <stdbool.h>
+#include <sys/types.h>
+
+// Read ends of the run's pipes, which are made with O_DIRECT: the kernel then keeps what one write wrote apart.
+struct output {
+  int out, err;
+};
+
+// Of whom the end is waited for: init, by its pidfd, which is killed when the builder is gone or takes no more.
+struct watched {
+  pid_t init;
+  int init_fd, lifeline;
+};
+
+// Asks the kernel for a signal for each write, for what is written from now on. Call it in the process that relays, after the fork: signals are blocked and ignored
+// here. -1 where the kernel does not have it: the order is then that of the reads.
+int relay_watch(const struct output *output);
+
+// Until init is gone, and with it all of its namespace. `order` is what relay_watch returned.
+void relay(const struct watched *watched, const struct output *output, int order);
