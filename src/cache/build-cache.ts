@@ -1,3 +1,5 @@
+import { absolutePath } from '../base/absolute-path.ts'
+import { destinationError } from '../base/destination-error.ts'
 import { tellStep } from '../base/tell-step.ts'
 import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
@@ -79,7 +81,7 @@ export class BuildCache {
             const exported = await exportSteps(built, extent, this.#tools)
             return await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
           } catch (error) {
-            if (!this.recover(error)) throw error
+            if (!this.recover(error)) throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error
           }
         }
       })

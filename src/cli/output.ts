@@ -1,5 +1,5 @@
 import { fstatSync, writeSync } from 'node:fs'
-import { getSystemErrorMap } from 'node:util'
+import { systemWords } from '../base/destination-error.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 
 /** Bytes that may wait for the reader before those who make more should wait too. */
@@ -105,8 +105,7 @@ export function isReaderGone(error: Error): boolean {
 
 /** A write to standard output or error that failed while its reader was there: OUTPUT_WRITE. */
 export function cannotWrite(name: string, error: Error): TbuildError {
-  const [, words] = getSystemErrorMap().get((error as NodeJS.ErrnoException).errno ?? 0) ?? []
-  return new TbuildError('OUTPUT_WRITE', `cannot write to ${name}: ${words ?? error.message}`, {
+  return new TbuildError('OUTPUT_WRITE', `cannot write to ${name}: ${systemWords(error)}`, {
     hint: ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '')
       ? `free space on the disk that ${name} goes to, or send it elsewhere`
       : `send ${name} to a place that can be written`,

@@ -1,4 +1,5 @@
 import { absolutePath } from '../base/absolute-path.ts'
+import { destinationError } from '../base/destination-error.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import { parseImageReference } from '../base/image-reference.ts'
@@ -56,7 +57,8 @@ export async function writeOutputs(built: readonly BuiltPlatform[], tools: Outpu
   for (const [index, output] of (tools.options.outputs ?? []).entries()) {
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
     const id = `export-${index + 1}`
-    written = (await tellStep(id, title(output), tools, () => writeOutput(output, built, { ...tools, id }))) ?? written
+    const write = () => writeOutput(output, built, { ...tools, id }).catch((error: unknown) => Promise.reject(refusedAt(output, error)))
+    written = (await tellStep(id, title(output), tools, write)) ?? written
   }
   return written
 }
@@ -96,6 +98,11 @@ function writeOutput(
   tools: OutputTools & { readonly id: string },
 ): Promise<Written | undefined> {
   return isTree(output) ? writeTrees(output, built, tools) : writeImages(output, built, tools)
+}
+
+function refusedAt(output: ImageSpec | TreeSpec, error: unknown): unknown {
+  const dest = 'dest' in output ? output.dest : undefined
+  return dest === undefined || dest === '-' ? error : destinationError(error, absolutePath(dest))
 }
 
 function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {

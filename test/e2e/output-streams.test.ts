@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -172,5 +172,33 @@ describe('a reader that stops', () => {
     expect(status).toBe(130)
     child.stdout.resume()
     expect(await told).toContain('code: CANCELED')
+  })
+})
+
+describe('a disk that is full, of a place that an option names', () => {
+  const full = (path: string) =>
+    `ERROR: cannot write ${path}: no space left on device\n\n` +
+    `hint: free space on the file system of ${path} (it is not the store that is full), or name another place\ncode: OUTPUT_WRITE\n`
+
+  test.each([
+    ['-o', 'type=tar,dest=/dev/full'],
+    ['-o', 'type=oci,dest=/dev/full'],
+    ['-o', 'type=docker,dest=/dev/full'],
+    ['--iidfile', '/dev/full'],
+    ['--metadata-file', '/dev/full'],
+  ])('%s %s', (...option) => {
+    expect(tbuild(['-q', ...option, ...base(), context])).toMatchObject({ status: 1, stderr: full('/dev/full') })
+    expect(statSync('/dev/full').isCharacterDevice()).toBe(true)
+  })
+
+  asRoot('a directory, a layout, a cache, and a file beside which there is no room', () => {
+    const folder = mkdtempSync(join(work.folder, 'small-'))
+    const options = [`-o ${folder}/files`, `-o type=oci,tar=false,dest=${folder}/layout`, `-o type=oci,dest=${folder}/archive`]
+    const script = `mount -t tmpfs -o size=64k tmpfs ${folder} || exit 9; while read -r option; do "$@" $option 2>&1 | grep ^ERROR; rm -rf ${folder}/*; done`
+    const command = ['-m', 'sh', '-c', script, 'sh', process.execPath, bin, '-q', ...base(), context]
+    const input = [...options, `--cache-to type=local,dest=${folder}/cache,mode=max`].join('\n')
+    const { stdout } = spawnSync('unshare', command, { encoding: 'utf8', env: environment(), input: `${input}\n` })
+    const line = (name: string) => `ERROR: cannot write ${folder}/${name}: no space left on device\n`
+    expect(stdout).toBe(['files', 'layout', 'archive', 'cache'].map(line).join(''))
   })
 })
