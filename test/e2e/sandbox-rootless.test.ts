@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { sys } from '../../src/base/sys.ts'
+import { AT_FDCWD } from '../../src/base/sys-constants.ts'
 import { root } from '../support/cli.ts'
 import { describeWith } from '../support/needs.ts'
 import { canRun, type RunResult } from './sandbox-fixture.ts'
@@ -98,6 +100,22 @@ suite('without root, with a single id', () => {
       code: 0,
       out: '0:0\n1000\n1000 50\n0\n',
     })
+  })
+
+  test('who answers a chown goes nowhere that the run does not, and ends with it', () => {
+    const outside = join(home, 'outside')
+    writeFileSync(outside, 'x')
+    chownSync(outside, ID, ID)
+    const before = lstatSync(outside)
+    const script = `ln -s ${outside} /absolute; ln -s ../../../../../..${outside} /relative; mkdir -p /a/b
+      for path in ${outside} ../../../..${outside} /absolute /relative /proc/1/root${outside} /proc/1/cwd/../../..${outside} /proc/self/root${outside}; do
+        chown 5:5 $path; chown -h 5:5 $path; (cd /a/b; chown 5:5 $path)
+      done 2>/dev/null; chown 5:5 /dev/null /proc/1/mem /sys 2>/dev/null; echo done; exit 3`
+    expect(rootless(script)).toMatchObject({ code: 3, out: 'done\n' })
+    expect(lstatSync(outside)).toMatchObject({ uid: ID, gid: ID, ctimeMs: before.ctimeMs })
+    expect(sys().listxattrat(AT_FDCWD, outside)).toEqual([])
+    const ours = (pid: string) => /^\d+$/.test(pid) && lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === ID
+    expect(readdirSync('/proc').filter(ours)).toEqual([])
   })
 
   test('a secret of another owner is the user’s', () => {
