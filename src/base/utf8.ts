@@ -32,3 +32,8 @@ export function decodeName(name: Uint8Array | string): string {
   }
   return decoded
 }
+
+/** A text as Go's JSON has it: U+FFFD for each byte that belongs to no character, where Node has one for several. */
+export function decodeText(text: Uint8Array): string {
+  return decodeName(text).replace(/[\udc80-\udcff]/gu, '\ufffd')
+}

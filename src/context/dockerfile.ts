@@ -5,6 +5,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
 import type { SourceFile } from '../base/span.ts'
+import { decodeText } from '../base/utf8.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -44,7 +45,7 @@ export type ContextPlace = {
 /** As buildx: `-f -` and `-f URL` with any context; an absolute path is the caller's, but for an archive on standard input; else it lies in the context. */
 export async function findDockerfile(place: ContextPlace, options: BuildOptions, sources: ContextSources): Promise<DockerfileText> {
   const { file } = options
-  if (file === '-') return { file: { name: 'Dockerfile', text: (await readAll(stdinOf(options))).toString('utf8') }, ownIgnore: undefined }
+  if (file === '-') return { file: { name: 'Dockerfile', text: decodeText(await readAll(stdinOf(options))) }, ownIgnore: undefined }
   if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
   if (place.kind === 'local') return readDockerfile(place.directory, file)
   if (file?.startsWith('/') && options.context !== '-') return readDockerfile(undefined, file)
@@ -121,7 +122,7 @@ const UNNAMED = 'name it with -f, or make a Dockerfile in the context'
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
     // As a stream: it may be a pipe of the shell's, and what has no end is not read to its end.
-    return (await readAll(createReadStream('', { fd: openNamedFile(path) }), path)).toString('utf8')
+    return decodeText(await readAll(createReadStream('', { fd: openNamedFile(path) }), path))
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     throw error
@@ -131,7 +132,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 /** A file of a context, resolved inside it: a symlink never leads out (CVE-2022-4122). */
 export function readInContext(view: TreeView, name: string): SourceFile | undefined {
   const data = readFileInRoot(view, name, LIMIT)
-  return data === undefined ? undefined : { name, text: data.toString('utf8') }
+  return data === undefined ? undefined : { name, text: decodeText(data) }
 }
 
 /** All of a stream; FILE_TOO_LARGE names `what` when it is more than a Dockerfile can be. */
