@@ -1,3 +1,4 @@
+import { maskUrls } from './mask-url.ts'
 import type { Span } from './span.ts'
 
 /** What an error may carry besides its code and message. */
@@ -22,7 +23,7 @@ export type ErrorPlace = Readonly<Required<Pick<ErrorDetails, 'span' | 'within'>
 
 /**
  * An error that a user can cause. `code` is stable (docs/errors.md lists them all) and is what callers test:
- * `instanceof` is false across realms. Anything else that is thrown is a bug of ours.
+ * `instanceof` is false across realms. Anything else that is thrown is a bug of ours. No text of it has the login of a URL.
  */
 export class TbuildError extends Error {
   readonly code: string
@@ -34,13 +35,13 @@ export class TbuildError extends Error {
   readonly output: readonly string[] | undefined
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    super(maskUrls(message), details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'TbuildError'
     this.code = code
     this.span = details.span
     this.within = details.within
     this.others = details.others ?? []
-    this.hint = details.hint
+    this.hint = details.hint === undefined ? undefined : maskUrls(details.hint)
     this.exitCode = details.exitCode ?? 1
     this.output = details.output
   }

@@ -2,11 +2,14 @@ import { posix } from 'node:path'
 import { TbuildError } from './errors.ts'
 import { parseGoBool } from './go-bool.ts'
 import { goQuote } from './go-quote.ts'
+import { type Login, splitLogin } from './mask-url.ts'
 
 /** A git repository as a context or an ADD source names it (BuildKit's dfgitutil.ParseGitRef). */
 export interface GitReference {
-  /** What git is given: without query and fragment. */
+  /** What git is given: without query, fragment and login. */
   readonly remote: string
+  /** Of an http(s) URL. */
+  readonly login?: Login
   /** A commit, tag or branch; the remote's default branch without. */
   readonly ref?: string
   /** Cleaned, without a leading slash; absent for the root. */
@@ -33,11 +36,14 @@ export function parseGitReference(text: string): GitReference | undefined {
   const shortForm = text.startsWith('github.com/')
   const parts = splitReference(shortForm ? `https://${text}` : text, shortForm)
   if (parts === undefined) return undefined
+  refuseSshPassword(parts.remote)
   const { ref: fragmentRef, subdir: fragmentSubdir } = splitFragment(parts.fragment)
   const query = parseQuery(parts.query, fragmentRef, fragmentSubdir)
   const subdir = cleanSubdir(query.subdir)
+  const { url: remote, login } = splitLogin(parts.remote)
   return {
-    remote: parts.remote,
+    remote,
+    ...(login === undefined ? {} : { login }),
     ...(query.ref ? { ref: checkRef(query.ref) } : {}),
     ...(subdir === '' ? {} : { subdir }),
     ...(query.checksum === undefined ? {} : { checksum: checkCommit(query.checksum) }),
@@ -52,6 +58,11 @@ export function parseGitReference(text: string): GitReference | undefined {
 export function checkCommit(text: string): string {
   if (/^[0-9a-f]{1,64}$/i.test(text)) return text.toLowerCase()
   throw invalid(`invalid checksum ${text} for Git URL, expected hex commit hash`, 'give the commit, or the first digits of it')
+}
+
+/** git would hand it to ssh as a part of the user's name, in its arguments. */
+function refuseSshPassword(remote: string): void {
+  if (/^ssh:\/\/[^/?#@]*:[^/?#]*@/i.test(remote)) throw invalid(`an ssh URL takes no password: ${remote}`, 'use --ssh, or an https URL')
 }
 
 interface ReferenceParts {

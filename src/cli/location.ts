@@ -1,3 +1,4 @@
+import { maskUrlsInPlace } from '../base/mask-url.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { linesOf } from '../dockerfile/lint/linter.ts'
 import { escapeControl } from './text.ts'
@@ -27,7 +28,7 @@ export function location(span: Span | undefined, others: readonly Span[] = []): 
  *     --------------------
  */
 export function lineExcerpt(span: Span): string {
-  const lines = span.file.text.split('\n')
+  const lines = maskUrlsInPlace(span.file.text).split('\n')
   const { first, last } = linesOf(span)
   const around = first === last ? 2 : 1
   const from = Math.max(1, first - around)
@@ -41,7 +42,7 @@ export function lineExcerpt(span: Span): string {
   return `${escapeControl(span.file.name)}:${first}\n${rule}${rows.join('')}${rule}`
 }
 
-/** A file's text as Go marshals bytes. */
+/** A file's text as Go marshals bytes, without the logins of URLs in it. */
 export function base64({ text }: SourceFile): string {
-  return Buffer.from(text).toString('base64')
+  return Buffer.from(maskUrlsInPlace(text)).toString('base64')
 }

@@ -1,4 +1,5 @@
 import { isTbuildError, type TbuildError } from '../base/errors.ts'
+import { maskUrlsInPlace } from '../base/mask-url.ts'
 import { formatPlace, type Span } from '../base/span.ts'
 import type { Io } from './io.ts'
 import { escapeControl, plainLine, textWidth } from './text.ts'
@@ -47,7 +48,9 @@ function stackOf(error: unknown): string {
  *          |     ^^^^^^^^^
  */
 export function excerpt(span: Span, within = span): string {
-  const lines = span.file.text.split('\n').map((line) => line.replace(/\r$/, ''))
+  const lines = maskUrlsInPlace(span.file.text)
+    .split('\n')
+    .map((line) => line.replace(/\r$/, ''))
   if (lines.at(-1) === '') lines.pop()
   const last = Math.max(lastLine(within), lastLine(span))
   const start = Math.min(within.start.line, span.start.line)

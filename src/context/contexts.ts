@@ -4,6 +4,7 @@ import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
 import { parseGoBool } from '../base/go-bool.ts'
+import { maskUrls } from '../base/mask-url.ts'
 import type { SourceFile } from '../base/span.ts'
 import { decodeText } from '../base/utf8.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
@@ -91,10 +92,11 @@ async function openHttp(url: string, sources: ContextSources): Promise<ContextPl
   const { openUrl, urlTime, contextOp, CONTEXT_FILE } = await import('./remote.ts')
   const shown = '[internal] load remote build context'
   const { directory, unpacked } = await openUrl(url, shown, sources)
-  const place = { directory, identity: url, ignores: false, time: () => urlTime(contextOp(url), shown, sources) }
+  const shownUrl = maskUrls(url)
+  const place = { directory, identity: shownUrl, ignores: false, time: () => urlTime(contextOp(url), shown, sources) }
   if (unpacked) return { kind: 'inside', ...place }
   const dockerfile = readInContext(directoryView(directory), CONTEXT_FILE)
-  return { kind: 'dockerfile', dockerfile: { name: url, text: dockerfile?.text ?? '' }, ...place }
+  return { kind: 'dockerfile', dockerfile: { name: shownUrl, text: dockerfile?.text ?? '' }, ...place }
 }
 
 /** D8: an archive is the context, anything else the Dockerfile of a build without one. */

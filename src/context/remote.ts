@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isTbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
+import { splitLogin } from '../base/mask-url.ts'
 import type { HttpOp } from '../graph/op.ts'
 import { gitOp } from '../graph/remote.ts'
 import { decompressAny, isTarArchive } from '../tar/compression.ts'
@@ -33,7 +34,7 @@ export async function openGit(
 
 /** The file of a URL that is a context. */
 export function contextOp(url: string): HttpOp {
-  return { kind: 'http', url, filename: CONTEXT_FILE }
+  return { kind: 'http', ...splitLogin(url), filename: CONTEXT_FILE }
 }
 
 /** An archive of any compression is unpacked (D8); owners are the archive's. */

@@ -1,6 +1,7 @@
 import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { type Digest, isDigest } from '../base/digest.ts'
 import type { Change } from '../base/explanation.ts'
+import { maskUrls } from '../base/mask-url.ts'
 import { looksSecret } from '../base/secret-name.ts'
 import type { CopyOpSource, ExecOp, Vertex } from '../graph/op.ts'
 import type { KeyPart } from '../store/types.ts'
@@ -129,7 +130,7 @@ function originOf(vertex: Vertex | undefined): string {
     case 'image':
       return vertex.op.name
     case 'http':
-      return vertex.op.url
+      return maskUrls(vertex.op.url)
     case 'git':
       return vertex.op.remote
     default:
@@ -149,6 +150,7 @@ function member(value: Value, key: string): Value {
 
 function textOf(value: Value): string | undefined {
   if (value === undefined || value === null) return undefined
+  if (isObject(value) && value.hidden !== undefined && value.shown !== undefined) return textOf(value.shown)
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(' ')
   return typeof value === 'object' ? canonicalJson(value) : String(value)
 }

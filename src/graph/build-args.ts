@@ -1,3 +1,4 @@
+import { maskUrls } from '../base/mask-url.ts'
 import type { Platform } from '../base/platform.ts'
 import { formatPlatform } from '../base/platform.ts'
 import type { ArgInstruction } from '../dockerfile/instruction.ts'
@@ -48,10 +49,15 @@ export function proxyEnv(values: BuildArgValues): string[] {
   })
 }
 
+/** The value of an ARG as history has it: the login of a URL is not for everybody who gets the image. */
+export function shownArg(name: string, value: string): string {
+  return `${name}=${maskUrls(value)}`
+}
+
 /** `RUN |2 foo=bar bar=123 …`: the value shown is the environment's; a name that is declared twice stays at its first place (I2). */
 export function argsForHistory(args: readonly BuildArg[], env: Env): string[] {
   const shown = new Map<string, string>()
   for (const arg of args) shown.set(arg.name, env.get(arg.name) ?? arg.value ?? '')
   if (shown.size === 0) return []
-  return [`|${shown.size}`, ...[...shown].map(([name, value]) => `${name}=${value}`)]
+  return [`|${shown.size}`, ...[...shown].map(([name, value]) => shownArg(name, value))]
 }

@@ -1,3 +1,4 @@
+import { maskUrls } from '../base/mask-url.ts'
 import type { Span } from '../base/span.ts'
 import type { Op, Vertex } from './op.ts'
 
@@ -11,6 +12,11 @@ interface VertexDetails {
   readonly step: string
   readonly description?: string | undefined
   readonly noCache?: boolean
+}
+
+/** The texts of a vertex, without the logins of URLs: they are shown, and kept in records. */
+export function maskedTexts<T extends Pick<Vertex, 'name' | 'step'>>(vertex: T): T {
+  return { ...vertex, name: maskUrls(vertex.name), step: maskUrls(vertex.step) }
 }
 
 /** Makes vertices in an order in which inputs come before those who read them. Equal sources are one vertex. */
@@ -27,14 +33,14 @@ export class GraphBuilder {
   add(details: VertexDetails): Vertex {
     const { root, inputs = [], stage, span, description, ...rest } = details
     const vertex: Vertex = {
-      ...rest,
+      ...maskedTexts(rest),
       id: `${this.#prefix}${this.vertices.length + 1}`,
       root,
       inputs,
       noCache: details.noCache === true || root?.noCache === true,
       ...(stage === undefined ? {} : { stage }),
       ...(span === undefined ? {} : { span }),
-      ...(description === undefined ? {} : { description }),
+      ...(description === undefined ? {} : { description: maskUrls(description) }),
     }
     this.vertices.push(vertex)
     return vertex

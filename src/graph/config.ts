@@ -20,7 +20,7 @@ import type {
   VolumeInstruction,
 } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
-import { type BuildArg, type BuildArgValues, NON_ENV_ARGS } from './build-args.ts'
+import { type BuildArg, type BuildArgValues, NON_ENV_ARGS, shownArg } from './build-args.ts'
 import type { Env } from './env.ts'
 import type { Expander } from './expander.ts'
 import { type StageState, withHistory } from './stage-state.ts'
@@ -214,7 +214,7 @@ export function applyArg(
     if (value !== undefined && !NON_ENV_ARGS.has(name)) env = env.with(name, value)
     const inherited = fallback === undefined && !values.has(name) && value !== undefined
     args.push({ name, at: instruction, inherited, ...(value === undefined ? {} : { value }) })
-    shown.push(value === undefined ? name : `${name}=${value}`)
+    shown.push(value === undefined ? name : shownArg(name, value))
   }
   return withHistory({ ...state, env, args }, `ARG ${shown.join(' ')}`, 'empty')
 }

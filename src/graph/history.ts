@@ -1,4 +1,5 @@
 import { errorCode } from '../base/errors.ts'
+import { maskUrls } from '../base/mask-url.ts'
 import type { CopyInstruction, Directives, Instruction } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import { argsForHistory, type BuildArg } from './build-args.ts'
@@ -21,7 +22,12 @@ export function copyHistory(
   if (instruction.parents) parts.push('--parents')
   if (words.chown) parts.push(`--chown=${words.chown}`)
   if (words.chmod) parts.push(`--chmod=${words.chmod}`)
-  parts.push(...words.sources, ...instruction.heredocs.map((heredoc) => `<<${heredoc.name}`), words.destination)
+  // The image says whence a file came, not by whose login.
+  parts.push(
+    ...words.sources.map((source) => maskUrls(source)),
+    ...instruction.heredocs.map((heredoc) => `<<${heredoc.name}`),
+    words.destination,
+  )
   return `${parts.join(' ')} # buildkit`
 }
 

@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { ExtraHost } from '../base/extra-host.ts'
+import type { Login } from '../base/mask-url.ts'
 import type { Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
 import type { Ulimit } from '../base/ulimit.ts'
@@ -22,6 +23,8 @@ export interface ImageOp {
   readonly platform: Platform
   /** Of the platform's manifest. */
   readonly digest: Digest
+  /** What the name resolved to: an index, where there is one. */
+  readonly resolved?: Digest
 }
 
 /** Files of the caller: the build context (`name` is 'context') or a named one. */
@@ -33,7 +36,9 @@ export interface ContextOp {
 /** ADD of a URL: a tree with the one file. */
 export interface HttpOp {
   readonly kind: 'http'
+  /** Without its login. */
   readonly url: string
+  readonly login?: Login
   readonly checksum?: Digest
   /** The file's name in the tree. */
   readonly filename: string
@@ -44,7 +49,9 @@ export interface HttpOp {
 /** A git repository: a tree with its checkout. */
 export interface GitOp {
   readonly kind: 'git'
+  /** Without its login. */
   readonly remote: string
+  readonly login?: Login
   /** The remote's default branch without. */
   readonly ref?: string
   readonly subdir?: string

@@ -2,6 +2,7 @@ import { type Digest, digestProblem, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { checkCommit, type GitReference, parseGitReference } from '../base/git-reference.ts'
 import { baseName } from '../base/go-path.ts'
+import { splitLogin } from '../base/mask-url.ts'
 import type { GitOp, HttpOp } from './op.ts'
 
 /** What an ADD source is by its text (F33): http(s) is git only when the path ends in .git; `./`, `../` and `github.com/x/y` are paths. */
@@ -42,12 +43,13 @@ export function gitOp(git: GitReference, flags: RemoteFlags = {}): GitOp {
   }
 }
 
-function httpOp(url: string, checksum?: string): HttpOp {
+function httpOp(text: string, checksum?: string): HttpOp {
+  const url = splitLogin(text)
   return {
     kind: 'http',
-    url,
+    ...url,
     ...(checksum ? { checksum: parseChecksum(checksum) } : {}),
-    filename: urlFileName(url),
+    filename: urlFileName(url.url),
   }
 }
 

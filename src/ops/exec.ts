@@ -1,5 +1,4 @@
-import { canonicalJson, type Json } from '../base/canonical-json.ts'
-import { sha256 } from '../base/digest.ts'
+import type { Json } from '../base/canonical-json.ts'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
 import { goQuote } from '../base/go-quote.ts'
 import { idMap } from '../base/id-map.ts'
@@ -14,6 +13,7 @@ import { readFileInRoot } from '../tree/read.ts'
 import { settleOwners } from '../tree/settle-owners.ts'
 import { layeredView } from '../tree/view.ts'
 import { mountKey, prepareMounts } from './exec-mounts.ts'
+import { hidden } from './hidden.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import { OutputTail } from './output-tail.ts'
 import type { OpHandler, Tools } from './types.ts'
@@ -62,7 +62,7 @@ export const execHandler: OpHandler<ExecOp> = {
 function envPart(item: string): KeyPart {
   const at = item.indexOf('=')
   const [name, value] = [item.slice(0, at), item.slice(at + 1)]
-  return { name: `env ${name}`, value: looksSecret(name) ? { hidden: sha256(canonicalJson(['env', name, value])) } : value }
+  return { name: `env ${name}`, value: looksSecret(name) ? hidden(['env', name, value]) : value }
 }
 
 function optional(name: string, value: Json | undefined): KeyPart[] {

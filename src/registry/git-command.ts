@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { maskUrls, splitLogin } from '../base/mask-url.ts'
 import { pump } from '../base/pump.ts'
 import type { Environment } from './proxy.ts'
 import { printable } from './redact.ts'
@@ -8,7 +9,7 @@ import { printable } from './redact.ts'
 export interface GitAccess {
   /** The caller's; git gets PATH and the proxies of it, nothing else. */
   readonly environment: Environment
-  /** A whole Authorization header for http(s). Never in an argument or a file. */
+  /** A whole Authorization header for http(s). Never in an argument or a file; nor is a login of the URL, which becomes one. */
   readonly authorization?: string | undefined
   /** Socket of an ssh agent. */
   readonly sshSocket?: string | undefined
@@ -57,8 +58,8 @@ export class GitCommand {
 
   constructor(remote: string, access: GitAccess) {
     this.#access = access
-    const { url, authorization } = withoutLogin(remote)
-    const header = access.authorization ?? authorization
+    const { url, login } = splitLogin(remote)
+    const header = access.authorization ?? login?.basic()
     const scope = loginScope(url)
     const config = {
       ...CONFIG,
@@ -120,15 +121,29 @@ function gather(
 ) {
   const chunks: Buffer[] = []
   let size = 0
+  const tell = maskedLines((data) => onOutput?.(stream, data))
   const take = (chunk: Buffer) => {
     size += chunk.length
     if (size <= limit) chunks.push(chunk)
     else stop?.()
-    return onOutput?.(stream, chunk)
+    return tell(chunk)
   }
   const pipe = child[stream]
   if (pipe) pump(pipe, take, signal)
+  pipe?.on('end', () => tell(undefined))
   return { text: () => Buffer.concat(chunks).toString('utf8'), over: () => size > limit }
+}
+
+/** Hands on whole lines, without the logins of URLs: one that is cut cannot be known. undefined is the end. */
+function maskedLines(write: (data: Buffer) => unknown): (chunk: Buffer | undefined) => unknown {
+  let rest = ''
+  return (chunk) => {
+    const text = rest + (chunk?.toString('latin1') ?? '')
+    const end =
+      chunk === undefined || text.length > STDERR_LIMIT ? text.length : Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1
+    rest = text.slice(end)
+    return end > 0 ? write(Buffer.from(maskUrls(text.slice(0, end)), 'latin1')) : undefined
+  }
 }
 
 function killGroup(pid: number): void {
@@ -185,17 +200,6 @@ function configEnvironment(config: Readonly<Record<string, string>>): Record<str
     environment[`GIT_CONFIG_VALUE_${index}`] = value
   })
   return environment
-}
-
-/** A login in the URL becomes a header, so that no file of the checkout holds it. */
-function withoutLogin(remote: string): { url: string; authorization?: string } {
-  if (!/^https?:/i.test(remote)) return { url: remote }
-  const url = new URL(remote)
-  if (url.username === '' && url.password === '') return { url: remote }
-  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-  url.username = ''
-  url.password = ''
-  return { url: url.href, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
 }
 
 /** GitHub's is one login for all its repositories, so submodules work; elsewhere it is for the repository only (BuildKit's tokenScope). */

@@ -2,8 +2,8 @@ import { lstat, lutimes, mkdir, readdir, rename, rm, utimes, writeFile } from 'n
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
+import { splitLogin } from '../base/mask-url.ts'
 import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
-import { redactUrl } from './redact.ts'
 import { type Room, withinSize } from './size-watch.ts'
 import { walk } from './walk.ts'
 
@@ -79,7 +79,7 @@ function namedCommit(objects: ReadonlyMap<string, string>, ref: string): GitComm
 
 /** The remote without a login. */
 function shownRemote(remote: string): string {
-  return /^https?:/i.test(remote) ? redactUrl(remote) : remote
+  return splitLogin(remote).url
 }
 
 /** Files and directories that a repository may have: as many as a tar. */

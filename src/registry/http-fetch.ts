@@ -1,6 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { limitHint } from '../base/limits.ts'
+import { splitLogin } from '../base/mask-url.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
 import { discard } from './body.ts'
 import { digestMismatch, resolveLocation } from './client.ts'
@@ -37,6 +38,8 @@ export interface HttpFetchOptions {
   readonly checksum?: Digest
   /** The value of an Authorization header (secret HTTP_AUTH_*), for the URL's own origin only. */
   readonly authorization?: string
+  /** The same of the URL's user information, where there is no secret: as Go's client has it, for the first request only. */
+  readonly login?: string
   /** Refuses loopback and private addresses too (an egress policy for CI). */
   readonly denyPrivate?: boolean
   readonly signal?: AbortSignal
@@ -187,10 +190,9 @@ class Fetcher {
 
   /** Userinfo of a URL is a Basic login, as Go's client has it. */
   #authorization(url: URL): string | undefined {
-    if (this.#options.authorization !== undefined && sameOrigin(url, this.#url)) return this.#options.authorization
-    if (url.username === '' && url.password === '') return undefined
-    const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-    return `Basic ${Buffer.from(login).toString('base64')}`
+    const { authorization, login } = this.#options
+    if (authorization !== undefined && sameOrigin(url, this.#url)) return authorization
+    return login !== undefined && url === this.#url ? login : splitLogin(url.href).login?.basic()
   }
 }
 

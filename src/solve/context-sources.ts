@@ -1,5 +1,6 @@
 import type { OnEvent } from '../base/events.ts'
 import type { ContextSources } from '../context/sources.ts'
+import { maskedTexts } from '../graph/builder.ts'
 import type { CopyOp, GitOp, HttpOp, Op, Vertex } from '../graph/op.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Store } from '../store/store.ts'
@@ -19,7 +20,7 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
   let count = 0
   const vertex = (op: Op, inputs: readonly Vertex[], name: string): Vertex => {
     count += 1
-    return { id: `context-${count}`, op, root: undefined, inputs, name, step: name, noCache: false }
+    return maskedTexts({ id: `context-${count}`, op, root: undefined, inputs, name, step: name, noCache: false })
   }
   const fetched = new Map<string, Vertex>()
   const fetchVertex = (op: HttpOp, name: string) => {

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
 import { chmod, copyFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDigest } from '../base/digest.ts'
+import { isDigest, sha256 } from '../base/digest.ts'
 import { homeFolder } from '../base/home.ts'
 import type { Limits } from '../base/limits.ts'
+import { type Login, maskUrls } from '../base/mask-url.ts'
 import { Shared } from '../base/shared.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
@@ -54,12 +55,13 @@ async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits
   const [{ fetchUrl }, { transport }] = await Promise.all([import('../registry/http-fetch.ts'), registries.client()])
   const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
+    ...(op.login === undefined ? {} : { login: op.login.basic() }),
     blobs: store.blobs,
     transport,
     signal,
     limit: limits.url,
     // What a login shows is nobody else's.
-    ...(authorization === undefined ? { cache: fetchCache(known) } : { authorization }),
+    ...(authorization === undefined ? { cache: fetchCache(known, op.login) } : { authorization }),
     ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
   })
   return { name: op.filename, digest: file.digest, mtime: file.lastModified ?? 0 }
@@ -74,15 +76,17 @@ async function placeFile(file: RemoteFile, folder: string, store: Store): Promis
 }
 
 /** Losing it costs time only, so it lies with the other caches of digests: one JSON a URL, ASCII. */
-function fetchCache(known: StatCacheFile): FetchCache {
+function fetchCache(known: StatCacheFile, login: Login | undefined): FetchCache {
+  // What a login or a token shows is found with the same one only, and the store has neither.
+  const keyOf = (url: string) => (login === undefined && maskUrls(url) === url ? url : sha256(`${login?.reveal() ?? ''}@${url}`))
   return {
     async get(url) {
-      const text = known.get(url)
+      const text = known.get(keyOf(url))
       return text === undefined ? undefined : parseFetched(text)
     },
     async set(url, file) {
       known.set(
-        url,
+        keyOf(url),
         JSON.stringify(file).replace(/[\u007f-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`),
       )
     },
@@ -127,7 +131,7 @@ async function secretText(id: string, asker: Asker, secrets: SecretProvider): Pr
 }
 
 async function gitAccess(op: GitOp, { store, secrets, environment, agent, limits }: RemoteParts, step: GitStep): Promise<GitAccess> {
-  const authorization = await gitAuthorization(op, secrets)
+  const authorization = (await gitAuthorization(op, secrets)) ?? op.login?.basic()
   const ssh = /^https?:|^git:/i.test(op.remote)
     ? {}
     : {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isTbuildError } from '../base/errors.ts'
 import type { Vertex } from '../graph/op.ts'
+import { withoutLogins } from '../ops/hidden.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { RootPart, Tools } from '../ops/types.ts'
@@ -143,7 +144,8 @@ export class StepKeys {
   }
 
   async #readParts(vertex: Vertex, tools: Tools): Promise<readonly KeyPart[]> {
-    return (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), tools)) ?? []
+    const parts = (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), tools)) ?? []
+    return parts.map(withoutLogins)
   }
 
   #inputsOf({ inputs }: Vertex): Promise<Ref[]> {

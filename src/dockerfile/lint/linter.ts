@@ -1,4 +1,5 @@
 import { TbuildError } from '../../base/errors.ts'
+import { maskUrls } from '../../base/mask-url.ts'
 import type { Span } from '../../base/span.ts'
 import type { InstructionBase } from '../instruction.ts'
 import { directiveValue, isEnabled, parseCheckConfig, withComments } from './config.ts'
@@ -74,7 +75,7 @@ export class Linter {
   #into(found: Finding[]): Report {
     return (rule, { span, comments }, message) => {
       if (!isEnabled(comments.length === 0 ? this.#config : withComments(this.#config, comments), rule)) return
-      found.push({ rule, message, description: RULES[rule], url: ruleUrl(rule), span })
+      found.push({ rule, message: maskUrls(message), description: RULES[rule], url: ruleUrl(rule), span })
     }
   }
 }
