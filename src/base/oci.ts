@@ -19,20 +19,37 @@ export const MediaType = {
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd'
 
+/** Layers that were not to be pushed, such as those of Windows' bases: Docker's `foreign` and OCI's `nondistributable`. In a registry they are what the others are. */
+const NOT_DISTRIBUTABLE: readonly { readonly oci: string; readonly docker: string; readonly compression: LayerCompression }[] = (
+  [
+    ['', '', 'none'],
+    ['+gzip', '.gzip', 'gzip'],
+    ['+zstd', '.zstd', 'zstd'],
+  ] as const
+).map(([oci, docker, compression]) => ({
+  oci: `application/vnd.oci.image.layer.nondistributable.v1.tar${oci}`,
+  docker: `application/vnd.docker.image.rootfs.foreign.diff.tar${docker}`,
+  compression,
+}))
+
 const LAYERS: readonly { readonly oci: string; readonly docker: string; readonly compression: LayerCompression }[] = [
   { oci: MediaType.ociLayer, docker: MediaType.dockerLayer, compression: 'none' },
   { oci: MediaType.ociLayerGzip, docker: MediaType.dockerLayerGzip, compression: 'gzip' },
   { oci: MediaType.ociLayerZstd, docker: MediaType.dockerLayerZstd, compression: 'zstd' },
 ]
 
-/** A closed list: a media type of a layer that is not here is refused, never guessed. Foreign (nondistributable) layers are not fetched. */
+/** A closed list: a media type of a layer that is not here is refused, never guessed. */
 export const LAYER_TYPES: ReadonlyMap<string, LayerCompression> = new Map(
-  LAYERS.flatMap(({ oci, docker, compression }) => [[oci, compression] as const, [docker, compression] as const]),
+  [...LAYERS, ...NOT_DISTRIBUTABLE].flatMap(({ oci, docker, compression }) => [
+    [oci, compression] as const,
+    [docker, compression] as const,
+  ]),
 )
 
-/** What a layer of this type is called in manifests of the other kind; as it is where it has one name. */
+/** What a layer of this type is called in manifests of the other kind; as it is where it has one name. What was fetched from a registry is a layer like others. */
 export function layerTypeIn(kind: 'oci' | 'docker', mediaType: string): string {
-  return LAYERS.find(({ oci, docker }) => oci === mediaType || docker === mediaType)?.[kind] ?? mediaType
+  const named = (list: typeof LAYERS) => list.findIndex(({ oci, docker }) => oci === mediaType || docker === mediaType)
+  return LAYERS[Math.max(named(LAYERS), named(NOT_DISTRIBUTABLE))]?.[kind] ?? mediaType
 }
 
 /** The file `oci-layout` of an image layout (OCI image spec, image-layout.md). */

@@ -145,8 +145,10 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
 
 /** An image that exists for one platform only is taken for any. */
 export function checkImagePlatform(reference: string, image: BaseImage, wanted: Platform, place: Place, { linter }: LowerOptions): void {
-  const { rootfs, os, architecture } = image.configFile
-  if (rootfs.diff_ids.length === 0 || (os === wanted.os && architecture === wanted.architecture)) return
+  const { os, architecture } = image.platform
+  // One that does not say what it is for is for any.
+  if (image.configFile.rootfs.diff_ids.length === 0 || architecture === '') return
+  if (os === wanted.os && architecture === wanted.architecture) return
   const [actual, expected] = [image.platform, normalizePlatform(wanted)].map(formatPlatform)
   const message = `Base image ${reference} was pulled with platform "${actual}", expected "${expected}" for current build`
   linter.images('InvalidBaseImagePlatform', inFile(place), message)

@@ -10,12 +10,13 @@ export class Env {
     this.#entries = entries
   }
 
-  /** From `NAME=value` strings; one without `=` is a name with an empty value. */
+  /** From `NAME=value` strings; one without `=` is a name with an empty value (CVE-2026-57231: nothing of the builder's), one without a name is none. */
   static from(list: readonly string[]): Env {
     const entries = new Map<string, string>()
     for (const item of list) {
       const at = item.indexOf('=')
       const name = at < 0 ? item : item.slice(0, at)
+      if (name === '') continue
       entries.delete(name)
       entries.set(name, at < 0 ? '' : item.slice(at + 1))
     }

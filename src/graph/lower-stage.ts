@@ -147,9 +147,10 @@ export class StageLowering implements Lowering {
   }
 
   imageVertex(image: BaseImage, span: Span, name = `FROM ${image.name}`): Vertex {
-    const { digest, platform } = image
+    const { digest, resolved, platform } = image
     const step = `image ${image.name} ${formatPlatform(platform)}`
-    return this.builder.shared(`image ${digest}`, { op: { kind: 'image', name: image.name, platform, digest }, name, span, step })
+    const op = { kind: 'image', name: image.name, platform, digest, ...(resolved === undefined ? {} : { resolved }) } as const
+    return this.builder.shared(`image ${digest}`, { op, name, span, step })
   }
 
   /** A named context of files as a base: its files are the first layer. */

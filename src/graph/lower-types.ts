@@ -14,6 +14,8 @@ export interface BaseImage {
   /** To show: docker.io/library/debian:bookworm@sha256:… */
   readonly name: string
   readonly digest: Digest
+  /** What the name resolved to: an index, where there is one. */
+  readonly resolved?: Digest
   readonly platform: Platform
   readonly configFile: ImageConfigFile
 }

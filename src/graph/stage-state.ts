@@ -1,6 +1,6 @@
 import { cleanPath } from '../base/go-path.ts'
 import type { ContainerConfig, History, ImageConfigFile } from '../base/oci.ts'
-import type { Platform } from '../base/platform.ts'
+import { normalizePlatform, type Platform } from '../base/platform.ts'
 import type { BuildArg } from './build-args.ts'
 import { DEFAULT_PATH, Env } from './env.ts'
 import type { Vertex } from './op.ts'
@@ -79,7 +79,7 @@ export function bareState(platform: Platform): StageState {
 export function imageState(root: Vertex | undefined, platform: Platform, file: ImageConfigFile): StageState {
   const { OnBuild: _triggers, ...inherited } = file.config ?? {}
   const env = withPath(inherited.Env ?? [], platform)
-  const workdir = isWindows(platform) ? cleanPath(`/${slashPath(inherited.WorkingDir ?? '', platform)}`) : inherited.WorkingDir || '/'
+  const workdir = workdirOf(inherited.WorkingDir, platform)
   return {
     root,
     platform,
@@ -87,7 +87,7 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
     config: {
       ...inherited,
       Env: env,
-      ...(isWindows(platform) && inherited.WorkingDir ? { WorkingDir: nativePath(workdir, platform) } : {}),
+      ...(inherited.WorkingDir ? { WorkingDir: nativePath(workdir, platform) } : {}),
     },
     author: file.author,
     history: (file.history ?? []).reduce<HistoryChain | undefined>((before, entry) => ({ entry, before }), undefined),
@@ -101,8 +101,18 @@ export function imageState(root: Vertex | undefined, platform: Platform, file: I
   }
 }
 
+/** An absolute one is as it is written; one that is relative, as some tools leave it, is of the root. */
+function workdirOf(written: string | undefined, platform: Platform): string {
+  const path = slashPath(written ?? '', platform)
+  return path.startsWith('/') && !isWindows(platform) ? path : cleanPath(`/${path}`)
+}
+
+/** An alias (`x86_64`) or another case has the name that platforms go by; a variant stays as it is. */
 function configPlatform({ os, architecture, variant, 'os.version': osVersion }: ImageConfigFile): Platform {
-  return { os, architecture, ...(variant ? { variant } : {}), ...(osVersion ? { osVersion } : {}) }
+  const normal = normalizePlatform({ os, architecture })
+  const isAlias = normal.architecture !== architecture.toLowerCase()
+  const named = variant || (isAlias ? normal.variant : undefined)
+  return { os: normal.os, architecture: normal.architecture, ...(named ? { variant: named } : {}), ...(osVersion ? { osVersion } : {}) }
 }
 
 /** A stage FROM another stage: everything goes on, its ARGs too (A4); its ONBUILD triggers have been taken (O4). */

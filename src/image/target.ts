@@ -1,4 +1,4 @@
-import type { Vertex } from '../graph/op.ts'
+import type { ImageOp, Vertex } from '../graph/op.ts'
 import { historyList, type StageState } from '../graph/stage-state.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
@@ -44,8 +44,8 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
   const descriptions = descriptionsOf(target.root)
   const history = layers.map(({ diffId }, index): HistoryLayer => {
     const created = times[index]
-    const description = descriptions[layers.length - 1 - index]
-    return { diffId, ...(created === undefined ? {} : { created }), ...(description === undefined ? {} : { description }) }
+    const description = descriptions.own[layers.length - 1 - index] ?? descriptions.base
+    return { diffId, description, ...(created === undefined ? {} : { created }) }
   })
   const { file, warnings } = assembleConfig({
     ...(target.base === undefined ? {} : { base: target.base }),
@@ -60,11 +60,19 @@ export async function assembleTarget(target: StageState, snapshot: Snapshot, too
   return toImage(file, target.imagePlatform, layers)
 }
 
-/** Of the layers that steps made, the last first. */
-function descriptionsOf(root: Vertex | undefined): (string | undefined)[] {
-  const found: (string | undefined)[] = []
-  for (let vertex = root; vertex !== undefined && vertex.op.kind !== 'image'; vertex = vertex.root) found.push(vertex.description)
-  return found
+/** BuildKit's text for a layer of which nothing else is known. */
+const UNKNOWN = 'created by buildkit'
+
+function pulledFrom({ name, digest, resolved = digest }: ImageOp): string {
+  return `pulled from ${name.includes('@') ? name : `${name}@${resolved}`}`
+}
+
+/** Of the layers that steps made, the last first, and of those of the base. */
+function descriptionsOf(root: Vertex | undefined): { readonly own: readonly string[]; readonly base: string } {
+  const own: string[] = []
+  let vertex = root
+  for (; vertex !== undefined && vertex.op.kind !== 'image'; vertex = vertex.root) own.push(vertex.description ?? UNKNOWN)
+  return { own, base: vertex?.op.kind === 'image' ? pulledFrom(vertex.op) : UNKNOWN }
 }
 
 function earliest(...epochs: (number | undefined)[]): { epoch?: number } {

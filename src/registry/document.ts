@@ -15,7 +15,6 @@ const LAYER_COUNT = 1024
 export const INDEX_TYPES: ReadonlySet<string> = new Set([MediaType.ociIndex, MediaType.dockerIndex])
 export const MANIFEST_TYPES: ReadonlySet<string> = new Set([MediaType.ociManifest, MediaType.dockerManifest])
 const CONFIG_TYPES: ReadonlySet<string> = new Set([MediaType.ociConfig, MediaType.dockerConfig, 'application/octet-stream'])
-const FOREIGN = /^application\/vnd\.(?:docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)/
 
 /** `what` names the document in messages; `contentType` is the server's, which must agree with the document's own mediaType. */
 export function parseImageDocument(bytes: Uint8Array, what: string, contentType?: string): ImageDocument {
@@ -77,13 +76,6 @@ function toManifest(members: Members, what: string): Manifest {
   if (!Array.isArray(list) || list.length > LAYER_COUNT) throw invalid(what, 'its layers are not a list of sane length')
   const layers = list.map((entry) => toDescriptor(entry, what))
   for (const { mediaType } of layers) {
-    // CVE-2020-15157: such a layer names hosts of its own choice.
-    if (FOREIGN.test(mediaType))
-      throw invalid(
-        what,
-        `it has a foreign layer (${printable(mediaType)}), which is not fetched`,
-        'use an image whose layers are all in the registry',
-      )
     if (!LAYER_TYPES.has(mediaType)) throw invalid(what, `unsupported layer media type ${printable(mediaType)}`)
   }
   return { schemaVersion: 2, ...mediaTypeOf(members), config, layers }
@@ -94,7 +86,7 @@ function mediaTypeOf(members: Members): { mediaType?: string } {
   return typeof type === 'string' ? { mediaType: type } : {}
 }
 
-/** CVE-2024-3727: a digest is checked before it becomes a path or URL. `urls` and `data` are not taken over. */
+/** CVE-2024-3727: a digest is checked before it becomes a path or URL. `urls` (CVE-2020-15157: hosts of the image's own choice) and `data` are not taken over. */
 export function toDescriptor(value: unknown, what: string): Descriptor {
   const members = membersOf(value)
   const [mediaType, digest, size] = ['mediaType', 'digest', 'size'].map((name) => members?.get(name))

@@ -52,11 +52,11 @@ export function unrunnable(vertices: readonly Vertex[], folder = BINFMT, host = 
   return errors
 }
 
-/** The programs that a RUN starts are its base image's, whatever platform the result is said to be of. What stands on scratch cannot be told. */
+/** The programs that a RUN starts are its base image's, whatever platform the result is said to be of. What stands on scratch, or on an image that does not say it, cannot be told. */
 function platformOfFiles(vertex: Vertex): Platform | undefined {
   let bottom = vertex
   while (bottom.root !== undefined) bottom = bottom.root
-  return bottom.op.kind === 'image' ? bottom.op.platform : undefined
+  return bottom.op.kind === 'image' && bottom.op.platform.architecture !== '' ? bottom.op.platform : undefined
 }
 
 function isNative(platform: Platform, host: Platform): boolean {

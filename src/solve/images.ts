@@ -77,7 +77,7 @@ function notFound(error: unknown): undefined {
 
 function baseImage(image: RemoteImage): BaseImage {
   const { configFile, platform, manifestDigest } = image
-  return { name: image.name, digest: manifestDigest, platform, configFile }
+  return { name: image.name, digest: manifestDigest, resolved: image.resolvedDigest, platform, configFile }
 }
 
 function pullEvents(id: string, onEvent: OnEvent, signal: AbortSignal): PullListener {

@@ -1,10 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../src/base/digest.ts'
+import { MediaType } from '../../src/base/oci.ts'
 import { script, tbuildAsync } from '../support/cli.ts'
 import { readImage } from '../support/image-archive.ts'
 import { applyLayers } from '../support/image-tree.ts'
-import { makeImage } from '../support/oci-image.ts'
+import { document, json, makeImage } from '../support/oci-image.ts'
 import { startTestRegistry, type TestRegistry, type TestRegistryOptions } from '../support/registry-server.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
@@ -48,6 +50,52 @@ async function build(dockerfile: string, ...args: string[]) {
 const USE = (base: string) => `FROM ${base}\nRUN test -x /bin/busybox && echo used > /used\n`
 const codeOf = (stderr: string) => /^code: (.*)$/m.exec(stderr)?.[1]
 const blobs = () => registry.requests.filter(({ method, path }) => method === 'GET' && path.includes('/blobs/')).map(({ path }) => path)
+
+/** busybox of the registry with another config, and its layers by another type. */
+function serveAs(tag: string, change: (file: Record<string, unknown>) => object, mediaType?: string): string {
+  const { config, layers, ...manifest } = JSON.parse(String(registry.documents.get('team/busybox:latest')?.bytes))
+  const bytes = json(change(JSON.parse(String(registry.blobs.get(config.digest)))))
+  registry.blobs.set(sha256(bytes), bytes)
+  const typed = layers.map((layer: object) => ({ ...layer, ...(mediaType === undefined ? {} : { mediaType }) }))
+  const changed = { ...manifest, config: { ...config, digest: sha256(bytes), size: bytes.length }, layers: typed }
+  registry.addDocument('team/busybox', document(MediaType.ociManifest, changed), tag)
+  return `${registry.host}/team/busybox:${tag}`
+}
+
+describe('a config that BuildKit takes', () => {
+  // What docker 28.5 made of the same, but for the working directory, which it joins twice.
+  test('entries without =, null values, no platform, foreign layers, a relative working directory', async () => {
+    await serve()
+    const config = { Env: ['PATH=/bin', 'FOO', '', '=x'], WorkingDir: 'rel/dir', Labels: { a: null }, Volumes: { '/v': null } }
+    const foreign = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip'
+    const base = serveAs('odd', ({ rootfs }) => ({ rootfs, config }), foreign)
+    const dest = workspace.path('odd.tar')
+    const { stderr } = await build(
+      `FROM ${base}\nRUN [ "\${FOO-unset}" = "" ] && pwd >/pwd\nCOPY --from=${base} /bin/busybox /copied\n`,
+      '-o',
+      `type=oci,dest=${dest}`,
+    )
+    expect([stderr, codeOf(stderr)]).toEqual([expect.not.stringContaining('WARN'), undefined])
+    const image = readImage(dest)
+    expect(String(applyLayers(image.layers).get('pwd')?.data)).toBe('/rel/dir\n')
+    expect(image.config).toMatchObject({
+      os: 'linux',
+      config: { ...config, WorkingDir: '/rel/dir', Labels: { a: '' }, Volumes: { '/v': {} } },
+    })
+  })
+
+  test('an alias of an architecture, names in another case, and no history', async () => {
+    await serve()
+    const base = serveAs('alias', ({ history: _, ...file }) => ({ ...file, architecture: 'X86_64', os: 'Linux' }))
+    const dest = workspace.path('alias.tar')
+    const { status, stderr } = await build(`FROM ${base}\nLABEL a=b\n`, '--platform', 'linux/amd64', '-o', `type=oci,dest=${dest}`)
+    expect([status, stderr]).toEqual([0, expect.not.stringContaining('InvalidBaseImagePlatform')])
+    const { config } = readImage(dest)
+    expect(config).toMatchObject({ architecture: 'amd64', os: 'linux' })
+    const pulled = { created_by: expect.stringMatching(`^pulled from ${base}@sha256:[0-9a-f]{64}$`), comment: 'buildkit.exporter.image.v0' }
+    expect(config.history).toEqual([expect.objectContaining({ created_by: 'LABEL a=b' }), expect.objectContaining(pulled)])
+  })
+})
 
 describe('a registry', () => {
   test('plain: manifest, config and layer are fetched once; a build from cache fetches nothing', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
 import { parsePlatform } from '../../src/base/platform.ts'
+import { Env } from '../../src/graph/env.ts'
 import { RegistryClient } from '../../src/registry/client.ts'
 import { askHelper } from '../../src/registry/credential-helper.ts'
 import { parseImageConfig } from '../../src/registry/image-config.ts'
@@ -88,10 +89,16 @@ describe('documents', () => {
     ),
   )
 
-  test('CVE-2020-15157 ContainerDrip: a foreign layer is refused, its urls are never asked', async () => {
+  test('CVE-2020-15157 ContainerDrip: a foreign layer comes from the registry, its urls are never asked', async () => {
+    const elsewhere = await startTestRegistry()
     const mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'
-    const layers = [{ mediaType, digest: sha256('x'), size: 1, urls: ['http://169.254.169.254/'] }]
-    await refused(makeImage({ manifest: { layers } }), /foreign layer/)
+    const { layers } = JSON.parse(String(image.manifest.bytes))
+    const foreign = layers.map((layer: object) => ({ ...layer, mediaType, urls: [`${elsewhere.url}/layer`] }))
+    await start({}, makeImage({ manifest: { layers: foreign } }))
+    const pulled = await pull()
+    expect(pulled.layers.map((layer) => [layer.mediaType, 'urls' in layer])).toEqual(foreign.map(() => [mediaType, false]))
+    expect(elsewhere.requests).toEqual([])
+    await elsewhere.close()
   })
 
   test('an artefact that is no image', () =>
@@ -113,7 +120,16 @@ describe('documents', () => {
     [{ config: { User: 0 } }, /config\.User/],
     [{ config: { Healthcheck: { Interval: '1s' } } }, /Healthcheck\.Interval/],
     [{ history: { created: 'x' } }, /history is not a list/],
-    [{ history: [null] }, /history is not a list/],
+    [{ history: ['x'] }, /history is not a list/],
+    [{ history: [{ created: 'yesterday' }] }, /history created/],
+    [{ created: 'yesterday' }, /created/],
+    [{ created: '2020-02-30T00:00:00Z' }, /created/],
+    [{ created: '' }, /created/],
+    [{ os: 5 }, /os has the wrong type/],
+    [{ architecture: {} }, /architecture has the wrong type/],
+    [{ config: { ArgsEscaped: 'true' } }, /config\.ArgsEscaped/],
+    [{ config: { ExposedPorts: { '80/tcp': 1 } } }, /config\.ExposedPorts/],
+    [{ config: { cmd: 'sh' } }, /config\.Cmd/],
     [{ history: [{ empty_layer: 'no' }] }, /empty_layer/],
     [{ author: {} }, /author/],
   ])('CVE-2024-23650 a config of other types than Go has, %j', (config, message) => refused(makeImage({ config }), message))
@@ -136,7 +152,38 @@ describe('documents', () => {
     expect(() => parseImageConfig(json({ os: 'linux', architecture: 'amd64', x: deep }), 0, 'image')).not.toThrow()
   })
 
-  test('CVE-2026-57231 Env without =', () => refused(makeImage({ config: { config: { Env: ['AWS_SECRET'] } } }), /NAME=value/))
+  test('CVE-2026-57231 Env without = is an empty variable, whatever the builder has', async () => {
+    await start({}, makeImage({ config: { config: { Env: ['PATH=/bin', 'PWD', '', '=x', null] } } }))
+    const { configFile } = await pull()
+    expect(configFile.config?.Env).toEqual(['PATH=/bin', 'PWD', '', '=x', ''])
+    expect(Env.from(configFile.config?.Env ?? []).list()).toEqual(['PATH=/bin', 'PWD='])
+  })
+
+  // What docker 28.5 made of bases with these.
+  test('what Go decodes is read as Go reads it', async () => {
+    const config = {
+      ...{
+        env: ['A=1'],
+        CMD: ['a', null],
+        workingdir: '/w',
+        Labels: { a: null },
+        Volumes: { '/v': null },
+        ExposedPorts: { '80/tcp': { x: 1 } },
+      },
+      ...{ Healthcheck: { Test: null, Retries: null, Interval: -1 }, ArgsEscaped: null },
+    }
+    const created = '2020-01-01T00:00:00.123456789+02:00'
+    await start(
+      {},
+      makeImage({ config: { os: null, architecture: null, created, config, history: [null, { created_by: null, empty_layer: null }] } }),
+    )
+    const { configFile } = await pull()
+    expect(configFile).toMatchObject({ os: 'linux', architecture: '', created, history: [{}, {}] })
+    expect(configFile.config).toStrictEqual({
+      ...{ Env: ['A=1'], Cmd: ['a', ''], WorkingDir: '/w', Labels: { a: '' }, Volumes: { '/v': {} }, ExposedPorts: { '80/tcp': {} } },
+      ...{ Healthcheck: { Interval: -1 } },
+    })
+  })
 
   test('an index of indexes without end', async () => {
     await start()
