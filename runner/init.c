@@ -58,9 +58,9 @@ static int set_up(const struct init_context *context) {
   const struct field *process = context->plan->process->fields;
   umask(0);
   // Only now: the cgroup that the supervisor has put us into is the root of this namespace.
-  if (unshare(CLONE_NEWCGROUP) < 0) return fail("make a cgroup namespace");
+  if ((context->plan->namespaces & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0) return fail("make a cgroup namespace");
   if (setsid() < 0) return fail("setsid");
-  if (sethostname(process[0].data, process[0].length) < 0) return fail("set the host name %s", process[0].data);
+  if ((context->plan->namespaces & CLONE_NEWUTS) && sethostname(process[0].data, process[0].length) < 0) return fail("set the host name %s", process[0].data);
   if ((context->plan->namespaces & CLONE_NEWNET) && loopback_up() < 0) return -1;
   if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0 || empty_stdin() < 0) return -1;
   umask(0022);

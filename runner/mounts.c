@@ -32,9 +32,10 @@ int rootfs_create(struct rootfs *rootfs, const struct plan *plan) {
   rootfs->stage = overlay.upper;
   rootfs->attach = overlay.work;
   const char *directory = fields[3].data;
-  rootfs->fd = directory[0] ? directory_clone(directory, overlay.attributes) : overlay_create(&overlay);
+  if (plan->namespaces == 0) rootfs->fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  else rootfs->fd = directory[0] ? directory_clone(directory, overlay.attributes) : overlay_create(&overlay);
   struct stat stat;
-  if (rootfs->fd < 0 && directory[0]) return fail("mount the directory of the root");
+  if (rootfs->fd < 0 && directory[0]) return fail("open the directory of the root");
   if (rootfs->fd < 0 || fstat(rootfs->fd, &stat) < 0) return fail("mount the %d layers of the root", overlay.lower_count);
   rootfs->device = stat.st_dev;
   return 0;
@@ -286,7 +287,14 @@ static int change_root(const struct rootfs *rootfs) {
   return 0;
 }
 
+// Whoever is root in there can leave it again.
+static int enter_directory(const struct rootfs *rootfs, const struct plan *plan) {
+  if (make_cwd(rootfs, plan) < 0) return -1;
+  return fchdir(rootfs->fd) < 0 || chroot(".") < 0 || chdir("/") < 0 ? fail("change the root by chroot") : 0;
+}
+
 int rootfs_enter(struct rootfs *rootfs, const struct plan *plan) {
+  if (plan->namespaces == 0) return enter_directory(rootfs, plan);
   struct mounts mounts = {.rootfs = rootfs, .stage = -1};
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make the mounts private");
   AUTO_FD place = open(rootfs->attach, O_PATH | O_DIRECTORY | O_CLOEXEC);

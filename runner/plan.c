@@ -162,6 +162,23 @@ static int find_singles(struct plan *plan) {
   return 0;
 }
 
+static int check_bare(const struct plan *plan) {
+  if (plan->root->fields[3].length == 0) return fail("plan: no namespaces and no directory of its own");
+  for (size_t i = 0; i < plan->count; i++) {
+    if (plan->records[i].kind >= REC_FS) return fail("plan: a mount without a mount namespace");
+  }
+  return 0;
+}
+
+static int check_namespaces(const struct plan *plan) {
+  // Without all of these the set-up would change the machine itself; with none the root is a directory of its own and nothing is mounted.
+  if (plan->namespaces == 0) return check_bare(plan);
+  if ((plan->namespaces & ~(uint64_t)CLONE_NEWNET) != (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)) {
+    return fail("plan: namespaces 0x%llx", (unsigned long long)plan->namespaces);
+  }
+  return 0;
+}
+
 static int read_process(struct plan *plan) {
   const struct field *fields = plan->process->fields;
   uint64_t uid = field_number(&fields[3]), gid = field_number(&fields[4]);
@@ -169,10 +186,7 @@ static int read_process(struct plan *plan) {
   if (uid > 0xfffffffeu || gid > 0xfffffffeu) return fail("plan: user id out of range");
   if (plan->root->fields[3].length > 0 && plan->root->fields[3].data[0] != '/') return fail("plan: the directory of the root is not absolute");
   plan->namespaces = field_number(&fields[1]);
-  // Without all of these the set-up would change the machine itself.
-  if ((plan->namespaces & ~(uint64_t)CLONE_NEWNET) != (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)) {
-    return fail("plan: namespaces 0x%llx", (unsigned long long)plan->namespaces);
-  }
+  if (check_namespaces(plan) < 0) return -1;
   plan->uid = (uint32_t)uid;
   plan->gid = (uint32_t)gid;
   plan->capabilities = field_number(&fields[5]);

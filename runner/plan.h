@@ -58,7 +58,8 @@ struct plan {
   const struct record *root, *process, *groups, *args, *env, *path;
   // Absent ones are NULL:
   const struct record *seccomp, *oom, *shown, *owners;
-  uint64_t namespaces, capabilities;
+  uint64_t namespaces; // none: chroot(2) into a directory, nothing is mounted
+  uint64_t capabilities;
   uint32_t uid, gid;
   int skip_setgroups;
   int scoped; // no abstract sockets of others

@@ -47,6 +47,8 @@ export interface BuildOptions {
   readonly ulimits?: readonly Ulimit[]
   /** Bytes of /dev/shm in a RUN; default: 64 MiB. */
   readonly shmSize?: number
+  /** `chroot`: RUN steps without namespaces and mounts, for machines that allow none; it protects from little (docs/sandbox.md). */
+  readonly isolation?: 'chroot'
   /** A cgroup that is there; each RUN gets one of its own below it. */
   readonly cgroupParent?: string
   /** For RUN --mount=type=secret: read when a RUN asks, kept nowhere. `env` names a variable of `environment`. */

@@ -3,6 +3,7 @@ import { isTbuildError } from '../base/errors.ts'
 import type { BuildFlags } from './options/build.ts'
 import { ignoredEnvironment } from './options/environment.ts'
 import { IGNORED, REFUSED } from './options/ignored.ts'
+import { ignoredIsolation } from './options/isolation.ts'
 import { hasDocker } from './options/output.ts'
 import { ignoredProxies } from './options/proxies.ts'
 import { addStoreCommands, type StoreHandlers } from './program-store.ts'
@@ -184,6 +185,7 @@ function addRunOptions(build: Command): void {
     .option('--shm-size <bytes>', 'size of /dev/shm in RUN steps')
     .option('--ulimit <name=soft[:hard]>', 'limit of RUN steps', collect, [])
     .option('--cgroup-parent <path>', 'cgroup of RUN steps')
+    .option('--isolation <mode>', 'chroot: RUN steps without namespaces, where a machine allows none; protects from little')
     .option('--limit <name=size>', 'bytes that others may make us take in: url, git, unpack (default: 64g each)', collect, [])
     .option('--jobs <n>', 'steps at once (default: 16, or 4 for each processor)')
 }
@@ -215,6 +217,7 @@ export function ignoredOptions(args: readonly string[], environment: NodeJS.Proc
   const load = args.includes('--load') && !hasDocker(environment)
   return [
     ...ignoredArguments(args),
+    ...ignoredIsolation(args),
     ...(load ? ['--load has no effect: there is no `docker` in PATH; the image is in the store of tbuild'] : []),
     ...ignoredEnvironment(environment),
     ...ignoredProxies(environment),

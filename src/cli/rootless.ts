@@ -1,12 +1,28 @@
+import { TbuildError } from '../base/errors.ts'
 import { mayMount } from '../base/privileges.ts'
 import type { Io } from './io.ts'
 
+export interface NamespaceOptions {
+  readonly notice: (text: string) => void
+  /** Nothing is mounted: root needs no namespace. */
+  readonly isolation?: 'chroot' | undefined
+}
+
 /**
  * A build that may not mount by itself runs in a user namespace that is entered once: this process starts itself again inside it and hands its exit status
- * on. Undefined for root with CAP_SYS_ADMIN, who builds here. `notice` gets what the user should know of it. Errors: USER_NAMESPACE, NATIVE_MISSING.
+ * on. Undefined for root with CAP_SYS_ADMIN, who builds here. `notice` gets what the user should know of it. Errors: USER_NAMESPACE, ISOLATION, NATIVE_MISSING.
  */
-export async function buildInUserNamespace(args: readonly string[], io: Io, notice: (text: string) => void): Promise<number | undefined> {
-  if (mayMount()) return undefined
+export async function buildInUserNamespace(
+  args: readonly string[],
+  io: Io,
+  { notice, isolation }: NamespaceOptions,
+): Promise<number | undefined> {
+  if (isolation === undefined ? mayMount() : process.geteuid?.() === 0) return undefined
+  if (isolation !== undefined) {
+    throw new TbuildError('ISOLATION', `--isolation=${isolation} needs root`, {
+      hint: 'run the container as root, which needs no further rights for it',
+    })
+  }
   const [{ enterUserNamespace }, { defaultRoot }] = await Promise.all([import('../sandbox/rootless.ts'), import('../store/layout.ts')])
   // Inside we are root, but the store stays the user's own.
   process.env.TBUILD_ROOT = defaultRoot(io.env, process.getuid?.() ?? 0)

@@ -9,7 +9,7 @@ import { DEVICE_LINKS, DEVICES, MASKED_PATHS, READONLY_PATHS } from './kernel-pa
 import { resolvConf } from './resolv.ts'
 import { type Rlimit, rlimits } from './rlimits.ts'
 import { seccompProgram } from './seccomp.ts'
-import type { ExecMount, ExecSpec } from './types.ts'
+import type { ExecMount, ExecSpec, Isolation } from './types.ts'
 import { type ReadRootFile, type ResolvedUser, resolveUser } from './user.ts'
 
 export type MountAttribute = 'ro' | 'nosuid' | 'nodev' | 'noexec'
@@ -204,6 +204,15 @@ function userMount(mount: ExecMount, overlayOptions: string, { ids }: HostFacts)
   }
 }
 
+function mountsOf(spec: ExecSpec, host: HostFacts, options: string): PlanMount[] {
+  return [
+    ...kernelMounts(spec, host),
+    ...configFiles(spec, host),
+    ...sortMounts(spec.mounts).map((mount) => userMount(mount, options, host)),
+    ...protections(spec),
+  ]
+}
+
 function overlayOptions(host: HostFacts): string {
   return host.userNamespace ? 'userxattr' : ''
 }
@@ -261,11 +270,12 @@ function privileges(spec: ExecSpec, pretendOwners: boolean): Pick<Plan, 'capabil
  * ExecSpec → the complete plan. Reads only what `read` (files of the root) and `host` give.
  * Errors: USER_UNKNOWN, USER_INVALID, MOUNT_TARGET_INVALID, ENV_INVALID, ULIMIT_INVALID, EXEC_INVALID, LAYERS_TOO_MANY.
  */
-export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): Plan {
+export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile, isolation: Isolation = 'namespaces'): Plan {
   checkArgs(spec)
   const user = resolveUser(spec.user, read)
   const who = identity(user, host)
-  const pretendOwners = host.ids.single && who.shownAs === undefined
+  const bare = isolation === 'chroot'
+  const pretendOwners = !bare && host.ids.single && who.shownAs === undefined
   const env = environment(spec.env, user.home)
   const options = overlayOptions(host)
   const cgroups = spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent)
@@ -273,24 +283,21 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile): P
     root: { ...spec.rootfs, options: [options, host.volatileOverlay ? 'volatile' : ''].filter(Boolean).join(',') },
     hostname: spec.hostname,
     // `default` is the host's network: without a daemon there is nobody to run a bridge.
-    namespaces: ['mount', 'pid', 'ipc', 'uts', 'cgroup', ...(spec.network === 'none' ? (['net'] as const) : [])],
+    namespaces: bare ? [] : ['mount', 'pid', 'ipc', 'uts', 'cgroup', ...(spec.network === 'none' ? (['net'] as const) : [])],
     cwd: spec.cwd,
     ...who,
-    scoped: spec.network === 'default' && spec.security === 'sandbox',
+    scoped: !bare && spec.network === 'default' && spec.security === 'sandbox',
     // A user who is not root changes no owner anyway.
     ...privileges(spec, pretendOwners),
     ownerRecord: pretendOwners ? runOwnersFile(spec.rootfs.upper) : undefined,
+    // To load a filter takes CAP_SYS_ADMIN, or no_new_privs, which would break setuid programs.
+    ...(bare ? { seccomp: undefined } : {}),
     args: spec.args,
     env,
     path: searchPath(env),
     rlimits: rlimits(spec.ulimits, host.hardLimits),
     cgroups,
     oomCounter: cgroups[0] === undefined ? host.oomCounter : host.oomCounterOf(cgroups[0]),
-    mounts: [
-      ...kernelMounts(spec, host),
-      ...configFiles(spec, host),
-      ...sortMounts(spec.mounts).map((mount) => userMount(mount, options, host)),
-      ...protections(spec),
-    ],
+    mounts: bare ? [] : mountsOf(spec, host, options),
   }
 }

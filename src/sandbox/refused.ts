@@ -19,7 +19,7 @@ const EUSERS = 87
 
 /** What a container has to be given so that a RUN can have namespaces and a /proc of its own. */
 const CONTAINER_NEEDS =
-  'docker run needs --privileged, or --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined'
+  'docker run needs --privileged, or --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined. Where nothing may be changed, root can build what is trusted with --isolation=chroot'
 
 /** A map with several ids was refused; with the caller's own id alone it may succeed. */
 export function isMapFailure({ text }: NamespaceFailure): boolean {
@@ -70,11 +70,16 @@ const HINTS: readonly (readonly [what: RegExp, errnos: readonly number[], hint: 
     'this id is not mapped into the user namespace: give the user ranges in /etc/subuid and /etc/subgid, or build as root',
   ],
   [/resource limit/, REFUSED, 'the hard limit of this process is lower: raise it, or ask for less with --ulimit'],
+  [
+    /by chroot|^drop capability/,
+    REFUSED,
+    'isolation chroot needs CAP_SYS_CHROOT and CAP_SETPCAP: run as root with the default capabilities of a container',
+  ],
   [/cgroup \//, [], 'give as --cgroup-parent a cgroup that this user may write to'],
   [
     /^mount proc on/,
     REFUSED,
-    'the surrounding container hides parts of its /proc, so no other may be mounted: give it --security-opt systempaths=unconfined',
+    'the surrounding container hides parts of its /proc, so no other may be mounted: give it --security-opt systempaths=unconfined, or as root, for what is trusted, --isolation=chroot',
   ],
   [
     /namespace|mount|change the root|set the host name/,

@@ -10,7 +10,7 @@ import { OutputFrames } from './output-frames.ts'
 import { makePlan } from './plan.ts'
 import { parseFailure, setupHint } from './refused.ts'
 import { withSocketProxies } from './socket-proxy.ts'
-import type { ExecIo, ExecSpec, ExitStatus, Sandbox } from './types.ts'
+import type { ExecIo, ExecSpec, ExitStatus, Isolation, Sandbox } from './types.ts'
 import { encodePlan } from './wire.ts'
 
 export interface RunnerOptions {
@@ -21,6 +21,8 @@ export interface RunnerOptions {
   readonly readRootFile: (rootfs: ExecSpec['rootfs'], path: string, limit: number) => Buffer | undefined
   /** Default: `build/runner` of this package. */
   readonly runner?: string
+  /** Default: namespaces. */
+  readonly isolation?: Isolation
   /** Default: this machine's. */
   readonly host?: HostFacts
 }
@@ -33,18 +35,23 @@ export function createRunnerSandbox(options: RunnerOptions): Sandbox {
       signal?.throwIfAborted()
       const read = (path: string, limit: number) => options.readRootFile(spec.rootfs, path, limit)
       return withSocketProxies(spec, (proxied) => {
-        const plan = makePlan(proxied, options.host ?? hostFacts(), read)
-        return runPlan(runner, encodePlan(plan), io, signal)
+        const plan = makePlan(proxied, options.host ?? hostFacts(), read, options.isolation)
+        return runPlan([runner, options.isolation === 'chroot' ? 'chroot' : 'exec'], encodePlan(plan), io, signal)
       })
     },
   }
 }
 
 /** Spawns the runner, gives it the plan on stdin and keeps stdin open: its end tells the runner that we are gone. */
-function runPlan(runner: string, plan: Buffer, io: ExecIo, signal: AbortSignal | undefined): Promise<ExitStatus> {
+function runPlan(
+  [runner, how]: readonly [string, 'exec' | 'chroot'],
+  plan: Buffer,
+  io: ExecIo,
+  signal: AbortSignal | undefined,
+): Promise<ExitStatus> {
   return new Promise((resolve, reject) => {
     // A process group of its own: Ctrl-C reaches us, and we end the run in order. No environment: RUN could read it (CVE-2021-3602).
-    const child = spawn(runner, ['exec'], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'], env: {}, detached: true, cwd: '/' })
+    const child = spawn(runner, [how], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'], env: {}, detached: true, cwd: '/' })
     const [stdin, output, , status] = child.stdio as unknown as [Writable, Readable, null, Readable]
     let report = ''
     const abort = () => stdin.destroy()

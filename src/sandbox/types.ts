@@ -63,6 +63,9 @@ export type ExecMount =
     }
 
 /** A promise that one returns is waited for: the command's pipes fill, and it waits. */
+/** `chroot`: no namespaces and no mounts; the root is `rootfs.directory`, in which everything is that the command sees. */
+export type Isolation = 'namespaces' | 'chroot'
+
 export interface ExecIo {
   stdout(data: Uint8Array): unknown
   stderr(data: Uint8Array): unknown

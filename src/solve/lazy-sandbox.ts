@@ -8,13 +8,15 @@ export interface SandboxSurroundings {
   /** Where the layers are. */
   readonly store: string
   readonly onNotice: (message: string) => void
+  /** Of every RUN; default: namespaces. */
+  readonly isolation?: 'chroot' | undefined
 }
 
 /**
  * The embedded runner, loaded at the first RUN: a cached build needs none of it. Where the file system of the store takes no overlay, that RUN and all
  * others of the build work on copies; so does one whose root has more layers than overlays take.
  */
-export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
+export function lazySandbox({ store, onNotice, isolation }: SandboxSurroundings): Sandbox {
   let runner: Promise<Sandbox> | undefined
   let native: Promise<Sandbox> | undefined
   const onCopies = async () => (await import('./native-sandbox.ts')).nativeSandbox(await (runner as Promise<Sandbox>))
@@ -26,6 +28,7 @@ export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
     })
     return native
   }
+  if (isolation === 'chroot') return lazyChroot(onNotice)
   return {
     async exec(spec, io, signal) {
       runner ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
@@ -38,6 +41,24 @@ export function lazySandbox({ store, onNotice }: SandboxSurroundings): Sandbox {
         if (!isOverlayRefused(error)) throw error
         return (await withoutOverlay()).exec(spec, io, signal)
       }
+    },
+  }
+}
+
+function lazyChroot(onNotice: SandboxSurroundings['onNotice']): Sandbox {
+  let sandbox: Promise<Sandbox> | undefined
+  const load = async (): Promise<Sandbox> => {
+    const [{ createRunnerSandbox }, { CHROOT_WARNING, chrootSandbox }] = await Promise.all([
+      import('../sandbox/runner.ts'),
+      import('./chroot-sandbox.ts'),
+    ])
+    onNotice(CHROOT_WARNING)
+    return chrootSandbox(createRunnerSandbox({ readRootFile, isolation: 'chroot' }))
+  }
+  return {
+    async exec(spec, io, signal) {
+      sandbox ??= load()
+      return (await sandbox).exec(spec, io, signal)
     },
   }
 }

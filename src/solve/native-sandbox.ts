@@ -41,7 +41,11 @@ async function copied(mount: Bind, directory: string, signal: AbortSignal | unde
   const { target, writable } = mount
   const path = await nativePart(layeredView(mount.directories), mount.path, directory, signal)
   if (path !== undefined) return { type: 'cache', target, directory, path, writable }
-  throw new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: mount source ${mount.path} for ${target}: No such file or directory`, {
+  throw missingSource(mount)
+}
+
+export function missingSource({ path, target }: Bind): TbuildError {
+  return new TbuildError('SANDBOX_SETUP', `cannot set up the sandbox: mount source ${path} for ${target}: No such file or directory`, {
     hint: 'the source of a --mount must exist where it is taken from',
   })
 }

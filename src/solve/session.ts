@@ -87,7 +87,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
       snapshots,
       baseLayers,
       content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
-      sandbox: lazySandbox({ store: store.layout.root, onNotice }),
+      sandbox: lazySandbox({ store: store.layout.root, onNotice, isolation: options.isolation }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
       remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, registries, agent, limits }),

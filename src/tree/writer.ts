@@ -110,6 +110,13 @@ export class LayerWriter extends MergedTree {
     return this.known(key).lower !== undefined
   }
 
+  /** Says that what was here is gone, by other means than this writer. */
+  goneName(key: Key): void {
+    this.#forget(key)
+    this.fds.forget(key)
+    this.directories.get(parentKey(key))?.names?.delete(nameOf(key))
+  }
+
   /** An O_PATH descriptor of a directory in upper, brought up when needed; valid until another is asked for. */
   upperFd(key: Key): number {
     return this.#upperDirectory(key)

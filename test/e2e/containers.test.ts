@@ -133,6 +133,53 @@ RUN --mount=type=cache,target=/c --mount=type=bind,from=first,source=/d,target=/
   }, 120_000)
 })
 
+suite('isolation chroot', () => {
+  /** What Docker's default seccomp profile leaves of it. */
+  const nothing = `exec unshare -U -r sh -ec 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"' sh "$@"`
+  const lines =
+    'FROM busybox\nRUN --mount=type=secret,id=s cat /run/secrets/s > /got; echo 1 > /one; chown 0:0 /one\nRUN rm /one /bin/ls; mkdir /d\n'
+  const secret = () => ['--secret', `id=s,src=${join(workspace.context({ s: 'hidden' }), 's')}`]
+
+  test('builds without namespaces what is built with them, by root without CAP_SYS_ADMIN, and warns', () => {
+    const context = workspace.context({ Dockerfile: lines })
+    const args = [
+      ...secret(),
+      '--build-arg',
+      'SOURCE_DATE_EPOCH=0',
+      '-o',
+      `type=oci,dest=${workspace.path('x.tar')},rewrite-timestamp=true`,
+    ]
+    const image = (setup: string, ...more: string[]) => {
+      const iid = workspace.path(`iid-${Math.random()}`)
+      const built = confined(setup, ['--iidfile', iid, ...args, ...more, context])
+      expect(built).toMatchObject({ status: 0 })
+      return { iid: readFileSync(iid, 'utf8'), stderr: built.stderr }
+    }
+    const usual = image('exec "$@"')
+    // The key knows nothing of it.
+    expect(image('exec "$@"', '--isolation', 'chroot').stderr).not.toMatch(/isolation chroot/)
+    const chroot = image(WITHOUT_ADMIN, '--isolation=chroot')
+    expect(chroot.iid).toBe(usual.iid)
+    expect(chroot.stderr.match(/^isolation chroot: .*can leave its root/gm)).toHaveLength(1)
+  }, 60_000)
+
+  test('is not for whoever is not root, nor where devices cannot be made', () => {
+    const context = workspace.context({ Dockerfile: 'FROM busybox\nRUN true\n' })
+    expectRefused(confined('exec setpriv --reuid 12345 "$@"', ['--isolation=chroot', context], '/tmp/none'), 'ISOLATION', /as root/)
+    expectRefused(confined(nothing, ['--isolation=chroot', context], join(workspace.folder, 'mknod')), 'ISOLATION', /CAP_MKNOD/)
+    const without = WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-sys_chroot')
+    expectRefused(confined(without, ['--isolation=chroot', '--no-cache', context]), 'SANDBOX_SETUP', /CAP_SYS_CHROOT/)
+  })
+
+  test('none is refused, with the reason', () => {
+    const refused = workspace.run(['--isolation=none', workspace.context({ Dockerfile: 'FROM busybox\n' })])
+    expect(refused).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/--isolation=none is not supported\n\nhint: .*overwrite those of this machine/),
+    })
+  })
+})
+
 suite('a volume of a container', () => {
   test.each(['777', '1777'])('of mode %s holds the store of each user in a directory of its own', (mode) => {
     const volume = workspace.path(`volume-${mode}`)

@@ -96,7 +96,7 @@ function changesOf(upper: string): string[] {
 }
 
 /** Enough for the fixture's own layers, which hold no symlinks on the way to /etc/passwd. */
-function readTopmost(rootfs: ExecSpec['rootfs'], path: string): Buffer | undefined {
+export function readTopmost(rootfs: ExecSpec['rootfs'], path: string): Buffer | undefined {
   for (const layer of rootfs.lower.toReversed()) {
     const file = join(layer, path)
     if (existsSync(file) && lstatSync(file).isFile()) return readFileSync(file)

@@ -2,23 +2,27 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { createRunnerSandbox } from '../../src/sandbox/runner.ts'
 import type { ExecMount, Sandbox } from '../../src/sandbox/types.ts'
+import { chrootSandbox } from '../../src/solve/chroot-sandbox.ts'
 import { nativeSandbox } from '../../src/solve/native-sandbox.ts'
 import { layerChanges } from '../../src/tree/diff.ts'
 import { layeredView } from '../../src/tree/view.ts'
-import { canRun, type RunResult, SandboxFixture } from '../e2e/sandbox-fixture.ts'
+import { canRun, type RunResult, readTopmost, SandboxFixture } from '../e2e/sandbox-fixture.ts'
 import { describeWith } from '../support/needs.ts'
+import { running } from '../support/processes.ts'
 
-/** What a RUN leaves in its layer, on an overlay and on a copy of its root: the members of the layer's tar are the same. */
+/** What a RUN leaves in its layer, on an overlay, on a copy of its root, and in a chroot of one: the members of the layer's tar are the same. */
 const suite = describeWith(canRun, 'root and busybox-static')
 let fixture: SandboxFixture
 let layers: string[]
-let kinds: Readonly<Record<'overlay' | 'copy', Sandbox>>
+let kinds: Readonly<Record<'overlay' | 'copy' | 'chroot', Sandbox>>
 
 beforeAll(() => {
   if (!canRun) return
   fixture = new SandboxFixture()
-  kinds = { overlay: fixture.sandbox, copy: nativeSandbox(fixture.sandbox) }
+  const chroot = createRunnerSandbox({ readRootFile: readTopmost, isolation: 'chroot' })
+  kinds = { overlay: fixture.sandbox, copy: nativeSandbox(fixture.sandbox), chroot: chrootSandbox(chroot) }
   const below = `mkdir -p d/deep/er e gone o/old s; echo 1 > d/one; echo 2 > d/deep/two; echo 3 > d/deep/er/three; echo e > e/e; echo g > gone/g
     echo x > o/old/x; echo s > s/same; ln s/same s/linked; mkdir c l; ln -s ../d/one l/link; mkfifo d/pipe; chown -h 33:44 l/link; echo file > file; chmod 4755 file
     printf a > c/attr; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 c/attr
@@ -44,9 +48,13 @@ async function membersOf(run: RunResult, began: number): Promise<string[]> {
   return lines
 }
 
-async function both(script: string, mounts: readonly ExecMount[] = []): Promise<{ members: string[]; out: string; seen: string }[]> {
+async function all(
+  script: string,
+  mounts: readonly ExecMount[] = [],
+  sandboxes = Object.values(kinds),
+): Promise<{ members: string[]; out: string; seen: string }[]> {
   const results = []
-  for (const sandbox of [kinds.overlay, kinds.copy]) {
+  for (const sandbox of sandboxes) {
     const began = Math.floor(Date.now() / 1000)
     const run = await fixture.run(`cd /; ${script}`, { layers, mounts, sandbox })
     // What the next step would see, with everything that the tar leaves out.
@@ -99,8 +107,9 @@ suite('a RUN on an overlay and on a copy of its root', () => {
     ['a capability', 'cat c/attr; chmod 700 c/attr'],
     ['many', 'for i in $(seq 40); do mkdir -p m/$((i % 7)); echo $i > m/$((i % 7))/$i; done; rm m/1/1'],
   ])('%s', async (_name, script) => {
-    const [overlay, copy] = await both(script)
+    const [overlay, copy, chroot] = await all(script)
     expect(copy).toEqual(overlay)
+    expect(chroot).toEqual(overlay)
   })
 
   test('mounts: a mount point goes with the run, a source is read as its layers show it', async () => {
@@ -114,10 +123,45 @@ suite('a RUN on an overlay and on a copy of its root', () => {
       { type: 'bind', target: '/b/one', path: '/s', writable: false, directories: [layers[0] as string] },
     ]
     const script = 'ls /b/all; cat /b/file /d/secret; echo 1 > /b/rw/one; ls /b/rw; touch /m/t/x; ls /b/one; touch /b/all/x; touch /kept'
-    const [overlay, copy] = await both(script, mounts)
+    const [overlay, copy] = await all(script, mounts, [kinds.overlay, kinds.copy])
     expect(copy).toEqual(overlay)
     expect(copy?.members.map((line) => line.split(' ')[0])).toEqual(['dev', 'kept', 'proc', 'sys'])
     expect(execFileSync('cat', ['d/one'], { cwd: layers[0] as string, encoding: 'utf8' })).toBe('1\n')
+  })
+
+  test('in a chroot mounts are copies, over what is there, and nothing of them is in the layer', async () => {
+    const source = { directories: [fixture.layer, ...layers] }
+    const mounts: ExecMount[] = [
+      { type: 'tmpfs', target: '/m/t' },
+      { type: 'cache', target: '/d/deep', directory: '/nonexistent', path: '/', writable: true },
+      { type: 'file', target: '/d/secret', data: Buffer.from('s'), mode: 0o400, uid: 33, gid: 0 },
+      { type: 'bind', target: '/o', path: '/d', writable: true, ...source },
+      { type: 'bind', target: '/b/file', path: '/l/link', writable: false, ...source },
+    ]
+    const script = `ls /m/t /d/deep; cat /d/secret /b/file; stat -c '%a %u' /d/secret /m/t; ls /o; touch /m/t/x /d/deep/x /o/x; echo x > /dev/null
+      cat /etc/hosts | wc -l; ls /dev /proc /sys | wc -l; cat /d/one; touch /kept`
+    const [chroot] = await all(script, mounts, [kinds.chroot])
+    expect(chroot?.out).toBe('0 /d/deep:\n\n/m/t:\ns1\n400 33\n1777 0\ndeep\none\npipe\n2\n16\n1\n')
+    expect(chroot?.members.map((line) => line.split(' ')[0])).toEqual(['dev', 'kept', 'proc', 'sys'])
+  })
+
+  test.each<[string, object]>([
+    ['--network=none', { network: 'none' }],
+    ['--shm-size', { shmSize: 1 }],
+    ['--cgroup-parent', { cgroupParent: '/x' }],
+    ['type=ssh', { mounts: [{ type: 'socket', target: '/s', socket: '/s', mode: 0, uid: 0, gid: 0 }] }],
+    ['a tmpfs with a size', { mounts: [{ type: 'tmpfs', target: '/s', size: 1 }] }],
+  ])('a chroot refuses %s by name', async (name, spec) => {
+    await expect(fixture.run('true', { ...spec, sandbox: kinds.chroot })).rejects.toMatchObject({
+      code: 'ISOLATION',
+      message: expect.stringContaining(name),
+    })
+  })
+
+  test('in a chroot what the command leaves running is ended', async () => {
+    const run = await fixture.run('(setsid sh -c "sleep 4711; true" & ) ; (sleep 4712 &) ; echo up', { sandbox: kinds.chroot })
+    expect(run).toMatchObject({ code: 0, out: 'up\n' })
+    expect([...running('sleep 4711'), ...running('sleep 4712')]).toEqual([])
   })
 
   test('a mount source that is not there is an error', async () => {

@@ -22,7 +22,10 @@ export async function buildCommand(
   const mode = progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env)
   refuseConflicts(options, flags, mode, io)
   const display = await openDisplay(mode, io.stderr, io.env)
-  const inside = await buildInUserNamespace(args, io, (message) => display.event({ type: 'notice', message }))
+  const inside = await buildInUserNamespace(args, io, {
+    notice: (message) => display.event({ type: 'notice', message }),
+    isolation: options.isolation,
+  })
   if (inside !== undefined) {
     display.close(true)
     return inside

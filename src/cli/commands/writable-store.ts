@@ -19,7 +19,8 @@ export async function withWritableStore(
 ): Promise<number> {
   if (!['table', 'json', undefined].includes(flags.format)) throw unsupported(`--format ${flags.format}`, 'formats are table and json')
   const notice = (text: string) => io.stderr.write(`${text}\n`)
-  const inside = await buildInUserNamespace(args, io, notice)
+  // Nothing is mounted here: root is whom all files of its store belong to.
+  const inside = await buildInUserNamespace(args, io, { notice, isolation: process.geteuid?.() === 0 ? 'chroot' : undefined })
   if (inside !== undefined) return inside
   const { defaultRoot, openStore } = await import('../../store/store.ts')
   const store = await openStore(flags.root ?? defaultRoot(io.env, process.getuid?.() ?? 0), { onNotice: notice })

@@ -6,6 +6,7 @@ import { annotations } from './annotation.ts'
 import { refuseAttestations } from './attest.ts'
 import { cacheFrom, cacheTo } from './cache.ts'
 import { refuseEnvironment } from './environment.ts'
+import { isolation } from './isolation.ts'
 import { buildArgs, buildContexts, labels } from './key-value.ts'
 import { byteSize, jobs, limits, ulimit } from './limits.ts'
 import { entitlements, extraHosts, network } from './network.ts'
@@ -40,6 +41,7 @@ export interface BuildFlags {
   ulimit: string[]
   shmSize?: string
   cgroupParent?: string
+  isolation?: string
   secret: string[]
   ssh: string[]
   buildContext: string[]
@@ -83,6 +85,7 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...list('extraHosts', extraHosts(flags.addHost)),
     ...list('ulimits', flags.ulimit.map(ulimit)),
     ...optional('shmSize', flags.shmSize === undefined ? undefined : byteSize(flags.shmSize, '--shm-size')),
+    ...optional('isolation', isolation(flags.isolation)),
     ...optional('cgroupParent', flags.cgroupParent || undefined),
     ...list(
       'secrets',

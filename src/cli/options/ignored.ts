@@ -4,7 +4,6 @@ export const IGNORED: readonly { readonly flags: string; readonly reason: string
   ['--force-rm', 'there are no intermediate containers'],
   ['--compress', 'there is no daemon to send the context to'],
   ['--squash', 'BuildKit ignores it too; use a multi-stage build'],
-  ['--isolation <mode>', 'it is for Windows containers'],
   ['--security-opt <option>', 'BuildKit ignores it too'],
   ['--builder <name>', 'there is one builder'],
   ['-D, --debug', 'warnings are shown whole; TBUILD_DEBUG=1 shows where an error was thrown'],

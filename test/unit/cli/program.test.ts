@@ -132,8 +132,8 @@ test('legacy options are accepted with a warning', async () => {
   expect(ignoredOptions(args)).toEqual([
     '--rm has no effect: there are no intermediate containers',
     '--force-rm has no effect: there are no intermediate containers',
-    '--isolation has no effect: it is for Windows containers',
     '--memory has no effect: RUN steps are not limited',
+    '--isolation has no effect: it is for Windows containers',
   ])
 })
 

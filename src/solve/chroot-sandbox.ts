@@ -1,0 +1,83 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { TbuildError } from '../base/errors.ts'
+import { hostFacts } from '../sandbox/host.ts'
+import { hostsFile } from '../sandbox/hosts.ts'
+import { DEVICE_LINKS, DEVICES } from '../sandbox/kernel-paths.ts'
+import { sortMounts } from '../sandbox/plan.ts'
+import { resolvConf } from '../sandbox/resolv.ts'
+import type { ExecMount, ExecSpec, Sandbox } from '../sandbox/types.ts'
+import { Covers } from '../tree/covers.ts'
+import { moveChanges } from '../tree/native-changes.ts'
+import { nativePart, nativeRoot } from '../tree/native-root.ts'
+import { layeredView } from '../tree/view.ts'
+import { missingSource } from './native-sandbox.ts'
+
+/** What a build with `--isolation=chroot` is told. */
+export const CHROOT_WARNING =
+  'isolation chroot: RUN steps share processes, network, devices and IPC with this machine or container, see no /proc and /sys, and a step that runs as root can leave its root. Build nothing that you do not trust'
+
+/**
+ * For machines that allow neither namespaces nor mounts: the command is in a chroot(2) of a copy of its root. What would be mounted is put into that copy,
+ * over what is there, and taken away afterwards.
+ */
+export function chrootSandbox(runner: Sandbox): Sandbox {
+  return {
+    async exec(spec, io, signal) {
+      refuse(spec)
+      const folder = join(spec.rootfs.work, 'native')
+      mkdirSync(folder)
+      const lower = layeredView(spec.rootfs.lower)
+      const root = await nativeRoot(lower, join(folder, 'fs'), signal)
+      const covers = new Covers(root.directory, join(folder, 'covered'))
+      systemFiles(covers, spec)
+      for (const mount of sortMounts(spec.mounts)) await place(covers, mount, join(folder, `part-${covers.count}`), signal)
+      covers.ready()
+      const status = await runner.exec({ ...spec, rootfs: { ...spec.rootfs, directory: root.directory }, mounts: [] }, io, signal)
+      await covers.remove()
+      await moveChanges(root, spec.rootfs.upper, lower, signal)
+      return status
+    },
+  }
+}
+
+function refuse({ network, shmSize, mounts, cgroupParent }: ExecSpec): void {
+  const refused = (what: string, hint: string) => new TbuildError('ISOLATION', `isolation chroot cannot carry out ${what}`, { hint })
+  const elsewhere = 'build where namespaces are allowed, without --isolation=chroot'
+  if (network === 'none') throw refused('--network=none: there is no network namespace', elsewhere)
+  if (shmSize !== undefined) throw refused('--shm-size: /dev/shm is an ordinary directory', 'leave it out')
+  if (cgroupParent !== undefined) throw refused('--cgroup-parent', 'leave it out; limit the surrounding container')
+  for (const mount of mounts) {
+    if (mount.type === 'socket') throw refused(`RUN --mount=type=ssh (${mount.target}): a socket cannot be copied`, elsewhere)
+    if (mount.type === 'tmpfs' && mount.size !== undefined) throw refused(`a tmpfs with a size (${mount.target})`, 'leave the size out')
+  }
+}
+
+/** What every RUN sees, as far as it can be made with mknod(2); /proc and /sys stay empty. */
+function systemFiles(covers: Covers, spec: ExecSpec): void {
+  covers.directory('/dev', 0o755, { keep: true })
+  for (const [name, major, minor] of DEVICES) covers.device(`/dev/${name}`, major, minor)
+  for (const [name, text] of DEVICE_LINKS) if (name !== 'ptmx') covers.link(`/dev/${name}`, text)
+  covers.directory('/dev/shm', 0o1777)
+  covers.directory('/proc', 0o755, { keep: true })
+  covers.directory('/sys', 0o755, { keep: true })
+  const file = (target: string, text: string) => covers.file(target, { data: Buffer.from(text), mode: 0o644, uid: 0, gid: 0 })
+  file('/etc/resolv.conf', resolvConf(hostFacts().resolvConf(), 'host'))
+  file('/etc/hosts', hostsFile(spec.hostname, spec.extraHosts))
+}
+
+async function place(covers: Covers, mount: ExecMount, directory: string, signal: AbortSignal | undefined): Promise<void> {
+  switch (mount.type) {
+    case 'file':
+      return covers.file(mount.target, mount)
+    case 'tmpfs':
+    case 'cache':
+      // A cache may be empty at any time; this one is not kept.
+      return covers.directory(mount.target, mount.type === 'cache' ? 0o755 : 0o1777)
+    case 'bind': {
+      const part = await nativePart(layeredView(mount.directories), mount.path, directory, signal)
+      if (part !== undefined) return covers.moved(mount.target, join(directory, part))
+      throw missingSource(mount)
+    }
+  }
+}
