@@ -8,10 +8,11 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { BUILDER = 1, CAPACITY = 1 << 20, PIECE = 65536 };
+enum { BUILDER = 1, CAPACITY = 1 << 20, PIECE = 65536, MOST_PAGES = 16, MOST_SIGNALS = 2048 };
 
 // A frame that grows while more of the same stream comes. A read that has less room than a page would lose the rest of what it reads.
 static struct __attribute__((packed)) {
@@ -45,10 +46,11 @@ static int flush(void) {
 
 enum taken { NOBODY = -1, NOTHING, SOME, ENDED };
 
-// What one write wrote: the kernel cuts it into pages, of which only the last is shorter.
+// What one write wrote: the kernel cuts it into pages, of which only the last is shorter. Of one that writes whole pages without end, some at a time.
 static enum taken take_write(int from, uint8_t stream) {
   ssize_t count, page = sysconf(_SC_PAGESIZE);
   enum taken taken = NOTHING;
+  int pages = 0;
   do {
     if ((used > 0 && frame.stream != stream) || used > PIECE) {
       if (flush() < 0) return NOBODY;
@@ -59,23 +61,20 @@ static enum taken take_write(int from, uint8_t stream) {
     frame.stream = stream;
     used += (size_t)count;
     taken = SOME;
-  } while (count == page);
+  } while (count == page && ++pages < MOST_PAGES);
   return taken;
 }
 
-// The writes of which signals have told. SOME when there were signals.
+// Writes of which signals have told, some at a time: the end of the builder must be seen between them, however much comes. SOME when there were signals.
 static enum taken take_signaled(int order, const struct output *output) {
   struct signalfd_siginfo signals[64];
-  enum taken taken = NOTHING;
-  ssize_t size;
-  while ((size = read(order, signals, sizeof signals)) > 0) {
-    taken = SOME;
-    for (size_t i = 0; i < (size_t)size / sizeof signals[0]; i++) {
-      bool is_out = signals[i].ssi_fd == output->out;
-      if (take_write(is_out ? output->out : output->err, is_out ? 1 : 2) == NOBODY) return NOBODY;
-    }
+  ssize_t size = read(order, signals, sizeof signals);
+  if (size <= 0) return NOTHING;
+  for (size_t i = 0; i < (size_t)size / sizeof signals[0]; i++) {
+    bool is_out = signals[i].ssi_fd == output->out;
+    if (take_write(is_out ? output->out : output->err, is_out ? 1 : 2) == NOBODY) return NOBODY;
   }
-  return taken;
+  return SOME;
 }
 
 int relay_watch(const struct output *output) {
@@ -85,6 +84,12 @@ int relay_watch(const struct output *output) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGRTMIN);
   sigprocmask(SIG_BLOCK, &signals, NULL);
+  // They count for all processes of the user: a run that writes faster than it is read must not take the signals of others.
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_SIGPENDING, &limit) == 0 && limit.rlim_cur > MOST_SIGNALS) {
+    limit.rlim_cur = MOST_SIGNALS;
+    setrlimit(RLIMIT_SIGPENDING, &limit);
+  }
   bool ordered = true;
   for (const int *fd = &output->out; fd <= &output->err; fd++) {
     // Each write takes a page of the pipe; where that is refused, the command waits sooner.
@@ -109,7 +114,9 @@ static enum taken pass_on(struct pollfd *streams, const struct output *output, i
 }
 
 static void pass_rest(const struct output *output, int order) {
-  if (order >= 0 && take_signaled(order, output) == NOBODY) return;
+  enum taken told = order < 0 ? NOTHING : SOME;
+  while (told == SOME) told = take_signaled(order, output);
+  if (told == NOBODY) return;
   while (take_write(output->out, 1) == SOME) continue;
   while (take_write(output->err, 2) == SOME) continue;
   flush();
