@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "fail.h"
 
@@ -15,8 +14,14 @@ enum { SAME = -1 };
 static struct identity *known;
 static size_t count, room;
 
-// Fields of /proc/PID/stat and of status. 0, or -1 when it is gone.
-static int look_up(int proc, pid_t thread, pid_t *process, pid_t *parent, uint64_t *started) {
+// What /proc/PID/stat and status tell of it.
+struct found {
+  pid_t process, parent;
+  uint64_t started, program;
+};
+
+// 0, or -1 when it is gone.
+static int look_up(int proc, pid_t thread, struct found *found) {
   char name[32], text[4096];
   snprintf(name, sizeof name, "%d/status", thread);
   AUTO_FD status = openat(proc, name, O_RDONLY | O_CLOEXEC);
@@ -24,15 +29,17 @@ static int look_up(int proc, pid_t thread, pid_t *process, pid_t *parent, uint64
   if (length <= 0) return -1;
   text[length] = '\0';
   const char *line = strstr(text, "\nTgid:");
-  if (!line || sscanf(line, "\nTgid: %d", process) != 1) return -1;
-  snprintf(name, sizeof name, "%d/stat", *process);
+  if (!line || sscanf(line, "\nTgid: %d", &found->process) != 1) return -1;
+  snprintf(name, sizeof name, "%d/stat", found->process);
   AUTO_FD stat = openat(proc, name, O_RDONLY | O_CLOEXEC);
   length = stat < 0 ? -1 : read(stat, text, sizeof text - 1);
   if (length <= 0) return -1;
   text[length] = '\0';
   // The command's name may hold anything, also parentheses.
   const char *end = strrchr(text, ')');
-  return end && sscanf(end, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu", parent, started) == 2 ? 0 : -1;
+  if (!end || sscanf(end, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu %*u %*d %*u %*u %*u %lu", &found->parent,
+                     &found->started, &found->program) != 3) return -1;
+  return 0;
 }
 
 static struct identity *find(pid_t process, uint64_t started) {
@@ -46,9 +53,8 @@ static struct identity *find(pid_t process, uint64_t started) {
 static void forget_ended(int proc) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    pid_t process, parent;
-    uint64_t started;
-    if (look_up(proc, known[i].process, &process, &parent, &started) == 0 && started == known[i].started) known[kept++] = known[i];
+    struct found now;
+    if (look_up(proc, known[i].process, &now) == 0 && now.started == known[i].started) known[kept++] = known[i];
   }
   count = kept;
 }
@@ -68,35 +74,36 @@ static struct identity *add(int proc, const struct identity *identity) {
   return &known[count++];
 }
 
-struct identity *identity_of(int proc, pid_t thread) {
-  struct identity new = {0};
-  pid_t parent;
-  if (look_up(proc, thread, &new.process, &parent, &new.started) < 0) return NULL;
-  struct identity *found = find(new.process, new.started);
-  if (found) return found;
-  // Nobody who is outside of the run is in the list: the walk ends at root.
-  for (pid_t above = parent; above > 1;) {
-    pid_t process, next;
-    uint64_t started;
-    if (look_up(proc, above, &process, &next, &started) < 0) break;
-    const struct identity *inherited = find(process, started);
-    if (inherited) {
-      pid_t own = new.process;
-      uint64_t began = new.started;
-      new = *inherited;
-      new.process = own;
-      new.started = began;
-      break;
-    }
-    above = next;
+// That of the nearest one above that is known. Nobody who is outside of the run is: the walk ends at root.
+static struct identity inherited(int proc, pid_t parent) {
+  struct found above;
+  for (pid_t at = parent; at > 1 && look_up(proc, at, &above) == 0; at = above.parent) {
+    const struct identity *identity = find(above.process, above.started);
+    if (identity) return *identity;
   }
-  return add(proc, &new);
+  return (struct identity){0};
+}
+
+struct identity *identity_of(int proc, pid_t thread) {
+  struct found now;
+  if (look_up(proc, thread, &now) < 0) return NULL;
+  struct identity *identity = find(now.process, now.started);
+  if (!identity) {
+    struct identity new = inherited(proc, now.parent);
+    new.process = now.process;
+    new.started = now.started;
+    identity = add(proc, &new);
+  }
+  if (identity) identity->program = now.program;
+  return identity;
 }
 
 // CAP_SETUID and CAP_SETGID. Who keeps the capabilities raises them again before they are used.
-static int is_able(const struct identity *identity) { return identity->user.effective == 0 || identity->keeps; }
+static int is_able(const struct identity *identity) {
+  return identity->user.effective == 0 || (identity->keeps && identity->keeps == identity->program);
+}
 
-void identity_keeps(struct identity *identity, int keeps) { identity->keeps = keeps; }
+void identity_keeps(struct identity *identity, int keeps) { identity->keeps = keeps ? identity->program : 0; }
 
 static int may(const struct identity *identity, const struct ids *ids, uint32_t id) {
   return id == (uint32_t)SAME || is_able(identity) || id == ids->real || id == ids->effective || id == ids->saved;
@@ -129,32 +136,31 @@ static int64_t set_fs(struct identity *identity, struct ids *ids, uint32_t id) {
   return before;
 }
 
-static int copy(pid_t thread, uint64_t address, void *data, size_t size, int out) {
-  struct iovec here = {data, size}, there = {(void *)address, size};
-  ssize_t done = out ? process_vm_writev(thread, &here, 1, &there, 1, 0) : process_vm_readv(thread, &here, 1, &there, 1, 0);
-  return done == (ssize_t)size ? 0 : -EFAULT;
+static int64_t put(const struct caller *caller, uint64_t address, const void *data, size_t size) {
+  return caller_write(caller, address, data, size) == (ssize_t)size ? 0 : -EFAULT;
 }
 
-static int64_t get_three(const struct ids *ids, pid_t thread, const uint64_t *to) {
+static int64_t get_three(const struct ids *ids, const struct caller *caller, const uint64_t *to) {
   uint32_t values[] = {ids->real, ids->effective, ids->saved};
   for (int i = 0; i < 3; i++) {
-    if (copy(thread, to[i], &values[i], sizeof values[i], 1) < 0) return -EFAULT;
+    if (put(caller, to[i], &values[i], sizeof values[i]) < 0) return -EFAULT;
   }
   return 0;
 }
 
-static int64_t set_groups(struct identity *identity, pid_t thread, uint64_t size, uint64_t address) {
+static int64_t set_groups(struct identity *identity, const struct caller *caller, uint64_t count, uint64_t address) {
   if (!is_able(identity)) return -EPERM;
-  if (size > IDENTITY_GROUPS) return -EINVAL;
-  if (size > 0 && copy(thread, address, identity->groups, size * sizeof identity->groups[0], 0) < 0) return -EFAULT;
-  identity->group_count = (int)size;
+  if (count > IDENTITY_GROUPS) return -EINVAL;
+  ssize_t size = (ssize_t)(count * sizeof identity->groups[0]);
+  if (size > 0 && caller_read(caller, address, identity->groups, (size_t)size) != size) return -EFAULT;
+  identity->group_count = (int)count;
   return 0;
 }
 
-static int64_t get_groups(struct identity *identity, pid_t thread, int64_t size, uint64_t address) {
+static int64_t get_groups(struct identity *identity, const struct caller *caller, int64_t size, uint64_t address) {
   int have = identity->group_count;
   if (size < 0 || (size > 0 && size < have)) return -EINVAL;
-  if (size > 0 && have > 0 && copy(thread, address, identity->groups, (size_t)have * sizeof identity->groups[0], 1) < 0) return -EFAULT;
+  if (size > 0 && have > 0 && put(caller, address, identity->groups, (size_t)have * sizeof identity->groups[0]) < 0) return -EFAULT;
   return have;
 }
 
@@ -166,7 +172,7 @@ int identity_knows(int number) {
   }
 }
 
-int64_t identity_call(struct identity *identity, pid_t thread, int number, const uint64_t *arguments) {
+int64_t identity_call(struct identity *identity, const struct caller *caller, int number, const uint64_t *arguments) {
   struct ids *user = &identity->user, *group = &identity->group;
   uint32_t a = (uint32_t)arguments[0], b = (uint32_t)arguments[1], c = (uint32_t)arguments[2];
   switch (number) {
@@ -174,10 +180,10 @@ int64_t identity_call(struct identity *identity, pid_t thread, int number, const
     case SYS_geteuid: return user->effective;
     case SYS_getgid: return group->real;
     case SYS_getegid: return group->effective;
-    case SYS_getresuid: return get_three(user, thread, arguments);
-    case SYS_getresgid: return get_three(group, thread, arguments);
-    case SYS_getgroups: return get_groups(identity, thread, (int32_t)a, arguments[1]);
-    case SYS_setgroups: return set_groups(identity, thread, a, arguments[1]);
+    case SYS_getresuid: return get_three(user, caller, arguments);
+    case SYS_getresgid: return get_three(group, caller, arguments);
+    case SYS_getgroups: return get_groups(identity, caller, (int32_t)a, arguments[1]);
+    case SYS_setgroups: return set_groups(identity, caller, a, arguments[1]);
     case SYS_setuid: return set_one(identity, user, a);
     case SYS_setgid: return set_one(identity, group, a);
     case SYS_setreuid: return set_two(identity, user, a, b);

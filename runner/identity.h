@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "caller.h"
+
 enum { IDENTITY_GROUPS = 64 };
 
 struct ids {
@@ -13,7 +15,8 @@ struct identity {
   pid_t process;
   uint64_t started; // of /proc/PID/stat: tells a process from an earlier one of that number
   struct ids user, group;
-  int keeps; // PR_SET_KEEPCAPS: what root might, it may after it has become another
+  uint64_t program; // where its stack begins: another place after each exec, which ends PR_SET_KEEPCAPS
+  uint64_t keeps;   // the program that has set it, and may after it has become another what root might. 0: none
   int group_count;
   uint32_t groups[IDENTITY_GROUPS];
 };
@@ -22,7 +25,7 @@ struct identity {
 struct identity *identity_of(int proc, pid_t thread);
 // System call `number` with the arguments of struct seccomp_data, which sets or asks for ids, of a process that is in no place to change memory itself. The result,
 // or -errno.
-int64_t identity_call(struct identity *identity, pid_t thread, int number, const uint64_t *arguments);
+int64_t identity_call(struct identity *identity, const struct caller *caller, int number, const uint64_t *arguments);
 // prctl(PR_SET_KEEPCAPS), which the kernel carries out.
 void identity_keeps(struct identity *identity, int keeps);
 // Whether it is one of those.

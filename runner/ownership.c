@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 
 #include "fail.h"
@@ -17,7 +16,8 @@ static const char attribute[] = "user.tbuild.owner";
 
 struct change {
   int directory; // descriptor of the process, or AT_FDCWD
-  uint64_t path; // address in the process; 0: the descriptor itself
+  int by_name;   // otherwise the descriptor itself
+  uint64_t path; // address in the process
   uint32_t uid, gid;
   int flags; // AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH
 };
@@ -33,47 +33,44 @@ static struct change change_of(int number, const uint64_t *arguments) {
   uint32_t second = (uint32_t)arguments[1], third = (uint32_t)arguments[2];
 #ifdef SYS_chown
   if (number == SYS_chown || number == SYS_lchown) {
-    return (struct change){AT_FDCWD, arguments[0], second, third, number == SYS_lchown ? AT_SYMLINK_NOFOLLOW : 0};
+    return (struct change){AT_FDCWD, 1, arguments[0], second, third, number == SYS_lchown ? AT_SYMLINK_NOFOLLOW : 0};
   }
 #endif
-  if (number == SYS_fchown) return (struct change){(int)arguments[0], 0, second, third, 0};
-  return (struct change){(int)arguments[0], arguments[1], third, (uint32_t)arguments[3], (int)arguments[4]};
+  if (number == SYS_fchown) return (struct change){(int)arguments[0], 0, 0, second, third, 0};
+  return (struct change){(int)arguments[0], 1, arguments[1], third, (uint32_t)arguments[3], (int)arguments[4]};
 }
 
-// A path of the process, page by page: the next one may not be there.
-static int read_path(pid_t thread, uint64_t address, char path[PATH_MAX]) {
-  for (size_t done = 0; done < PATH_MAX;) {
-    size_t size = 4096 - ((address + done) & 4095);
-    if (size > PATH_MAX - done) size = PATH_MAX - done;
-    struct iovec here = {path + done, size}, there = {(void *)(address + done), size};
-    if (process_vm_readv(thread, &here, 1, &there, 1, 0) != (ssize_t)size) return -EFAULT;
-    if (memchr(path + done, '\0', size)) return 0;
-    done += size;
-  }
-  return -ENAMETOOLONG;
+static int read_path(const struct caller *caller, uint64_t address, char path[PATH_MAX]) {
+  ssize_t length = caller_read(caller, address, path, PATH_MAX);
+  if (length < 0) return (int)length;
+  // What ends before it is longer than memory there.
+  return memchr(path, '\0', (size_t)length) ? 0 : length == PATH_MAX ? -ENAMETOOLONG : -EFAULT;
 }
 
-static int open_own(const struct ownership *ownership, pid_t thread, const char *name, int number) {
-  char path[64];
-  snprintf(path, sizeof path, number < 0 ? "%d/%s" : "%d/%s/%d", thread, name, number);
-  return openat(ownership->proc, path, O_PATH | O_CLOEXEC);
+// A descriptor of the process.
+static int open_descriptor(const struct caller *caller, int number) {
+  char name[32];
+  // No name but a number: the folder of descriptors itself is one of the machine's /proc, from which a path leads anywhere.
+  if (number < 0) return -EBADF;
+  snprintf(name, sizeof name, "fd/%d", number);
+  int fd = caller_open(caller, name, O_PATH);
+  return fd == -ENOENT ? -EBADF : fd;
 }
 
 // Opens what the process means, from its root and its directory: the kernel resolves it as for the process. -errno when there is nothing.
-static int open_target(const struct ownership *ownership, pid_t thread, const struct change *change) {
+static int open_target(const struct caller *caller, const struct change *change) {
   char path[PATH_MAX] = "";
-  int failed = change->path ? read_path(thread, change->path, path) : 0;
+  int failed = change->by_name ? read_path(caller, change->path, path) : 0;
   if (failed) return failed;
-  AUTO_FD root = open_own(ownership, thread, "root", -1);
-  if (root < 0 || fchdir(root) < 0 || chroot(".") < 0) return -errno;
-  int itself = !change->path || (path[0] == '\0' && (change->flags & AT_EMPTY_PATH));
+  int itself = !change->by_name || (path[0] == '\0' && (change->flags & AT_EMPTY_PATH));
   if (!itself && path[0] == '\0') return -ENOENT;
-  int from_here = change->directory == AT_FDCWD;
-  if (!itself && path[0] == '/') from_here = 1;
-  int base = from_here ? open_own(ownership, thread, "cwd", -1) : open_own(ownership, thread, "fd", change->directory);
-  if (base < 0) return errno == ENOENT ? -EBADF : -errno;
-  if (itself) return base;
-  int target = openat(base, path, O_PATH | O_CLOEXEC | ((change->flags & AT_SYMLINK_NOFOLLOW) ? O_NOFOLLOW : 0));
+  AUTO_FD root = caller_open(caller, "root", O_PATH);
+  if (root < 0) return root;
+  int from_here = change->by_name && (path[0] == '/' || change->directory == AT_FDCWD);
+  int base = from_here ? caller_open(caller, "cwd", O_PATH) : open_descriptor(caller, change->directory);
+  if (base < 0 || itself) return base;
+  int target = -1;
+  if (fchdir(root) == 0 && chroot(".") == 0) target = openat(base, path, O_PATH | O_CLOEXEC | ((change->flags & AT_SYMLINK_NOFOLLOW) ? O_NOFOLLOW : 0));
   int error = errno;
   // A link that leads to the process's own files, as /dev/stdout does, or nowhere: that link.
   if (target < 0 && error == ENOENT) target = openat(base, path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
@@ -87,6 +84,8 @@ static void name_of(int file, char name[32]) { snprintf(name, 32, "self/fd/%d", 
 static void note(const struct ownership *ownership, int file, const struct change *change) {
   char name[32], record[PATH_MAX + 32];
   name_of(file, name);
+  // By its path in the run's root: the process may have another one.
+  if (fchdir(ownership->root) < 0 || chroot(".") < 0) return;
   ssize_t length = readlinkat(ownership->proc, name, record, PATH_MAX - 1);
   if (length <= 0 || record[0] != '/') return;
   record[length] = '\0';
@@ -125,10 +124,10 @@ static int may(const struct identity *identity, const struct change *change) {
   return member;
 }
 
-int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, pid_t thread, int number, const uint64_t *arguments) {
+int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, const struct caller *caller, int number, const uint64_t *arguments) {
   struct change change = change_of(number, arguments);
   if (change.flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return -EINVAL;
-  AUTO_FD file = open_target(ownership, thread, &change);
+  AUTO_FD file = open_target(caller, &change);
   if (file < 0) return file;
   if (!may(identity, &change)) return -EPERM;
   // What the kernel does besides: it takes setuid bits away, and refuses where nothing may be written.

@@ -4,13 +4,13 @@
 
 #include "identity.h"
 
-// What it works with: /proc, and the file that gets `path NUL uid:gid NUL` of what has no attributes (symlinks, pipes), paths as the command
-// sees them, 4294967295 for an id that stays.
+// What it works with: /proc, the root of the run, and the file that gets `path NUL uid:gid NUL` of what has no attributes (symlinks, pipes), paths in
+// that root, 4294967295 for an id that stays.
 struct ownership {
-  int proc, record;
+  int proc, root, record;
 };
 
 // Whether it is one of chown's kind.
 int ownership_knows(int number);
 // Does it, with the process's own root and directory. The result or -errno.
-int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, pid_t thread, int number, const uint64_t *arguments);
+int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, const struct caller *caller, int number, const uint64_t *arguments);

@@ -42,21 +42,24 @@ static int take(int socket) {
   return listener;
 }
 
-static int64_t answer(const struct ownership *ownership, const struct seccomp_notif *call, uint32_t *flags) {
+static int64_t answer(struct ownership *ownership, int listener, const struct seccomp_notif *call, uint32_t *flags) {
   const uint64_t *arguments = (const uint64_t *)call->data.args;
-  struct identity *identity = identity_of(ownership->proc, (pid_t)call->pid);
-  if (!identity) return -ESRCH;
+  struct caller caller = {.proc = ownership->proc, .thread = (pid_t)call->pid, .listener = listener, .call = call->id};
+  struct identity *identity = identity_of(ownership->proc, caller.thread);
+  // The first one is process 1 of the run, before it starts the command.
+  if (ownership->root < 0) ownership->root = caller_open(&caller, "root", O_PATH | O_DIRECTORY);
+  if (!identity || !caller_waits(&caller)) return -ESRCH;
   if (call->data.nr == SYS_prctl) {
     identity_keeps(identity, arguments[1] == 1);
     *flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     return 0;
   }
-  if (identity_knows(call->data.nr)) return identity_call(identity, (pid_t)call->pid, call->data.nr, arguments);
-  if (ownership_knows(call->data.nr)) return ownership_call(ownership, identity, (pid_t)call->pid, call->data.nr, arguments);
+  if (identity_knows(call->data.nr)) return identity_call(identity, &caller, call->data.nr, arguments);
+  if (ownership_knows(call->data.nr)) return ownership_call(ownership, identity, &caller, call->data.nr, arguments);
   return -ENOSYS;
 }
 
-static _Noreturn void serve(const struct ownership *ownership, int listener) {
+static _Noreturn void serve(struct ownership *ownership, int listener) {
   // Room for what later kernels may add to the structures.
   union {
     struct seccomp_notif call;
@@ -75,7 +78,7 @@ static _Noreturn void serve(const struct ownership *ownership, int listener) {
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &in) < 0) continue;
     memset(&out, 0, sizeof out);
     out.result.id = in.call.id;
-    int64_t result = answer(ownership, &in.call, &out.result.flags);
+    int64_t result = answer(ownership, listener, &in.call, &out.result.flags);
     if (out.result.flags) result = 0;
     if (result < 0) out.result.error = (int)result;
     else out.result.val = result;
@@ -86,7 +89,7 @@ static _Noreturn void serve(const struct ownership *ownership, int listener) {
 
 static _Noreturn void warden_main(const char *record, int socket) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  struct ownership ownership = {.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
+  struct ownership ownership = {.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), .root = -1,
                                 .record = open(record, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600)};
   if (ownership.proc < 0 || ownership.record < 0) _exit(1);
   int listener = take(socket);

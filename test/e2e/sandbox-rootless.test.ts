@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { sys } from '../../src/base/sys.ts'
@@ -38,8 +38,11 @@ afterAll(() => {
 function rootless(script: string, more: object = {}): RunResult | { error: string; hint?: string } {
   const program = `
     import { SandboxFixture } from ${JSON.stringify(bundle)}
+    import fs from 'node:fs'
+    import path from 'node:path'
     const fixture = new SandboxFixture()
     const result = await fixture.run(process.argv[1], JSON.parse(process.argv[2])).catch((error) => ({ error: error.message, hint: error.hint }))
+    if (fs.existsSync(path.join(result.upper ?? '', '../run-owners'))) result.given = fs.readFileSync(path.join(result.upper, '../run-owners'), 'utf8').split('\\0')
     fixture.remove()
     console.log(JSON.stringify(result))`
   const node = [process.execPath, '--input-type=module', '-e', program, script, JSON.stringify(more)]
@@ -52,6 +55,16 @@ function rootless(script: string, more: object = {}): RunResult | { error: strin
   })
   if (child.status !== 0) throw new Error(child.stderr)
   return JSON.parse(child.stdout)
+}
+
+/** A mount /p with a program `calls` of these lines of C. */
+function compiled(lines: string): object {
+  const folder = mkdtempSync(join(home, 'calls-'))
+  chmodSync(folder, 0o755)
+  const names = ['errno', 'fcntl', 'stdio', 'unistd', 'sys/stat', 'sys/syscall']
+  const source = `#define _GNU_SOURCE\n${names.map((name) => `#include <${name}.h>\n`).join('')}int main(void) { ${lines} }\n`
+  execFileSync(process.env.CC ?? 'cc', ['-static', '-w', '-x', 'c', '-', '-o', join(folder, 'calls')], { input: source })
+  return { type: 'bind', target: '/p', directories: [folder], path: '', writable: false }
 }
 
 suite('without root, with a single id', () => {
@@ -116,6 +129,46 @@ suite('without root, with a single id', () => {
     expect(sys().listxattrat(AT_FDCWD, outside)).toEqual([])
     const ours = (pid: string) => /^\d+$/.test(pid) && lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === ID
     expect(readdirSync('/proc').filter(ours)).toEqual([])
+  })
+
+  test('descriptors that are none lead nowhere, least of all to the machine’s /proc', () => {
+    const outside = join(home, 'reached')
+    writeFileSync(outside, 'x')
+    chownSync(outside, ID, ID)
+    const before = lstatSync(outside)
+    const lines = String.raw`for (int fd = -8; fd < 0; fd++) {
+        printf("%d", fd != AT_FDCWD && fchownat(fd, "../../..${outside}", 5, 5, 0) < 0 ? errno : 0);
+        printf(" %d", fchown(fd, 5, 5) < 0 ? errno : 0);
+        printf(" %d\n", fchownat(fd, "", 5, 5, AT_EMPTY_PATH) < 0 ? errno : 0);
+      }
+      printf("%d", fchown(AT_FDCWD, 5, 5) < 0 ? errno : 0);
+      printf(" %d", syscall(SYS_fchownat, AT_FDCWD, 0, 5, 5, 0) < 0 ? errno : 0);
+      printf(" %d\n", syscall(SYS_fchownat, AT_FDCWD, 0, 5, 5, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0);`
+    const bad = `${constants.errno.EBADF} ${constants.errno.EBADF} ${constants.errno.EBADF}\n`
+    const { EBADF, EFAULT } = constants.errno
+    expect(rootless('/p/calls', { mounts: [compiled(lines)] })).toMatchObject({
+      code: 0,
+      out: `${bad.repeat(8)}${EBADF} ${EFAULT} ${EFAULT}\n`,
+    })
+    expect(lstatSync(outside)).toMatchObject({ uid: ID, gid: ID, ctimeMs: before.ctimeMs })
+    expect(sys().listxattrat(AT_FDCWD, outside)).toEqual([])
+  })
+
+  test('who gave root up does not get it back', () => {
+    const lines = String.raw`setgid(1000); setuid(1000);
+      printf("%d %d", setuid(0) < 0 ? errno : 0, seteuid(0) < 0 ? errno : 0);
+      printf(" %d %d\n", (int)getuid(), (int)geteuid());`
+    const { EPERM } = constants.errno
+    expect(rootless('/p/calls; exec /p/calls', { mounts: [compiled(lines)] })).toMatchObject({
+      code: 0,
+      out: `${EPERM} ${EPERM} 1000 1000\n`.repeat(2),
+    })
+  })
+
+  test('a link that is given away below another root belongs to that owner there', () => {
+    const lines = String.raw`chroot("/other"); printf("%d\n", lchown("/link", 5, 6) < 0 ? errno : 0);`
+    const script = 'mkdir /other; ln -s x /other/link; ln -s x /link; /p/calls'
+    expect(rootless(script, { mounts: [compiled(lines)] })).toMatchObject({ code: 0, out: '0\n', given: ['/other/link', '5:6', ''] })
   })
 
   test('a secret of another owner is the user’s', () => {
