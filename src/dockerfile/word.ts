@@ -114,6 +114,7 @@ class Expander {
     }
     for (const part of parts) {
       const text = this.#part(part, this.#options.keepEscapes === true)
+      if (emptiesWord(part)) word = ''
       if (WHOLE.has(part.kind)) word += text
       else {
         for (const char of text) {
@@ -216,6 +217,12 @@ class Expander {
     const compiled = compile(wanted, wanted, end)
     return all ? compiled.replaceAll(value ?? '', substitute) : compiled.replaceFirst(value ?? '', substitute)
   }
+}
+
+/** BuildKit reads what stands behind a modifier into the buffer of the word around it: what that word had before is lost. */
+function emptiesWord(part: WordPart): boolean {
+  if (part.kind === 'double') return part.parts.some(emptiesWord)
+  return part.kind === 'replacement' || (part.kind === 'substitution' && part.operator !== '')
 }
 
 /** `${name#pattern}` and `${name%pattern}`; doubled, which may come out of the word's expansion, they take the longest match. */

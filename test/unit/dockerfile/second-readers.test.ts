@@ -18,6 +18,8 @@ class LineReader {
   readonly #line: string
   readonly #keep: boolean
   #at = 0
+  /** The word behind a modifier was read: what the word around it had before is lost. */
+  #isLost = false
 
   /** `keep`: quotes stay. */
   constructor(line: string, keep: boolean) {
@@ -31,6 +33,8 @@ class LineReader {
     const words: string[] = ['']
     const put = (piece: string, splits: boolean) => {
       whole += piece
+      if (this.#isLost) words[words.length - 1] = ''
+      this.#isLost = false
       for (const char of piece) {
         if (splits && /\s/.test(char)) words.push('')
         else words[words.length - 1] += char
@@ -41,6 +45,7 @@ class LineReader {
       if (char === undefined) break
       if (char === stop) {
         this.#at += 1
+        this.#isLost = true
         return { text: whole, words: words.filter((word) => word !== '') }
       }
       if (char === "'") put(this.#single(), false)
