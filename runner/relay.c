@@ -113,16 +113,7 @@ static enum taken pass_on(struct pollfd *streams, const struct output *output, i
   return told == NOBODY || flush() < 0 ? NOBODY : SOME;
 }
 
-static void pass_rest(const struct output *output, int order) {
-  enum taken told = order < 0 ? NOTHING : SOME;
-  while (told == SOME) told = take_signaled(order, output);
-  if (told == NOBODY) return;
-  while (take_write(output->out, 1) == SOME) continue;
-  while (take_write(output->err, 2) == SOME) continue;
-  flush();
-}
-
-void relay(const struct watched *watched, const struct output *output, int order) {
+bool relay(const struct watched *watched, const struct output *output, int order) {
   struct pollfd polls[] = {{.fd = watched->init_fd, .events = POLLIN},
                            {.fd = watched->lifeline, .events = POLLIN},
                            {.fd = order, .events = POLLIN},
@@ -137,5 +128,14 @@ void relay(const struct watched *watched, const struct output *output, int order
     taken = false;
     polls[2].fd = polls[3].fd = polls[4].fd = -1;
   }
-  if (taken) pass_rest(output, order);
+  return taken;
+}
+
+void relay_rest(const struct output *output, int order) {
+  enum taken told = order < 0 ? NOTHING : SOME;
+  while (told == SOME) told = take_signaled(order, output);
+  if (told == NOBODY) return;
+  while (take_write(output->out, 1) == SOME) continue;
+  while (take_write(output->err, 2) == SOME) continue;
+  flush();
 }

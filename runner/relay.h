@@ -18,5 +18,8 @@ struct watched {
 // here. -1 where the kernel does not have it: the order is then that of the reads.
 int relay_watch(const struct output *output);
 
-// Until init is gone, and with it all of its namespace. `order` is what relay_watch returned.
-void relay(const struct watched *watched, const struct output *output, int order);
+// Until init is gone. `order` is what relay_watch returned. False when the builder takes no more.
+bool relay(const struct watched *watched, const struct output *output, int order);
+
+// What is left in the pipes. Call it when nobody is left who writes to them: it ends where they are empty.
+void relay_rest(const struct output *output, int order);

@@ -142,10 +142,13 @@ int supervise(void) {
     return 125;
   }
   int status = 0;
-  relay(&(struct watched){run.init, run.init_fd, LIFELINE}, &(struct output){run.out[0], run.err[0]}, run.order);
+  struct output output = {run.out[0], run.err[0]};
+  bool taken = relay(&(struct watched){run.init, run.init_fd, LIFELINE}, &output, run.order);
   waitpid(run.init, &status, 0);
   end_warden(&run);
+  // Before the rest is read: one that goes on printing has none.
   if (run.plan.namespaces == 0) end_orphans();
+  if (taken) relay_rest(&output, run.order);
   stubs_remove(&run.rootfs, &run.plan);
   report(&run, status);
   leave_cgroups(&run);

@@ -158,6 +158,11 @@ suite('a RUN on an overlay and on a copy of its root', () => {
     })
   })
 
+  test('in a chroot what the command leaves printing without end is ended', async () => {
+    const run = await fixture.run('yes & yes >&2 & sleep 0.1; echo up', { sandbox: kinds.chroot })
+    expect(run).toMatchObject({ code: 0, out: expect.stringMatching(/^up$/m) })
+  })
+
   test('in a chroot what the command leaves running is ended', async () => {
     const run = await fixture.run('(setsid sh -c "sleep 4711; true" & ) ; (sleep 4712 &) ; echo up', { sandbox: kinds.chroot })
     expect(run).toMatchObject({ code: 0, out: 'up\n' })
