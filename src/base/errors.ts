@@ -79,8 +79,14 @@ export function atWord(error: unknown, span: Span): unknown {
   return isTbuildError(error) && error.span === undefined ? placed(error, { span }) : error
 }
 
-function placed(error: TbuildError, place: Pick<ErrorDetails, 'span' | 'within'>): TbuildError {
-  return new TbuildError(error.code, error.message, {
+/** The same error, saying of what it is. */
+export function errorOf(what: string, error: TbuildError): TbuildError {
+  const { span, within } = error
+  return placed(error, { ...(span && { span }), ...(within && { within }) }, `${what}: ${error.message}`)
+}
+
+function placed(error: TbuildError, place: Pick<ErrorDetails, 'span' | 'within'>, message = error.message): TbuildError {
+  return new TbuildError(error.code, message, {
     ...place,
     others: error.others,
     exitCode: error.exitCode,

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { decompressAny, isTarArchive } from '../tar/compression.ts'
-import { readTar } from '../tar/read.ts'
+import { isTarArchive } from '../tar/compression.ts'
+import { type ArchiveLimits, ofArchive, readArchive } from '../tar/read-archive.ts'
 import { unpackArchive } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
@@ -10,12 +10,19 @@ import { readAll } from './dockerfile.ts'
 export const HEAD = 4 * 1024 * 1024
 
 /** Unpacks a context that arrives as a tar of any compression; when the bytes are none, gives them back whole (D8). */
-export async function unpackIfArchive(bytes: AsyncIterable<Uint8Array>, folder: string, maxBytes: number): Promise<Buffer | undefined> {
+export async function unpackIfArchive(
+  bytes: AsyncIterable<Uint8Array>,
+  folder: string,
+  limits: ArchiveLimits,
+): Promise<Buffer | undefined> {
   const { head, rest, drain } = await peek(bytes, HEAD)
   if (!(await isTarArchive(only(head)))) return readAll(rest)
   mkdirSync(folder, { mode: 0o700, recursive: true })
-  const items = readTar(decompressAny(rest, { maxBytes }), { maxBytes, stopAtEnd: true })
-  await unpackArchive(items, layerWriter(folder, layeredView([])), { target: '' })
+  try {
+    await unpackArchive(readArchive(rest, limits), layerWriter(folder, layeredView([])), { target: '', signal: limits.signal })
+  } catch (error) {
+    throw ofArchive('the context on standard input', error)
+  }
   // What stands behind the archive's end means nothing, but who writes it into a pipe must not be told that nobody reads.
   await drain()
   return undefined

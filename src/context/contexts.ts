@@ -103,7 +103,7 @@ async function openHttp(url: string, sources: ContextSources): Promise<ContextPl
 async function openStdin(options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
   const { unpackIfArchive } = await import('./archive.ts')
   const folder = sources.temporary()
-  const rest = await unpackIfArchive(stdinOf(options), folder, sources.unpackLimit)
+  const rest = await unpackIfArchive(stdinOf(options), folder, { maxBytes: sources.unpackLimit, signal: sources.signal })
   if (rest === undefined) return { kind: 'inside', directory: folder, identity: '-', ignores: false }
   if (options.file !== undefined) {
     throw new TbuildError('CONTEXT_NOT_ARCHIVE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {

@@ -6,8 +6,8 @@ import type { GitReference } from '../base/git-reference.ts'
 import { splitLogin } from '../base/mask-url.ts'
 import type { HttpOp } from '../graph/op.ts'
 import { gitOp } from '../graph/remote.ts'
-import { decompressAny, isTarArchive } from '../tar/compression.ts'
-import { readTar } from '../tar/read.ts'
+import { isTarArchive } from '../tar/compression.ts'
+import { readArchive } from '../tar/read-archive.ts'
 import { HEAD, only } from './archive.ts'
 import type { ContextSources } from './sources.ts'
 
@@ -58,8 +58,8 @@ export async function urlTime(op: HttpOp, name: string, sources: ContextSources)
 async function newestMember(file: string, { unpackLimit, signal }: ContextSources): Promise<number | undefined> {
   let newest: number | undefined
   try {
-    const bytes = decompressAny(createReadStream(file, { highWaterMark: 256 * 1024 }), { maxBytes: unpackLimit, signal })
-    for await (const { entry } of readTar(bytes, { stopAtEnd: true })) {
+    const bytes = createReadStream(file, { highWaterMark: 256 * 1024 })
+    for await (const { entry } of readArchive(bytes, { maxBytes: unpackLimit, signal })) {
       signal.throwIfAborted()
       if (entry.type === 'file' || entry.type === 'link') newest = Math.max(newest ?? entry.mtime, entry.mtime)
     }

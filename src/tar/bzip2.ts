@@ -12,7 +12,7 @@ const SYMBOLS_PER_SELECTOR = 50
 const MAX_CODE_LENGTH = 20
 
 /** All streams of a bzip2 file, one after the other. A whole compressed block is gathered, then decoded at one go. */
-export async function* bunzip2(bytes: Bytes): AsyncGenerator<Uint8Array> {
+export async function* bunzip2(bytes: Bytes, enough: () => boolean): AsyncGenerator<Uint8Array> {
   const input = bytes[Symbol.asyncIterator]()
   const reader = new BitReader()
   let ended = false
@@ -40,6 +40,7 @@ export async function* bunzip2(bytes: Bytes): AsyncGenerator<Uint8Array> {
       }
       if (reader.bits(32) !== combined) throw new Error('bzip2 stream checksum differs')
       reader.align()
+      if (enough()) return
     }
   } finally {
     if (!ended) await input.return?.()

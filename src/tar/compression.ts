@@ -52,14 +52,3 @@ function startsWithHeader(block: Buffer | undefined): boolean {
     return false
   }
 }
-
-/** The bytes decompressed when a magic number asks for it, unchanged otherwise. Errors come last: an archive's reader may be done before. */
-export async function* decompressAny(bytes: Bytes, limits: { maxBytes?: number; signal?: AbortSignal } = {}): AsyncGenerator<Uint8Array> {
-  const source = new ByteSource(bytes)
-  const compression = detectCompression(await source.peek(6))
-  if (compression === 'none') yield* source.rest()
-  else {
-    const { decompress } = await import('./decompress.ts')
-    yield* decompress(source.rest(), compression, { ...limits, errorsLast: true })
-  }
-}

@@ -18,16 +18,20 @@ export interface DecompressOptions extends DecompressLimits {
    * behind it. Slower where many small members follow one another.
    */
   readonly errorsLast?: boolean
+  /** Asked behind each member (stream, frame) that is whole and right, with `errorsLast`: true ends the stream there, whatever follows. */
+  readonly enough?: () => boolean
 }
 
 /** Decoders run in this process: a program found in an image or on the host never sees the bytes (CVE-2019-14271, CVE-2026-41567). */
-const DECODERS: Readonly<Record<Compression, (bytes: Bytes, errorsLast: boolean) => Bytes | Promise<Bytes>>> = {
+const DECODERS: Readonly<Record<Compression, (bytes: Bytes, errorsLast: boolean, enough: () => boolean) => Bytes | Promise<Bytes>>> = {
   none: (bytes) => bytes,
-  gzip: async (bytes, errorsLast) => (errorsLast ? (await import('./gunzip.ts')).gunzipMembers(bytes) : gunzip(bytes)),
-  bzip2: async (bytes) => (await import('./bzip2.ts')).bunzip2(bytes),
-  xz: async (bytes) => (await import('./xz.ts')).unxz(bytes),
-  zstd: async (bytes, errorsLast) => (await import('./zstd.ts')).unzstd(bytes, errorsLast),
+  gzip: async (bytes, errorsLast, enough) => (errorsLast ? (await import('./gunzip.ts')).gunzipMembers(bytes, enough) : gunzip(bytes)),
+  bzip2: async (bytes, _, enough) => (await import('./bzip2.ts')).bunzip2(bytes, enough),
+  xz: async (bytes, _, enough) => (await import('./xz.ts')).unxz(bytes, enough),
+  zstd: async (bytes, errorsLast, enough) => (await import('./zstd.ts')).unzstd(bytes, errorsLast, enough),
 }
+
+const never = () => false
 
 /** Multi-member gzip, bzip2, xz and zstd. The source is read to its end; its own errors pass unchanged, those of the decoder are DECOMPRESS_FAILED. */
 export async function* decompress(
@@ -35,10 +39,10 @@ export async function* decompress(
   kind: Compression,
   options: DecompressOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { maxBytes = Number.MAX_SAFE_INTEGER, signal, errorsLast = false } = options
+  const { maxBytes = Number.MAX_SAFE_INTEGER, signal, errorsLast = false, enough = never } = options
   let size = 0
   try {
-    for await (const chunk of await DECODERS[kind](signal === undefined ? bytes : whileWanted(bytes, signal), errorsLast)) {
+    for await (const chunk of await DECODERS[kind](signal === undefined ? bytes : whileWanted(bytes, signal), errorsLast, enough)) {
       signal?.throwIfAborted()
       size += chunk.length
       if (size > maxBytes)
@@ -68,7 +72,10 @@ function isDecoderError(error: unknown): boolean {
 }
 
 function failed(kind: Compression, cause: unknown): TbuildError {
-  return new TbuildError('DECOMPRESS_FAILED', `the ${kind} stream is corrupt: ${(cause as Error)?.message ?? cause}`, { cause })
+  return new TbuildError('DECOMPRESS_FAILED', `the ${kind} stream is corrupt: ${(cause as Error)?.message ?? cause}`, {
+    hint: 'it is damaged or cut short: fetch or make it again',
+    cause,
+  })
 }
 
 /** Many members follow one another without recursion, in zlib's own loop (CVE-2022-30631). */

@@ -26,7 +26,7 @@ const SMALL_OUTPUT = 128 * 1024
  * what stands before a bad header, a wrong checksum or the end of a truncated file comes out first, as from that. Gunzip drops what it decoded in the same write. It is the faster one for many small
  * members, and verified blobs are whole or nothing: so they keep it.
  */
-export async function* gunzipMembers(bytes: Bytes): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* gunzipMembers(bytes: Bytes, enough: () => boolean): AsyncGenerator<Uint8Array, void, undefined> {
   const source = new ByteSource(bytes, truncated)
   try {
     while (await memberHeader(source)) {
@@ -41,6 +41,7 @@ export async function* gunzipMembers(bytes: Bytes): AsyncGenerator<Uint8Array, v
       const trailer = await need(source, 8)
       if (trailer.readUInt32LE(0) !== crc) throw new Error('incorrect data check')
       if (trailer.readUInt32LE(4) !== size % 2 ** 32) throw new Error('incorrect length check')
+      if (enough()) return
     }
   } finally {
     await source.close()

@@ -28,8 +28,8 @@ export interface TarLimits {
 }
 
 export interface TarOptions extends TarLimits {
-  /** Nothing behind the archive's end is looked at: not whether it can be read or decoded, nor whether its digest is right. */
-  readonly stopAtEnd?: boolean
+  /** Called at the archive's end, before the stream is read on to its own. */
+  readonly onEnd?: () => void
 }
 
 const DEFAULTS = {
@@ -37,7 +37,7 @@ const DEFAULTS = {
   maxHeaderBytes: 1024 * 1024,
   maxBytes: Number.MAX_SAFE_INTEGER,
   maxSparseRegions: 131_072,
-  stopAtEnd: false,
+  onEnd: () => {},
 }
 
 /** The largest id: 2^32 - 1 means "do not change" to chown(2). */
@@ -63,7 +63,7 @@ interface Member {
  * The entries of an uncompressed tar: V7, ustar, PAX and GNU (long names, sparse files expanded). tar-stream is not used here: it decodes PAX values as
  * UTF-8, ignores PAX uid, gid and mtime, and skips what it does not understand. Where readers disagree about what an archive says, this one
  * answers as Go's archive/tar (hence BuildKit) when GNU tar does too, and otherwise refuses with TAR_CORRUPT: two views of one archive are how
- * entries are hidden (CVE-2025-62518). The stream is read to its end, beyond the archive's, so that a digest over it is checked; `stopAtEnd` is for ADD.
+ * entries are hidden (CVE-2025-62518). The stream is read to its end, beyond the archive's, so that a digest over it is checked.
  */
 export async function* readTar(bytes: Bytes, options: TarOptions = {}): AsyncGenerator<TarItem, void, undefined> {
   const reader = new MemberReader(bytes, { ...DEFAULTS, ...options })
@@ -173,7 +173,8 @@ class MemberReader {
     if (block === undefined || !isZeroBlock(block)) return block
     const second = await this.source.read(BLOCK)
     if (second !== undefined && !isZeroBlock(second)) throw corrupt('a lone zero block', this.source.offset - BLOCK)
-    if (!this.#limits.stopAtEnd) await this.source.drain()
+    this.#limits.onEnd()
+    await this.source.drain()
     return undefined
   }
 

@@ -9,27 +9,29 @@ const FOOTER_MAGIC = 'YZ'
 const CHECK_SIZES = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64] as const
 
 /**
- * An xz file cut where its parts end: each header, each LZMA2 chunk, each check, the index. Nothing is decoded. What does not go on as a file of xz must is an error
- * of its own behind the last whole piece; the decoder would drop what it decoded in the same call as it met it.
+ * The streams of an xz file, each cut where its parts end: each header, each LZMA2 chunk, each check, the index. Nothing is decoded. What does not go on as a file of
+ * xz must is an error of its own behind the last whole piece; the decoder would drop what it decoded in the same call as it met it.
  */
-export async function* xzPieces(bytes: Bytes): AsyncGenerator<Buffer> {
+export async function* xzStreams(bytes: Bytes): AsyncGenerator<AsyncGenerator<Buffer>> {
   const source = new ByteSource(bytes, truncated)
   try {
-    for (let start = await streamStart(source); start !== undefined; start = await streamStart(source)) {
-      yield start
-      const check = CHECK_SIZES[(start[7] as number) & 15] as number
-      for (;;) {
-        const size = await need(source, 1)
-        if (size[0] === 0) break
-        yield Buffer.concat([size, await need(source, (size[0] as number) * 4 + 3)])
-        yield* blockData(source)
-        if (check > 0) yield await need(source, check)
-      }
-      yield* index(source)
-    }
+    for (let start = await streamStart(source); start !== undefined; start = await streamStart(source)) yield pieces(source, start)
   } finally {
     await source.close()
   }
+}
+
+async function* pieces(source: ByteSource, start: Buffer): AsyncGenerator<Buffer> {
+  yield start
+  const check = CHECK_SIZES[(start[7] as number) & 15] as number
+  for (;;) {
+    const size = await need(source, 1)
+    if (size[0] === 0) break
+    yield Buffer.concat([size, await need(source, (size[0] as number) * 4 + 3)])
+    yield* blockData(source)
+    if (check > 0) yield await need(source, check)
+  }
+  yield* index(source)
 }
 
 function truncated(): Error {

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { TbuildError } from '../base/errors.ts'
 import type { Bytes } from '../store/types.ts'
 import { asBuffer } from './source.ts'
-import { xzPieces } from './xz-pieces.ts'
+import { xzStreams } from './xz-pieces.ts'
 
 type XzDecompress = typeof import('xz-decompress')
 
@@ -11,11 +11,19 @@ type XzDecompress = typeof import('xz-decompress')
  * xz by a WebAssembly build of xz-embedded (xz-decompress): all streams of a file, CRC32 and CRC64 checked, dictionaries up to 64 MiB, which is what
  * `xz -9` uses.
  */
-export async function* unxz(bytes: Bytes): AsyncGenerator<Uint8Array> {
+export async function* unxz(bytes: Bytes, enough: () => boolean): AsyncGenerator<Uint8Array> {
+  // Each has a decoder of its own: one for all reads ahead into the next, before anybody can say that it is not wanted.
+  for await (const pieces of xzStreams(bytes)) {
+    yield* unxzStream(pieces)
+    if (enough()) return
+  }
+}
+
+async function* unxzStream(pieces: Bytes): AsyncGenerator<Uint8Array> {
   // A UMD module: its names are on the default export when Node loads it, and on both when it is bundled.
   const module = (await import('xz-decompress')) as unknown as XzDecompress & { default?: XzDecompress }
   const { XzReadableStream } = module.default ?? module
-  const input = new PulledInput(xzPieces(bytes))
+  const input = new PulledInput(pieces)
   const reader = new XzReadableStream(input.stream as ConstructorParameters<typeof XzReadableStream>[0]).getReader()
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) if (next.value.length > 0) yield asBuffer(next.value)

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { DEFAULT_LIMITS } from '../base/limits.ts'
-import type { Key } from './path.ts'
+import { keyOf } from './node.ts'
+import { type Key, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { type ArchiveOptions, unpackArchive } from './unpack.ts'
 import type { LayerWriter } from './writer.ts'
@@ -15,17 +16,20 @@ export interface ArchiveTarget extends Pick<ArchiveOptions, 'owner' | 'signal' |
 export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: ArchiveTarget): Promise<boolean> {
   if (node.stat.size === 0) return false
   // Lazily: most builds copy no archive, and the decoders are large.
-  const { decompressAny, isTarArchive } = await import('../tar/compression.ts')
+  const { isTarArchive } = await import('../tar/compression.ts')
   if (!(await isTarArchive(contentOf(view, node), target.signal))) return false
-  const { readTar } = await import('../tar/read.ts')
+  const { ofArchive, readArchive } = await import('../tar/read-archive.ts')
   const { writer, directory, owner, signal, onSkipped, maxBytes = DEFAULT_LIMITS.unpack } = target
-  const limits = { maxBytes, ...(signal === undefined ? {} : { signal }) }
-  await unpackArchive(readTar(decompressAny(contentOf(view, node), limits), { maxBytes, stopAtEnd: true }), writer, {
-    target: directory(),
-    signal,
-    ...(owner === undefined ? {} : { owner }),
-    ...(onSkipped === undefined ? {} : { onSkipped }),
-  })
+  try {
+    await unpackArchive(readArchive(contentOf(view, node), { maxBytes, signal }), writer, {
+      target: directory(),
+      signal,
+      ...(owner === undefined ? {} : { owner }),
+      ...(onSkipped === undefined ? {} : { onSkipped }),
+    })
+  } catch (error) {
+    throw ofArchive(`/${shown(keyOf(node))}`, error)
+  }
   return true
 }
 

@@ -244,7 +244,8 @@ test('F26 F27 archives are told by content; the rest is copied', async () => {
 test('F26 what stands behind the end of an archive is not looked at, and the file is closed', async () => {
   shell(
     `for zip in gzip bzip2 xz; do ($zip -c t.tar; head -c 300000 /dev/urandom) > behind.$zip; done; head -c 1000 t.tar > in-the-header.tar
-     (tar c x.gz | head -c 540) > in-padding.tar; (head -c 4000 t.tar | gzip; echo garbage) > before.gzip`,
+     (tar c x.gz | head -c 540) > in-padding.tar; (head -c 4000 t.tar | gzip; echo garbage) > before.gzip
+     for zip in gzip bzip2 xz zstd; do $zip -c t.tar | head -c -2 > cut.$zip; done`,
     context,
   )
   const open = () => readdirSync('/proc/self/fd').length
@@ -254,6 +255,10 @@ test('F26 what stands behind the end of an archive is not looked at, and the fil
   expect(await made('in-padding.tar', '/d/', { unpack: 'auto' })).toEqual(['d directory 755 0:0', expect.stringMatching('^d/x.gz file ')])
   expect(await codeOf(made('in-the-header.tar', '/d/', { unpack: 'auto' }))).toBe('TAR_CORRUPT')
   expect(await codeOf(made('before.gzip', '/d/', { unpack: 'auto' }))).toBe('DECOMPRESS_FAILED')
+  for (const zip of ['gzip', 'bzip2', 'xz', 'zstd']) {
+    const message = expect.stringMatching(`^/cut.${zip}: the ${zip} stream is corrupt: `)
+    await expect(made(`cut.${zip}`, '/d/', { unpack: 'auto' })).rejects.toMatchObject({ code: 'DECOMPRESS_FAILED', message })
+  }
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(open()).toBe(before)
 })
