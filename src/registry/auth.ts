@@ -1,13 +1,14 @@
 import { TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
+import { Shared } from '../base/shared.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { type FoundLogin, findLogin } from './docker-config.ts'
 import { SMALL_BODY } from './error-detail.ts'
-import { realmProblem } from './origin.ts'
+import { isAt, realmProblem } from './origin.ts'
 import type { Environment } from './proxy.ts'
 import { printable, redactUrl } from './redact.ts'
-import { tokenError } from './registry-error.ts'
+import { tokenError, unreachable } from './registry-error.ts'
 import type { HttpRequest, HttpResponse } from './transport.ts'
 
 /** What a request is allowed to do, as the token server calls it: `repository:library/debian:pull`. */
@@ -16,6 +17,8 @@ export interface Access {
   readonly domain: string
   readonly path: string
   readonly scopes: readonly string[]
+  /** TLS of the registry's address is not verified, nor that of a token server there. */
+  readonly unverified: boolean
 }
 
 type Send = (request: HttpRequest) => Promise<HttpResponse>
@@ -25,19 +28,14 @@ interface Token {
   readonly expires: number
 }
 
-/** A token request under way. */
-interface Pending {
-  readonly token: Promise<Token>
-  readonly signal: AbortSignal | undefined
-}
-
 /** Answers challenges and remembers, in this process, what each origin and scope wants. */
 export class Authorizer {
   readonly #send: Send
   readonly #environment: Environment
   readonly #tokens = new Map<string, Token>()
-  readonly #pending = new Map<string, Pending>()
-  readonly #logins = new Map<string, Promise<FoundLogin>>()
+  /** Token requests under way. */
+  readonly #pending = new Shared<string, Token>()
+  readonly #logins = new Shared<string, FoundLogin>()
   /** Those of `#logins` that are known by now, for messages. */
   readonly #found = new Map<string, FoundLogin>()
 
@@ -81,18 +79,9 @@ export class Authorizer {
     return notes.length === 0 ? used : `${used} (${notes.join('; ')})`
   }
 
-  /** Requests that are refused at the same time share one token. One whose own caller has given up is nobody else's. */
+  /** Requests that are refused at the same time share one token; those that are refused later get another. */
   #shared(key: string, make: () => Promise<Token>, signal: AbortSignal | undefined): Promise<Token> {
-    const running = this.#pending.get(key)
-    if (running !== undefined && running.signal?.aborted !== true) return running.token
-    const begun: Pending = {
-      token: make().finally(() => {
-        if (this.#pending.get(key) === begun) this.#pending.delete(key)
-      }),
-      signal,
-    }
-    this.#pending.set(key, begun)
-    return begun.token
+    return this.#pending.of(key, () => make().finally(() => this.#pending.forget(key)), signal)
   }
 
   async #basic(challenges: readonly Challenge[], access: Access, signal: AbortSignal | undefined): Promise<Token | undefined> {
@@ -105,9 +94,13 @@ export class Authorizer {
   /** What is wrong with a helper or a file is told about only when the registry then says no: most images are public. */
   async #login(access: Access, signal: AbortSignal | undefined): Promise<Credentials | undefined> {
     const key = loginKey(access)
-    const finding = this.#logins.get(key) ?? findLogin(access.domain, access.path, this.#environment, signal)
-    this.#logins.set(key, finding)
-    const found = await finding
+    const find = async () => {
+      const found = await findLogin(access.domain, access.path, this.#environment, signal)
+      // A helper that ended with its caller has said nothing.
+      signal?.throwIfAborted()
+      return found
+    }
+    const found = await this.#logins.of(key, find, signal)
     this.#found.set(key, found)
     return found.login
   }
@@ -118,13 +111,18 @@ export class Authorizer {
     const scopes = [...access.scopes, ...moreScopes(challenge.parameters.get('scope') ?? '', access.scopes)]
     const login = await this.#login(access, signal)
     const asked = { realm, service, scopes, login }
-    let response = await this.#send({ ...tokenRequest(asked), signal })
+    const what = `${access.domain}/${access.path}`
+    const unverified = access.unverified && isAt(realm, access.domain)
+    const send = (request: HttpRequest) =>
+      this.#send({ ...request, unverified, signal }).catch((error: unknown) => {
+        throw unreachable(`${what}: the token server`, realm, error, { signal })
+      })
+    let response = await send(tokenRequest(asked))
     if (response.status === 405 && login !== undefined && 'password' in login) {
       response.body.destroy()
-      response = await this.#send({ ...passwordRequest(asked, login), signal })
+      response = await send(passwordRequest(asked, login))
     }
     if (response.status === 200) return parseToken(await readCapped(response.body, SMALL_BODY), realm)
-    const what = `${access.domain}/${access.path}`
     throw await tokenError(realm, response, { what, registry: access.domain, credentials: this.describe(access) })
   }
 }

@@ -1,5 +1,6 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { configFolder } from '../base/home.ts'
 import { readNamedFile } from '../base/named-file.ts'
@@ -10,7 +11,8 @@ export interface TlsOptions {
   readonly ca?: string[]
   readonly cert?: string
   readonly key?: string
-  readonly rejectUnauthorized?: false
+  /** Always given: where it is not, NODE_TLS_REJECT_UNAUTHORIZED of the process decides. */
+  readonly rejectUnauthorized: boolean
 }
 
 /** Where Linux distributions keep the system's roots, as crypto/x509 looks for them. */
@@ -80,14 +82,15 @@ export function tlsOptionsFor(
   let client: { cert: string; key: string } | undefined
   for (const folder of folders.map((base) => join(base, host))) {
     for (const name of listOptional(folder)) {
-      if (name.endsWith('.crt')) extra.push(readNamedFile(join(folder, name)).toString('utf8'))
-      if (name.endsWith('.cert')) client = { cert: readNamedFile(join(folder, name)).toString('utf8'), key: keyOf(folder, name) }
+      if (name.endsWith('.crt')) extra.push(readCertificate(join(folder, name)))
+      if (name.endsWith('.cert')) client = clientOf(join(folder, name))
     }
   }
-  if (insecure) return { ...client, rejectUnauthorized: false }
+  const rejectUnauthorized = !insecure
+  if (insecure) return { ...client, rejectUnauthorized }
   // `ca` replaces Node's list, so it is given only together with the system's own.
   const authorities = [roots(environment), ...folderRoots(environment), ...extra].filter((bundle) => bundle !== undefined)
-  return { ...(authorities.length > 0 ? { ca: authorities } : {}), ...client }
+  return { ...(authorities.length > 0 ? { ca: authorities } : {}), ...client, rejectUnauthorized }
 }
 
 function listOptional(folder: string): string[] {
@@ -98,11 +101,31 @@ function listOptional(folder: string): string[] {
   }
 }
 
-function keyOf(folder: string, certificate: string): string {
-  const file = join(folder, certificate.replace(/\.cert$/, '.key'))
+function readCertificate(file: string): string {
+  const text = readOptional(file)
+  if (text !== undefined) return text
+  throw new TbuildError('CERTIFICATE_UNREADABLE', `the certificate ${file} leads to nothing`, { hint: 'mend the link, or remove it' })
+}
+
+function clientOf(certificate: string): { cert: string; key: string } {
+  const cert = readCertificate(certificate)
+  const file = certificate.replace(/\.cert$/, '.key')
   const key = readOptional(file)
-  if (key !== undefined) return key
-  throw new TbuildError('CERTIFICATE_UNREADABLE', `missing key ${file} for client certificate ${certificate}`, {
-    hint: 'a .cert file in certs.d needs a .key file of the same name',
+  if (key === undefined) {
+    throw new TbuildError('CERTIFICATE_UNREADABLE', `missing key ${file} for client certificate ${basename(certificate)}`, {
+      hint: 'a .cert file in certs.d needs a .key file of the same name',
+    })
+  }
+  // Said here by name: to a connection they are an error of OpenSSL's.
+  let cause: unknown
+  try {
+    if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) return { cert, key }
+  } catch (error) {
+    cause = error
+  }
+  const reason = cause === undefined ? 'the key is of another certificate' : (cause as Error).message
+  throw new TbuildError('CERTIFICATE_UNREADABLE', `cannot use the client certificate ${certificate} with ${file}: ${reason}`, {
+    hint: 'both are PEM, and the key has no passphrase',
+    cause,
   })
 }

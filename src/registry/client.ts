@@ -7,7 +7,7 @@ import { type Access, Authorizer } from './auth.ts'
 import { discard } from './body.ts'
 import { INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES } from './document.ts'
 import { mirrored } from './mirrored.ts'
-import { redirectProblem, sameOrigin } from './origin.ts'
+import { isAt, redirectProblem, sameOrigin } from './origin.ts'
 import type { Environment } from './proxy.ts'
 import { type Endpoint, endpointOf, loadRegistriesConf, mirrorsOf, type RegistryEntry } from './registries-conf.ts'
 import { badRedirect, statusError, unreachable } from './registry-error.ts'
@@ -52,6 +52,8 @@ export interface RepositoryUse {
 const ACCEPT_MANIFESTS = [...MANIFEST_TYPES, ...INDEX_TYPES].join(', ')
 /** Servers that know no HEAD. */
 const NO_HEAD = [405, 501]
+/** What is answered to HEAD without a reason, since it has no body. */
+const NO_REASON = [400, 403]
 const REDIRECTS = 10
 const REDIRECT_STATUS = new Set([301, 302, 303, 307, 308])
 
@@ -76,10 +78,7 @@ export class RegistryClient {
       ...(options.userAgent === undefined ? {} : { userAgent: options.userAgent }),
     })
     this.authorizer = new Authorizer(
-      (request) =>
-        withRetry(this.retry, request.signal, () => this.transport.request(request)).catch((error: unknown) => {
-          throw unreachable('the token server', request.url, error)
-        }),
+      (request) => withRetry(this.retry, request.signal, () => this.transport.request(request)),
       this.environment,
     )
   }
@@ -127,7 +126,7 @@ export class Repository {
     this.endpoint = endpoint
     this.#verb = actions === 'pull' ? 'pull' : 'push'
     const scopes = [`repository:${endpoint.path}:${actions}`, ...(mountFrom === undefined ? [] : [`repository:${mountFrom}:pull`])]
-    this.#access = { domain: endpoint.host, path: endpoint.path, scopes }
+    this.#access = { domain: endpoint.host, path: endpoint.path, scopes, unverified: endpoint.security !== 'tls' }
   }
 
   /** For messages. */
@@ -146,7 +145,7 @@ export class Repository {
       path: `manifests/${tag}`,
       headers: { accept: ACCEPT_MANIFESTS },
       signal,
-      accept: NO_HEAD,
+      accept: [...NO_HEAD, ...NO_REASON],
     })
     discard(response, 'HEAD')
     const header = response.header('docker-content-digest')
@@ -158,7 +157,7 @@ export class Repository {
     const what = `${this.name}: manifest ${identifier}`
     const response = await this.send({ method: 'GET', path: `manifests/${identifier}`, headers: { accept: ACCEPT_MANIFESTS }, signal })
     const bytes = await readCapped(response.body, MANIFEST_LIMIT).catch((error: unknown) => {
-      throw unreachable(what, response.url, error)
+      throw unreachable(what, response.url, error, { signal })
     })
     if (bytes === undefined) {
       throw new TbuildError('MANIFEST_INVALID', `${what}: more than ${MANIFEST_LIMIT} bytes`, {
@@ -207,7 +206,7 @@ export class Repository {
   /** REGISTRY_UNREACHABLE for an error of Node's. */
   async unanswered(request: RepositoryRequest, error: unknown): Promise<unknown> {
     const url = this.#url(request, await this.#client.baseUrl(this.endpoint, request.signal))
-    return unreachable(`${this.#what(request)}: ${this.#verb}`, url, error)
+    return unreachable(`${this.#what(request)}: ${this.#verb}`, url, error, { signal: request.signal })
   }
 
   #url({ path }: RepositoryRequest, base: URL): URL {
@@ -267,7 +266,7 @@ export class Repository {
   #retried(request: Tried, url: URL, authorization: string | undefined): Promise<HttpResponse> {
     const { method, signal, retry, body } = request
     const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) }
-    const unverified = this.endpoint.security !== 'tls' && url.host === this.endpoint.host
+    const unverified = this.#access.unverified && isAt(url, this.endpoint.host)
     return withRetry(retry, signal, () =>
       this.#client.transport.request({ method, url, headers, signal, unverified, ...(body === undefined ? {} : { body: body() }) }),
     )

@@ -84,8 +84,14 @@ interface HelperResult {
 async function runHelper(program: string, server: string, environment: Environment, signal?: AbortSignal): Promise<HelperResult> {
   const { spawn } = await import('node:child_process')
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined))
-  // In the caller's session: it may ask on the terminal.
-  const child = spawn(program, ['get'], { env: env as NodeJS.ProcessEnv, stdio: ['pipe', 'pipe', 'pipe'] })
+  let child: ChildProcessWithoutNullStreams
+  try {
+    // In the caller's session: it may ask on the terminal.
+    child = spawn(program, ['get'], { env: env as NodeJS.ProcessEnv, stdio: ['pipe', 'pipe', 'pipe'] })
+  } catch (cause) {
+    // Of some errors Node makes no event: an environment that is too long for the system.
+    return { status: null, output: '', complaint: '', error: printable((cause as Error).message) }
+  }
   return new Promise((resolve) => {
     let error: string | undefined
     const stop = (reason: string) => {
@@ -96,6 +102,7 @@ async function runHelper(program: string, server: string, environment: Environme
     const late = setTimeout(() => stop(`no answer in ${TIMEOUT / 1000} s`), TIMEOUT)
     const abort = () => stop('the build was canceled')
     signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted) abort()
     const output = gather(child.stdout, () => stop('its answer is too long'))
     const complaint = gather(child.stderr)
     child.on('error', (cause) => {

@@ -130,7 +130,7 @@ class Fetcher {
         yield chunk
       }
     } catch (error) {
-      throw unreachable(redactUrl(this.#url), response.url, error, 'URL_UNREACHABLE')
+      throw unreachable(redactUrl(this.#url), response.url, error, { signal: this.#options.signal, code: 'URL_UNREACHABLE' })
     }
   }
 
@@ -184,7 +184,7 @@ class Fetcher {
     try {
       return await withRetry(retry, this.#options.signal, () => this.#transport.request(request))
     } catch (error) {
-      throw unreachable(redactUrl(this.#url), url, error, 'URL_UNREACHABLE')
+      throw unreachable(redactUrl(this.#url), url, error, { signal: this.#options.signal, code: 'URL_UNREACHABLE' })
     }
   }
 

@@ -5,6 +5,11 @@ export function sameOrigin(a: URL, b: URL): boolean {
   return a.protocol === b.protocol && a.host === b.host
 }
 
+/** Whether a URL is of this host[:port], which may be spelled in another way there: `Reg.example:443` is https://reg.example/. */
+export function isAt(url: URL, host: string): boolean {
+  return new URL(`${url.protocol}//${host}`).host === url.host
+}
+
 function blockList(entries: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]): BlockList {
   const list = new BlockList()
   for (const [net, prefix, family] of entries) list.addSubnet(net, prefix, family)
@@ -33,7 +38,10 @@ const PRIVATE = blockList([
 
 /** The host without brackets; `::ffff:a.b.c.d` as the IPv4 address that it reaches. WHATWG URL has folded 0x7f.1 and the like. */
 function bareHost(host: string): string {
-  const bare = host.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  const bare = host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
   const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(bare)
   if (!mapped) return bare
   const [high, low] = [Number.parseInt(mapped[1] as string, 16), Number.parseInt(mapped[2] as string, 16)]

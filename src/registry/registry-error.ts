@@ -1,5 +1,6 @@
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 import { errorDetail } from './error-detail.ts'
+import { isAt } from './origin.ts'
 import { printable, redactUrl } from './redact.ts'
 import { plainHttp, tlsTrouble } from './tls-trouble.ts'
 import type { HttpResponse } from './transport.ts'
@@ -15,13 +16,22 @@ const REASONS: Record<string, string> = {
   ENETUNREACH: 'the network is unreachable',
 }
 
-/** No answer: REGISTRY_UNREACHABLE (or the code given), with TLS trouble told apart. Errors of ours and aborts pass as they are. */
-export function unreachable(what: string, url: URL, error: unknown, ours = 'REGISTRY_UNREACHABLE'): unknown {
+/**
+ * No answer: REGISTRY_UNREACHABLE, or `code`, with TLS trouble told apart. Errors of ours and aborts pass as they are: a connection that `signal` has
+ * cut is no trouble of the network, whatever it looks like.
+ */
+export function unreachable(
+  what: string,
+  url: URL,
+  error: unknown,
+  { signal, code = 'REGISTRY_UNREACHABLE' }: { readonly signal?: AbortSignal | undefined; readonly code?: string } = {},
+): unknown {
   if (isTbuildError(error) || (error as { name?: string }).name === 'AbortError') return error
-  const isUrl = ours === 'URL_UNREACHABLE'
+  if (signal?.aborted) return signal.reason
+  const isUrl = code === 'URL_UNREACHABLE'
   const trouble = url.protocol === 'https:' ? tlsTrouble(url.host, error, isUrl) : plainHttp(error)
   const reason = trouble?.reason ?? REASONS[errorCode(error) ?? ''] ?? printable((error as Error).message)
-  return new TbuildError(ours, `${what}: cannot reach ${url.host}: ${reason}`, {
+  return new TbuildError(code, `${what}: cannot reach ${url.host}: ${reason}`, {
     hint: trouble?.hint ?? 'check the name, the network and HTTPS_PROXY',
     cause: error,
   })
@@ -56,7 +66,7 @@ export async function statusError(asked: Asked, response: HttpResponse): Promise
     return new TbuildError('IMAGE_NOT_FOUND', `${what}: pull: not found (${where})`, { hint })
   }
   if (status === 401 || status === 403) {
-    const hint = response.url.host === registry ? deniedHint(verb, registry) : ELSEWHERE
+    const hint = isAt(response.url, registry) ? deniedHint(verb, registry) : ELSEWHERE
     return new TbuildError('REGISTRY_DENIED', `${what}: ${verb}: access denied (${where}), with ${credentials}`, { hint })
   }
   const later = isTransient(status)

@@ -25,7 +25,7 @@ export async function* resumedBlob(
       }
       return
     } catch (error) {
-      if (signal?.aborted || attempt >= retry.attempts || !isTransientError(error)) throw unreachable(what, response.url, error)
+      if (signal?.aborted || attempt >= retry.attempts || !isTransientError(error)) throw unreachable(what, response.url, error, { signal })
     } finally {
       response.body.destroy()
     }

@@ -1,5 +1,6 @@
 import { errorCode } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
+import { discard } from './body.ts'
 import { SMALL_BODY } from './error-detail.ts'
 import type { Endpoint } from './registries-conf.ts'
 import type { HttpResponse, Transport } from './transport.ts'
@@ -28,8 +29,13 @@ export async function findScheme(endpoint: Endpoint, transport: Transport, signa
   return urls[0] as URL
 }
 
-/** What Go's server, nginx and Apache say to plain HTTP on a port with TLS. */
+/** What Go's server, nginx, Apache and Tomcat say to plain HTTP on a port with TLS; some lead to TLS on the same port. */
 async function wantsTls(response: HttpResponse): Promise<boolean> {
-  const body = (await readCapped(response.body, SMALL_BODY))?.toString('latin1') ?? ''
-  return response.url.protocol === 'http:' && response.status === 400 && /HTTPS (server|port)|SSL-enabled/.test(body)
+  const { url, status } = response
+  if (url.protocol === 'http:' && status === 400) {
+    const body = (await readCapped(response.body, SMALL_BODY))?.toString('latin1') ?? ''
+    return /HTTPS (server|port)|SSL-enabled|requires TLS/.test(body)
+  }
+  discard(response)
+  return url.protocol === 'http:' && response.header('location')?.startsWith(`https://${url.host}/`) === true
 }

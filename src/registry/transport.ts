@@ -174,10 +174,12 @@ async function makeHttpsAgent(tls: TlsOptions, proxy: URL | undefined, closing: 
   if (proxy === undefined) return agent
   const direct = agent.createConnection.bind(agent)
   agent.createConnection = (options, callback) => {
-    openTunnel(proxy, `${options.host}:${options.port}`, closing).then(
-      (socket) => callback?.(null, direct({ ...options, socket } as RequestOptions) as never),
-      (error: Error) => callback?.(error, undefined as never),
-    )
+    openTunnel(proxy, `${options.host}:${options.port}`, closing)
+      .then((socket) => direct({ ...options, socket } as RequestOptions))
+      .then(
+        (socket) => callback?.(null, socket as never),
+        (error: Error) => callback?.(error, undefined as never),
+      )
     return undefined
   }
   return agent

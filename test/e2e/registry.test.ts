@@ -29,10 +29,10 @@ async function start(options: TestRegistryOptions = {}): Promise<void> {
   registry.addImage('team/app', image, 'v1')
 }
 
-/** A server that keeps what it has of a connection for a minute, and how long the process lives. */
+/** A server that keeps what it has of a connection for forty seconds, and how long the process lives. */
 describe('no server decides how long the process lives', () => {
   async function run(dockerfile: string, args: readonly string[] = [], options: TestRegistryOptions = {}) {
-    await start({ keepAlive: 60_000, ...options })
+    await start({ keepAlive: 40_000, ...options })
     const context = space.context({ Dockerfile: dockerfile.replaceAll('REGISTRY', registry.host) })
     const begun = Date.now()
     const all = ['--root', space.store, '--progress', 'plain', ...args.map((arg) => arg.replaceAll('REGISTRY', registry.host)), context]

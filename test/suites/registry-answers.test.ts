@@ -224,6 +224,21 @@ describe('a pull', () => {
   })
 
   test.each([
+    [400, 'REGISTRY_REFUSED'],
+    [403, 'REGISTRY_DENIED'],
+  ])('that is refused by %i says why, though an answer to HEAD has no reason', async (status, code) => {
+    await start()
+    registry.intercept = (_request, response) => {
+      saying(status, errors('QUARANTINED', 'the scan found something'))(response)
+      return true
+    }
+    await expect(pull()).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(/team\/app:v1: pull: .*QUARANTINED: the scan found something/),
+    })
+  })
+
+  test.each([
     [400, 'REGISTRY_REFUSED', /another try/],
     [405, 'REGISTRY_REFUSED', /is it a registry/],
     [418, 'REGISTRY_REFUSED', /another try/],
@@ -236,6 +251,21 @@ describe('a pull', () => {
       return true
     }
     await expect(pull()).rejects.toMatchObject({ code, message: expect.stringContaining(':v1: pull: '), hint: expect.stringMatching(hint) })
+  })
+
+  test('a token server that is not there is named, with the image', async () => {
+    await start({ auth: 'bearer' })
+    const challenge = `Bearer realm="${registry.url}/token",service="test"`
+    registry.challenge = () => challenge
+    registry.intercept = (request, response) => {
+      if (!request.url?.startsWith('/token')) return false
+      response.destroy()
+      return true
+    }
+    await expect(pull()).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: `${registry.host}/team/app: the token server: cannot reach ${registry.host}: the connection was broken`,
+    })
   })
 
   test.each([

@@ -124,6 +124,18 @@ describe('a credential helper', () => {
     expect(Date.now() - begun).toBeLessThan(20_000)
   })
 
+  test('whose environment is too long for the system is named', async () => {
+    helper('echo \'{"Username":"a","Secret":"b"}\'')
+    expect(await find({ LONG: 'x'.repeat(200_000) })).toEqual({ notes: [expect.stringMatching(/^docker-credential-ci: spawn .*E2BIG$/)] })
+  })
+
+  test('that is asked when the build has ended already is not waited for', async () => {
+    helper('sleep 25')
+    const begun = Date.now()
+    expect(await find({}, AbortSignal.abort())).toEqual({ notes: ['docker-credential-ci: the build was canceled'] })
+    expect(Date.now() - begun).toBeLessThan(20_000)
+  })
+
   test('that hangs, with a child of its own, ends with the build', async () => {
     helper('sleep 25')
     const begun = Date.now()

@@ -34,6 +34,25 @@ describe('work that is shared', () => {
     expect(await shared.of('a', async () => 'third')).toBe('second')
   })
 
+  test('is done anew by who waits for it when its caller gives up', async () => {
+    const shared = new Shared<string, string>()
+    const first = new AbortController()
+    const under = shared.of('a', () => new Promise((_resolve, reject) => first.signal.addEventListener('abort', reject)), first.signal)
+    const others = [1, 2].map(() => shared.of('a', async () => 'second', new AbortController().signal))
+    first.abort()
+    await expect(under).rejects.toMatchObject({ type: 'abort' })
+    expect(await Promise.all(others)).toEqual(['second', 'second'])
+  })
+
+  test('is not done anew by who has given up, too', async () => {
+    const shared = new Shared<string, string>()
+    const first = new AbortController()
+    const under = shared.of('a', () => new Promise((_resolve, reject) => first.signal.addEventListener('abort', reject)), first.signal)
+    const other = shared.of('a', async () => 'second', first.signal)
+    first.abort()
+    expect((await Promise.allSettled([under, other])).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  })
+
   test('stays when its caller gives up after it was done', async () => {
     const shared = new Shared<string, string>()
     const caller = new AbortController()
