@@ -9,6 +9,9 @@ import { ifPresent } from './store-error.ts'
 /** uid:gid of a file or directory. overlayfs copies it up with the file, and it stays with a file that a RUN renames. */
 export const OWNER_XATTR = 'user.tbuild.owner'
 
+/** On a file of a copy of a root for a RUN: what was there before it, as overlayfs's mark on what it copies up. */
+export const COPIED_XATTR = 'user.tbuild.copied'
+
 export interface Owner {
   readonly uid: number
   readonly gid: number
@@ -71,7 +74,17 @@ export class LayerOwners {
   /** A file's metadata with its owner. */
   shown(stat: SysStat, file: OwnedFile): SysStat {
     const owner = this.#data(stat.mode, file)
-    return owner === undefined ? stat : { ...stat, ...owner }
+    return owner === undefined || !this.#isCarrier(stat, owner) ? stat : { ...stat, ...owner }
+  }
+
+  /**
+   * On disk it is root's, or has that half of the owner that can be there: the attribute of another file is what a user of the image wrote into it, to
+   * claim another owner for it, or older than a chown.
+   */
+  #isCarrier({ uid, gid }: SysStat, owner: Owner): boolean {
+    if (uid === 0 && gid === 0) return true
+    const onDisk = this.#state.ids.onDisk(owner)
+    return uid === onDisk.uid && gid === onDisk.gid
   }
 
   #data(mode: number, { dirfd, name, key }: OwnedFile): Owner | undefined {
@@ -176,7 +189,7 @@ export function takeRunOwners(upper: string): Map<string, Owner> {
 const STAYS = 0xffffffff
 
 /** Removes them from a list of attributes: they are the store's own. */
-export const isOwnerXattr = (name: string): boolean => name === OWNER_XATTR
+export const isOwnerXattr = (name: string): boolean => name === OWNER_XATTR || name === COPIED_XATTR
 
 function load(file: string): Map<string, Owner> | undefined {
   const text = ifPresent(() => readFileSync(file, 'utf8'))

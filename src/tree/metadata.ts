@@ -54,10 +54,12 @@ function chown(owners: LayerOwners, file: OwnedFile, owner: Owner): void {
   }
 }
 
+export const isAttributeRefused = (error: unknown): boolean => TOLERATED.has(errorCode(error) ?? '')
+
 function setXattr(dirfd: number, name: Name, key: string, value: Buffer): void {
   try {
     sys().setxattrat(dirfd, name, Buffer.from(key, 'latin1'), value)
   } catch (error) {
-    if (!TOLERATED.has(errorCode(error) ?? '')) throw error
+    if (!isAttributeRefused(error)) throw error
   }
 }

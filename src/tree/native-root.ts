@@ -1,13 +1,15 @@
 import { mkdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorCode } from '../base/errors.ts'
+import { idMap } from '../base/id-map.ts'
 import { Pace } from '../base/pace.ts'
-import { type SysStat, sys } from '../base/sys.ts'
+import { type Name, type SysStat, sys } from '../base/sys.ts'
 import { AT_FDCWD, S_IFMT } from '../base/sys-constants.ts'
+import { COPIED_XATTR, LayerOwners } from '../store/layer-owners.ts'
 import { copyContent } from './content.ts'
-import { type Metadata, timeOf } from './metadata.ts'
+import { isAttributeRefused, type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
-import { joinKey, type Key, nameOf } from './path.ts'
+import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
 import { PlainCopies } from './plain-copies.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { emptyView, readXattrs } from './view.ts'
@@ -37,11 +39,19 @@ export const isBefore = (a: ChangeTime, b: ChangeTime): boolean => a[0] < b[0] |
  */
 export async function nativeRoot(view: TreeView, directory: string, signal?: AbortSignal): Promise<NativeRoot> {
   mkdirSync(directory)
+  if (!idMap().whole) activateOwners(directory)
   const begun = touched(directory)
   const copy = new NativeCopy(view, layerWriter(directory, emptyView()), signal)
   // Whatever its mode is below, as a new layer's.
   await copy.run(view.root, { ...metadataOf(view.root), mode: 0o755 })
   return { directory, directories: copy.directories, omitted: copy.omitted, begun, settled: await settle(directory) }
+}
+
+/** The command may give a directory to whom only data can name. */
+function activateOwners(directory: string): void {
+  const owners = LayerOwners.of(directory)
+  owners.activate()
+  owners.save()
 }
 
 /** Copies what a path of a tree names, a directory or a file; returns where it is in the new directory. Undefined when there is nothing. */
@@ -81,6 +91,8 @@ class NativeCopy {
   readonly #writer: LayerWriter
   readonly #plain: PlainCopies
   readonly #pace: Pace
+  /** Files of batches that have to be marked; nobody asks where all owners are on disk. */
+  readonly #unmarked: Key[] | undefined = idMap().whole ? undefined : []
 
   constructor(view: TreeView, writer: LayerWriter, signal: AbortSignal | undefined) {
     this.#view = view
@@ -101,12 +113,14 @@ class NativeCopy {
           if (node.type === 'directory') {
             this.#directory(node, key)
             pending.push({ node, key })
-          } else if (node.type === 'file' && this.#plain.takes(node, key, metadataOf(node)))
+          } else if (node.type === 'file' && this.#plain.takes(node, key, metadataOf(node))) {
             await this.#plain.add(node, key, metadataOf(node))
-          else await this.other(node, key)
+            this.#unmarked?.push(key)
+          } else await this.other(node, key)
         }
       }
       for (const { node, key } of await this.#plain.settle()) await this.other(node, key)
+      for (const key of this.#unmarked ?? []) this.#mark(this.#writer.upperFd(parentKey(key)), bytes(nameOf(key)))
     } finally {
       await this.#plain.idle()
     }
@@ -130,6 +144,14 @@ class NativeCopy {
     this.#writer.setMetadata(key, node.type, { ...metadataOf(node), xattrs: this.#view.xattrs(node) })
   }
 
+  #mark(dirfd: number, name: Name): void {
+    try {
+      sys().setxattrat(dirfd, name, COPIED_XATTR, Buffer.alloc(0))
+    } catch (error) {
+      if (!isAttributeRefused(error)) throw error
+    }
+  }
+
   /** False: it cannot be made, and no command could open it either. */
   #node(key: Key, mode: number, major: number, minor: number): boolean {
     try {
@@ -149,6 +171,7 @@ class NativeCopy {
       try {
         await copyContent(from, to, this.#pace)
         this.#writer.setFileMetadata(key, to, { ...metadataOf(node), xattrs: readXattrs(from, '') })
+        if (this.#unmarked !== undefined) this.#mark(to, '')
       } finally {
         sys().close(to)
       }

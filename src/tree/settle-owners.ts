@@ -1,14 +1,14 @@
 import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
-import { LayerOwners, type Owner, takeRunOwners } from '../store/layer-owners.ts'
+import { COPIED_XATTR, LayerOwners, type Owner, takeRunOwners } from '../store/layer-owners.ts'
 import { keyOf } from './node.ts'
 import { bytes, type Key, nameOf, parentKey } from './path.ts'
-import { type RawLayer, rawLayer } from './raw-layer.ts'
+import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { ownedFile } from './view.ts'
 
-/** What the kernel leaves on everything that it copies up but hard links; the second is a user namespace's. */
-const ORIGIN_XATTRS = ['trusted.overlay.origin', 'user.overlay.origin'] as const
+/** What the kernel leaves on everything that it copies up but hard links (the second is a user namespace's), and a copy of the root on its files. */
+const ORIGIN_XATTRS = ['trusted.overlay.origin', 'user.overlay.origin', COPIED_XATTR] as const
 /** Where the image lacks them they are the sandbox's. */
 const MOUNT_POINTS: ReadonlySet<Key> = new Set(['dev', 'proc', 'sys'])
 
@@ -55,7 +55,9 @@ function ownerOf(layer: RawLayer, node: TreeNode, lower: TreeView, creator: Owne
   if (carries && (creator === undefined || MOUNT_POINTS.has(keyOf(node)) || isCopiedUp(layer, node))) return undefined
   const below = nodeAt(lower, keyOf(node))
   if (below === undefined || below.type !== node.type) return creator
-  if (carries) return node.type === 'file' && below.stat.nlink > 1 ? undefined : creator
+  // One that was made anew over another is opaque.
+  if (node.type === 'directory') return isOpaqueIn(layer, node) ? creator : undefined
+  if (carries) return below.stat.nlink > 1 ? undefined : creator
   const same = node.type !== 'symlink' || layer.readlink(node).equals(lower.readlink(below))
   return same ? { uid: below.stat.uid, gid: below.stat.gid } : creator
 }

@@ -131,6 +131,27 @@ RUN --mount=type=cache,target=/c --mount=type=bind,from=first,source=/d,target=/
     expect(again.stderr).not.toContain('lies on an overlay')
     expect(image(onOverlay(WITHOUT_ADMIN), store()).iid).toBe(elsewhere.iid)
   }, 120_000)
+
+  test('with one id, what a USER changed or made has the owner that it has elsewhere', () => {
+    const steps = `FROM busybox
+RUN mkdir -m 777 -p /shared/deep /shared/gone && echo 1 > /shared/f && echo 1 > /shared/anew && chmod 666 /shared/*f && chmod 777 /shared /shared/deep /shared/gone && chown 5:5 /shared/deep
+USER 1000:1001
+RUN echo 2 >> /shared/f; rm /shared/anew; echo 2 > /shared/anew; echo > /shared/deep/new; rm -r /shared/gone; mkdir -p /tmp/own
+`
+    const listing = (setup: string, root: string) => {
+      const archive = workspace.path(`${Math.random()}.tar`)
+      expect(confined(setup, ['-o', `type=tar,dest=${archive}`, workspace.context({ Dockerfile: steps })], root)).toMatchObject({
+        status: 0,
+      })
+      const text = execFileSync('tar', ['-tvf', archive, '--numeric-owner', '--exclude=bin/*'], { encoding: 'utf8' })
+      return text.split('\n').map((line) => line.replace(/ +\d+ \d{4}-.*\d\d:\d\d /, ' '))
+    }
+    const expected = listing('exec "$@"', workspace.store)
+    expect(expected).toEqual(
+      expect.arrayContaining(['-rw-rw-rw- 0/0 shared/f', '-rw-r--r-- 1000/1001 shared/deep/new', 'drwxrwxrwx 5/5 shared/deep/']),
+    )
+    expect(listing(onOverlay(WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-setuid')), store())).toEqual(expected)
+  }, 120_000)
 })
 
 suite('isolation chroot', () => {

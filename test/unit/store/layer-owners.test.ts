@@ -60,6 +60,18 @@ describe('owners that cannot be on disk', () => {
     expect(shown(owners, 'f')).toEqual(own)
   })
 
+  test('where a file has an owner on disk that is not root, its attribute claims no other: a user may write it, or root gave the file away', () => {
+    sys().setxattrat(dirfd, 'f', OWNER_XATTR, Buffer.from('0:70000'))
+    const owners = LayerOwners.of(fs, parseIdMap('0 1000 1\n1 100000 65535', '0 1000 1\n1 100000 65535'))
+    owners.activate()
+    const stat = (uid: number, gid: number) => owners.shown({ ...sys().statat(dirfd, 'f'), uid, gid }, file('f'))
+    expect(stat(0, 0)).toMatchObject({ uid: 0, gid: 70000 })
+    expect(stat(5, 5)).toMatchObject({ uid: 5, gid: 5 })
+    expect(stat(0, 5)).toMatchObject({ uid: 0, gid: 5 })
+    sys().setxattrat(dirfd, 'f', OWNER_XATTR, Buffer.from('5:70000'))
+    expect(stat(5, 0)).toMatchObject({ uid: 5, gid: 70000 })
+  })
+
   test('an owner that can be on disk takes the other one’s place', () => {
     const owners = LayerOwners.of(fs, SINGLE)
     for (const name of ['f', 'l']) {
