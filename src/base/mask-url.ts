@@ -3,10 +3,12 @@
 /** BuildKit's (util/urlutil). */
 const MASK = 'xxxxx'
 
-/** A scheme is looked for where a word begins, so that a long word costs its length once. */
-const URLS = /(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*):\/\/([^\s"<>`\\]+)/gi
-/** Up to the last @ before the path, as browsers and Go read it. */
-const AUTHORITY = /^([^/?#]*)@/
+/**
+ * A login goes up to the last @ before the path, as browsers and Go read it. What stands before `://` is not looked at: an option (`-xhttp://`), a fallback
+ * (`${URL:-https://`). It is looked for where a word begins, so that a long word costs its length once; the next URL may stand in the same word.
+ */
+const LOGINS = /(?<![a-z0-9+.-])([a-z0-9+.-]+:\/\/)([^\s"<>`\\/?#]*)@/gi
+const URLS = /:\/\/[^\s"<>`\\]+/g
 const QUERY =
   /([?&;](?:access[_-]?token|private[_-]?token|job[_-]?token|auth[_-]?token|token|auth|api[_-]?key|key|secret|client_secret|password|passwd|pwd|sig|signature|X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId)=)([^&;#\s"'<>]+)/gi
 
@@ -16,10 +18,9 @@ const VARIABLE = /^(?:\$\w+|\$\{\w+\})?$/
 /** The text with the user information of every URL in it as `xxxxx`, as BuildKit's RedactCredentials has it, and with the values of query parameters that are known to be tokens masked. */
 export function maskUrls(text: string, mask: (secret: string) => string = () => MASK): string {
   if (!text.includes('://')) return text
-  return text.replace(URLS, (_, scheme: string, rest: string) => {
-    const shown = rest.replace(AUTHORITY, (__, login: string) => `${maskLogin(login, scheme, mask)}@`)
-    return `${scheme}://${shown.replace(QUERY, (whole, name: string, value: string) => (VARIABLE.test(value) ? whole : name + mask(value)))}`
-  })
+  return text
+    .replace(LOGINS, (_, scheme: string, login: string) => `${scheme}${maskLogin(login, scheme, mask)}@`)
+    .replace(URLS, (url) => url.replace(QUERY, (whole, name: string, value: string) => (VARIABLE.test(value) ? whole : name + mask(value))))
 }
 
 /** The same, each character by one: places in a line stay what they are. */
@@ -32,7 +33,7 @@ function maskLogin(login: string, scheme: string, mask: (secret: string) => stri
   const at = login.indexOf(':')
   const [user, password] = at < 0 ? [login, undefined] : [login.slice(0, at), login.slice(at + 1)]
   if (VARIABLE.test(user) && VARIABLE.test(password ?? '')) return login
-  if (password === undefined) return /ssh$/i.test(scheme) ? login : mask(login)
+  if (password === undefined) return /ssh:/i.test(scheme) ? login : mask(login)
   return `${user === '' ? '' : mask(user)}:${mask(password)}`
 }
 

@@ -116,7 +116,7 @@ test('what a Dockerfile of the caller has in its lines is masked where they are 
   web.files.set('/file', { data: 'from a URL', authorization: LOGIN })
   const write = (token: string, rest: string) =>
     builds.files('own', {
-      Dockerfile: `FROM scratch\nADD http://me:${token}@${new URL(web.url).host}/file /a\nADD ${web.url}/signed?access_token=${token} /b\n${rest}`,
+      Dockerfile: `FROM scratch\nARG ALSO\nADD http://me:${token}@${new URL(web.url).host}/file /a\nADD ${web.url}/signed?access_token=${token} /b\n${rest}`,
     })
   web.files.set('/signed', { data: 'signed' })
   const store = join(builds.folder, 'store-2')
@@ -126,6 +126,12 @@ test('what a Dockerfile of the caller has in its lines is masked where they are 
   expect(failed.stderr).not.toContain(TOKEN)
   const checked = await tbuildAsync(['--root', store, '--check', context])
   const asJson = await tbuildAsync(['--root', store, '--call', 'check,format=json', context])
+  for (const method of ['outline', 'outline,format=json', 'targets']) {
+    const url = `ALSO=https://me:${TOKEN}@h/x`
+    const asked = await tbuildAsync(['--root', store, '--call', method, '--build-arg', url, context])
+    expect([asked.status, asked.stdout + asked.stderr]).toEqual([0, expect.not.stringContaining(TOKEN)])
+    if (method !== 'targets') expect(asked.stdout).toContain('https://xxxxx:xxxxx@h/x')
+  }
   expect(`${checked.stdout}${checked.stderr}${Buffer.from(JSON.parse(asJson.stdout).sources[0].data, 'base64')}`).not.toContain(TOKEN)
   write(TOKEN, '')
   expect((await tbuildAsync(['--root', store, '--progress', 'plain', context])).status).toBe(0)

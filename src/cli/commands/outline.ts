@@ -1,3 +1,4 @@
+import { maskUrls } from '../../base/mask-url.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import { type OutlineResult, outlineTarget } from '../../inquiry.ts'
 import { base64, location } from '../location.ts'
@@ -8,7 +9,9 @@ type Mount = OutlineResult['secrets'][number]
 
 /** `--call=outline` */
 export async function answer(options: BuildOptions, hooks: BuildHooks): Promise<Answer> {
-  const result = await outlineTarget(options, hooks)
+  const outline = await outlineTarget(options, hooks)
+  const args = outline.args.map((arg) => (arg.value === undefined ? arg : { ...arg, value: maskUrls(arg.value) }))
+  const result = { ...outline, args }
   return { text: () => text(result), json: () => json(result), status: 0 }
 }
 

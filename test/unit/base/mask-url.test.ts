@@ -27,6 +27,12 @@ test.each([
   // What is not expanded shows names only.
   ['ADD https://$USER:${TOKEN}@h/x?token=$T /', 'ADD https://$USER:${TOKEN}@h/x?token=$T /'],
   ['ADD https://${TOKEN:-real}@h/x /', 'ADD https://xxxxx:xxxxx@h/x /'],
+  // Behind an option, a fallback, a digit, and each of a list.
+  ['curl -xhttp://u:p@proxy:1080 -x2http://u:p@h', 'curl -xhttp://xxxxx:xxxxx@proxy:1080 -x2http://xxxxx:xxxxx@h'],
+  ['${URL:-https://u:p@h/x} ${URL:+https://u:p@h/x}', '${URL:-https://xxxxx:xxxxx@h/x} ${URL:+https://xxxxx:xxxxx@h/x}'],
+  ['https://u:p@a,https://v@b|direct', 'https://xxxxx:xxxxx@a,https://xxxxx@b|direct'],
+  ['https://mirror/https://u:p@h/x?to=http://v@g/y?key=k', 'https://mirror/https://xxxxx:xxxxx@h/x?to=http://xxxxx@g/y?key=xxxxx'],
+  ['url.https://u:p@h/.insteadOf https://h/', 'url.https://xxxxx:xxxxx@h/.insteadOf https://h/'],
   ['mail me@host.tld', 'mail me@host.tld'],
   ['https://h/x and me@host', 'https://h/x and me@host'],
 ])('%s', (text, shown) => {
@@ -42,8 +48,8 @@ test('no login survives, wherever the URL stands', () => {
   const around = fc.stringMatching(/^[\w ,;:.@=-]{0,12}$/)
   fc.assert(
     fc.property(around, word, word, around, (before, user, password, after) => {
-      const shown = maskUrls(`${before} https://${user}:${password}@host/path ${after}`)
-      expect(shown).toBe(`${before} https://xxxxx:xxxxx@host/path ${after}`)
+      const shown = maskUrls(`${before}https://${user}:${password}@host/path ${after}`)
+      expect(shown).toBe(`${before}https://xxxxx:xxxxx@host/path ${after}`)
     }),
   )
 })
