@@ -46,19 +46,20 @@ export function textWidth(text: string): number {
   return width
 }
 
-/** The text cut to a number of columns, with `…` in place of what is missing. */
+/** The text cut to a number of columns, with `…` in place of what is missing. What is behind it costs nothing: a line may be long, and is drawn again and again. */
 export function cut(text: string, columns: number): string {
   if (columns <= 0) return ''
-  if (text.length * 2 <= columns || textWidth(text) <= columns) return text
-  let result = ''
+  if (text.length * 2 <= columns) return text
+  let kept = ''
   let width = 0
+  let read = 0
   for (const char of text) {
-    const next = columnsOf(char)
-    if (width + next > columns - 1) break
-    result += char
-    width += next
+    width += columnsOf(char)
+    if (width > columns) return `${kept}…`
+    read += char.length
+    if (width < columns) kept = text.slice(0, read)
   }
-  return `${result}…`
+  return text
 }
 
 /** Milliseconds as BuildKit writes them: `0.4s`, `12.3s`, `75.0s`. */

@@ -7,7 +7,8 @@ import { rawjsonDisplay } from '../../../src/cli/progress/rawjson.ts'
 import { StepBook } from '../../../src/cli/progress/steps.ts'
 import { ttyDisplay } from '../../../src/cli/progress/tty.ts'
 import type { Display, Screen } from '../../../src/cli/progress/types.ts'
-import { textWidth } from '../../../src/cli/text.ts'
+import { cut, textWidth } from '../../../src/cli/text.ts'
+import { cost } from '../../support/cost.ts'
 
 const T = 1_700_000_000_000
 const bytes = (text: string) => Buffer.from(text)
@@ -273,4 +274,18 @@ test('the mode is chosen by the terminal, the environment and the options', () =
   expect(progressMode('plain', false, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('plain')
   expect(progressMode(undefined, true, tty, { BUILDKIT_PROGRESS: 'rawjson' })).toBe('quiet')
   expect(progressMode('none', false, tty, {})).toBe('quiet')
+})
+
+test('a picture costs what it shows, however long the lines are', () => {
+  const draw = (length: number) => {
+    const line = 'x'.repeat(length)
+    return cost(() => {
+      for (let i = 0; i < 100; i += 1) cut(line, 80)
+    })
+  }
+  draw(64)
+  expect(draw(60_000)).toBeLessThan(draw(600) + 50)
+  expect(cut(`${'x'.repeat(79)}e\u0301`, 80)).toBe(`${'x'.repeat(79)}e\u0301`)
+  expect(cut(`${'x'.repeat(79)}日`, 80)).toBe(`${'x'.repeat(79)}…`)
+  expect(cut(`${'x'.repeat(78)}e\u0301xx`, 80)).toBe(`${'x'.repeat(78)}e\u0301…`)
 })
