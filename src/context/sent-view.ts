@@ -1,7 +1,8 @@
 import { GoPattern, hasWildcard } from '../base/go-match.ts'
 import { cleanPath } from '../base/go-path.ts'
 import { type MatchState, PatternMatcher } from '../base/pattern-matcher.ts'
-import { isBelow, latin1 } from '../tree/path.ts'
+import { keyOf } from '../tree/node.ts'
+import { isBelow, type Key, latin1, parentKey } from '../tree/path.ts'
 import { resolveIn } from '../tree/resolve.ts'
 import type { Listing, TreeNode, TreeView } from '../tree/types.ts'
 
@@ -105,15 +106,23 @@ class SentView implements TreeView {
     return this.#prefixes.some((prefix) => isWithin(prefix, key) || isWithin(key, prefix))
   }
 
-  /** A stack and no recursion: how deep a context is, its owner says. */
+  /** A stack and no recursion: how deep a context is, its owner says. What is learnt on the way is kept, or a directory would be searched for each above it. */
   #leadsToSent(directory: TreeNode): boolean {
+    const start = keyOf(directory)
+    const searched: Key[] = []
     const pending = [directory]
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      searched.push(keyOf(next))
       for (const node of this.#view.children(next)) {
-        if (this.#state(node.path.toString('latin1')).matched) return true
-        if (node.type === 'directory' && this.#mayLead(node)) pending.push(node)
+        const key = keyOf(node)
+        if (this.#sent.get(key) ?? this.#state(key).matched) {
+          for (let above = parentKey(key); isWithin(above, start); above = parentKey(above)) this.#sent.set(above, true)
+          return true
+        }
+        if (node.type === 'directory' && this.#sent.get(key) !== false && this.#mayLead(node)) pending.push(node)
       }
     }
+    for (const key of searched) this.#sent.set(key, false)
     return false
   }
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sentView } from '../../../src/context/sent-view.ts'
+import type { TreeNode, TreeView } from '../../../src/tree/types.ts'
 import { directoryView } from '../../../src/tree/view.ts'
 
 let folder = ''
@@ -45,3 +46,35 @@ describe('K17: what is seen of a context', () => {
     expect(view.resolve(path, { follow: true }) !== undefined).toBe(seen)
   })
 })
+
+test('K17: how deep a context is does not multiply what is looked at', () => {
+  const depth = 60
+  const deep = join(folder, 'deep')
+  mkdirSync(join(deep, 'd/'.repeat(depth)), { recursive: true })
+  writeFileSync(join(deep, 'd/'.repeat(depth), 'hit.txt'), '')
+  const view = directoryView(deep)
+  let listed = 0
+  const counting = new Proxy(view, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      if (name === 'children') listed += 1
+      return value.bind(target)
+    },
+  })
+  const found = files(sentView(counting, ['*/**/hit.txt']))
+  expect(found).toEqual([`${'d/'.repeat(depth)}hit.txt`])
+  expect(listed).toBeLessThan(4 * depth)
+})
+
+function files(view: TreeView): string[] {
+  const found: string[] = []
+  const pending: TreeNode[] = [view.root]
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+    for (const node of view.children(directory)) {
+      if (node.type === 'directory') pending.push(node)
+      else found.push(node.path.toString())
+    }
+  }
+  return found
+}
