@@ -3,6 +3,7 @@ import type { CacheAction, CacheFlags } from './commands/cache.ts'
 import type { DuFlags } from './commands/du.ts'
 import type { PruneCommandFlags } from './commands/prune.ts'
 import type { VerifyFlags } from './commands/verify-store.ts'
+import { tableOrJson } from './options/format.ts'
 
 /** The commands that look after the store; each is one file, loaded when it is asked for. */
 export interface StoreHandlers {
@@ -67,7 +68,7 @@ function addCacheCommands(top: Command, handlers: StoreHandlers, done: Done): vo
 
 function onStore(command: Command): Command {
   return command
-    .option('--format <format>', 'table or json', 'table')
+    .option('--format <format>', 'table or json', tableOrJson, 'table')
     .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
     .allowExcessArguments(false)
 }

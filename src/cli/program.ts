@@ -2,12 +2,13 @@ import { Command, CommanderError, Option } from 'commander'
 import { isTbuildError } from '../base/errors.ts'
 import type { BuildFlags } from './options/build.ts'
 import { ignoredEnvironment } from './options/environment.ts'
+import { tableOrJson } from './options/format.ts'
 import { IGNORED, REFUSED } from './options/ignored.ts'
 import { ignoredIsolation } from './options/isolation.ts'
 import { hasDocker } from './options/output.ts'
 import { ignoredProxies } from './options/proxies.ts'
 import { addStoreCommands, type StoreHandlers } from './program-store.ts'
-import { PROGRESS_MODES } from './progress/display.ts'
+import { knownMode, PROGRESS_MODES } from './progress/display.ts'
 import { unsupported, usage } from './usage.ts'
 
 /** Each command is one file, loaded when it is asked for; it returns the exit status. */
@@ -97,7 +98,7 @@ export function program(version: string, handlers: Handlers, { done, print }: Pr
 
 function list(command: Command): Command {
   return command
-    .option('--format <format>', 'table or json', 'table')
+    .option('--format <format>', 'table or json', tableOrJson, 'table')
     .option('-q, --quiet', 'print ids only')
     .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
     .allowExcessArguments(false)
@@ -197,7 +198,7 @@ function addResultOptions(build: Command): void {
     .option('--load', 'load the image into docker, where there is one')
     .option('--iidfile <file>', 'write the id of the image to a file')
     .option('--metadata-file <file>', 'write what was built to a file, as JSON')
-    .addOption(new Option('--progress <mode>', 'how to show progress').choices(PROGRESS_MODES))
+    .addOption(new Option('--progress <mode>', 'how to show progress').choices(PROGRESS_MODES).argParser(knownMode))
     .option('-q, --quiet', 'print nothing but the id of the image')
     .option('--root <dir>', 'the store (default: $TBUILD_ROOT, /var/lib/tbuild, or $XDG_DATA_HOME/tbuild)')
     .addOption(new Option('--attest <spec>').argParser(collect).default([]).hideHelp())
@@ -210,6 +211,7 @@ function refuse(build: Command): void {
     const option = new Option(flags)
     if (build.getOptionValueSource(option.attributeName()) === 'cli') throw unsupported(`--${option.name()}`, hint)
   }
+  checkIgnored((name) => build.getOptionValue(name))
 }
 
 /** Warnings for what was asked for and means nothing here. */
@@ -224,10 +226,24 @@ export function ignoredOptions(args: readonly string[], environment: NodeJS.Proc
   ]
 }
 
+/** A value that docker refuses is refused, though it would change nothing. */
+function checkIgnored(given: (name: string) => unknown): void {
+  for (const { flags, number } of IGNORED) {
+    const option = new Option(flags)
+    const value = given(option.attributeName())
+    if (number && typeof value === 'string' && !/^[+-]?[0-9]+$/.test(value))
+      throw usage(`invalid ${option.long} ${JSON.stringify(value)}: expected a number`)
+  }
+}
+
+/** Their warnings; an empty value asks for nothing. */
 function ignoredArguments(args: readonly string[]): string[] {
   return IGNORED.flatMap(({ flags, reason }) => {
-    const { long, short } = new Option(flags)
-    const given = args.some((arg) => arg === long || arg.startsWith(`${long}=`) || (short !== undefined && arg === short))
+    const { long = '', short, required } = new Option(flags)
+    const given = args.some((arg, at) => {
+      if (arg === long || (short !== undefined && arg === short)) return !required || args[at + 1] !== ''
+      return arg.startsWith(`${long}=`) && arg !== `${long}=`
+    })
     return given ? [`${long} has no effect: ${reason}`] : []
   })
 }

@@ -62,6 +62,7 @@ async function run(dockerfile: string, options: Partial<BuildOptions> = {}) {
 }
 
 const READ = 'RUN --mount=type=secret,id=s cat /run/secrets/s >/got 2>/dev/null || echo -n nothing >/got'
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
 const READ_ENV = 'RUN --mount=type=secret,id=s,env=S echo -n "${S:-nothing}" >/got'
 
 test.each([READ, READ_ENV])('a secret is not given to a base image’s ONBUILD: %s', async (trigger) => {

@@ -28,6 +28,8 @@ export async function cacheCommand(
   { io, args }: { io: Io; args: readonly string[] },
 ): Promise<number> {
   if (action === 'rm' && flags.id.length === 0 && !flags.all) throw usage('nothing to remove', 'name cache mounts with --id, or give --all')
+  if (flags.id.includes('')) throw usage('--id needs a value', '`tbuild cache ls` lists them')
+  if (directory === '') throw usage(`no place to ${action} cache mounts is named`, 'give a directory, or type=registry,ref=REF')
   return await withWritableStore(flags, { io, args }, async (store) => {
     const text = await ACTIONS[action](store, flags, mountsPlace(directory ?? '', io.env))
     io.stdout.write(text)
@@ -95,9 +97,9 @@ interface Place {
 function mountsPlace(text: string, environment: NodeJS.ProcessEnv): Place {
   if (!/^type=/.test(text)) return { directory: text }
   const pairs = csvPairs(text, 'tbuild cache')
-  const type = takeValue(pairs, 'type', 'tbuild cache')
+  const type = takeValue(pairs, 'type')
   const insecure = takeFlag(pairs, 'registry.insecure', 'tbuild cache')
-  const ref = takeValue(pairs, 'ref', 'tbuild cache')
+  const ref = takeValue(pairs, 'ref')
   if (type !== 'registry' || !ref || pairs.size > 0)
     throw usage(`not a place for cache mounts: ${text}`, 'give a directory, or type=registry,ref=REF')
   parseImageReference(ref)

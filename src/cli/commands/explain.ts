@@ -19,7 +19,7 @@ export async function explainCommand(
 ): Promise<number> {
   const options = buildOptions(context, flags, io.env)
   const format = flags.format ?? 'text'
-  if (format !== 'text' && format !== 'json') throw usage(`--format ${format} is not known`, 'formats are text and json')
+  if (format !== 'text' && format !== 'json') throw usage(`--format ${format || '""'} is not known`, 'formats are text and json')
   const inside = await buildInUserNamespace(args, io, { notice: () => {}, isolation: options.isolation })
   if (inside !== undefined) return inside
   const report = new ExplainReport()

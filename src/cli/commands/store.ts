@@ -22,7 +22,7 @@ const MAX_CONFIG = 8 * 1024 * 1024
 /** Opens the store, hands a view of it to `use`, and lets go of it. */
 export async function withStore<T>(root: string | undefined, env: NodeJS.ProcessEnv, use: (view: StoreView) => Promise<T>): Promise<T> {
   const { defaultRoot, openStore } = await import('../../store/store.ts')
-  const store = await openStore(root ?? defaultRoot(env, process.getuid?.() ?? 0))
+  const store = await openStore(root || defaultRoot(env, process.getuid?.() ?? 0))
   try {
     return await use({
       images: () => store.images.list(),

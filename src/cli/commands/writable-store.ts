@@ -1,7 +1,6 @@
 import type { Store } from '../../store/store.ts'
 import type { Io } from '../io.ts'
 import { buildInUserNamespace } from '../rootless.ts'
-import { unsupported } from '../usage.ts'
 
 export interface StoreFlags {
   root?: string
@@ -17,13 +16,12 @@ export async function withWritableStore(
   { io, args }: { io: Io; args: readonly string[] },
   use: (store: Store) => Promise<number>,
 ): Promise<number> {
-  if (!['table', 'json', undefined].includes(flags.format)) throw unsupported(`--format ${flags.format}`, 'formats are table and json')
   const notice = (text: string) => io.stderr.write(`${text}\n`)
   // Nothing is mounted here: root is whom all files of its store belong to.
   const inside = await buildInUserNamespace(args, io, { notice, isolation: process.geteuid?.() === 0 ? 'chroot' : undefined })
   if (inside !== undefined) return inside
   const { defaultRoot, openStore } = await import('../../store/store.ts')
-  const store = await openStore(flags.root ?? defaultRoot(io.env, process.getuid?.() ?? 0), { onNotice: notice })
+  const store = await openStore(flags.root || defaultRoot(io.env, process.getuid?.() ?? 0), { onNotice: notice })
   try {
     return await use(store)
   } finally {

@@ -17,7 +17,8 @@ export function annotations(values: readonly string[]): Annotation[] {
     const written = text.slice(0, equals)
     const colon = written.indexOf(':')
     const key = written.slice(colon + 1)
-    if (key === '') throw usage(`invalid annotation ${JSON.stringify(text)}: the key is empty`)
+    // BuildKit drops what has such a key without a word.
+    if (!/^\S+$/.test(key)) throw usage(`invalid annotation ${JSON.stringify(text)}: the key is ${key === '' ? 'empty' : 'not one word'}`)
     if (colon === -1) return [{ level: 'manifest' as const, key, value }]
     return written
       .slice(0, colon)
@@ -27,11 +28,10 @@ export function annotations(values: readonly string[]): Annotation[] {
 }
 
 /** Keys of `--output`: `annotation.KEY`, `annotation-index.KEY`, `annotation-manifest[linux/arm64].KEY`; undefined for any other key. */
-export function outputAnnotation(name: string, value: string | undefined): Annotation | undefined {
+export function outputAnnotation(name: string, value: string): Annotation | undefined {
   const match = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$/.exec(name)
   if (match === null) return undefined
   const [, level = 'manifest', platform, key = ''] = match
-  if (value === undefined) throw usage(`--output: ${name} needs a value`, `write ${name}=VALUE`)
   return { ...target(level, platform), key, value }
 }
 

@@ -62,7 +62,8 @@ function takesNext(arg: string): boolean {
 function normalizeOption(arg: string): string[] {
   const short = /^-([A-Za-z])=(.*)$/s.exec(arg)
   const name = short?.[1] ?? ''
-  if (short && SHORT[name] === undefined) return [`-${name}`, short[2] as string]
+  // With nothing behind it the sign itself is the value (pflag).
+  if (short && SHORT[name] === undefined) return [`-${name}`, short[2] || '=']
   const match = short ? [arg, SHORT[name], short[2]] : /^--([a-z-]+)=(.*)$/s.exec(arg)
   if (!match || !SWITCHES.includes(match[1] as string)) return [arg]
   const on = parseGoBool(match[2] as string)

@@ -1,6 +1,6 @@
 import { parseGoBool } from '../../base/go-bool.ts'
 import { unsupported, usage } from '../usage.ts'
-import { csvPairs } from './csv.ts'
+import { csvPairsTrimmed } from './csv.ts'
 
 export interface AttestFlags {
   readonly attest?: readonly string[]
@@ -23,7 +23,7 @@ function long(type: string, value: string): string {
 }
 
 function check(text: string, written: string): void {
-  const pairs = csvPairs(text, '--attest')
+  const pairs = csvPairsTrimmed(text, '--attest')
   const type = pairs.get('type')
   if (!type) throw usage(`invalid ${written}: attestation type not specified`, 'write type=provenance or type=sbom')
   const disabled = parseGoBool(pairs.get('disabled') ?? 'false')

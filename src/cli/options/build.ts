@@ -58,6 +58,7 @@ export interface BuildFlags {
 
 /** Turns flags into BuildOptions; every value is checked here, so that a wrong command line fails before anything is read. */
 export function buildOptions(context: string, flags: BuildFlags, environment: NodeJS.ProcessEnv): BuildOptions {
+  if (context === '') throw usage('the context is empty', 'write . for the directory that you are in')
   if (context === '-' && flags.file === '-') throw usage('the context and the Dockerfile cannot both be read from standard input')
   refuseAttestations(flags)
   refuseEnvironment(environment)
@@ -81,8 +82,8 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...(flags.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
     ...optional('normalizeModes', flags.normalizeModes),
     ...optional('network', flags.network === undefined ? undefined : network(flags.network)),
-    ...list('allow', entitlements(flags.allow)),
-    ...list('extraHosts', extraHosts(flags.addHost)),
+    ...list('allow', entitlements(given(flags.allow))),
+    ...list('extraHosts', extraHosts(given(flags.addHost))),
     ...list('ulimits', flags.ulimit.map(ulimit)),
     ...optional('shmSize', flags.shmSize === undefined ? undefined : byteSize(flags.shmSize, '--shm-size')),
     ...optional('isolation', isolation(flags.isolation)),
@@ -95,11 +96,11 @@ export function buildOptions(context: string, flags: BuildFlags, environment: No
     ...record('buildContexts', buildContexts(given(flags.buildContext))),
     ...list('annotations', annotations(given(flags.annotation))),
     ...list('outputs', outputs(flags, environment)),
-    ...list('cacheFrom', given(flags.cacheFrom).map(cacheFrom)),
+    ...list('cacheFrom', given(flags.cacheFrom).flatMap(cacheFrom)),
     ...list('cacheTo', cachesTo(flags, args)),
     ...record('limits', limits(flags.limit)),
     ...optional('jobs', flags.jobs === undefined ? undefined : jobs(flags.jobs)),
-    ...optional('root', flags.root),
+    ...optional('root', flags.root || undefined),
   }
 }
 
@@ -117,7 +118,7 @@ function withProxies(args: Record<string, string>, environment: NodeJS.ProcessEn
 
 /** The build argument BUILDKIT_INLINE_CACHE is an older way to write `--cache-to type=inline`. */
 function cachesTo(flags: BuildFlags, args: Readonly<Record<string, string>>): CacheExportSpec[] {
-  const specs = given(flags.cacheTo).map(cacheTo)
+  const specs = given(flags.cacheTo).flatMap(cacheTo)
   const inline = parseGoBool(args.BUILDKIT_INLINE_CACHE ?? '') === true && !specs.some(({ type }) => type === 'inline')
   return inline ? [...specs, { type: 'inline' }] : specs
 }

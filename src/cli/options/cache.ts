@@ -25,36 +25,49 @@ const EXPORT_KEYS: Readonly<Record<CacheExportSpec['type'], readonly string[]>> 
 /** Keys of buildx that are not carried out. */
 const REFUSED = ['reset']
 
-/** `--cache-from`: `type=registry,ref=REF`, `type=local,src=DIR`, or a bare REF. */
-export function cacheFrom(text: string): CacheImportSpec {
-  const fields = csvFields(text, '--cache-from')
-  if (fields.length === 1 && !fields[0]?.includes('=')) return { type: 'registry', ref: reference(text) }
-  const pairs = csvPairs(text, '--cache-from')
-  const type = takeValue(pairs, 'type', '--cache-from') ?? 'registry'
+/** `--cache-from`: `type=registry,ref=REF`, `type=local,src=DIR`, or bare REFs. */
+export function cacheFrom(text: string): CacheImportSpec[] {
+  const bare = references(text, '--cache-from')
+  if (bare !== undefined) return bare.map((ref) => ({ type: 'registry', ref: reference(ref) }))
+  const { type, pairs } = typed(text, '--cache-from')
   const spec = importOf(type, pairs)
   refuse(pairs, '--cache-from', spec.type, IMPORT_KEYS)
-  return spec
+  return [spec]
+}
+
+/** What has no `=` at all is a list of references (buildx). */
+function references(text: string, option: string): string[] | undefined {
+  if (text.includes('=')) return undefined
+  const fields = csvFields(text, option)
+  if (fields.includes('')) throw usage(`invalid ${option} ${JSON.stringify(text)}: a reference is empty`)
+  return fields
+}
+
+function typed(text: string, option: string): { type: string; pairs: Pairs } {
+  const pairs = csvPairs(text, option)
+  const type = takeValue(pairs, 'type')
+  if (!type) throw usage(`invalid ${option} ${JSON.stringify(text)}: type is required`, 'write type=registry,ref=REF')
+  return { type, pairs }
 }
 
 function importOf(type: string, pairs: Pairs): CacheImportSpec {
   if (type === 'local') {
-    const digest = takeValue(pairs, 'digest', '--cache-from')
-    const place = { src: needed(pairs, 'src', '--cache-from'), ...tag(pairs, '--cache-from') }
-    return { type, ...place, ...(digest === undefined ? {} : { digest: parseDigest(digest) }) }
+    const digest = takeValue(pairs, 'digest')
+    const place = { src: needed(pairs, 'src', '--cache-from'), ...tag(pairs) }
+    return { type, ...place, ...(digest ? { digest: parseDigest(digest) } : {}) }
   }
   if (type === 'registry') return { type, ref: reference(needed(pairs, 'ref', '--cache-from')), ...insecure(pairs, '--cache-from') }
   throw unknownType(type, '--cache-from', ['registry', 'local'])
 }
 
-/** `--cache-to`: `type=registry,ref=REF`, `type=local,dest=DIR` or `type=inline`; a bare REF is a registry's. */
-export function cacheTo(text: string): CacheExportSpec {
-  const fields = csvFields(text, '--cache-to')
-  if (fields.length === 1 && !fields[0]?.includes('=')) return { type: 'registry', ref: writable(text) }
-  const pairs = csvPairs(text, '--cache-to')
-  const type = takeValue(pairs, 'type', '--cache-to') ?? 'registry'
+/** `--cache-to`: `type=registry,ref=REF`, `type=local,dest=DIR` or `type=inline`; bare REFs are a registry's. */
+export function cacheTo(text: string): CacheExportSpec[] {
+  const bare = references(text, '--cache-to')
+  if (bare !== undefined) return bare.map((ref) => ({ type: 'registry', ref: writable(ref) }))
+  const { type, pairs } = typed(text, '--cache-to')
   const spec = exportOf(type, pairs)
   refuse(pairs, '--cache-to', spec.type, EXPORT_KEYS)
-  return spec
+  return [spec]
 }
 
 function exportOf(type: string, pairs: Pairs): CacheExportSpec {
@@ -64,17 +77,16 @@ function exportOf(type: string, pairs: Pairs): CacheExportSpec {
     return { type }
   }
   const how = { ...mode, ...exportForm(pairs) }
-  if (type === 'local') return { type, dest: needed(pairs, 'dest', '--cache-to'), ...tag(pairs, '--cache-to'), ...how }
+  if (type === 'local') return { type, dest: needed(pairs, 'dest', '--cache-to'), ...tag(pairs), ...how }
   if (type === 'registry') return { type, ref: writable(needed(pairs, 'ref', '--cache-to')), ...insecure(pairs, '--cache-to'), ...how }
   throw unknownType(type, '--cache-to', ['registry', 'local', 'inline'])
 }
 
 function exportMode(pairs: Pairs): CacheExportMode {
-  const mode = takeValue(pairs, 'mode', '--cache-to')
-  if (mode !== undefined && mode !== 'min' && mode !== 'max')
-    throw usage(`invalid --cache-to mode ${JSON.stringify(mode)}: expected min or max`)
-  const ignore = takeFlag(pairs, 'ignore-error', '--cache-to')
-  return { ...(mode === undefined ? {} : { mode }), ...(ignore === true ? { ignoreError: true } : {}) }
+  const mode = takeValue(pairs, 'mode')
+  if (mode && mode !== 'min' && mode !== 'max') throw usage(`invalid --cache-to mode ${JSON.stringify(mode)}: expected min or max`)
+  const ignore = takeFlag(pairs, 'ignore-error', '--cache-to', false)
+  return { ...(mode === 'min' || mode === 'max' ? { mode } : {}), ...(ignore === true ? { ignoreError: true } : {}) }
 }
 
 function exportForm(pairs: Pairs): CacheExportMode {
@@ -88,9 +100,9 @@ function exportForm(pairs: Pairs): CacheExportMode {
   }
 }
 
-function tag(pairs: Pairs, option: string): { tag?: string } {
-  const value = takeValue(pairs, 'tag', option)
-  return value === undefined ? {} : { tag: value }
+function tag(pairs: Pairs): { tag?: string } {
+  const value = takeValue(pairs, 'tag')
+  return value ? { tag: value } : {}
 }
 
 function insecure(pairs: Pairs, option: string): { insecure?: boolean } {
@@ -109,7 +121,7 @@ function writable(text: string): string {
 }
 
 function needed(pairs: Pairs, key: string, option: string): string {
-  const value = takeValue(pairs, key, option)
+  const value = takeValue(pairs, key)
   if (value) return value
   throw usage(`${option} needs ${key}=${key === 'ref' ? 'REF' : 'DIR'}`)
 }

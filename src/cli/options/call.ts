@@ -1,5 +1,6 @@
 import { parseGoBool } from '../../base/go-bool.ts'
 import { usage } from '../usage.ts'
+import { csvFields } from './csv.ts'
 
 /** `--call=METHOD[,format=json][,ignorestatus=true]`: a question instead of a build. */
 export interface Call {
@@ -18,20 +19,25 @@ const METHODS: Readonly<Record<string, Call['method']>> = {
   targets: 'targets',
 }
 
-/** `--check` is `--call=check`. */
+const METHODS_HINT = 'methods are build, check, outline and targets'
+
+/** `--check` is `--call=check`. An empty `--call` asks for nothing. */
 export function call({ call: text, check = false }: { readonly call?: string; readonly check?: boolean }): Call {
-  const written = text ?? (check ? 'check' : 'build')
+  const written = text || (check ? 'check' : 'build')
   let method: Call['method'] | undefined
   let json = false
   let ignoreStatus = false
-  for (const field of written.split(',')) {
+  for (const field of csvFields(written, '--call')) {
     const [key = '', value] = field.split('=', 2)
     if (value === undefined) {
+      // What is empty before the name of the method names nothing yet (buildx).
+      if (key === '' && method === undefined) continue
       if (method !== undefined) throw usage(`invalid value of --call: ${written}`, 'name one method')
-      method = METHODS[key]
-      if (method === undefined) throw usage(`--call=${key} is not known`, 'methods are build, check, outline and targets')
+      method = Object.hasOwn(METHODS, key) ? METHODS[key] : undefined
+      if (method === undefined) throw usage(`--call=${key} is not known`, METHODS_HINT)
     } else if (key === 'format') {
-      if (value !== 'json' && value !== 'text') throw usage(`--call: format ${value} is not known`, 'formats are text and json')
+      if (value !== 'json' && value !== 'text' && value !== '')
+        throw usage(`--call: format ${value} is not known`, 'formats are text and json')
       json = value === 'json'
     } else if (key === 'ignorestatus') {
       const ignore = parseGoBool(value)
@@ -39,6 +45,7 @@ export function call({ call: text, check = false }: { readonly call?: string; re
       ignoreStatus = ignore
     } else throw usage(`--call: invalid field ${field}`, 'fields are format and ignorestatus')
   }
+  if (method === undefined) throw usage(`--call=${written} names no method`, METHODS_HINT)
   if (check && method !== 'check') throw usage('--check and --call ask for different things', 'give one of them')
-  return { method: method ?? 'check', json, ignoreStatus }
+  return { method, json, ignoreStatus }
 }

@@ -7,7 +7,7 @@ import { csvFields } from './csv.ts'
 export function extraHosts(values: readonly string[]): ExtraHost[] {
   return values
     .flatMap((value) => csvFields(value, '--add-host'))
-    .filter((text) => text !== '')
+    .map((text) => text.trim())
     .map((text) => checked(() => parseExtraHost(text)))
     .map(({ host, ip }) => ({ host, ip: ip === 'host-gateway' ? '127.0.0.1' : ip }))
 }

@@ -4,7 +4,7 @@ import { withSuggestion } from '../../base/suggest.ts'
 import type { ImageOutput, OutputSpec, Timed } from '../../build-options.ts'
 import { unsupported, usage } from '../usage.ts'
 import { outputAnnotation } from './annotation.ts'
-import { csvFields, csvPairs } from './csv.ts'
+import { csvFields, csvPairsTrimmed } from './csv.ts'
 import { type Pairs, takeCompression, takeFlag, takeValue } from './pairs.ts'
 
 /** Keys by type, besides `annotation…`; for suggestions, since each reader takes what it knows. */
@@ -44,18 +44,21 @@ export const REFUSED_OUTPUT_KEYS: Readonly<Record<string, string | undefined>> =
 export function output(text: string): OutputSpec {
   if (text === '-') return { type: 'tar', dest: '-' }
   const fields = csvFields(text, '--output')
-  if (fields.length === 1 && !text.startsWith('type=')) return { type: 'local', dest: fields[0] as string }
-  const pairs = csvPairs(text, '--output')
+  // A folder whose name is quoted is none (buildx).
+  if (fields.length === 1 && fields[0] === text && !text.startsWith('type=')) return { type: 'local', dest: text }
+  const pairs = csvPairsTrimmed(text, '--output')
   const type = take(pairs, 'type')
-  if (type === undefined) throw usage(`invalid --output ${JSON.stringify(text)}: type is required`)
+  if (!type) throw usage(`invalid --output ${JSON.stringify(text)}: type is required`)
   const spec = specOf(type, pairs)
   for (const [key, value] of pairs) refuseKey(type as keyof typeof OUTPUT_KEYS, key, value)
   return spec
 }
 
-function refuseKey(type: keyof typeof OUTPUT_KEYS, key: string, value: string | undefined): void {
-  if (key in REFUSED_OUTPUT_KEYS && REFUSED_OUTPUT_KEYS[key] !== undefined && REFUSED_OUTPUT_KEYS[key] === value) return
-  if (key in REFUSED_OUTPUT_KEYS) throw unsupported(`key ${key} of --output type=${type}`)
+function refuseKey(type: keyof typeof OUTPUT_KEYS, key: string, value: string): void {
+  const known = Object.hasOwn(REFUSED_OUTPUT_KEYS, key)
+  // `store=` is `store=true` to BuildKit.
+  if (known && REFUSED_OUTPUT_KEYS[key] === (value || 'true')) return
+  if (known) throw unsupported(`key ${key} of --output type=${type}`)
   throw usage(withSuggestion(`unknown key ${JSON.stringify(key)} of --output type=${type}`, key, OUTPUT_KEYS[type]))
 }
 
@@ -68,7 +71,7 @@ function specOf(type: string, pairs: Pairs): OutputSpec {
     case 'local':
       return { type, dest: destination(type, pairs), ...split(pairs), ...timed(pairs) }
     case 'tar':
-      return { type, dest: take(pairs, 'dest') ?? '-', ...split(pairs), ...timed(pairs) }
+      return { type, dest: take(pairs, 'dest') || '-', ...split(pairs), ...timed(pairs) }
     case 'image':
     case 'registry':
       return image(type, pairs)
@@ -83,7 +86,7 @@ function specOf(type: string, pairs: Pairs): OutputSpec {
 }
 
 function oci(pairs: Pairs): OutputSpec {
-  const tar = flag(pairs, 'tar') ?? true
+  const tar = flagOrEmpty(pairs, 'tar') ?? true
   const dest = destination('oci', pairs)
   if (!tar && dest === '-') throw usage('--output type=oci,tar=false writes a directory: dest cannot be -')
   return { type: 'oci', dest, tar, ...imageOutput(pairs) }
@@ -91,7 +94,7 @@ function oci(pairs: Pairs): OutputSpec {
 
 /** Without `dest` the image is loaded into docker. */
 function docker(pairs: Pairs): OutputSpec {
-  if (flag(pairs, 'tar') === false) throw unsupported('tar=false of --output type=docker', 'use type=oci,tar=false for a directory')
+  if (flagOrEmpty(pairs, 'tar') === false) throw unsupported('tar=false of --output type=docker', 'use type=oci,tar=false for a directory')
   const dest = take(pairs, 'dest')
   const context = take(pairs, 'context')
   if (dest && context) throw usage('--output type=docker: dest and context exclude each other', 'context says which docker loads the image')
@@ -99,11 +102,11 @@ function docker(pairs: Pairs): OutputSpec {
 }
 
 function image(type: 'image' | 'registry', pairs: Pairs): OutputSpec {
-  const byDigest = flag(pairs, 'push-by-digest')
-  const insecure = flag(pairs, 'registry.insecure')
+  const byDigest = flagOrEmpty(pairs, 'push-by-digest')
+  const insecure = flagOrEmpty(pairs, 'registry.insecure')
   return {
     type: 'image',
-    push: flag(pairs, 'push') ?? type === 'registry',
+    push: flagOrEmpty(pairs, 'push') ?? type === 'registry',
     ...(byDigest === undefined ? {} : { pushByDigest: byDigest }),
     ...(insecure === undefined ? {} : { insecure }),
     ...imageOutput(pairs),
@@ -112,7 +115,7 @@ function image(type: 'image' | 'registry', pairs: Pairs): OutputSpec {
 
 function imageOutput(pairs: Pairs): ImageOutput {
   const name = take(pairs, 'name')
-  const ociMediaTypes = flag(pairs, 'oci-mediatypes')
+  const ociMediaTypes = flagOrEmpty(pairs, 'oci-mediatypes')
   const rewriteTimestamp = flag(pairs, 'rewrite-timestamp')
   const annotations = [...pairs].flatMap(([key, value]) => {
     const annotation = outputAnnotation(key, value)
@@ -120,7 +123,7 @@ function imageOutput(pairs: Pairs): ImageOutput {
     return annotation ?? []
   })
   return {
-    ...(name === undefined ? {} : { name }),
+    ...(name ? { name } : {}),
     ...(ociMediaTypes === undefined ? {} : { ociMediaTypes }),
     ...takeCompression(pairs, '--output'),
     ...(annotations.length === 0 ? {} : { annotations }),
@@ -149,8 +152,10 @@ function destination(type: string, pairs: Pairs): string {
   throw usage(`--output type=${type} needs dest=PATH`, type === 'local' ? 'dest is a directory' : 'dest=- writes to standard output')
 }
 
-const take = (pairs: Pairs, key: string) => takeValue(pairs, key, '--output')
+const take = takeValue
 const flag = (pairs: Pairs, key: string) => takeFlag(pairs, key, '--output')
+/** Of these `key=` is true (BuildKit). */
+const flagOrEmpty = (pairs: Pairs, key: string) => takeFlag(pairs, key, '--output', true)
 
 export interface OutputFlags {
   readonly output: readonly string[]

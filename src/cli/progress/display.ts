@@ -6,13 +6,19 @@ export const PROGRESS_MODES: readonly string[] = ['auto', 'tty', 'plain', 'rawjs
 
 export type ProgressMode = 'tty' | 'plain' | 'rawjson' | 'quiet'
 
+/** A value of `--progress`; empty is `auto` (buildx). Throws USAGE for another one. */
+export function knownMode(mode: string): string {
+  if (mode !== '' && !PROGRESS_MODES.includes(mode)) throw usage(`invalid progress mode ${mode}`, `modes are ${PROGRESS_MODES.join(', ')}`)
+  return mode
+}
+
 /** `auto` is tty on a terminal that can move its cursor, else plain; `none` is quiet. Throws USAGE for what is no mode, and for `-q` with another one. */
 export function progressMode(asked: string | undefined, quiet: boolean, screen: Screen, env: NodeJS.ProcessEnv): ProgressMode {
-  if (quiet && asked !== undefined && asked !== 'auto' && asked !== 'quiet')
+  if (quiet && asked !== undefined && !['auto', 'quiet', 'none'].includes(asked))
     throw usage(`progress=${asked} and quiet cannot be used together`, 'give one of them')
   if (quiet) return 'quiet'
-  const mode = asked ?? (env.TBUILD_PROGRESS || env.BUILDKIT_PROGRESS || 'auto')
-  if (!PROGRESS_MODES.includes(mode)) throw usage(`invalid progress mode ${mode}`, `modes are ${PROGRESS_MODES.join(', ')}`)
+  const mode = (asked ?? (env.TBUILD_PROGRESS || env.BUILDKIT_PROGRESS)) || 'auto'
+  knownMode(mode)
   if (mode === 'plain' || mode === 'rawjson' || mode === 'quiet') return mode
   if (mode === 'none') return 'quiet'
   if (mode === 'tty') return 'tty'
