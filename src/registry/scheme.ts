@@ -5,8 +5,8 @@ import { SMALL_BODY } from './error-detail.ts'
 import type { Endpoint } from './registries-conf.ts'
 import type { HttpResponse, Transport } from './transport.ts'
 
-/** What a server of the other scheme may do to a request; after anything else the other scheme would not be answered either. */
-const OTHER_SCHEME = /^(ECONNREFUSED|ECONNRESET|EPIPE|EPROTO|HPE_.*|ERR_SSL_.*)$/
+/** What a server of the other scheme may do to a request, or a proxy that opens no tunnel; after anything else the other would not be answered either. */
+const OTHER_SCHEME = /^(ECONNREFUSED|ECONNRESET|EPIPE|EPROTO|EPROXY|HPE_.*|ERR_SSL_.*)$/
 
 /**
  * With or without TLS: for registries that may be either, as docker finds it out. The scheme that is likelier first; where neither is answered it stays,

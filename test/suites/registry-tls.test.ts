@@ -23,6 +23,8 @@ let proxy: Server
 let tunnels: string[]
 /** The proxy leads to the registry without its TLS. */
 let plain = false
+/** The proxy opens no tunnels, as squid does for ports but 443: it only hands on what comes without TLS. */
+let tunnelless = false
 
 beforeAll(async () => {
   mkdirSync(join(folder, 'home'))
@@ -43,8 +45,10 @@ beforeAll(async () => {
   proxy = createServer((socket) => {
     socket.once('data', (head) => {
       tunnels.push(head.toString().split('\r\n')[0] as string)
-      const target = connect(plain ? Number(new URL(registry.url).port) : portOf(tls), '127.0.0.1', () => {
-        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      if (tunnelless && head.toString().startsWith('CONNECT')) return socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+      const target = connect(plain || tunnelless ? Number(new URL(registry.url).port) : portOf(tls), '127.0.0.1', () => {
+        if (tunnelless) target.write(head)
+        else socket.write('HTTP/1.1 200 OK\r\n\r\n')
         socket.pipe(target).pipe(socket)
       })
       for (const end of [socket, target]) end.on('error', () => {})
@@ -109,6 +113,18 @@ test('plain HTTP where TLS is expected is said, with the way out, which is one',
     })
   } finally {
     plain = false
+  }
+})
+
+test('an insecure registry without TLS is reached through a proxy that opens no tunnel to it', async () => {
+  tunnelless = true
+  try {
+    const environment = { HTTP_PROXY: `http://127.0.0.1:${portOf(proxy)}` }
+    expect((await pull(environment, true)).manifestDigest).toBe(image.manifest.digest)
+    // One that is not marked is not asked without TLS for that.
+    await expect(pull(environment)).rejects.toMatchObject({ message: expect.stringMatching(/the proxy 127.0.0.1:\d+ answered 403$/) })
+  } finally {
+    tunnelless = false
   }
 })
 
