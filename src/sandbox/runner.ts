@@ -32,9 +32,9 @@ export function createRunnerSandbox(options: RunnerOptions): Sandbox {
   const runner = options.runner ?? join(nativeFolder(), 'runner')
   return {
     async exec(spec, io, signal) {
-      signal?.throwIfAborted()
       const read = (path: string, limit: number) => options.readRootFile(spec.rootfs, path, limit)
       return withSocketProxies(spec, (proxied) => {
+        signal?.throwIfAborted()
         const plan = makePlan(proxied, options.host ?? hostFacts(), read, options.isolation)
         return runPlan([runner, options.isolation === 'chroot' ? 'chroot' : 'exec'], encodePlan(plan), io, signal)
       })
@@ -54,7 +54,11 @@ function runPlan(
     const child = spawn(runner, [how], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'], env: {}, detached: true, cwd: '/' })
     const [stdin, output, , status] = child.stdio as unknown as [Writable, Readable, null, Readable]
     let report = ''
-    const abort = () => stdin.destroy()
+    const abort = () => {
+      stdin.destroy()
+      // Up to megabytes wait in the pipes when nobody has read: they would be shown first.
+      output.destroy()
+    }
     signal?.addEventListener('abort', abort, { once: true })
     const frames = new OutputFrames(io)
     pump(output, (data) => frames.push(data), signal)

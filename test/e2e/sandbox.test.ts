@@ -200,6 +200,36 @@ suite('a run', () => {
     expect(running('sleep 87654')).toEqual([])
   })
 
+  test('aborting while a socket is made ready starts nothing', async () => {
+    const abort = new AbortController()
+    const socket = { type: 'socket', target: '/s', socket: '/none', mode: 0o600, uid: 0, gid: 0 } as const
+    const run = fixture.run('sleep 3', { mounts: [socket] }, abort.signal)
+    abort.abort()
+    const begun = Date.now()
+    await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+    expect(Date.now() - begun).toBeLessThan(2500)
+  })
+
+  test('what a run printed that nobody had read is not handed on when it is aborted', async () => {
+    const abort = new AbortController()
+    let first: () => void = () => {}
+    const printed = new Promise<void>((resolve) => {
+      first = resolve
+    })
+    let after = 0
+    const take = () => {
+      if (abort.signal.aborted) after += 1
+      first()
+      return new Promise(() => {})
+    }
+    const run = fixture.sandbox.exec(fixture.spec('yes & yes >&2'), { stdout: take, stderr: take }, abort.signal)
+    await printed
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    abort.abort()
+    await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+    expect(after).toBe(0)
+  })
+
   test('more than its pipe takes: a plan with a large file', async () => {
     const data = Buffer.alloc(5_000_000, 'x')
     const mounts = [{ type: 'file', target: '/big', data, mode: 0o400, uid: 0, gid: 0 }] as const
