@@ -7,8 +7,7 @@ import { copyContent } from '../tree/content.ts'
 import { type Metadata, type Time, timeOf } from '../tree/metadata.ts'
 import { joinKey, type Key, latin1 } from '../tree/path.ts'
 import type { TreeNode, TreeView } from '../tree/types.ts'
-import { emptyView } from '../tree/view.ts'
-import { type LayerWriter, layerWriter } from '../tree/writer.ts'
+import { directoryWriter, type LayerWriter } from '../tree/writer.ts'
 import { type ExportedTree, walkTree } from './walk.ts'
 
 /**
@@ -22,7 +21,7 @@ import { type ExportedTree, walkTree } from './walk.ts'
 export async function exportLocal(trees: readonly ExportedTree[], dest: string, signal?: AbortSignal): Promise<void> {
   refuseOverwriting(trees)
   await makeDestination(dest)
-  const writer = layerWriter(dest, emptyView())
+  const writer = directoryWriter(dest)
   const pace = new Pace(signal)
   try {
     for (const tree of trees) {

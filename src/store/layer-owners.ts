@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode } from '../base/errors.ts'
 import { type IdMap, idMap } from '../base/id-map.ts'
@@ -54,6 +54,11 @@ export class LayerOwners {
   static of(directory: string, ids: IdMap = idMap()): LayerOwners {
     const file = basename(directory) === 'fs' && !ids.whole ? join(dirname(directory), 'owners') : undefined
     return new LayerOwners({ file, ids, table: file === undefined ? undefined : load(file), dirty: false }, '')
+  }
+
+  /** Of a directory that is no layer's, such as one of the caller's. */
+  static none(): LayerOwners {
+    return new LayerOwners({ file: undefined, ids: idMap(), table: undefined, dirty: false }, '')
   }
 
   /** The same, seen from a directory of the layer. */
@@ -170,19 +175,40 @@ export class LayerOwners {
 /** Where the runner notes the owners that a RUN gives to what carries no attribute (runner/ownership.h). `upper`: the layer's `fs`. */
 export const runOwnersFile = (upper: string): string => join(dirname(upper), 'run-owners')
 
-/** What it noted, the last word on each path, and the file is gone. An id of -1 stays what it is. */
+/** What it noted, the last word on each path, and the file is gone. An id of -1 stays what it is. A RUN may have made it as long as it likes. */
 export function takeRunOwners(upper: string): Map<string, Owner> {
   const file = runOwnersFile(upper)
-  const fields = (ifPresent(() => readFileSync(file, 'latin1')) ?? '').split('\0')
-  rmSync(file, { force: true })
   const owners = new Map<string, Owner>()
-  for (let at = 0; at + 1 < fields.length; at += 2) {
-    const key = (fields[at] as string).slice(1)
-    const [uid = STAYS, gid = STAYS] = (fields[at + 1] as string).split(':').map(Number)
+  let key: string | undefined
+  for (const field of fieldsOf(file)) {
+    if (key === undefined) {
+      key = field.slice(1)
+      continue
+    }
+    const [uid = STAYS, gid = STAYS] = field.split(':').map(Number)
     const before = owners.get(key) ?? { uid: -1, gid: -1 }
     owners.set(key, { uid: uid === STAYS ? before.uid : uid, gid: gid === STAYS ? before.gid : gid })
+    key = undefined
   }
+  rmSync(file, { force: true })
   return owners
+}
+
+/** Each ends with a NUL. None where there is no file. */
+function* fieldsOf(path: string): Generator<string> {
+  const fd = ifPresent(() => openSync(path, 'r'))
+  if (fd === undefined) return
+  const piece = Buffer.alloc(1 << 16)
+  try {
+    let rest = ''
+    for (let size = readSync(fd, piece); size > 0; size = readSync(fd, piece)) {
+      const fields = (rest + piece.toString('latin1', 0, size)).split('\0')
+      rest = fields.pop() as string
+      yield* fields
+    }
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** (uid_t)-1 */

@@ -8,7 +8,7 @@ import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
 import type { NodeType } from './node.ts'
 import { bytes, isBelow, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { OPAQUE_XATTRS } from './view.ts'
+import { emptyView, OPAQUE_XATTRS } from './view.ts'
 
 /**
  * Writes an upper directory in overlayfs's format over a view: what a mount of overlayfs would leave there, without mounting. As a TreeView it shows the
@@ -19,6 +19,12 @@ import { OPAQUE_XATTRS } from './view.ts'
  */
 export function layerWriter(upper: string, lower: TreeView): LayerWriter {
   return new LayerWriter(DirectoryFds.at(upper), LayerOwners.of(upper), lower, lower.root)
+}
+
+/** The same over nothing in a directory that is no layer's: owners that cannot be on disk are dropped. */
+export function directoryWriter(directory: string): LayerWriter {
+  const nothing = emptyView()
+  return new LayerWriter(DirectoryFds.at(directory), LayerOwners.none(), nothing, nothing.root)
 }
 
 export class LayerWriter extends MergedTree {

@@ -64,6 +64,14 @@ suite('root without CAP_SYS_ADMIN', () => {
     expect(built).toMatchObject({ status: 0, stderr: expect.stringMatching(/^building with a single user id: root has no CAP_SETUID/m) })
   })
 
+  test('what lies beside an output directory is not taken for the store’s, whatever they are called', () => {
+    const folder = workspace.context({ owners: 'mine' })
+    const context = workspace.context({ Dockerfile: 'FROM busybox\nRUN echo > /f; chown 5:5 /f\n' })
+    const setup = WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-setuid')
+    expect(confined(setup, ['-o', join(folder, 'fs'), context])).toMatchObject({ status: 0 })
+    expect(readFileSync(join(folder, 'owners'), 'utf8')).toBe('mine')
+  })
+
   test('nor CAP_SETFCAP is told of that', () => {
     const without = WITHOUT_ADMIN.replaceAll('-sys_admin', '-sys_admin,-setfcap')
     expectRefused(confined(without, [workspace.context({ Dockerfile: 'FROM busybox\nRUN id -u\n' })]), 'USER_NAMESPACE', /CAP_SETFCAP/)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { parseIdMap } from '../../../src/base/id-map.ts'
 import { sys } from '../../../src/base/sys.ts'
-import { LayerOwners, OWNER_XATTR, type Owner } from '../../../src/store/layer-owners.ts'
+import { LayerOwners, OWNER_XATTR, type Owner, takeRunOwners } from '../../../src/store/layer-owners.ts'
 
 const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 /** A namespace whose root is who runs this test. */
@@ -106,5 +106,13 @@ describe('owners that cannot be on disk', () => {
   test('where all ids are there nothing is asked', () => {
     writeFileSync(join(folder, 'owners'), 'not ours')
     expect(LayerOwners.of(fs, WHOLE).active).toBe(false)
+  })
+
+  test('what a RUN noted is read piece by piece: the last word on each path counts, an id that stays is that of the word before', () => {
+    const notes = Array.from({ length: 30_000 }, (_, at) => `/d/${at % 100}\0${at % 2 === 0 ? `${at}:4294967295` : `4294967295:${at}`}\0`)
+    writeFileSync(join(folder, 'run-owners'), notes.join(''))
+    const found = takeRunOwners(fs)
+    expect([found.size, found.get('d/98'), found.get('d/99')]).toEqual([100, { uid: 29_998, gid: -1 }, { uid: -1, gid: 29_999 }])
+    expect(takeRunOwners(fs).size).toBe(0)
   })
 })
