@@ -106,7 +106,9 @@ function isFresh() {
     if (!stat.isDirectory()) return stat.mtimeMs <= made
     return stat.mtimeMs <= made && readdirSync(path).every((name) => name === 'generated' || older(join(path, name)))
   }
-  return ['src', 'grammar', 'package.json', 'scripts/build.mjs', 'bin/load.cjs'].every((name) => older(join(root, name)))
+  return ['src', 'grammar', 'package.json', 'scripts/build.mjs', 'scripts/code-cache.mjs', 'bin/load.cjs'].every((name) =>
+    older(join(root, name)),
+  )
 }
 
 export async function buildIfNeeded() {

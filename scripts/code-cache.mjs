@@ -2,10 +2,11 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
 import { cache, loadCommand } from '../bin/load.cjs'
 
-const silent = { write: () => true }
-const io = { stdin: process.stdin, stdout: silent, stderr: silent, env: process.env }
+const silent = () => new Writable({ write: (_data, _encoding, done) => done() })
+const io = { stdin: process.stdin, stdout: silent(), stderr: silent(), env: process.env }
 
 const work = mkdtempSync(join(tmpdir(), 'tbuild-code-'))
 try {

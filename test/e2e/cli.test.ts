@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,6 +24,13 @@ async function context(dockerfile: string): Promise<string> {
   await writeFile(join(folder, 'Dockerfile'), dockerfile)
   return folder
 }
+
+test('the code of V8 that is loaded with the command is that of this very bundle', () => {
+  const digest = createHash('sha256')
+    .update(readFileSync(join(root, 'dist/cli.cjs')))
+    .digest('hex')
+  expect(readFileSync(join(root, 'dist/cli.cache')).subarray(0, 32).toString('hex')).toBe(digest)
+})
 
 describe('results', () => {
   test('-q prints the id, --iidfile and --metadata-file are written, -t names it for images, inspect and history', async () => {
