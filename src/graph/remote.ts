@@ -61,16 +61,16 @@ function parseChecksum(text: string): Digest {
   throw fail(digestProblem(text) ?? `the digest algorithm ${text.slice(0, text.indexOf(':'))} is not supported for ADD --checksum`)
 }
 
-/** The last segment of the URL's path (F30). BuildKit gives a file a name by the URL alone: the server is not asked. */
+/** BuildKit's name for a file that may not have the name it is given (pathutil.SafeFileName). */
+const UNSAFE = 'download'
+
+/** The last segment of the URL's path as it is written (F30). BuildKit gives a file a name by the URL alone: the server is not asked. */
 function urlFileName(text: string): string {
-  let path: string
-  try {
-    path = new URL(text).pathname
-  } catch {
-    throw new TbuildError('URL_INVALID', `not a URL: ${text}`, { hint: 'write http(s)://host/path' })
-  }
+  if (!URL.canParse(text)) throw new TbuildError('URL_INVALID', `not a URL: ${text}`, { hint: 'write http(s)://host/path' })
+  const path = /^[^:]*:\/\/[^/?#]*([^?#]*)/.exec(text)?.[1] ?? ''
   const name = baseName(decode(path))
-  return name === '' || name === '.' || name === '..' || name === '/' || name.includes('\0') ? '__unnamed__' : name
+  if (name === '..') return UNSAFE
+  return name === '.' || name === '/' || name.includes('\0') ? '__unnamed__' : name
 }
 
 function decode(path: string): string {

@@ -1,5 +1,5 @@
-import { lstat, lutimes, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, lutimes, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
 import { splitLogin } from '../base/mask-url.ts'
@@ -141,9 +141,9 @@ class Checkout {
     await this.#run('checkout', '--quiet', '--force', '--detach', this.#found.commit, '--')
     const submodules = this.#source.submodules && (await this.#updateSubmodules())
     const time = Number((await this.#run('show', '--no-patch', '--format=%ct', this.#found.commit, '--')).trim())
+    if (submodules && !this.#keep) await settleGitFiles(this.#work, this.#gitDir)
     if (this.#source.mtime === 'commit') await this.#setTimes(time)
     if (this.#keep) await this.#finishGitDir()
-    else if (submodules) await removeGitFiles(this.#work)
     if (this.#source.subdir !== undefined) await this.#moveSubdir(this.#source.subdir)
     await utimes(this.#target, time, time)
   }
@@ -250,11 +250,21 @@ async function entryType(path: string): Promise<'file' | 'directory' | 'other' |
   }
 }
 
-/** A submodule's `.git` is a file that points into the repository, which is not there any more. git lets no tracked file have that name. */
-async function removeGitFiles(folder: string): Promise<void> {
+/**
+ * A submodule's `.git` is a file that points into the repository: BuildKit leaves it, with the name of one of its snapshots, which is another each time and leads nowhere.
+ * Here it says what it says in a clone. git lets no tracked file have that name.
+ */
+async function settleGitFiles(folder: string, gitDir: string): Promise<void> {
   const found: Buffer[] = []
   for await (const { path } of walk(folder)) {
     if (path.subarray(-5).toString('latin1') === '/.git') found.push(path)
   }
-  for (const path of found) await rm(path, { recursive: true, force: true })
+  // Names are bytes.
+  const [root, repository] = [folder, gitDir].map((path) => Buffer.from(path).toString('latin1')) as [string, string]
+  for (const path of found) {
+    const directory = dirname(path.toString('latin1'))
+    const target = /^gitdir: (.*)\n?$/.exec(await readFile(path, 'latin1'))?.[1]
+    const inside = relative(repository, resolve(directory, target ?? '.'))
+    await writeFile(path, `gitdir: ${join(relative(directory, root), '.git', inside)}\n`, 'latin1')
+  }
 }

@@ -60,6 +60,8 @@ describe('ADD of a URL', () => {
 
   test('F30 a URL without a name gives a file without one, whatever name the server has for it', async () => {
     expect(listing((await add(`ADD ${web.url}/ /d/`)).tree)).toEqual(['d/', 'd/__unnamed__ root'])
+    expect(listing((await add(`ADD ${web.url}/plain/.. /d/`)).tree)).toEqual(['d/', 'd/download root'])
+    expect(listing((await add(`ADD ${web.url}/plain/../. /d/`)).tree)).toEqual(['d/', 'd/__unnamed__ root'])
   })
 
   test('F30 a destination that is a file names it', async () => {
@@ -122,7 +124,7 @@ describe('ADD of a URL', () => {
 describe('ADD of a repository (F33)', () => {
   const main = (suffix = '') => `${web.url}/git/app.git${suffix}`
 
-  test('the default branch, with its submodules and without .git', async () => {
+  test('the default branch, with its submodules and without .git but for theirs, which are files', async () => {
     const { tree } = await add(`ADD ${main()} /r`)
     expect(listing(tree)).toEqual([
       'r/',
@@ -131,6 +133,7 @@ describe('ADD of a repository (F33)', () => {
       'r/bin/',
       'r/bin/x #!/bin/sh',
       'r/lib/',
+      'r/lib/.git gitdir: ../.git/modules/lib',
       'r/lib/lib.txt lib',
       'r/sub/',
       'r/sub/b.txt b',
