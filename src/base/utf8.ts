@@ -34,6 +34,18 @@ export function decodeName(name: Uint8Array | string): string {
 }
 
 /** A text as Go's JSON has it: U+FFFD for each byte that belongs to no character, where Node has one for several. */
-export function decodeText(text: Uint8Array): string {
+export function decodeText(text: Uint8Array | string): string {
   return decodeName(text).replace(/[\udc80-\udcff]/gu, '\ufffd')
+}
+
+/** Whether a text of `decodeName` has bytes that are no UTF-8. */
+export function hasOtherBytes(text: string): boolean {
+  return /[\udc80-\udcff]/u.test(text)
+}
+
+/** The bytes that `decodeName` was given. */
+export function encodeName(text: string): Buffer {
+  if (!hasOtherBytes(text)) return Buffer.from(text)
+  const parts = text.split(/([\udc80-\udcff])/u)
+  return Buffer.concat(parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part) : Buffer.from([part.charCodeAt(0) - 0xdc00]))))
 }

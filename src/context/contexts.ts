@@ -5,8 +5,7 @@ import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 import type { GitReference } from '../base/git-reference.ts'
 import { parseGoBool } from '../base/go-bool.ts'
 import { maskUrls } from '../base/mask-url.ts'
-import type { SourceFile } from '../base/span.ts'
-import { decodeText } from '../base/utf8.ts'
+import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import { requireOwnFrontend } from '../dockerfile/frontend.ts'
@@ -110,7 +109,7 @@ async function openStdin(options: BuildOptions, sources: ContextSources): Promis
       hint: 'pipe a tar archive, or leave out -f to build the Dockerfile on standard input',
     })
   }
-  const dockerfile = { name: 'Dockerfile', text: decodeText(rest) }
+  const dockerfile = sourceFile('Dockerfile', rest)
   return { kind: 'dockerfile', directory: undefined, identity: '-', ignores: false, dockerfile }
 }
 

@@ -4,8 +4,7 @@ import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
-import type { SourceFile } from '../base/span.ts'
-import { decodeText } from '../base/utf8.ts'
+import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -45,7 +44,7 @@ export type ContextPlace = {
 /** As buildx: `-f -` and `-f URL` with any context; an absolute path is the caller's, but for an archive on standard input; else it lies in the context. */
 export async function findDockerfile(place: ContextPlace, options: BuildOptions, sources: ContextSources): Promise<DockerfileText> {
   const { file } = options
-  if (file === '-') return { file: { name: 'Dockerfile', text: decodeText(await readAll(stdinOf(options))) }, ownIgnore: undefined }
+  if (file === '-') return { file: sourceFile('Dockerfile', await readAll(stdinOf(options))), ownIgnore: undefined }
   if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
   if (place.kind === 'local') return readDockerfile(place.directory, file)
   if (file?.startsWith('/') && options.context !== '-') return readDockerfile(undefined, file)
@@ -55,7 +54,7 @@ export async function findDockerfile(place: ContextPlace, options: BuildOptions,
 async function fetchDockerfile(url: string, sources: ContextSources): Promise<DockerfileText> {
   const folder = await sources.fetch({ kind: 'http', url, filename: 'Dockerfile' }, `[internal] load build definition from ${url}`)
   const file = readInContext(directoryView(folder), 'Dockerfile')
-  return { file: { name: url, text: file?.text ?? '' }, ownIgnore: undefined }
+  return { file: { text: '', ...file, name: url }, ownIgnore: undefined }
 }
 
 function readDockerfileInside(directory: string, path: string | undefined): DockerfileText {
@@ -78,13 +77,13 @@ async function readDockerfile(context: string | undefined, path = ''): Promise<D
   const folder = dirname(wanted)
   const read = context !== undefined && isInside(context, folder) ? readerIn(folder) : readIfThere
   for (const candidate of basename(wanted) === 'Dockerfile' ? [wanted, join(folder, 'dockerfile')] : [wanted]) {
-    const text = await read(candidate)
-    if (text === undefined) continue
+    const found = await read(candidate)
+    if (found === undefined) continue
     const ignore = `${candidate}.dockerignore`
     const own = await read(ignore)
     return {
-      file: { name: path || basename(candidate), text },
-      ownIgnore: own === undefined ? undefined : { name: basename(ignore), text: own },
+      file: { ...found, name: path || basename(candidate) },
+      ownIgnore: own === undefined ? undefined : { ...own, name: basename(ignore) },
     }
   }
   if (isSymlink(wanted)) throw notFound(path || undefined, `${wanted} is a symlink to no file of its folder, and no other is read for it`)
@@ -92,8 +91,8 @@ async function readDockerfile(context: string | undefined, path = ''): Promise<D
 }
 
 /** A file of the context is read as BuildKit reads it: its folder is the root of all symlinks. What lies outside was named by the caller, links with it. */
-function readerIn(folder: string): (path: string) => Promise<string | undefined> {
-  return async (path) => readInContext(directoryView(folder), basename(path))?.text
+function readerIn(folder: string): (path: string) => Promise<SourceFile | undefined> {
+  return async (path) => readInContext(directoryView(folder), basename(path))
 }
 
 function isInside(context: string, folder: string): boolean {
@@ -119,10 +118,10 @@ function notFound(path: string | undefined, hint: string): TbuildError {
 
 const UNNAMED = 'name it with -f, or make a Dockerfile in the context'
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfThere(path: string): Promise<SourceFile | undefined> {
   try {
     // As a stream: it may be a pipe of the shell's, and what has no end is not read to its end.
-    return decodeText(await readAll(createReadStream('', { fd: openNamedFile(path) }), path))
+    return sourceFile(path, await readAll(createReadStream('', { fd: openNamedFile(path) }), path))
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     throw error
@@ -132,7 +131,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 /** A file of a context, resolved inside it: a symlink never leads out (CVE-2022-4122). */
 export function readInContext(view: TreeView, name: string): SourceFile | undefined {
   const data = readFileInRoot(view, name, LIMIT)
-  return data === undefined ? undefined : { name, text: decodeText(data) }
+  return data === undefined ? undefined : sourceFile(name, data)
 }
 
 /** All of a stream; FILE_TOO_LARGE names `what` when it is more than a Dockerfile can be. */

@@ -103,6 +103,8 @@ export interface RunInstruction extends InstructionBase {
   readonly network?: Word
   readonly security?: Word
   readonly devices: readonly Word[]
+  /** Its command, a heredoc or a mount has bytes that are no UTF-8. */
+  readonly otherBytes?: true
 }
 /** COPY and ADD. */
 export interface CopyInstruction extends InstructionBase {

@@ -10,6 +10,7 @@ import { chompTabs, findHeredocs } from './heredoc.ts'
 import type { Dockerfile, Heredoc, Instruction, InstructionBase } from './instruction.ts'
 import { BUILDERS } from './instructions/table.ts'
 import { LineReader, type LogicalLine, readLogicalLine } from './lines.ts'
+import { keepOtherBytes } from './other-bytes.ts'
 
 const NAMES = KEYWORDS.map((name) => name.toUpperCase()).sort()
 
@@ -19,7 +20,10 @@ export function parseDockerfile(file: SourceFile): Dockerfile {
   const reader = new FileReader(file, (line) => `dockerfile parse error on line ${line}: `)
   const drafts = reader.drafts()
   if (drafts.length === 0) throw new TbuildError('DOCKERFILE_SYNTAX', 'file with no instructions', { span: reader.span })
-  return { directives: reader.directives(), instructions: [...buildAll(drafts)] }
+  const instructions = [...buildAll(drafts)]
+  const { name, exact } = file
+  const kept = exact === undefined ? instructions : keepOtherBytes(instructions, parseDockerfile({ name, text: exact }).instructions)
+  return { directives: reader.directives(), instructions: kept }
 }
 
 /** P21: only ARG may stand before the first FROM; found where it stands, before a later instruction that is wrong. */

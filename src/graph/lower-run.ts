@@ -21,6 +21,11 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
       hint: 'remove the flag: CDI devices are a labs feature of BuildKit',
     })
   }
+  if (instruction.otherBytes === true) {
+    throw new TbuildError('RUN_NOT_UTF8', 'the RUN has bytes that are not UTF-8, which no build can pass on', {
+      hint: "save the Dockerfile as UTF-8, or write the bytes as escapes, as in printf '\\377'",
+    })
+  }
   const { args, script } = heredocCommand(state, instruction)
   const inputs: Vertex[] = []
   const mounts = await lowerMounts(state, instruction, context, inputs)

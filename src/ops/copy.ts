@@ -1,4 +1,5 @@
 import { baseName } from '../base/go-path.ts'
+import { encodeName } from '../base/utf8.ts'
 import type { CopyOp, CopyOpSource } from '../graph/op.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
@@ -85,7 +86,7 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], too
 }
 
 async function copySource(source: CopyOpSource, inputs: readonly Ref[], tools: Tools): Promise<CopySource> {
-  if (source.kind === 'content') return { kind: 'content', name: source.name, data: Buffer.from(source.text), mode: 0o644 }
+  if (source.kind === 'content') return { kind: 'content', name: source.name, data: encodeName(source.text), mode: 0o644 }
   const ref = inputs[source.input]
   const resetOwner = ref?.kind === 'files' && ref.resetOwner
   return { kind: 'path', view: await viewOf(ref, tools), path: source.path, unpack: source.unpack, resetOwner }

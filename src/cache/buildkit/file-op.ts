@@ -1,5 +1,6 @@
 import { hasWildcard } from '../../base/go-match.ts'
 import { baseName, cleanPath } from '../../base/go-path.ts'
+import { encodeName } from '../../base/utf8.ts'
 import type { CopyOp, WorkdirOp } from '../../graph/op.ts'
 import { splitParents } from '../../tree/selection.ts'
 import { type Base, type ContentRequest, Inputs, type Node, type NodeInput, opNode, type Selection } from './node.ts'
@@ -37,7 +38,7 @@ export function cacheDirectoryNode(base: Base, { mode = 0o755, uid = 0, gid = 0 
 
 /** A heredoc: a file on scratch. */
 export function heredocNode(name: string, text: string, mode: number): Node {
-  const data = Buffer.from(text).toString('base64')
+  const data = encodeName(text).toString('base64')
   const mkfile = omitEmpty({ path: cleanPath(`/${name}`), mode, data, timestamp: -1 })
   return fileNode(new Inputs(), -1, [{ json: mkfile, secondary: -1 }], new Map())
 }

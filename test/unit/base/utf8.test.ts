@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { decodeRune, decodeText } from '../../../src/base/utf8.ts'
+import { decodeName, decodeRune, decodeText, encodeName } from '../../../src/base/utf8.ts'
 
 test.each([
   [[0x61, 0xff, 0x62], 'a\ufffdb'],
@@ -21,5 +21,20 @@ test('property: one character for each rune', () => {
       }
       expect(decodeText(bytes)).toBe(expected)
     }),
+  )
+})
+
+test('property: what was decoded without loss is encoded again', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 40 }),
+        fc.string({ unit: 'binary' }).map((text) => Buffer.from(text)),
+      ),
+      (bytes) => {
+        expect(encodeName(decodeName(bytes)).equals(bytes)).toBe(true)
+        expect(decodeText(bytes).length).toBe(decodeName(bytes).length)
+      },
+    ),
   )
 })
