@@ -9,10 +9,11 @@
 
 #include "fail.h"
 
-enum { SAME = -1 };
+// Instead of an id, as setresuid(2) has it.
+static const uint32_t SAME = UINT32_MAX;
 
 static struct identity *known;
-static size_t count, room;
+static size_t known_count, room;
 
 // What /proc/PID/stat and status tell of it.
 struct found {
@@ -43,7 +44,7 @@ static int look_up(int proc, pid_t thread, struct found *found) {
 }
 
 static struct identity *find(pid_t process, uint64_t started) {
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < known_count; i++) {
     if (known[i].process == process && known[i].started == started) return &known[i];
   }
   return NULL;
@@ -52,17 +53,17 @@ static struct identity *find(pid_t process, uint64_t started) {
 // Those of processes that have ended make room.
 static void forget_ended(int proc) {
   size_t kept = 0;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < known_count; i++) {
     struct found now;
     if (look_up(proc, known[i].process, &now) == 0 && now.started == known[i].started) known[kept++] = known[i];
   }
-  count = kept;
+  known_count = kept;
 }
 
 static struct identity *add(int proc, const struct identity *identity) {
-  if (count == room) {
+  if (known_count == room) {
     forget_ended(proc);
-    if (count * 2 > room || room == 0) {
+    if (known_count * 2 > room || room == 0) {
       size_t more = room ? room * 2 : 64;
       struct identity *larger = realloc(known, more * sizeof *larger);
       if (!larger) return NULL;
@@ -70,8 +71,8 @@ static struct identity *add(int proc, const struct identity *identity) {
       room = more;
     }
   }
-  known[count] = *identity;
-  return &known[count++];
+  known[known_count] = *identity;
+  return &known[known_count++];
 }
 
 // That of the nearest one above that is known. Nobody who is outside of the run is: the walk ends at root.
@@ -106,33 +107,33 @@ static int is_able(const struct identity *identity) {
 void identity_keeps(struct identity *identity, int keeps) { identity->keeps = keeps ? identity->program : 0; }
 
 static int may(const struct identity *identity, const struct ids *ids, uint32_t id) {
-  return id == (uint32_t)SAME || is_able(identity) || id == ids->real || id == ids->effective || id == ids->saved;
+  return id == SAME || is_able(identity) || id == ids->real || id == ids->effective || id == ids->saved;
 }
 
 static int64_t set_three(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective, uint32_t saved) {
   if (!may(identity, ids, real) || !may(identity, ids, effective) || !may(identity, ids, saved)) return -EPERM;
-  if (real != (uint32_t)SAME) ids->real = real;
-  if (effective != (uint32_t)SAME) ids->effective = ids->fs = effective;
-  if (saved != (uint32_t)SAME) ids->saved = saved;
+  if (real != SAME) ids->real = real;
+  if (effective != SAME) ids->effective = ids->fs = effective;
+  if (saved != SAME) ids->saved = saved;
   return 0;
 }
 
 // setreuid(2): the saved id follows where the real one is set, or the effective one to something else than the real one was.
 static int64_t set_two(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective) {
-  int follows = real != (uint32_t)SAME || (effective != (uint32_t)SAME && effective != ids->real);
+  int follows = real != SAME || (effective != SAME && effective != ids->real);
   int64_t result = set_three(identity, ids, real, effective, SAME);
   if (result == 0 && follows) ids->saved = ids->effective;
   return result;
 }
 
 static int64_t set_one(struct identity *identity, struct ids *ids, uint32_t id) {
-  if (id == (uint32_t)SAME) return -EINVAL;
+  if (id == SAME) return -EINVAL;
   return is_able(identity) ? set_three(identity, ids, id, id, id) : set_three(identity, ids, SAME, id, SAME);
 }
 
 static int64_t set_fs(struct identity *identity, struct ids *ids, uint32_t id) {
   uint32_t before = ids->fs;
-  if (id == before || may(identity, ids, id)) ids->fs = id == (uint32_t)SAME ? before : id;
+  if (id == before || may(identity, ids, id)) ids->fs = id == SAME ? before : id;
   return before;
 }
 

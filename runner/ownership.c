@@ -131,6 +131,8 @@ int64_t ownership_call(const struct ownership *ownership, const struct identity 
   if (file < 0) return file;
   if (!may(identity, &change)) return -EPERM;
   // What the kernel does besides: it takes setuid bits away, and refuses where nothing may be written.
-  if (fchownat(file, "", change.uid == UINT32_MAX ? -1 : 0, change.gid == UINT32_MAX ? -1 : 0, AT_EMPTY_PATH) < 0) return -errno;
+  uid_t uid = change.uid == UINT32_MAX ? UINT32_MAX : 0;
+  gid_t gid = change.gid == UINT32_MAX ? UINT32_MAX : 0;
+  if (fchownat(file, "", uid, gid, AT_EMPTY_PATH) < 0) return -errno;
   return keep(ownership, file, &change);
 }

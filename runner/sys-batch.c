@@ -67,7 +67,7 @@ napi_value sys_stateach(napi_env env, napi_callback_info info) {
     size_t filled = 0;
     for (; filled < count && next_name(&records, name); filled++) {
         struct stat st;
-        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) st.st_mode = 0;
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) memset(&st, 0, sizeof st);
         write_stat(fields + filled * STAT_FIELDS, &st);
     }
     return number_value(env, (double)filled);

@@ -71,6 +71,10 @@ int int_of(Args *args, int index) {
     return (int)(int64_t)number_of(args, index);
 }
 
+unsigned unsigned_of(Args *args, int index) {
+    return (unsigned)(int64_t)number_of(args, index);
+}
+
 bool bytes_of(Args *args, int index, const uint8_t **data, size_t *length) {
     bool typed = false;
     napi_is_typedarray(args->env, args->v[index], &typed);

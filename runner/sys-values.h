@@ -32,6 +32,8 @@ napi_value done(napi_env env, long result, const char *call, const char *path);
 Args arguments(napi_env env, napi_callback_info info, size_t wanted);
 double number_of(Args *args, int index);
 int int_of(Args *args, int index);
+/* Modes, device numbers, ids: 32 bits, -1 all of them. */
+unsigned unsigned_of(Args *args, int index);
 void path_of(Args *args, int index, Path *path);
 bool bytes_of(Args *args, int index, const uint8_t **data, size_t *length);
 /* A Float64Array of at least `wanted` numbers. */

@@ -145,7 +145,8 @@ static napi_value sys_readlinkat(napi_env env, napi_callback_info info) {
 static napi_value sys_mkdirat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 3);
     Path path;
-    int dirfd = int_of(&args, 0), mode = int_of(&args, 2);
+    int dirfd = int_of(&args, 0);
+    mode_t mode = unsigned_of(&args, 2);
     path_of(&args, 1, &path);
     if (args.failed) return NULL;
     return done(env, mkdirat(dirfd, path.bytes, mode), "mkdirat", path.bytes);
@@ -154,7 +155,8 @@ static napi_value sys_mkdirat(napi_env env, napi_callback_info info) {
 static napi_value sys_mknodat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 5);
     Path path;
-    int dirfd = int_of(&args, 0), mode = int_of(&args, 2), high = int_of(&args, 3), low = int_of(&args, 4);
+    int dirfd = int_of(&args, 0);
+    unsigned mode = unsigned_of(&args, 2), high = unsigned_of(&args, 3), low = unsigned_of(&args, 4);
     path_of(&args, 1, &path);
     if (args.failed) return NULL;
     return done(env, mknodat(dirfd, path.bytes, mode, makedev(high, low)), "mknodat", path.bytes);
@@ -205,8 +207,8 @@ static napi_value sys_chownat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 4);
     Path path;
     int dirfd = int_of(&args, 0);
-    uid_t uid = (uid_t)(int64_t)number_of(&args, 2);
-    gid_t gid = (gid_t)(int64_t)number_of(&args, 3);
+    uid_t uid = unsigned_of(&args, 2);
+    gid_t gid = unsigned_of(&args, 3);
     path_of(&args, 1, &path);
     if (args.failed) return NULL;
     return done(env, fchownat(dirfd, path.bytes, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH), "fchownat", path.bytes);
@@ -214,7 +216,8 @@ static napi_value sys_chownat(napi_env env, napi_callback_info info) {
 
 static napi_value sys_fchmod(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 2);
-    int fd = int_of(&args, 0), mode = int_of(&args, 1);
+    int fd = int_of(&args, 0);
+    mode_t mode = unsigned_of(&args, 1);
     if (args.failed) return NULL;
     return done(env, fchmod(fd, mode), "fchmod", NULL);
 }
@@ -224,7 +227,7 @@ static napi_value sys_fchmod(napi_env env, napi_callback_info info) {
 #endif
 
 /* One call since Linux 6.6; before that the C library opens with O_PATH, refuses a symlink, and goes through /proc: four calls. */
-static int chmod_nofollow(int dirfd, const char *path, int mode) {
+static int chmod_nofollow(int dirfd, const char *path, mode_t mode) {
     long result = syscall(SYS_fchmodat2, dirfd, path, mode, AT_SYMLINK_NOFOLLOW);
     /* EPERM: seccomp filters older than the call answer it instead of ENOSYS. */
     if (result == 0 || (errno != ENOSYS && errno != EPERM)) return (int)result;
@@ -234,7 +237,8 @@ static int chmod_nofollow(int dirfd, const char *path, int mode) {
 static napi_value sys_chmodat(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 3);
     Path path;
-    int dirfd = int_of(&args, 0), mode = int_of(&args, 2);
+    int dirfd = int_of(&args, 0);
+    mode_t mode = unsigned_of(&args, 2);
     path_of(&args, 1, &path);
     if (args.failed) return NULL;
     return done(env, path.length == 0 ? fchmod(dirfd, mode) : chmod_nofollow(dirfd, path.bytes, mode), "fchmodat", path.bytes);
@@ -281,9 +285,9 @@ static napi_value sys_syncfs(napi_env env, napi_callback_info info) {
 
 static napi_value sys_umask(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 1);
-    int mask = int_of(&args, 0);
+    mode_t mask = unsigned_of(&args, 0);
     if (args.failed) return NULL;
-    return number_value(env, umask((mode_t)mask));
+    return number_value(env, umask(mask));
 }
 
 /* ---- module ---------------------------------------------------------------------------------------------------------------------------- */
