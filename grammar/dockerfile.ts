@@ -20,12 +20,12 @@ export type Arguments =
   | { readonly form: 'check'; readonly type: GrammarToken | null; readonly command: TextArguments | ArrayArguments }
   | { readonly form: 'trigger'; readonly statement: Statement | null }
 
-export interface TextArguments {
+interface TextArguments {
   readonly form: 'text'
   readonly text: GrammarToken | null
 }
 /** A JSON array of strings; the tokens hold the strings as written, quotes included. */
-export interface ArrayArguments {
+interface ArrayArguments {
   readonly form: 'array'
   readonly items: readonly GrammarToken[]
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 
 /** Numbers of the Linux system call interface, by their names there. Those that differ between architectures come from Node. */
-export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
+export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 export const O_PATH = 0o10000000
 
 export const AT_FDCWD = -100
@@ -22,7 +22,6 @@ export const S_IFDIR = 0o040000
 export const S_IFCHR = 0o020000
 export const S_IFIFO = 0o010000
 
-export const DT_UNKNOWN = 0
 export const DT_FIFO = 1
 export const DT_CHR = 2
 export const DT_DIR = 4
@@ -34,6 +33,3 @@ export const DT_SOCK = 12
 export const LOCK_SH = 1
 export const LOCK_EX = 2
 export const LOCK_NB = 4
-
-export const RENAME_NOREPLACE = 1
-export const RENAME_EXCHANGE = 2

@@ -25,7 +25,7 @@ export function openIo({ stdin, stdout, stderr, env }: Streams): Io {
 }
 
 /** 128 + SIGPIPE: what a program ends with that a closed pipe kills. */
-export const READER_GONE_STATUS = 141
+const READER_GONE_STATUS = 141
 
 /** Waits for the readers. What could not be written: a status when nobody is left to be told, otherwise the error. */
 export async function lostOutput({ stdout, stderr }: Io): Promise<{ readonly status: number } | { readonly error: unknown } | undefined> {

@@ -47,7 +47,7 @@ function stackOf(error: unknown): string {
  *        2 | >>> RUN false
  *          |     ^^^^^^^^^
  */
-export function excerpt(span: Span, within = span): string {
+function excerpt(span: Span, within = span): string {
   const lines = maskUrlsInPlace(span.file.text)
     .split('\n')
     .map((line) => line.replace(/\r$/, ''))

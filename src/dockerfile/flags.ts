@@ -5,7 +5,7 @@ import { withSuggestion } from '../base/suggest.ts'
 import type { Flag, Word } from './instruction.ts'
 
 /** `bool`: bare, =true or =false; `list`: may be repeated. */
-export type FlagType = 'bool' | 'string' | 'list'
+type FlagType = 'bool' | 'string' | 'list'
 export type FlagTypes = Readonly<Record<string, FlagType>>
 
 /** The checked flags of one instruction. */

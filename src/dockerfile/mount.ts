@@ -13,13 +13,13 @@ interface MountBase {
   /** As written or defaulted; relative targets are joined with WORKDIR later (M3). */
   readonly target: string
 }
-export interface BindMount extends MountBase {
+interface BindMount extends MountBase {
   readonly type: 'bind'
   readonly from?: string
   readonly source: string
   readonly readonly: boolean
 }
-export interface CacheMount extends MountBase {
+interface CacheMount extends MountBase {
   readonly type: 'cache'
   readonly id?: string
   readonly from?: string
@@ -30,13 +30,13 @@ export interface CacheMount extends MountBase {
   readonly uid?: number
   readonly gid?: number
 }
-export interface TmpfsMount extends MountBase {
+interface TmpfsMount extends MountBase {
   readonly type: 'tmpfs'
   readonly readonly: boolean
   /** Bytes; undefined is the kernel's default. */
   readonly size?: number
 }
-export interface SecretMount extends Omit<MountBase, 'target'> {
+interface SecretMount extends Omit<MountBase, 'target'> {
   readonly type: 'secret'
   readonly id: string
   /** undefined: env only. */
@@ -47,7 +47,7 @@ export interface SecretMount extends Omit<MountBase, 'target'> {
   readonly uid: number
   readonly gid: number
 }
-export interface SshMount extends Omit<MountBase, 'target'> {
+interface SshMount extends Omit<MountBase, 'target'> {
   readonly type: 'ssh'
   readonly id: string
   /** undefined: /run/buildkit/ssh_agent.N */

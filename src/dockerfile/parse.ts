@@ -51,7 +51,7 @@ export interface BrokenDockerfile {
   readonly wrong?: WrongInstruction
 }
 
-export interface WrongInstruction {
+interface WrongInstruction {
   readonly base: InstructionBase
   readonly words: readonly string[]
 }

@@ -8,7 +8,7 @@ export function parseStages(file: SourceFile): StagedDockerfile {
   return splitStages(parseDockerfile(file), file)
 }
 
-export function splitStages(dockerfile: Dockerfile, file: SourceFile): StagedDockerfile {
+function splitStages(dockerfile: Dockerfile, file: SourceFile): StagedDockerfile {
   const globals: ArgInstruction[] = []
   const stages: { from: FromInstruction; instructions: Exclude<Instruction, FromInstruction>[] }[] = []
   for (const instruction of dockerfile.instructions) {

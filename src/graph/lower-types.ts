@@ -23,7 +23,7 @@ export interface BaseImage {
 /** Finds an image for a FROM or COPY --from; the reference is as written, or a named context's. */
 export type ResolveImage = (reference: string, platform: Platform) => Promise<BaseImage>
 
-export interface NamedFiles {
+interface NamedFiles {
   readonly kind: 'files'
   readonly name: string
   /** Of a URL. */

@@ -11,7 +11,7 @@ import type { ImageSource, PullRepository, RemoteImage } from './types.ts'
 import { fetchToBlobStore } from './verified-blob.ts'
 
 /** What a tag meant when it was last asked for; the caller keeps it where it likes. Names are normalised. */
-export interface ResolutionCache {
+interface ResolutionCache {
   get(name: string): Promise<Digest | undefined>
   set(name: string, digest: Digest): Promise<void>
 }

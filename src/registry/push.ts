@@ -18,7 +18,7 @@ export interface PushBlob {
 }
 
 /** A manifest or index, its exact bytes. */
-export interface PushDocument {
+interface PushDocument {
   readonly descriptor: Descriptor
   readonly bytes: Buffer
 }

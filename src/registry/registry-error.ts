@@ -104,7 +104,7 @@ function deniedHint(verb: Asked['verb'], registry: string): string {
 }
 
 /** Docker Hub is what docker logs in to by default. */
-export function loginCommand(registry: string): string {
+function loginCommand(registry: string): string {
   return registry === 'registry-1.docker.io' ? 'docker login' : `docker login ${registry}`
 }
 

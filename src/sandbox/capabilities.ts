@@ -16,9 +16,6 @@ const BITS = {
   CAP_SETFCAP: 31,
 } as const
 
-/** The names, as runc writes them. */
-export const DEFAULT_CAPABILITIES = Object.keys(BITS) as readonly (keyof typeof BITS)[]
-
 /** The mask of /proc/PID/status (CapBnd): a80425fb. */
 export const DEFAULT_CAPABILITY_MASK: bigint = Object.values(BITS).reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n)
 

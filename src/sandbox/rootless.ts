@@ -9,7 +9,7 @@ import { nativeFolder } from '../base/sys.ts'
 import { isMapFailure, type NamespaceFailure, namespaceError, parseFailure } from './refused.ts'
 
 /** One range of ids: `inside` of the namespace, `outside`, how many. */
-export interface IdRange {
+interface IdRange {
   readonly inside: number
   readonly outside: number
   readonly count: number

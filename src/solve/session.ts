@@ -30,7 +30,7 @@ import { type SolveOptions, Solver, type Watcher } from './solver.ts'
  */
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
-export interface SolverParts {
+interface SolverParts {
   readonly watcher?: Watcher | undefined
   readonly imported?: ImportedSteps | undefined
   readonly refused?: SolveOptions['refused']

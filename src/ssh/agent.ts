@@ -40,7 +40,7 @@ export function keyAgent(keys: readonly SigningKey[]): (request: Buffer) => Buff
 }
 
 /** The messages of one side of a connection; ends where it breaks off or a message is too long. */
-export async function* messages(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* messages(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let data: Buffer = Buffer.alloc(0)
   for await (const chunk of stream) {
     data = data.length === 0 ? chunk : Buffer.concat([data, chunk])

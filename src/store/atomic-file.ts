@@ -48,7 +48,7 @@ const HEAD = '{"checksum":"'.length
 const VALUE = HEAD + 64 + '","value":'.length
 
 /** The value of a sealed text, or undefined when anything about it is wrong. */
-export function unsealJson(text: string): unknown {
+function unsealJson(text: string): unknown {
   const body = text.slice(VALUE, -2)
   if (!text.endsWith('}\n') || checksum(body) !== text.slice(HEAD, HEAD + 64)) return undefined
   try {

@@ -66,7 +66,7 @@ export interface CacheMountEntry {
   readonly inUse: boolean
 }
 
-export function cacheMountKey(request: { id: string; scope?: string | undefined }): Digest {
+function cacheMountKey(request: { id: string; scope?: string | undefined }): Digest {
   return sha256(JSON.stringify([request.id, request.scope ?? '']))
 }
 

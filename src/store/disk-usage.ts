@@ -12,7 +12,7 @@ export interface Usage {
 }
 
 /** What one line of a Dockerfile costs: the layers that its step made, of all the builds that the store remembers. */
-export interface LineUsage extends Usage {
+interface LineUsage extends Usage {
   /** `Dockerfile:3`; absent for steps that no line stands for. */
   readonly place?: string
   /** The step as the last build showed it. */

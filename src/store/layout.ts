@@ -29,7 +29,7 @@ export interface StoreLayout {
 const FORMAT = '{"store":"tbuild","version":1}\n'
 const OCI_INDEX = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 
-export function layoutOf(root: string): StoreLayout {
+function layoutOf(root: string): StoreLayout {
   const v1 = join(root, 'v1')
   const oci = join(v1, 'oci')
   return {

@@ -4,7 +4,7 @@ import { sys } from '../base/sys.ts'
 import type { TreeView } from './types.ts'
 
 /** W18 and CVE-2026-47262. */
-export const FILE_LIMIT = 10 * 1024 * 1024
+const FILE_LIMIT = 10 * 1024 * 1024
 
 /** A regular file's content, symlinks followed inside the root; undefined when there is none. An error when it is something else or larger than `limit` bytes. */
 export function readFileInRoot(view: TreeView, path: Uint8Array | string, limit: number = FILE_LIMIT): Buffer | undefined {

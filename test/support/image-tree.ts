@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { TarEntry } from './tar-reader.ts'
 
 /** A file of the merged tree; all names of one hard-linked file share the node. */
-export interface Node {
+interface Node {
   readonly type: TarEntry['type']
   readonly mode: number
   readonly uid: number

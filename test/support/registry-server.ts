@@ -35,7 +35,7 @@ const UNAUTHORIZED = Buffer.from('{"errors":[{"code":"UNAUTHORIZED","message":"l
 
 export type Intercept = (request: IncomingMessage, response: ServerResponse, registry: TestRegistry) => boolean
 
-export interface RecordedRequest {
+interface RecordedRequest {
   readonly method: string
   readonly path: string
   readonly authorization: string | undefined

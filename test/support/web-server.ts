@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-export interface WebFile {
+interface WebFile {
   readonly data: Uint8Array | string
   readonly headers?: Readonly<Record<string, string>>
   /** Value of Authorization without which the answer is 401. */

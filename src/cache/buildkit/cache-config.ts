@@ -7,7 +7,7 @@ export interface CacheConfig {
   readonly records: readonly ConfigRecord[]
 }
 
-export interface ConfigLayer {
+interface ConfigLayer {
   readonly blob: Digest
   /** The layer below, or -1. */
   readonly parent: number
@@ -23,7 +23,7 @@ export interface ConfigRecord {
   readonly results: readonly ConfigResult[]
 }
 
-export interface ConfigLink {
+interface ConfigLink {
   /** '' or a digest. */
   readonly selector: string
   readonly link: number

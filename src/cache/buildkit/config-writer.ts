@@ -13,7 +13,7 @@ export interface WrittenLink {
   readonly selector: Digest | undefined
 }
 
-export interface WrittenResult {
+interface WrittenResult {
   /** Bottom first. */
   readonly chain: readonly WrittenLayer[]
   readonly createdAt: string
