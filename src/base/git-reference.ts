@@ -61,7 +61,7 @@ export function checkCommit(text: string): string {
 }
 
 /** git would hand it to ssh as a part of the user's name, in its arguments. */
-function refuseSshPassword(remote: string): void {
+export function refuseSshPassword(remote: string): void {
   if (/^ssh:\/\/[^/?#@]*:[^/?#]*@/i.test(remote)) throw invalid(`an ssh URL takes no password: ${remote}`, 'use --ssh, or an https URL')
 }
 

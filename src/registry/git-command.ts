@@ -55,19 +55,30 @@ const CONFIG: Readonly<Record<string, string>> = {
 export class GitCommand {
   readonly #environment: Record<string, string>
   readonly #access: GitAccess
+  readonly #url: string
+  readonly #logins: Readonly<Record<string, string>>
 
-  constructor(remote: string, access: GitAccess) {
+  /** `logins`: configuration that gives them; absent: what the URL and the access say. */
+  constructor(remote: string, access: GitAccess, logins?: Readonly<Record<string, string>>) {
     this.#access = access
     const { url, login } = splitLogin(remote)
     const header = access.authorization ?? login?.basic()
-    const scope = loginScope(url)
-    const config = {
-      ...CONFIG,
-      'remote.origin.url': url,
-      // git follows the first redirect and then sends its headers to where that led, whosever host that is: a login follows none.
-      ...(header === undefined ? {} : { [`${scope}.extraHeader`]: `Authorization: ${header}`, [`${scope}.followRedirects`]: 'false' }),
+    this.#url = url
+    this.#logins = logins ?? (header === undefined ? {} : loginConfig(sharedScope(url), header))
+    this.#environment = {
+      ...closedEnvironment(access),
+      ...configEnvironment({ ...CONFIG, 'remote.origin.url': url, ...this.#logins }),
     }
-    this.#environment = { ...closedEnvironment(access), ...configEnvironment(config) }
+  }
+
+  /** The same for another remote: each login goes on to where it belongs. */
+  of(remote: string): GitCommand {
+    return new GitCommand(remote, this.#access, this.#logins)
+  }
+
+  /** With more logins. They are of repositories, so they come first: git sends what fits as well as the best before it. */
+  withConfig(logins: Readonly<Record<string, string>>): GitCommand {
+    return new GitCommand(this.#url, this.#access, { ...logins, ...this.#logins })
   }
 
   /** What git printed; GIT_FAILED otherwise. `options` stand before the command. */
@@ -203,7 +214,16 @@ function configEnvironment(config: Readonly<Record<string, string>>): Record<str
 }
 
 /** GitHub's is one login for all its repositories, so submodules work; elsewhere it is for the repository only (BuildKit's tokenScope). */
-function loginScope(url: string): string {
-  const shared = ['https://github.com/', 'https://www.github.com/'].find((prefix) => url.startsWith(prefix))
-  return `http.${shared ?? url}`
+function sharedScope(url: string): string {
+  return ['https://github.com/', 'https://www.github.com/'].find((prefix) => url.startsWith(prefix)) ?? url
+}
+
+/** git follows the first redirect and then sends its headers to where that led, whosever host that is: a login follows none. */
+export function loginConfig(scope: string, header: string): Record<string, string> {
+  return { [`http.${scope}.extraHeader`]: `Authorization: ${header}`, [`http.${scope}.followRedirects`]: 'false' }
+}
+
+/** Dumb http, and servers that serve only the tips of refs. */
+export function cannotFetchOne({ stderr }: GitFailure): boolean {
+  return /--depth|shallow|not our ref|unadvertised object|dumb http/i.test(stderr)
 }

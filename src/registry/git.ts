@@ -1,9 +1,10 @@
-import { lstat, lutimes, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { lutimes, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
-import { errorCode, TbuildError } from '../base/errors.ts'
+import { TbuildError } from '../base/errors.ts'
 import { DEFAULT_LIMITS, limitHint } from '../base/limits.ts'
 import { splitLogin } from '../base/mask-url.ts'
-import { type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
+import { cannotFetchOne, type GitAccess, GitCommand, type GitFailure, gitFailed } from './git-command.ts'
+import { entryType, updateSubmodules } from './git-submodules.ts'
 import { type Room, withinSize } from './size-watch.ts'
 import { walk } from './walk.ts'
 
@@ -139,7 +140,7 @@ class Checkout {
     await this.#fetch()
     await check()
     await this.#run('checkout', '--quiet', '--force', '--detach', this.#found.commit, '--')
-    const submodules = this.#source.submodules && (await this.#updateSubmodules())
+    const submodules = this.#source.submodules && (await updateSubmodules(this.#git, { folder: this.#work, options: this.#place([]) }))
     const time = Number((await this.#run('show', '--no-patch', '--format=%ct', this.#found.commit, '--')).trim())
     if (submodules && !this.#keep) await settleGitFiles(this.#work, this.#gitDir)
     if (this.#source.mtime === 'commit') await this.#setTimes(time)
@@ -186,17 +187,6 @@ class Checkout {
     })
   }
 
-  /** Whether there are any. */
-  async #updateSubmodules(): Promise<boolean> {
-    if ((await entryType(join(this.#work, '.gitmodules'))) !== 'file') return false
-    const args = ['submodule', '--quiet', 'update', '--init', '--recursive']
-    const shallow = await this.#attempt(...args, '--depth=1')
-    if (typeof shallow === 'string') return true
-    if (!cannotFetchOne(shallow)) throw gitFailed('submodule', shallow)
-    await this.#run(...args)
-    return true
-  }
-
   async #setTimes(seconds: number): Promise<void> {
     const gitDir = Buffer.from(this.#gitDir)
     for await (const { path } of walk(this.#work)) {
@@ -234,21 +224,6 @@ class Checkout {
 }
 
 const ALL_REFS = ['+refs/heads/*:refs/remotes/origin/*', '+refs/tags/*:refs/tags/*']
-
-/** Dumb http, and servers that serve only the tips of refs. */
-function cannotFetchOne({ stderr }: GitFailure): boolean {
-  return /--depth|shallow|not our ref|unadvertised object|dumb http/i.test(stderr)
-}
-
-async function entryType(path: string): Promise<'file' | 'directory' | 'other' | undefined> {
-  try {
-    const stat = await lstat(path)
-    return stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : 'other'
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    throw error
-  }
-}
 
 /**
  * A submodule's `.git` is a file that points into the repository: BuildKit leaves it, with the name of one of its snapshots, which is another each time and leads nowhere.

@@ -182,7 +182,7 @@ test('with a login, a submodule of another host may redirect', async () => {
   const source = { remote, keepGitDir: false, submodules: true }
   const access = { environment: process.env, authorization: 'Basic c2VjcmV0' }
   await checkoutGit(source, await resolveGitCommit(source, access), target, `${target}.scratch`, access)
-  expect(readdirSync(join(target, 's'))).toEqual(['file'])
+  expect(readdirSync(join(target, 's'))).toEqual(['.git', 'file'])
 })
 
 describe('CVE-2019-13139: text that git would take for an option', () => {

@@ -146,6 +146,34 @@ test('what a Dockerfile of the caller has in its lines is masked where they are 
   expect((await tbuildAsync(['--root', store, '--progress', 'plain', context])).stderr).toContain('401')
 })
 
+test('a login in a URL of .gitmodules is in no argument, at any depth; a URL beside it is of the repository that it stands in', async () => {
+  repository('leaf', { text: 'of a leaf' })
+  const nest = (name: string, modules: Record<string, string>) => {
+    const text = Object.entries(modules).map(([path, url]) => `[submodule "${path}"]\n\tpath = ${path}\n\turl = ${url}\n`)
+    repository(name, { '.gitmodules': text.join('') })
+    const work = join(builds.folder, `${name}-work`)
+    for (const [path, url] of Object.entries(modules)) {
+      const commit = git(builds.folder, '--git-dir', `${url.replace(/.*\//, '')}`, 'rev-parse', 'HEAD').trim()
+      git(work, 'update-index', '--add', '--cacheinfo', `160000,${commit},${path}`)
+    }
+    git(work, 'commit', '-qm', 'submodules')
+    git(work, 'push', '-q', `../${name}.git`, 'HEAD')
+  }
+  nest('middle', { 'a b': `${secret}/git/leaf.git` })
+  nest('top', { m: `${secret}/git/middle.git` })
+  const dockerfile = `FROM scratch\nADD ${web.url}/git/top.git /t/\n`
+  const out = join(builds.folder, 'submodules')
+  const auth = builds.files('auth', { header: LOGIN })
+  const args = ['--root', join(builds.folder, 'store-4'), '--secret', `id=GIT_AUTH_HEADER,src=${join(auth, 'header')}`, '-o', out]
+  const { result, seen } = await watchArguments(
+    tbuildAsync([...args, '--progress', 'plain', builds.files('nested', { Dockerfile: dockerfile })]),
+  )
+  expect([result.status, result.status === 0 ? '' : result.stderr]).toEqual([0, ''])
+  expect(readFileSync(join(out, 't/m/a b/text'), 'utf8')).toBe('of a leaf')
+  expect(seen).toEqual([])
+  expect(result.stderr).not.toContain(TOKEN)
+}, 60_000)
+
 test('a repository or URL that is not there: the error names it without its login', async () => {
   for (const source of [
     `${secret}/git/none.git`,
