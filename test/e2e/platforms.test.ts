@@ -7,7 +7,7 @@ import { hostPlatform, type Platform } from '../../src/base/platform.ts'
 import { build } from '../../src/build.ts'
 import { readHandlers } from '../../src/solve/emulation.ts'
 import { arm64Program } from '../support/arm64-program.ts'
-import { root as project, tbuild } from '../support/cli.ts'
+import { root as project } from '../support/cli.ts'
 import { testWith } from '../support/needs.ts'
 import { listing, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 
@@ -142,38 +142,41 @@ describe('RUN for another platform', () => {
     const first = await withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...emulatedArgs(context)])
     expect(first).toMatchObject({ status: 0 })
 
-    const again = (Dockerfile: string, ...more: readonly string[]) => tbuild(emulatedArgs(builds.files('later', { Dockerfile }), ...more))
-    const labelled = again(lines('', 'RUN ["/prog", "2"]', 'LABEL a=b'))
+    // In such a namespace too: its layers are none outside of it, where other attributes count.
+    const again = (Dockerfile: string, ...more: readonly string[]) =>
+      withBinfmt([process.execPath, join(project, 'bin/tbuild.js'), ...emulatedArgs(builds.files('later', { Dockerfile }), ...more)], '')
+    const labelled = await again(lines('', 'RUN ["/prog", "2"]', 'LABEL a=b'))
     expect(labelled).toMatchObject({ status: 0 })
-    expect(labelled.stderr).toMatch(/RUN \["\/prog", "2"\]\n.*CACHED/)
+    expect(labelled.output).toMatch(/RUN \["\/prog", "2"\]\n.*CACHED/)
 
-    const refused = { status: 1, stderr: expect.stringContaining('code: EMULATION_MISSING') }
-    for (const finished of [again(lines('', 'RUN ["/prog", "3"]')), again(lines('', 'RUN ["/prog", "2"]'), '--no-cache')]) {
+    const refused = { status: 1, output: expect.stringContaining('code: EMULATION_MISSING') }
+    for (const finished of [await again(lines('', 'RUN ["/prog", "3"]')), await again(lines('', 'RUN ["/prog", "2"]'), '--no-cache')]) {
       expect(finished).toMatchObject(refused)
-      expect(finished.stderr).not.toContain('DONE')
+      expect(finished.output).not.toContain('DONE')
     }
     // What is below has to run first: then its files are the same and the step is cached, or it is refused when its turn comes.
-    expect(again(lines('COPY <<EOF /y\ny\nEOF', 'RUN ["/prog", "2"]'))).toMatchObject({ status: 0 })
-    const other = again(lines('COPY <<EOF /x\nother\nEOF', 'RUN ["/prog", "2"]'))
+    expect(await again(lines('COPY <<EOF /y\ny\nEOF', 'RUN ["/prog", "2"]'))).toMatchObject({ status: 0 })
+    const other = await again(lines('COPY <<EOF /x\nother\nEOF', 'RUN ["/prog", "2"]'))
     expect(other).toMatchObject(refused)
-    expect(other.stderr).toContain('Dockerfile:11')
+    expect(other.output).toContain('Dockerfile:11')
     // An earlier build did no such step: nothing below it is run in vain.
-    const unknown = again(lines('COPY <<EOF /x\nthird\nEOF', 'RUN ["/prog", "4"]'))
+    const unknown = await again(lines('COPY <<EOF /x\nthird\nEOF', 'RUN ["/prog", "4"]'))
     expect(unknown).toMatchObject(refused)
-    expect(unknown.stderr).not.toContain('DONE')
+    expect(unknown.output).not.toContain('DONE')
   })
 })
 
+const MAGIC = '\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00'
+const MASK = '\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff'
+const ARM64_HANDLER = `:qemu-aarch64:M::${MAGIC}:${MASK}:${QEMU}:F`
+
 /** Since Linux 6.7 a user namespace has handlers of its own: nothing is registered for the rest of the machine. */
-async function withBinfmt(command: readonly string[]): Promise<{ status: number | null; output: string }> {
+async function withBinfmt(command: readonly string[], handler = ARM64_HANDLER): Promise<{ status: number | null; output: string }> {
   const folder = join(builds.folder, 'binfmt')
   mkdirSync(folder, { recursive: true })
   const go = join(folder, `go-${Date.now()}`)
   spawnSync('mkfifo', [go])
-  const magic = '\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00'
-  const mask = '\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff'
-  const script = `read line < ${go} && mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && printf %s "$1" > /proc/sys/fs/binfmt_misc/register && shift && exec "$@"`
-  const handler = `:qemu-aarch64:M::${magic}:${mask}:${QEMU}:F`
+  const script = `read line < ${go} && mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && { [ -z "$1" ] || printf %s "$1" > /proc/sys/fs/binfmt_misc/register; } && shift && exec "$@"`
   const child = spawn('unshare', ['--user', '--mount', 'sh', '-c', script, 'sh', handler, ...command], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
