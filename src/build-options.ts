@@ -1,9 +1,9 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
-import type { ExtraHost } from './base/extra-host.ts'
-import type { Limits } from './base/limits.ts'
-import type { Platform } from './base/platform.ts'
-import type { Ulimit } from './base/ulimit.ts'
+import type { ExtraHost } from './values/extra-host.ts'
+import type { Limits } from './values/limits.ts'
+import type { Platform } from './values/platform.ts'
+import type { Ulimit } from './values/ulimit.ts'
 
 /** What to build and where to. Paths are relative to the caller's working directory. */
 export interface BuildOptions {

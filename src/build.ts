@@ -1,6 +1,5 @@
 import type { TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
-import type { Platform } from './base/platform.ts'
 import type { BuildHooks, BuildOptions, BuildResult, ResolvedOptions } from './build-options.ts'
 import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
@@ -22,6 +21,7 @@ import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
 import { type Hearing, withSession } from './solve/with-session.ts'
 import type { Snapshot } from './store/types.ts'
+import type { Platform } from './values/platform.ts'
 
 /**
  * Builds an image: text → stages → graph of ops → snapshots → image → outputs. Rejects with a TbuildError for everything that a user can cause;

@@ -1,6 +1,5 @@
 import { isTbuildError, type TbuildError } from './base/errors.ts'
 import type { OnEvent } from './base/events.ts'
-import { hostPlatform } from './base/platform.ts'
 import type { SourceFile, Span } from './base/span.ts'
 import type { BuildHooks, BuildOptions, ResolvedOptions } from './build-options.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
@@ -12,6 +11,7 @@ import { linterFor, lowerOptions, mistakeOf, stagesOf, tell } from './solve/lowe
 import { resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import { withSession } from './solve/with-session.ts'
+import { hostPlatform } from './values/platform.ts'
 
 /** Questions about a Dockerfile that build nothing: what buildx calls `--call`. Base images are looked up, because their config is needed. */
 

@@ -1,9 +1,9 @@
 import { sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, layerTypeIn, MediaType } from '../base/oci.ts'
 import type { CacheExportMode } from '../build-options.ts'
+import { escapeLikeGo } from '../go/json.ts'
 import type { LayerBlob } from '../image/types.ts'
+import { type Descriptor, layerTypeIn, MediaType } from '../values/oci.ts'
 import { CACHE_CONFIG_LIMIT, CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
 import type { Exported } from './exports.ts'
 

@@ -1,9 +1,9 @@
 import { isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { type Descriptor, LAYER_TYPES, MediaType } from '../base/oci.ts'
 import { INLINE_CACHE } from '../image/assemble.ts'
-import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../registry/document.ts'
-import { verifiedBytes } from '../registry/verified-blob.ts'
+import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../sources/image/document.ts'
+import { verifiedBytes } from '../sources/registry/verified-blob.ts'
+import { type Descriptor, LAYER_TYPES, MediaType } from '../values/oci.ts'
 import {
   CACHE_CONFIG_LIMIT,
   CONFIG_MEDIA_TYPE,

@@ -1,14 +1,14 @@
 import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { absolutePath } from '../base/absolute-path.ts'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { formatImageReference, manifestIdentifier, parseImageReference, repositoryIn } from '../base/image-reference.ts'
-import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
-import { MANIFEST_LIMIT } from '../registry/document.ts'
-import type { Registries } from '../registry/open.ts'
+import { MANIFEST_LIMIT } from '../sources/image/document.ts'
+import type { Registries } from '../sources/registry/open.ts'
 import { changeLayout, LAYOUT_FILES, layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
+import { absolutePath } from '../values/absolute-path.ts'
+import { formatImageReference, manifestIdentifier, parseImageReference, repositoryIn } from '../values/image-reference.ts'
+import { type Descriptor, MediaType, REF_NAME } from '../values/oci.ts'
 import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
 import type { CacheManifest } from './cache-manifest.ts'
 
@@ -160,7 +160,7 @@ export function registryPlace(ref: string, registries: Registries, insecure = fa
     manifest: async (digest, signal) => (await (await repository()).manifest(digest, signal)).bytes,
     blob: async (digest, signal) => (await repository()).blob(digest, signal),
     async put({ descriptor, bytes, blobs }, { signal }) {
-      const { pushImage } = await import('../registry/push.ts')
+      const { pushImage } = await import('../sources/registry/push.ts')
       const sent = blobs.map(({ origin, ...blob }) => {
         const from = repositoryIn(reference.domain, origin)
         return { ...blob, ...(from === undefined || from === reference.path ? {} : { from }) }

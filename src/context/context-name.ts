@@ -1,6 +1,6 @@
 import { isTbuildError, TbuildError } from '../base/errors.ts'
-import { familiarImageReference, readImageReference } from '../base/image-reference.ts'
-import { formatPlatform, parsePlatform } from '../base/platform.ts'
+import { familiarImageReference, readImageReference } from '../values/image-reference.ts'
+import { formatPlatform, parsePlatform } from '../values/platform.ts'
 
 /** What the build context itself is called. */
 export const MAIN_CONTEXT = 'context'

@@ -1,4 +1,4 @@
-import { type GitReference, parseGitReference } from '../base/git-reference.ts'
+import { type GitReference, parseGitReference } from '../values/git-reference.ts'
 
 /** What a context argument names, by its text. */
 type ContextName =

@@ -1,9 +1,9 @@
 import { TbuildError } from '../base/errors.ts'
-import { cleanPath } from '../base/go-path.ts'
-import { trimSpace } from '../base/go-space.ts'
-import { compilePattern, type MatchState, type Pattern, PatternMatcher } from '../base/pattern-matcher.ts'
 import type { SourceFile, Span } from '../base/span.ts'
 import { decodeName } from '../base/utf8.ts'
+import { cleanPath } from '../go/path.ts'
+import { compilePattern, type MatchState, type Pattern, PatternMatcher } from '../go/pattern-matcher.ts'
+import { trimSpace } from '../go/space.ts'
 
 /** One pattern of an ignore file. */
 export interface IgnoreRule {

@@ -1,9 +1,9 @@
-import { parseByteSize } from '../base/byte-size.ts'
 import { TbuildError } from '../base/errors.ts'
-import { parseGoBool } from '../base/go-bool.ts'
-import { baseName, cleanPath } from '../base/go-path.ts'
-import { goQuote } from '../base/go-quote.ts'
 import { withSuggestion } from '../base/suggest.ts'
+import { parseGoBool } from '../go/bool.ts'
+import { baseName, cleanPath } from '../go/path.ts'
+import { goQuote } from '../go/quote.ts'
+import { parseByteSize } from '../values/byte-size.ts'
 import { parseCsvFields } from './csv.ts'
 
 /** One RUN --mount, checked and with its defaults (Dockerfile reference, "RUN --mount"). `parseMount` lives here. */

@@ -1,8 +1,8 @@
 import { parseWord } from '../../grammar/word.ts'
 import type { Replacement, Substitution, WordPart } from '../../grammar/word-ast.ts'
 import { TbuildError } from '../base/errors.ts'
-import { goQuote } from '../base/go-quote.ts'
-import { isSpace } from '../base/go-space.ts'
+import { goQuote } from '../go/quote.ts'
+import { isSpace } from '../go/space.ts'
 import { ShellPattern } from './shell-pattern.ts'
 
 /** Variable expansion of Dockerfile words as BuildKit's shell lexer does it (docs/semantics.md, X). Pure: nothing here reads the process's environment. */

@@ -2,10 +2,10 @@ import { canonicalJson, type Json } from '../base/canonical-json.ts'
 import { type Digest, isDigest } from '../base/digest.ts'
 import type { Change } from '../base/explanation.ts'
 import { maskUrls } from '../base/mask-url.ts'
-import { looksSecret } from '../base/secret-name.ts'
 import type { CopyOpSource, ExecOp, Vertex } from '../graph/op.ts'
 import type { KeyPart } from '../store/types.ts'
 import type { HashedFile } from '../tree/hash.ts'
+import { looksSecret } from '../values/secret-name.ts'
 import { compareFiles, type ListedSource } from './files.ts'
 
 /** Files named for one source; the rest is counted. */

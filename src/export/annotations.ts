@@ -1,5 +1,5 @@
-import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { Annotation, AnnotationLevel } from '../build-options.ts'
+import { formatPlatform, type Platform } from '../values/platform.ts'
 
 /** The annotations of one document or descriptor: those of all platforms, then those of its own. */
 export function annotationsOf(

@@ -2,14 +2,14 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { manifestIdentifier, parseImageReference } from '../base/image-reference.ts'
-import { DEFAULT_LIMITS } from '../base/limits.ts'
-import { type Descriptor, MediaType } from '../base/oci.ts'
 import { checkPackedSize } from '../image/unpack-blob.ts'
-import type { RegistryClient } from '../registry/client.ts'
-import { Registries } from '../registry/open.ts'
+import type { RegistryClient } from '../sources/registry/client.ts'
+import { Registries } from '../sources/registry/open.ts'
 import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
 import { layoutBlobs } from '../store/image-layout.ts'
+import { manifestIdentifier, parseImageReference } from '../values/image-reference.ts'
+import { DEFAULT_LIMITS } from '../values/limits.ts'
+import { type Descriptor, MediaType } from '../values/oci.ts'
 import { ARTIFACT, exportCacheMounts, importCacheMounts, isLayerList, mountsOf } from './cache-mounts.ts'
 
 /** A tag of a registry that holds cache mounts as one artefact. */
@@ -32,7 +32,7 @@ export async function pushCacheMounts(
 ): Promise<CacheMountEntry[]> {
   const { folder, ref } = place
   const done = await exportCacheMounts(mounts, entries, folder)
-  const { pushImage } = await import('../registry/push.ts')
+  const { pushImage } = await import('../sources/registry/push.ts')
   await withClient(place, async (client) => {
     const blobs = layoutBlobs(folder)
     const descriptor = (JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as { manifests: [Descriptor] }).manifests[0]

@@ -1,8 +1,8 @@
 import { TbuildError } from '../base/errors.ts'
-import { parseGoBool } from '../base/go-bool.ts'
-import { formatPlatform, type Platform } from '../base/platform.ts'
 import type { Annotation, OutputSpec, ResolvedOptions } from '../build-options.ts'
+import { parseGoBool } from '../go/bool.ts'
 import { assertZstd } from '../tar/zstd-compress.ts'
+import { formatPlatform, type Platform } from '../values/platform.ts'
 
 type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
 

@@ -1,12 +1,12 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, MediaType, REF_NAME } from '../base/oci.ts'
 import type { Annotation } from '../build-options.ts'
+import { escapeLikeGo } from '../go/json.ts'
 import { ofEach } from '../image/layers.ts'
 import { annotationsMember, type Document, type ManifestFormat, makeIndex, makeManifest } from '../image/manifest.ts'
 import type { BlobForm, Image } from '../image/types.ts'
 import type { Bytes } from '../store/types.ts'
+import { type Descriptor, MediaType, REF_NAME } from '../values/oci.ts'
 import { annotationsOf } from './annotations.ts'
 
 export interface ExportOptions {

@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
-import { MediaType } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
+import { MediaType } from '../values/oci.ts'
 import type { Written } from './outputs.ts'
 
 /** `--metadata-file`, with buildx's names, sorted as it sorts them. Several platforms have no config digest of their own. */

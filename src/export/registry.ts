@@ -1,10 +1,10 @@
 import { counted } from '../base/counted.ts'
-import { parseImageReference, repositoryIn } from '../base/image-reference.ts'
-import type { Descriptor } from '../base/oci.ts'
 import type { Image } from '../image/types.ts'
-import type { Registries } from '../registry/open.ts'
-import type { PushBlob } from '../registry/push.ts'
+import type { Registries } from '../sources/registry/open.ts'
+import type { PushBlob } from '../sources/registry/push.ts'
 import type { Bytes } from '../store/types.ts'
+import { parseImageReference, repositoryIn } from '../values/image-reference.ts'
+import type { Descriptor } from '../values/oci.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions } from './content.ts'
 
 export interface PushOptions extends ExportOptions {
@@ -24,7 +24,7 @@ export interface PushOptions extends ExportOptions {
 export async function exportToRegistry(images: readonly Image[], options: PushOptions): Promise<Exported> {
   const [content, { pushImage }] = await Promise.all([
     collectContent(images, { ...options, form: { ...options.form, lazy: true } }),
-    import('../registry/push.ts'),
+    import('../sources/registry/push.ts'),
   ])
   const client = await options.registries.client()
   const source = new Source(options)

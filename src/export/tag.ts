@@ -1,11 +1,11 @@
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import { formatImageReference, type ImageReference, isPinned, REFERENCE_HINT, readImageReference } from '../base/image-reference.ts'
 import { tellStep } from '../base/tell-step.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Image } from '../image/types.ts'
 import type { Store } from '../store/store.ts'
 import type { LayerInfo } from '../store/types.ts'
+import { formatImageReference, type ImageReference, isPinned, REFERENCE_HINT, readImageReference } from '../values/image-reference.ts'
 
 /** `-t` values as full references; a digest is no name to give. */
 export function parseTags(tags: readonly string[]): string[] {

@@ -1,7 +1,7 @@
 import { maskUrls } from '../base/mask-url.ts'
-import type { Platform } from '../base/platform.ts'
-import { formatPlatform } from '../base/platform.ts'
 import type { ArgInstruction } from '../dockerfile/instruction.ts'
+import type { Platform } from '../values/platform.ts'
+import { formatPlatform } from '../values/platform.ts'
 import { Env } from './env.ts'
 
 /** A declared ARG with the value that it got, or none (A3). */

@@ -1,8 +1,4 @@
 import { TbuildError } from '../base/errors.ts'
-import { formatGoDuration } from '../base/go-duration.ts'
-import { quoteList } from '../base/go-quote.ts'
-import type { ContainerConfig, HealthConfig } from '../base/oci.ts'
-import { parseExposedPorts } from '../base/ports.ts'
 import { assertSignal } from '../base/signal.ts'
 import type {
   ArgInstruction,
@@ -20,6 +16,10 @@ import type {
   VolumeInstruction,
 } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
+import { formatGoDuration } from '../go/duration.ts'
+import { quoteList } from '../go/quote.ts'
+import type { ContainerConfig, HealthConfig } from '../values/oci.ts'
+import { parseExposedPorts } from '../values/ports.ts'
 import { type BuildArg, type BuildArgValues, NON_ENV_ARGS, shownArg } from './build-args.ts'
 import type { Env } from './env.ts'
 import type { Expander } from './expander.ts'

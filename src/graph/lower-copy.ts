@@ -1,6 +1,6 @@
-import { parseChmod } from '../base/chmod.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { CopyInstruction } from '../dockerfile/instruction.ts'
+import { parseChmod } from '../values/chmod.ts'
 import type { Expander } from './expander.ts'
 import { copyHistory } from './history.ts'
 import type { CopyOp, CopyOpSource, GitOp, HttpOp, Vertex } from './op.ts'

@@ -1,5 +1,5 @@
-import { cleanPath } from '../base/go-path.ts'
 import type { WorkdirInstruction } from '../dockerfile/instruction.ts'
+import { cleanPath } from '../go/path.ts'
 import type { WorkdirOp } from './op.ts'
 import { joinWorkdir } from './paths.ts'
 import { addStep, type StageContext } from './stage-context.ts'

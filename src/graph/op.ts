@@ -1,10 +1,10 @@
 import type { Digest } from '../base/digest.ts'
-import type { ExtraHost } from '../base/extra-host.ts'
 import type { Login } from '../base/mask-url.ts'
-import type { Platform } from '../base/platform.ts'
 import type { Span } from '../base/span.ts'
-import type { Ulimit } from '../base/ulimit.ts'
 import type { RunMount } from '../dockerfile/mount.ts'
+import type { ExtraHost } from '../values/extra-host.ts'
+import type { Platform } from '../values/platform.ts'
+import type { Ulimit } from '../values/ulimit.ts'
 
 /**
  * The build graph. An op is plain data: it prints, hashes and compares by itself, and names its inputs by position in the vertex's `inputs`.

@@ -1,4 +1,4 @@
-import { cleanPath } from '../base/go-path.ts'
+import { cleanPath } from '../go/path.ts'
 
 /** Where a COPY puts things (F2): relative to WORKDIR, `.` and '' mean the directory itself; a trailing slash is kept, `/.` counts as one. */
 export function destinationPath(workdir: string, path: string): string {

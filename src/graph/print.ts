@@ -1,5 +1,5 @@
 import { canonicalJson, type Json } from '../base/canonical-json.ts'
-import { formatPlatform } from '../base/platform.ts'
+import { formatPlatform } from '../values/platform.ts'
 import type { Graph } from './lower.ts'
 import type { Op, Vertex } from './op.ts'
 import { historyList } from './stage-state.ts'

@@ -1,7 +1,7 @@
 import type { ErrorPlace } from '../base/errors.ts'
-import type { Platform } from '../base/platform.ts'
 import type { Instruction, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { mountFrom } from '../dockerfile/mount.ts'
+import type { Platform } from '../values/platform.ts'
 import { findContext } from './base.ts'
 import type { BaseChoice, LowerOptions } from './lower-types.ts'
 

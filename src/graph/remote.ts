@@ -1,8 +1,8 @@
 import { type Digest, digestProblem, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { checkCommit, type GitReference, parseGitReference } from '../base/git-reference.ts'
-import { baseName } from '../base/go-path.ts'
 import { splitLogin } from '../base/mask-url.ts'
+import { baseName } from '../go/path.ts'
+import { checkCommit, type GitReference, parseGitReference } from '../values/git-reference.ts'
 import type { GitOp, HttpOp } from './op.ts'
 
 /** What an ADD source is by its text (F33): http(s) is git only when the path ends in .git; `./`, `../` and `github.com/x/y` are paths. */

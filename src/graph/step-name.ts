@@ -1,5 +1,5 @@
-import { formatPlatform } from '../base/platform.ts'
 import type { Instruction, Stage } from '../dockerfile/instruction.ts'
+import { formatPlatform } from '../values/platform.ts'
 import type { BaseChoice, LowerOptions } from './lower-types.ts'
 
 type BaseKind = BaseChoice['kind']

@@ -1,7 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
-import { cleanPath } from '../base/go-path.ts'
-import { goQuote } from '../base/go-quote.ts'
-import type { Platform } from '../base/platform.ts'
+import { cleanPath } from '../go/path.ts'
+import { goQuote } from '../go/quote.ts'
+import type { Platform } from '../values/platform.ts'
 
 /** What is otherwise for Windows (util/system/path.go). An image for it can be built of files and metadata; nothing runs. */
 

@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { sha256 } from '../base/digest.ts'
-import type { ContainerConfig, History, ImageConfigFile } from '../base/oci.ts'
-import type { Platform } from '../base/platform.ts'
+import type { ContainerConfig, History, ImageConfigFile } from '../values/oci.ts'
+import type { Platform } from '../values/platform.ts'
 import { encodeConfig } from './config.ts'
 import type { Image, Layer } from './types.ts'
 

@@ -1,7 +1,7 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
-import type { Descriptor } from '../base/oci.ts'
 import { Shared } from '../base/shared.ts'
 import type { Bytes, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
+import type { Descriptor } from '../values/oci.ts'
 import { checkBlob, checkPackedSize, type PackedLayer } from './unpack-blob.ts'
 import { type LayerStore, unpackLayers } from './unpack-layers.ts'
 

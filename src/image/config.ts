@@ -1,6 +1,6 @@
 import type { Json } from '../base/canonical-json.ts'
-import { escapeLikeGo, marshalSorted } from '../base/go-json.ts'
-import type { ImageConfigFile } from '../base/oci.ts'
+import { escapeLikeGo, marshalSorted } from '../go/json.ts'
+import type { ImageConfigFile } from '../values/oci.ts'
 
 // The order of Go's structs (docker-image-spec): the only places where a config's keys are not sorted.
 const CONFIG_ORDER = [

@@ -1,7 +1,7 @@
 import { type Digest, sha256 } from '../base/digest.ts'
-import { escapeLikeGo } from '../base/go-json.ts'
-import { type Descriptor, type Index, layerTypeIn, type Manifest, MediaType } from '../base/oci.ts'
-import type { Platform } from '../base/platform.ts'
+import { escapeLikeGo } from '../go/json.ts'
+import { type Descriptor, type Index, layerTypeIn, type Manifest, MediaType } from '../values/oci.ts'
+import type { Platform } from '../values/platform.ts'
 import type { Image } from './types.ts'
 
 /** A document of an image as its exact bytes. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
-import type { Descriptor, ImageConfigFile } from '../base/oci.ts'
-import type { Platform } from '../base/platform.ts'
 import type { Bytes, LayerId } from '../store/types.ts'
+import type { Descriptor, ImageConfigFile } from '../values/oci.ts'
+import type { Platform } from '../values/platform.ts'
 
 /** An immutable layer value; bytes are made or fetched when a sink opens it. */
 export interface Layer {

@@ -1,7 +1,5 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { limitHint } from '../base/limits.ts'
-import type { Descriptor } from '../base/oci.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
 import type { BlobStore, LayerId, Snapshot } from '../store/types.ts'
@@ -10,6 +8,8 @@ import { readTar } from '../tar/read.ts'
 import { unpackLayer } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
+import { limitHint } from '../values/limits.ts'
+import type { Descriptor } from '../values/oci.ts'
 import { Meter } from './meter.ts'
 
 /** A layer whose blob is in the blob store. */

@@ -1,5 +1,5 @@
-import { baseName } from '../base/go-path.ts'
 import { encodeName } from '../base/utf8.ts'
+import { baseName } from '../go/path.ts'
 import type { CopyOp, CopyOpSource } from '../graph/op.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'

@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
-import type { GitCommit } from '../registry/git.ts'
+import type { GitCommit } from '../sources/git/git.ts'
 import type { Snapshot } from '../store/types.ts'
 
 /** What comes from elsewhere. */

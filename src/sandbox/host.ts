@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import { TbuildError } from '../base/errors.ts'
-import { type IdMap, idMap } from '../base/id-map.ts'
 import { inUserNamespace } from '../base/privileges.ts'
+import { type IdMap, idMap } from '../values/id-map.ts'
 import { namesOnlyTheStub } from './resolv.ts'
 import { type HardLimits, parseHardLimits } from './rlimits.ts'
 

@@ -1,4 +1,4 @@
-import type { ExtraHost } from '../base/extra-host.ts'
+import type { ExtraHost } from '../values/extra-host.ts'
 
 /** /etc/hosts of a RUN (R2): BuildKit's two lines, then `--add-host`, in the order given. */
 export function hostsFile(hostname: string, extraHosts: readonly ExtraHost[]): string {

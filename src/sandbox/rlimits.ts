@@ -1,5 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
-import type { Ulimit } from '../base/ulimit.ts'
+import type { Ulimit } from '../values/ulimit.ts'
 
 /** RLIMIT_* of asm-generic/resource.h, by the names that `--ulimit` takes. */
 const RESOURCES: Record<string, number> = {

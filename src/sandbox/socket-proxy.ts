@@ -2,7 +2,7 @@ import { chmodSync, chownSync, closeSync, openSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream'
-import { idMap } from '../base/id-map.ts'
+import { idMap } from '../values/id-map.ts'
 import type { ExecSpec } from './types.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { ExtraHost } from '../base/extra-host.ts'
-import type { Ulimit } from '../base/ulimit.ts'
+import type { ExtraHost } from '../values/extra-host.ts'
+import type { Ulimit } from '../values/ulimit.ts'
 
 /**
  * Running one process in a root file system. Policy (which capabilities, mounts, files) is computed by `plan.ts` from an ExecSpec as plain data;

@@ -1,7 +1,6 @@
 import { chmodSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
-import { idMap } from '../base/id-map.ts'
 import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, AT_FDCWD, O_DIRECTORY, O_PATH } from '../base/sys-constants.ts'
 import { LayerOwners } from '../store/layer-owners.ts'
@@ -10,6 +9,7 @@ import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import { storeError } from '../store/store-error.ts'
 import type { LayerId, LayerInfo, Snapshot } from '../store/types.ts'
+import { idMap } from '../values/id-map.ts'
 import type { ActiveLayer, Snapshotter } from './types.ts'
 
 /**

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { formatPlatform, hostPlatform, type Platform } from '../base/platform.ts'
 import type { Vertex } from '../graph/op.ts'
+import { formatPlatform, hostPlatform, type Platform } from '../values/platform.ts'
 
 /** A handler that the kernel was told of (Documentation/admin-guide/binfmt-misc.rst). */
 export interface BinaryHandler {

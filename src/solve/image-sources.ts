@@ -1,7 +1,7 @@
 import type { BuildOptions } from '../build-options.ts'
-import { ociLayoutSource } from '../registry/oci-layout.ts'
-import type { Registries } from '../registry/open.ts'
-import type { ImageSource } from '../registry/types.ts'
+import type { ImageSource } from '../sources/image/types.ts'
+import { ociLayoutSource } from '../sources/layout/oci-layout.ts'
+import type { Registries } from '../sources/registry/open.ts'
 import type { Store } from '../store/store.ts'
 import type { ImageSources } from './images.ts'
 
@@ -9,14 +9,14 @@ import type { ImageSources } from './images.ts'
 export function imageSources(options: BuildOptions, store: Store, registries: Registries): ImageSources {
   return {
     registry: lazily(async () => {
-      const [{ registrySource }, client] = await Promise.all([import('../registry/pull.ts'), registries.client()])
+      const [{ registrySource }, client] = await Promise.all([import('../sources/registry/pull.ts'), registries.client()])
       return registrySource({ blobs: store.blobs, client })
     }),
     ociLayout: ociLayoutSource(),
     store:
       options.pull === true
         ? undefined
-        : lazily(async () => (await import('../registry/store-source.ts')).storeSource(store.images, store.blobs)),
+        : lazily(async () => (await import('../sources/layout/store-source.ts')).storeSource(store.images, store.blobs)),
   }
 }
 

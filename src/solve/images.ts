@@ -1,12 +1,12 @@
 import type { Digest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import type { Platform } from '../base/platform.ts'
 import { tellStep } from '../base/tell-step.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
 import { type BaseLayers, chainIds, type PullListener } from '../image/base-layers.ts'
-import type { ImageSource, RemoteImage } from '../registry/types.ts'
+import type { ImageSource, RemoteImage } from '../sources/image/types.ts'
 import type { Snapshot } from '../store/types.ts'
+import type { Platform } from '../values/platform.ts'
 
 export interface ImageSources {
   readonly registry: ImageSource

@@ -3,18 +3,18 @@ import { chmod, copyFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigest, sha256 } from '../base/digest.ts'
 import { homeFolder } from '../base/home.ts'
-import type { Limits } from '../base/limits.ts'
 import { type Login, maskUrls } from '../base/mask-url.ts'
 import { Shared } from '../base/shared.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
 import type { Asker, SecretProvider } from '../ops/types.ts'
-import type { GitCommit } from '../registry/git.ts'
-import type { GitAccess } from '../registry/git-command.ts'
-import type { FetchCache, FetchedFile } from '../registry/http-fetch.ts'
-import type { Registries } from '../registry/open.ts'
+import type { GitAccess } from '../sources/git/command.ts'
+import type { GitCommit } from '../sources/git/git.ts'
+import type { Registries } from '../sources/registry/open.ts'
+import type { FetchCache, FetchedFile } from '../sources/url/fetch.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Store } from '../store/store.ts'
+import type { Limits } from '../values/limits.ts'
 import type { Images } from './images.ts'
 
 export interface RemoteParts {
@@ -49,10 +49,10 @@ export function remotes(parts: RemoteParts): Remotes {
   }
 }
 
-const git = () => import('../registry/git.ts')
+const git = () => import('../sources/git/git.ts')
 
 async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: RemoteParts, signal: AbortSignal): Promise<RemoteFile> {
-  const [{ fetchUrl }, { transport }] = await Promise.all([import('../registry/http-fetch.ts'), registries.client()])
+  const [{ fetchUrl }, { transport }] = await Promise.all([import('../sources/url/fetch.ts'), registries.client()])
   const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
     ...(op.login === undefined ? {} : { login: op.login.basic() }),

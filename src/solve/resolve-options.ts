@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
-import { hostPlatform, type Platform } from '../base/platform.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
+import { hostPlatform, type Platform } from '../values/platform.ts'
 
 type Environment = NonNullable<BuildOptions['environment']>
 

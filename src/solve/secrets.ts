@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { openNamedFile } from '../base/named-file.ts'
 import { readCapped } from '../base/read-capped.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { SecretProvider } from '../ops/types.ts'
+import { openNamedFile } from '../values/named-file.ts'
 
 /** BuildKit's limit of a secret. Bytes. */
 const LIMIT = 500 * 1024

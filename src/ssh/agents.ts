@@ -1,8 +1,8 @@
 import { closeSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
-import { openNamedFile } from '../base/named-file.ts'
 import { Shared } from '../base/shared.ts'
+import { openNamedFile } from '../values/named-file.ts'
 import { forwardTo, keyAgent, serveClient } from './agent.ts'
 import { parsePrivateKey, type SigningKey } from './private-key.ts'
 

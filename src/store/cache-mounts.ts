@@ -2,7 +2,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, renameSync, st
 import { join } from 'node:path'
 import { type Digest, hexOf, parseDigest, sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { idMap } from '../base/id-map.ts'
+import { idMap } from '../values/id-map.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import { type FileLock, tryFlock, waitFor } from './flock.ts'
 import type { StoreLayout } from './layout.ts'

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { idMap } from '../base/id-map.ts'
 import { inUserNamespace, mayMount, outerRoot } from '../base/privileges.ts'
 import { nativeFolder, sys } from '../base/sys.ts'
+import { idMap } from '../values/id-map.ts'
 import { storeError } from './store-error.ts'
 
 /**

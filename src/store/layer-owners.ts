@@ -1,9 +1,9 @@
 import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode } from '../base/errors.ts'
-import { type IdMap, idMap } from '../base/id-map.ts'
 import { type Name, type SysStat, sys } from '../base/sys.ts'
 import { S_IFDIR, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
+import { type IdMap, idMap } from '../values/id-map.ts'
 import { ifPresent } from './store-error.ts'
 
 /** uid:gid of a file or directory. overlayfs copies it up with the file, and it stays with a file that a RUN renames. */

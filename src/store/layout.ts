@@ -1,10 +1,10 @@
 import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
-import { absolutePath } from '../base/absolute-path.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { homeFolder } from '../base/home.ts'
-import { OCI_LAYOUT } from '../base/oci.ts'
 import { outerRoot } from '../base/privileges.ts'
+import { absolutePath } from '../values/absolute-path.ts'
+import { OCI_LAYOUT } from '../values/oci.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 

@@ -1,6 +1,6 @@
 import type { Json } from '../base/canonical-json.ts'
 import type { Digest } from '../base/digest.ts'
-import type { Descriptor } from '../base/oci.ts'
+import type { Descriptor } from '../values/oci.ts'
 
 /**
  * The store's vocabulary. The store is one directory that any number of processes share (0700, format version in the path):

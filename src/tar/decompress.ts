@@ -1,7 +1,7 @@
 import { createGunzip } from 'node:zlib'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
-import { limitHint } from '../base/limits.ts'
 import type { Bytes } from '../store/types.ts'
+import { limitHint } from '../values/limits.ts'
 import { throughTransform } from './transform.ts'
 import type { Compression } from './types.ts'
 

@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
-import { LAYER_TYPES, type LayerCompression } from '../base/oci.ts'
 import type { Bytes } from '../store/types.ts'
+import { LAYER_TYPES, type LayerCompression } from '../values/oci.ts'
 import { type DecompressLimits, decompress } from './decompress.ts'
 
 export function layerCompression(mediaType: string): LayerCompression {

@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
-import { limitHint } from '../base/limits.ts'
 import type { Bytes } from '../store/types.ts'
+import { limitHint } from '../values/limits.ts'
 import { BLOCK, decodeHeader, type Header, isZeroBlock, text } from './header.ts'
 import { decodePax, lastValues, type PaxRecords, paxInteger, paxTime, paxXattrs } from './pax.ts'
 import { ByteSource, corrupt } from './source.ts'

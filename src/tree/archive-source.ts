@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { DEFAULT_LIMITS } from '../base/limits.ts'
+import { DEFAULT_LIMITS } from '../values/limits.ts'
 import { keyOf } from './node.ts'
 import { type Key, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'

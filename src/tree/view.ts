@@ -1,5 +1,4 @@
 import { TbuildError } from '../base/errors.ts'
-import type { MatchState } from '../base/pattern-matcher.ts'
 import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
 import {
   AT_EMPTY_PATH,
@@ -12,6 +11,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from '../base/sys-constants.ts'
+import type { MatchState } from '../go/pattern-matcher.ts'
 import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'

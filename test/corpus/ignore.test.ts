@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { MatchState } from '../../src/base/pattern-matcher.ts'
+import type { MatchState } from '../../src/go/pattern-matcher.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
 
 // ignore/README.md says how the cases are written.

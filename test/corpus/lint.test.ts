@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { sha256 } from '../../src/base/digest.ts'
 import { isTbuildError } from '../../src/base/errors.ts'
-import { parsePlatform } from '../../src/base/platform.ts'
+import { parsePlatform } from '../../src/values/platform.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
 import { type Finding, type Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../src/dockerfile/parse.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { goMatch } from '../../src/base/go-match.ts'
+import { goMatch } from '../../src/go/match.ts'
 
 const rows = readFileSync(join(import.meta.dirname, 'match/go.txt'), 'utf8')
   .split('\n')

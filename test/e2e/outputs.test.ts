@@ -3,7 +3,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSy
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../src/base/digest.ts'
-import type { Index, Manifest } from '../../src/base/oci.ts'
+import type { Index, Manifest } from '../../src/values/oci.ts'
 import { readImage } from '../support/image-archive.ts'
 import { testWith } from '../support/needs.ts'
 import { validateLayout } from '../support/validate-layout.ts'

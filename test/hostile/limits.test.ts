@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { build } from '../../src/build.ts'
 import type { BuildOptions } from '../../src/build-options.ts'
 import { limits } from '../../src/cli/options/limits.ts'
-import type { Room } from '../../src/registry/size-watch.ts'
+import type { Room } from '../../src/sources/git/size-watch.ts'
 import { packTar } from '../support/pack-tar.ts'
 import { bytesOf, git, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
@@ -164,7 +164,7 @@ describe('a git repository', () => {
   })
 
   test('what grows while git works ends git', async () => {
-    const { withinSize } = await import('../../src/registry/size-watch.ts')
+    const { withinSize } = await import('../../src/sources/git/size-watch.ts')
     const folder = join(builds.folder, 'growing')
     mkdirSync(folder)
     const over = (what: string) => Object.assign(new Error(what), { code: 'OVER' })
@@ -188,8 +188,8 @@ describe('a git repository', () => {
   })
 
   test('many empty files are too much as well; a larger --limit would not help, and is not advised', async () => {
-    const { withinSize } = await import('../../src/registry/size-watch.ts')
-    const { tooLarge } = await import('../../src/registry/git.ts')
+    const { withinSize } = await import('../../src/sources/git/size-watch.ts')
+    const { tooLarge } = await import('../../src/sources/git/git.ts')
     const folder = join(builds.folder, 'many')
     mkdirSync(join(folder, 'sub'), { recursive: true })
     for (const name of ['a', 'sub/b', 'sub/c']) writeFileSync(join(folder, name), '')
@@ -208,7 +208,7 @@ describe('a git repository', () => {
   })
 
   test('what cannot be looked at ends git, too: nothing grows unseen', async () => {
-    const { withinSize } = await import('../../src/registry/size-watch.ts')
+    const { withinSize } = await import('../../src/sources/git/size-watch.ts')
     const unseen = join(builds.folder, 'x'.repeat(300))
     const blind = withinSize(
       [unseen],

@@ -1,8 +1,8 @@
-import { GoPattern } from '../../src/base/go-match.ts'
-import { baseName } from '../../src/base/go-path.ts'
-import { compilePattern } from '../../src/base/pattern-matcher.ts'
 import { oneLine } from '../../src/cli/text.ts'
 import { ShellPattern } from '../../src/dockerfile/shell-pattern.ts'
+import { GoPattern } from '../../src/go/match.ts'
+import { baseName } from '../../src/go/path.ts'
+import { compilePattern } from '../../src/go/pattern-matcher.ts'
 import { cost } from '../support/cost.ts'
 
 /** The pattern has `size` parts that can each match at any place of the text, and an end that it has not. */

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { type Digest, hexOf, sha256 } from '../../src/base/digest.ts'
-import { MediaType } from '../../src/base/oci.ts'
 import type { CacheManifest } from '../../src/cache/cache-manifest.ts'
 import { localPlace } from '../../src/cache/places.ts'
 import { tryFlockDirectory } from '../../src/store/flock.ts'
 import { layoutBlobs } from '../../src/store/image-layout.ts'
+import { MediaType } from '../../src/values/oci.ts'
 
 /** A directory that holds caches and is shared: by builds at the same time, and with what killed ones left. */
 let directory = ''

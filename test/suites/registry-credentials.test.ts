@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { findLogin } from '../../src/registry/docker-config.ts'
+import { findLogin } from '../../src/sources/registry/docker-config.ts'
 
 /** Where logins come from, and what is said of those that do not. */
 let home: string

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import type { ImageConfigFile } from '../../src/base/oci.ts'
+import type { ImageConfigFile } from '../../src/values/oci.ts'
 import { readTar, type TarEntry } from './tar-reader.ts'
 
 /** An image read back from an archive: its config, and its layers as tar entries, bottom first. */

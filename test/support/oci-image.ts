@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { type Digest, sha256 } from '../../src/base/digest.ts'
-import { MediaType } from '../../src/base/oci.ts'
+import { MediaType } from '../../src/values/oci.ts'
 
 export interface TestDocument {
   readonly mediaType: string

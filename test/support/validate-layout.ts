@@ -4,10 +4,10 @@ import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { finishSha256, hexOf, parseDigest } from '../../src/base/digest.ts'
 import { TbuildError } from '../../src/base/errors.ts'
-import { type Descriptor, type ImageConfigFile, type Index, type Manifest, MediaType } from '../../src/base/oci.ts'
 import type { Bytes } from '../../src/store/types.ts'
 import { decompressLayer } from '../../src/tar/layer-bytes.ts'
 import { readTar } from '../../src/tar/read.ts'
+import { type Descriptor, type ImageConfigFile, type Index, type Manifest, MediaType } from '../../src/values/oci.ts'
 
 const INDEXES: readonly string[] = [MediaType.ociIndex, MediaType.dockerIndex]
 const MAX_DOCUMENT = 4 * 1024 * 1024

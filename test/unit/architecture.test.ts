@@ -8,11 +8,13 @@ const root = join(import.meta.dirname, '../..')
 /** The floors of the house: a folder imports itself and lower floors, and folders of one floor do not know each other. */
 const RANKS: readonly (readonly string[])[] = [
   ['base'],
+  ['go'],
+  ['values'],
   ['dockerfile', 'store'],
   ['tar'],
   ['snapshot', 'graph'],
-  ['tree', 'sandbox', 'registry', 'ssh'],
-  ['context'],
+  ['tree', 'sandbox', 'http', 'ssh'],
+  ['sources', 'context'],
   ['image'],
   ['ops'],
   ['solve', 'export', 'explain', 'cache'],
@@ -31,7 +33,7 @@ const IMPORTERS: Readonly<Record<string, string>> = {
   'p-queue': 'src/solve/',
   ora: 'src/cli/progress/tty.ts',
   commander: 'src/cli/program',
-  'smol-toml': 'src/registry/registries-conf.ts',
+  'smol-toml': 'src/sources/registry/registries-conf.ts',
 }
 
 /** Longer files, with the reason why they are one. */

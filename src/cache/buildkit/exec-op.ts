@@ -1,5 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
-import { baseName, cleanPath } from '../../base/go-path.ts'
+import { baseName, cleanPath } from '../../go/path.ts'
 import type { ExecOp, ExecOpMount } from '../../graph/op.ts'
 import { cacheDirectoryNode, heredocNode } from './file-op.ts'
 import { type Base, type ContentRequest, Inputs, type Node, type NodeInput, opNode, type Selection } from './node.ts'

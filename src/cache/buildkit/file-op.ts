@@ -1,6 +1,6 @@
-import { hasWildcard } from '../../base/go-match.ts'
-import { baseName, cleanPath } from '../../base/go-path.ts'
 import { encodeName } from '../../base/utf8.ts'
+import { hasWildcard } from '../../go/match.ts'
+import { baseName, cleanPath } from '../../go/path.ts'
 import type { CopyOp, WorkdirOp } from '../../graph/op.ts'
 import { splitParents } from '../../tree/selection.ts'
 import { type Base, type ContentRequest, Inputs, type Node, type NodeInput, opNode, type Selection } from './node.ts'

@@ -1,5 +1,5 @@
 import { type Digest, sha256 } from '../../base/digest.ts'
-import { escapeLikeGo } from '../../base/go-json.ts'
+import { escapeLikeGo } from '../../go/json.ts'
 
 /** What Go marshals for a cache key: members in the order of the struct; a bigint is an int64. */
 export type GoJson = string | number | bigint | boolean | null | readonly GoJson[] | { readonly [member: string]: GoJson | undefined }

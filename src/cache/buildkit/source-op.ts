@@ -1,6 +1,6 @@
 import { chainDigests, type Digest, sha256 } from '../../base/digest.ts'
-import type { Platform } from '../../base/platform.ts'
 import type { GitOp, HttpOp } from '../../graph/op.ts'
+import type { Platform } from '../../values/platform.ts'
 import { type Node, opNode } from './node.ts'
 import { digestOf, omitEmpty } from './op-json.ts'
 

@@ -1,6 +1,6 @@
 import type { BuildEvent } from '../../base/events.ts'
-import { escapeLikeGo } from '../../base/go-json.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
+import { escapeLikeGo } from '../../go/json.ts'
 import { onInterrupt } from '../interrupts.ts'
 import type { Io } from '../io.ts'
 import { buildOptions } from '../options/build.ts'

@@ -1,4 +1,4 @@
-import type { History, ImageConfigFile } from '../../base/oci.ts'
+import type { History, ImageConfigFile } from '../../values/oci.ts'
 import type { Io } from '../io.ts'
 import type { HistoryFlags } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'

@@ -1,4 +1,4 @@
-import type { ImageConfigFile } from '../../base/oci.ts'
+import type { ImageConfigFile } from '../../values/oci.ts'
 import type { Io } from '../io.ts'
 import type { ListFlags } from '../program.ts'
 import { findImage, type NamedImage, withStore } from './store.ts'

@@ -1,6 +1,6 @@
 import { TbuildError } from '../../base/errors.ts'
-import type { ImageConfigFile } from '../../base/oci.ts'
 import type { ImageRecord, LayerId } from '../../store/types.ts'
+import type { ImageConfigFile } from '../../values/oci.ts'
 
 /** What the read-only commands need of a store. */
 export interface StoreView {

@@ -1,6 +1,6 @@
-import { parsePlatform } from '../../base/platform.ts'
 import { suggestion } from '../../base/suggest.ts'
 import type { Annotation, AnnotationLevel } from '../../build-options.ts'
+import { parsePlatform } from '../../values/platform.ts'
 import { usage } from '../usage.ts'
 
 const LEVELS: readonly AnnotationLevel[] = ['manifest', 'manifest-descriptor', 'index', 'index-descriptor']

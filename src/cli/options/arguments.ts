@@ -1,4 +1,4 @@
-import { parseGoBool } from '../../base/go-bool.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { usage } from '../usage.ts'
 
 /** All switches: docker's flag parser (pflag) also takes them as `--name=true` or `--name=false`. Other options take a value. */

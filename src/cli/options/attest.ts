@@ -1,4 +1,4 @@
-import { parseGoBool } from '../../base/go-bool.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { unsupported, usage } from '../usage.ts'
 import { csvPairsTrimmed } from './csv.ts'
 

@@ -1,5 +1,5 @@
-import { parseGoBool } from '../../base/go-bool.ts'
 import type { BuildOptions, CacheExportSpec } from '../../build-options.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { buildArgValues } from '../../solve/resolve-options.ts'
 import { usage } from '../usage.ts'
 import { annotations } from './annotation.ts'

@@ -1,7 +1,7 @@
 import { parseDigest } from '../../base/digest.ts'
-import { isPinned, parseImageReference } from '../../base/image-reference.ts'
 import { withSuggestion } from '../../base/suggest.ts'
 import type { CacheExportMode, CacheExportSpec, CacheImportSpec } from '../../build-options.ts'
+import { isPinned, parseImageReference } from '../../values/image-reference.ts'
 import { unsupported, usage } from '../usage.ts'
 import { csvFields, csvPairs } from './csv.ts'
 import { type Pairs, takeCompression, takeFlag, takeValue } from './pairs.ts'

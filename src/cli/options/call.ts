@@ -1,4 +1,4 @@
-import { parseGoBool } from '../../base/go-bool.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { usage } from '../usage.ts'
 import { csvFields } from './csv.ts'
 

@@ -1,4 +1,4 @@
-import { parseGoBool } from '../../base/go-bool.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { unsupported } from '../usage.ts'
 
 /** Variables that change what buildx builds and are not carried out: a policy that is not looked at protects nobody. */

@@ -1,7 +1,7 @@
-import { parseByteSize } from '../../base/byte-size.ts'
-import type { Limits } from '../../base/limits.ts'
 import { withSuggestion } from '../../base/suggest.ts'
-import { parseUlimit, type Ulimit } from '../../base/ulimit.ts'
+import { parseByteSize } from '../../values/byte-size.ts'
+import type { Limits } from '../../values/limits.ts'
+import { parseUlimit, type Ulimit } from '../../values/ulimit.ts'
 import { checked, usage } from '../usage.ts'
 import { csvPairs } from './csv.ts'
 

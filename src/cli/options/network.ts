@@ -1,5 +1,5 @@
-import { type ExtraHost, parseExtraHost } from '../../base/extra-host.ts'
 import { ENTITLEMENTS, type Entitlement } from '../../build-options.ts'
+import { type ExtraHost, parseExtraHost } from '../../values/extra-host.ts'
 import { checked, unsupported, usage } from '../usage.ts'
 import { csvFields } from './csv.ts'
 

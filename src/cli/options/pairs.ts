@@ -1,5 +1,5 @@
-import { parseGoBool } from '../../base/go-bool.ts'
 import type { ImageOutput } from '../../build-options.ts'
+import { parseGoBool } from '../../go/bool.ts'
 import { unsupported, usage } from '../usage.ts'
 
 /** What is left of the `key=value` fields of an option: whoever reads a key takes it out, and what remains is unknown. */

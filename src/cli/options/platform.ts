@@ -1,4 +1,4 @@
-import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../base/platform.ts'
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from '../../values/platform.ts'
 
 /** `--platform LIST…`, else DOCKER_DEFAULT_PLATFORM; `local` is this machine's. None is given twice. */
 export function platforms(values: readonly string[], environment: NodeJS.ProcessEnv): Platform[] {

@@ -1,5 +1,5 @@
 import { errorCode } from '../../base/errors.ts'
-import { dockerProxies } from '../../registry/docker-proxies.ts'
+import { dockerProxies } from '../../sources/registry/docker-proxies.ts'
 
 /** Those of docker's configuration; none when it cannot be read: a build need not fail for it, as docker's does not. */
 export function proxies(environment: NodeJS.ProcessEnv): Record<string, string> {

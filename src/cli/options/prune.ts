@@ -1,6 +1,6 @@
-import { parseByteSize } from '../../base/byte-size.ts'
-import { parseGoDuration } from '../../base/go-duration.ts'
+import { parseGoDuration } from '../../go/duration.ts'
 import type { Candidate, CollectRule } from '../../store/select.ts'
+import { parseByteSize } from '../../values/byte-size.ts'
 import { usage } from '../usage.ts'
 
 export interface PruneFlags {

@@ -1,4 +1,4 @@
-import { goQuote } from '../../base/go-quote.ts'
+import { goQuote } from '../../go/quote.ts'
 import type { Draft } from '../draft.ts'
 import type { FromInstruction, Word } from '../instruction.ts'
 

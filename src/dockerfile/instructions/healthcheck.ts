@@ -1,6 +1,6 @@
 import { isTbuildError } from '../../base/errors.ts'
-import { parseGoDuration } from '../../base/go-duration.ts'
-import { goQuote } from '../../base/go-quote.ts'
+import { parseGoDuration } from '../../go/duration.ts'
+import { goQuote } from '../../go/quote.ts'
 import type { Draft } from '../draft.ts'
 import type { FlagTypes } from '../flags.ts'
 import type { CommandLine, HealthcheckInstruction, Word } from '../instruction.ts'

@@ -1,5 +1,5 @@
 import { errorCode } from '../../base/errors.ts'
-import { goQuote } from '../../base/go-quote.ts'
+import { goQuote } from '../../go/quote.ts'
 import type { Draft } from '../draft.ts'
 import type { FlagTypes } from '../flags.ts'
 import type { RunInstruction, Word } from '../instruction.ts'

@@ -1,6 +1,6 @@
 import { TbuildError } from '../../base/errors.ts'
-import { parseGoBool } from '../../base/go-bool.ts'
-import { goQuote } from '../../base/go-quote.ts'
+import { parseGoBool } from '../../go/bool.ts'
+import { goQuote } from '../../go/quote.ts'
 import { parseDirective } from '../directives.ts'
 import { EXPERIMENTAL, type RuleName } from './rules.ts'
 

@@ -1,9 +1,9 @@
 import { isTbuildError } from '../../base/errors.ts'
-import { cleanPath } from '../../base/go-path.ts'
-import { goQuote } from '../../base/go-quote.ts'
-import { describePort } from '../../base/ports.ts'
-import { looksSecret } from '../../base/secret-name.ts'
 import { suggestion } from '../../base/suggest.ts'
+import { cleanPath } from '../../go/path.ts'
+import { goQuote } from '../../go/quote.ts'
+import { describePort } from '../../values/ports.ts'
+import { looksSecret } from '../../values/secret-name.ts'
 import type { ArgInstruction, CopyInstruction, EnvInstruction, Instruction, WorkdirInstruction } from '../instruction.ts'
 import type { Place, Report } from './linter.ts'
 

@@ -1,4 +1,4 @@
-import { goQuote } from '../../base/go-quote.ts'
+import { goQuote } from '../../go/quote.ts'
 import type { FromInstruction, Instruction, InstructionBase, StagedDockerfile } from '../instruction.ts'
 import type { BrokenDockerfile } from '../parse.ts'
 import { inFile, type Report } from './linter.ts'

@@ -3,8 +3,8 @@ import { inspect } from 'node:util'
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { TbuildError } from '../../../src/base/errors.ts'
-import { parseGitReference } from '../../../src/base/git-reference.ts'
 import { Login, maskUrls, maskUrlsInPlace, splitLogin } from '../../../src/base/mask-url.ts'
+import { parseGitReference } from '../../../src/values/git-reference.ts'
 
 // BuildKit's util/urlutil: redact_test.go has these forms.
 test.each([

@@ -1,8 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Digest } from '../../../src/base/digest.ts'
-import type { ImageConfigFile } from '../../../src/base/oci.ts'
-import { parsePlatform } from '../../../src/base/platform.ts'
 import { Shared } from '../../../src/base/shared.ts'
 import { parseCacheConfig } from '../../../src/cache/buildkit/cache-config.ts'
 import { contentDigest } from '../../../src/cache/buildkit/content-hash.ts'
@@ -17,6 +15,8 @@ import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { lower } from '../../../src/graph/lower.ts'
 import type { LowerOptions } from '../../../src/graph/lower-types.ts'
 import { directoryView } from '../../../src/tree/view.ts'
+import type { ImageConfigFile } from '../../../src/values/oci.ts'
+import { parsePlatform } from '../../../src/values/platform.ts'
 import { type DifferentialCase, loadCases, materialize } from '../../support/differential-case.ts'
 
 /** Caches that docker 28.5 (BuildKit 0.25) wrote of the Dockerfiles beside them; `node scripts/cache-peer.mjs record` writes them anew. */

@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
-import type { ImageConfigFile } from '../../../src/base/oci.ts'
 import { historyList } from '../../../src/cli/commands/history.ts'
 import { imageList } from '../../../src/cli/commands/images.ts'
 import { inspection } from '../../../src/cli/commands/inspect.ts'
 import { familiarName, findImage, splitName } from '../../../src/cli/commands/store.ts'
 import { ago, humanSize } from '../../../src/cli/table.ts'
 import type { ImageRecord } from '../../../src/store/types.ts'
+import type { ImageConfigFile } from '../../../src/values/oci.ts'
 
 const NOW = Date.parse('2026-03-01T00:00:00Z')
 const platform = { os: 'linux', architecture: 'amd64' }

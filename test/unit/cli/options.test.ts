@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { errorCode } from '../../../src/base/errors.ts'
-import { formatPlatform, hostPlatform } from '../../../src/base/platform.ts'
 import { annotations } from '../../../src/cli/options/annotation.ts'
 import { normalizeArguments } from '../../../src/cli/options/arguments.ts'
 import { refuseAttestations } from '../../../src/cli/options/attest.ts'
@@ -17,6 +16,7 @@ import { platforms } from '../../../src/cli/options/platform.ts'
 import { secret, ssh } from '../../../src/cli/options/secret.ts'
 import { type Handlers, ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
+import { formatPlatform, hostPlatform } from '../../../src/values/platform.ts'
 
 /** The message of a usage error. */
 function refusal(action: () => unknown): string {

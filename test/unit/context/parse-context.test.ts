@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { parseGitReference } from '../../../src/base/git-reference.ts'
 import { parseContextName, parseNamedContext } from '../../../src/context/parse-context.ts'
+import { parseGitReference } from '../../../src/values/git-reference.ts'
 
 const URL = 'https://example.com/a/b.git'
 const COMMIT = '0123456789abcdef0123456789abcdef01234567'

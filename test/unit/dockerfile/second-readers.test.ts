@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { decodeFlag, type EscapeChar, lexInstruction } from '../../../grammar/lexer.ts'
-import { readImageReference } from '../../../src/base/image-reference.ts'
 import { findHeredocs } from '../../../src/dockerfile/heredoc.ts'
+import { readImageReference } from '../../../src/values/image-reference.ts'
 
 /** Rules of the language read a second time, character by character and in other ways than src does it, and both readings compared on random texts. */
 

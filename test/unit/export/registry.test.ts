@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
-import { MediaType } from '../../../src/base/oci.ts'
-import { parsePlatform } from '../../../src/base/platform.ts'
 import { exportToRegistry } from '../../../src/export/registry.ts'
 import type { Image, Layer } from '../../../src/image/types.ts'
-import { Registries } from '../../../src/registry/open.ts'
+import { Registries } from '../../../src/sources/registry/open.ts'
 import type { LayerId } from '../../../src/store/types.ts'
+import { MediaType } from '../../../src/values/oci.ts'
+import { parsePlatform } from '../../../src/values/platform.ts'
 import { startTestRegistry, type TestRegistry } from '../../support/registry-server.ts'
 
 let registry: TestRegistry

@@ -1,11 +1,11 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles look like templates.
 import { sha256 } from '../../../src/base/digest.ts'
-import { type Platform, parsePlatform } from '../../../src/base/platform.ts'
 import { Linter } from '../../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { lower } from '../../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../../src/graph/lower-types.ts'
+import { type Platform, parsePlatform } from '../../../src/values/platform.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
 const digest = sha256('layer')

@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { isTbuildError } from '../../../src/base/errors.ts'
-import { parsePlatform } from '../../../src/base/platform.ts'
 import type { Span } from '../../../src/base/span.ts'
 import { Linter, linesOf } from '../../../src/dockerfile/lint/linter.ts'
 import { parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
 import type { LowerOptions } from '../../../src/graph/lower-types.ts'
 import { outline } from '../../../src/graph/outline.ts'
+import { parsePlatform } from '../../../src/values/platform.ts'
 
 /** Rules of the stage graph read a second time, from a model of the file and not from its text, and compared on random files. */
 

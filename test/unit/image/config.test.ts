@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
-import type { ImageConfigFile } from '../../../src/base/oci.ts'
 import { assembleConfig } from '../../../src/image/assemble.ts'
 import { encodeConfig } from '../../../src/image/config.ts'
-import { parseImageConfig } from '../../../src/registry/image-config.ts'
+import { parseImageConfig } from '../../../src/sources/image/image-config.ts'
+import type { ImageConfigFile } from '../../../src/values/oci.ts'
 
 const platform = { os: 'linux', architecture: 'amd64' }
 const layer = (name: string, created?: string) => ({ diffId: sha256(name) as Digest, ...(created === undefined ? {} : { created }) })

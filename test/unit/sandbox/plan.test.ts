@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { parseIdMap } from '../../../src/base/id-map.ts'
 import type { HostFacts } from '../../../src/sandbox/host.ts'
 import { makePlan, type Plan, sortMounts } from '../../../src/sandbox/plan.ts'
 import type { ExecSpec } from '../../../src/sandbox/types.ts'
 import { encodePlan } from '../../../src/sandbox/wire.ts'
+import { parseIdMap } from '../../../src/values/id-map.ts'
 
 const host: HostFacts = {
   userNamespace: false,

@@ -1,12 +1,12 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
-import { MediaType } from '../../../src/base/oci.ts'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
 import { collect, EVERYTHING } from '../../../src/store/collect.ts'
 import { diskUsage } from '../../../src/store/disk-usage.ts'
 import { openStore, type Store } from '../../../src/store/store.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
+import { MediaType } from '../../../src/values/oci.ts'
 import { collected, temporaryStore } from '../../suites/temporary-store.ts'
 
 const DAY = 24 * 3600_000

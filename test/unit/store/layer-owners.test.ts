@@ -2,9 +2,9 @@ import { lstatSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, write
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { parseIdMap } from '../../../src/base/id-map.ts'
 import { sys } from '../../../src/base/sys.ts'
 import { LayerOwners, OWNER_XATTR, type Owner, takeRunOwners } from '../../../src/store/layer-owners.ts'
+import { parseIdMap } from '../../../src/values/id-map.ts'
 
 const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 /** A namespace whose root is who runs this test. */

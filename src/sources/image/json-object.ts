@@ -1,0 +1,40 @@
+import { TbuildError } from '../../base/errors.ts'
+
+/** The members of a JSON object from elsewhere. A Map: a key such as `__proto__` is only a key. */
+export type Members = ReadonlyMap<string, unknown>
+
+/** Deeper than any image's document, and far from what recursion over it could not bear. */
+const DEPTH = 100
+
+/** MANIFEST_INVALID: `what` names the document. */
+export function invalid(what: string, reason: string, hint = 'the image is damaged or made to confuse: ask its publisher'): TbuildError {
+  return new TbuildError('MANIFEST_INVALID', `${what}: ${reason}`, { hint })
+}
+
+export function membersOf(value: unknown): Members | undefined {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) ? new Map(Object.entries(value)) : undefined
+}
+
+/** Strict: UTF-8, an object, not nested deeper than DEPTH. The caller has capped the bytes. */
+export function parseJson(bytes: Uint8Array, what: string): Members {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    throw invalid(what, 'not JSON')
+  }
+  const members = membersOf(value)
+  if (members === undefined) throw invalid(what, 'not a JSON object')
+  if (isDeeper(value, DEPTH)) throw invalid(what, `nested deeper than ${DEPTH} levels`)
+  return members
+}
+
+/** Level by level and not by recursion, which is what the depth would break. */
+function isDeeper(value: unknown, limit: number): boolean {
+  let level = [value]
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > limit) return true
+    level = level.flatMap((item) => (item !== null && typeof item === 'object' ? Object.values(item) : []))
+  }
+  return false
+}
