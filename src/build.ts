@@ -1,5 +1,5 @@
 import type { TbuildError } from './base/errors.ts'
-import type { OnEvent } from './base/events.ts'
+import type { OnEvent, Progress } from './base/events.ts'
 import type { BuildHooks, BuildOptions, BuildResult, ResolvedOptions } from './build-options.ts'
 import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
@@ -19,7 +19,7 @@ import { lowerFor, stagesOf } from './solve/lowering.ts'
 import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import type { Solver, Watcher } from './solve/solver.ts'
-import { type Hearing, withSession } from './solve/with-session.ts'
+import { withSession } from './solve/with-session.ts'
 import type { Snapshot } from './store/types.ts'
 import type { Platform } from './values/platform.ts'
 
@@ -31,12 +31,12 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
   const options = resolveOptions(given)
   const names = parseTags(options.tags ?? [])
   checkOutputs(options, platformsOf(options), names)
-  return withSession(options, hooks, async (session, hearing) => {
-    const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...hearing }), session, { options, ...hearing })
-    const cache = await openCache(options, session, hearing)
+  return withSession(options, hooks, async (session, progress) => {
+    const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...progress }), session, { options, ...progress })
+    const cache = await openCache(options, session, progress)
     const refused = await refusedSteps(graphs, session, cache)
-    for (const { graph } of graphs) announce(graph, hearing.onEvent)
-    const around: Surroundings = { options, ...hearing, cache, refused, names, stdout: hooks.stdout }
+    for (const { graph } of graphs) announce(graph, progress.onEvent)
+    const around: Surroundings = { options, ...progress, cache, refused, names, stdout: hooks.stdout }
     const { built, solver, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
     if (cache !== undefined) {
       await cache.finish(stepsOf(solver, targetsOf(graphs)), (...step) => solver.adopt(...step))
@@ -82,7 +82,7 @@ interface BuiltPlatforms {
   readonly solver: Solver
 }
 
-interface Surroundings extends Hearing {
+interface Surroundings extends Progress {
   readonly options: ResolvedOptions
   /** Full references of `-t`. */
   readonly names: readonly string[]
@@ -102,7 +102,7 @@ async function refusedSteps(
   const refused = unrunnable(graphs.flatMap(({ graph }) => graph.vertices))
   if (refused.size === 0) return refused
   const { refuseForeign } = await import('./solve/foreign.ts')
-  const solver = (watcher: Watcher) => session.solver({ watcher, imported: cache?.imports, tells: false })
+  const solver = (watcher: Watcher) => session.solver({ watcher, imported: cache?.imports, silent: true })
   await refuseForeign(targetsOf(graphs), refused, { solver, cache: session.store.cache })
   return refused
 }

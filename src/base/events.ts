@@ -21,3 +21,9 @@ export type BuildEvent =
 
 /** A promise that it returns is waited for by those who make output without end (`log`, `progress`): the step's pipe fills, and the step waits. */
 export type OnEvent = (event: BuildEvent) => unknown
+
+/** What work needs to say how it gets on, and to be stopped by. */
+export interface Progress {
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+}

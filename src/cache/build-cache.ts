@@ -1,5 +1,6 @@
 import { destinationError } from '../base/destination-error.ts'
-import { tellStep } from '../base/tell-step.ts'
+import type { Progress } from '../base/events.ts'
+import { runVertex } from '../base/run-vertex.ts'
 import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
 import type { BlobForm, Image } from '../image/types.ts'
@@ -10,7 +11,7 @@ import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportTools, exportSteps } from './exports.ts'
 import { type Adopt, Imports } from './imports.ts'
 import { localPlace, type Place, registryPlace } from './places.ts'
-import type { CacheSession, Hearing } from './session.ts'
+import type { CacheSession } from './session.ts'
 import { StepContents } from './step-contents.ts'
 import { stepNodes } from './step-nodes.ts'
 
@@ -21,32 +22,32 @@ export class BuildCache {
   /** Asked for steps that the store does not have. */
   readonly imports: Imports
   readonly #options: BuildOptions
-  readonly #hearing: Hearing
+  readonly #progress: Progress
   readonly #tools: ExportTools
   readonly #registries: Registries
 
-  private constructor(options: BuildOptions, hearing: Hearing, tools: ExportTools, imports: Imports, registries: Registries) {
+  private constructor(options: BuildOptions, progress: Progress, tools: ExportTools, imports: Imports, registries: Registries) {
     this.imports = imports
     this.#options = options
-    this.#hearing = hearing
+    this.#progress = progress
     this.#tools = tools
     this.#registries = registries
   }
 
-  static async open(options: BuildOptions, session: CacheSession, hearing: Hearing): Promise<BuildCache> {
+  static async open(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
     const { store, snapshots, baseLayers } = session
-    const nodes: NodeGraph = stepNodes(session, hearing)
-    const contents = new StepContents(session, hearing.signal)
+    const nodes: NodeGraph = stepNodes(session, progress)
+    const contents = new StepContents(session, progress.signal)
     const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, session.registries))
-    const imports = await Imports.load(places, { ...hearing, session, nodes, contents })
-    const sources = { blobs: store.blobs, snapshots, baseLayers, signal: hearing.signal }
+    const imports = await Imports.load(places, { ...progress, session, nodes, contents })
+    const sources = { blobs: store.blobs, snapshots, baseLayers, signal: progress.signal }
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, hearing, { nodes, contents: contents.anew(), sources }, imports, session.registries)
+    return new BuildCache(options, progress, { nodes, contents: contents.anew(), sources }, imports, session.registries)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */
   recover(error: unknown): boolean {
-    return !this.#hearing.signal.aborted && this.imports.recover(error)
+    return !this.#progress.signal.aborted && this.imports.recover(error)
   }
 
   /** Gives an image with the cache of its own steps in its config, when that was asked for. Several images of the same steps have the same records. */
@@ -70,11 +71,11 @@ export class BuildCache {
   }
 
   async #write(destination: Destination, id: string, built: BuiltSteps): Promise<void> {
-    const { onEvent, signal } = this.#hearing
+    const { onEvent, signal } = this.#progress
     const place = exportPlace(destination, this.#registries)
     const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
-      await tellStep(id, name, this.#hearing, async () => {
+      await runVertex(id, name, this.#progress, async () => {
         const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
         for (;;) {
           try {

@@ -1,6 +1,7 @@
 import { errorCode } from '../base/errors.ts'
+import type { Progress } from '../base/events.ts'
+import { runVertex } from '../base/run-vertex.ts'
 import { Shared } from '../base/shared.ts'
-import { tellStep } from '../base/tell-step.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { CachedLayer, CacheSource } from '../image/cached-layers.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -12,10 +13,10 @@ import { type ContentOf, type FoundNodes, RecordGraph } from './buildkit/record-
 import { type Foundation, foundationOf, type OfferedLayer, ownLayers, spread, toStoreLayers } from './chain-layers.ts'
 import { type LoadedCache, loadCaches } from './load.ts'
 import type { Place } from './places.ts'
-import type { CacheSession, Hearing } from './session.ts'
+import type { CacheSession } from './session.ts'
 import type { StepContents } from './step-contents.ts'
 
-export interface ImportTools extends Hearing {
+export interface ImportTools extends Progress {
   readonly session: CacheSession
   readonly nodes: NodeGraph
   readonly contents: StepContents
@@ -186,7 +187,7 @@ function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>
     ...(origin === undefined ? {} : { origin }),
     fetch: ({ digest }, stop) => place.blob(digest, stop ?? signal),
   }
-  return tellStep(id, `importing cache manifest from ${name}`, tools, async () => {
+  return runVertex(id, `importing cache manifest from ${name}`, tools, async () => {
     try {
       const { caches, notices } = await loadCaches(place, signal)
       for (const notice of notices) onEvent({ type: 'notice', message: `${name}: ${notice}` })
@@ -203,6 +204,6 @@ function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>
   })
 }
 
-function warn({ onEvent }: Hearing, message: string): void {
+function warn({ onEvent }: Progress, message: string): void {
   onEvent({ type: 'warning', rule: 'CacheImport', message })
 }

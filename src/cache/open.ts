@@ -1,10 +1,11 @@
+import type { Progress } from '../base/events.ts'
 import type { BuildOptions } from '../build-options.ts'
 import type { BuildCache } from './build-cache.ts'
-import type { CacheSession, Hearing } from './session.ts'
+import type { CacheSession } from './session.ts'
 
 /** The caches that the options name, their metadata read; nothing is loaded when there are none. */
-export async function openCache(options: BuildOptions, session: CacheSession, hearing: Hearing): Promise<BuildCache | undefined> {
+export async function openCache(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache | undefined> {
   if (!options.cacheFrom?.length && !options.cacheTo?.length) return undefined
   const { BuildCache: Cache } = await import('./build-cache.ts')
-  return Cache.open(options, session, hearing)
+  return Cache.open(options, session, progress)
 }

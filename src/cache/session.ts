@@ -1,5 +1,4 @@
 import type { Digest } from '../base/digest.ts'
-import type { OnEvent } from '../base/events.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Remotes } from '../ops/remotes.ts'
@@ -26,9 +25,4 @@ export interface BaseIdentity {
   readonly resolved: Digest
   readonly diffIds: readonly Digest[]
   readonly layers: Snapshot
-}
-
-export interface Hearing {
-  readonly onEvent: OnEvent
-  readonly signal: AbortSignal
 }

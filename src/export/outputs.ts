@@ -1,7 +1,7 @@
 import { destinationError } from '../base/destination-error.ts'
 import { TbuildError } from '../base/errors.ts'
-import type { OnEvent } from '../base/events.ts'
-import { tellStep } from '../base/tell-step.ts'
+import type { OnEvent, Progress } from '../base/events.ts'
+import { runVertex } from '../base/run-vertex.ts'
 import { untilTaken } from '../base/until-taken.ts'
 import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import type { BlobForm, Image } from '../image/types.ts'
@@ -33,14 +33,12 @@ export interface BuiltPlatform {
   files(): Promise<TreeView>
 }
 
-interface OutputTools {
+interface OutputTools extends Progress {
   readonly options: ResolvedOptions
   readonly registries: Registries
   /** Full references of `-t`. */
   readonly names: readonly string[]
   readonly stdout: BuildHooks['stdout']
-  readonly onEvent: OnEvent
-  readonly signal: AbortSignal
 }
 
 /** What an output made, and the names that it has there. */
@@ -58,7 +56,7 @@ export async function writeOutputs(built: readonly BuiltPlatform[], tools: Outpu
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
     const id = `export-${index + 1}`
     const write = () => writeOutput(output, built, { ...tools, id }).catch((error: unknown) => Promise.reject(refusedAt(output, error)))
-    written = (await tellStep(id, title(output), tools, write)) ?? written
+    written = (await runVertex(id, title(output), tools, write)) ?? written
   }
   return written
 }

@@ -1,6 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
-import type { OnEvent } from '../base/events.ts'
-import { tellStep } from '../base/tell-step.ts'
+import type { Progress } from '../base/events.ts'
+import { runVertex } from '../base/run-vertex.ts'
 import type { BaseLayers } from '../image/base-layers.ts'
 import type { Image } from '../image/types.ts'
 import type { Store } from '../store/store.ts'
@@ -34,11 +34,9 @@ export interface StoreNames {
   readonly pushed: readonly string[]
 }
 
-interface TagTools {
+interface TagTools extends Progress {
   readonly store: Store
   readonly baseLayers: BaseLayers
-  readonly onEvent: OnEvent
-  readonly signal: AbortSignal
 }
 
 /** Puts the images into the store, under their names; a name stands for the first platform's image. */
@@ -65,7 +63,7 @@ async function fetchLayers(image: Image, { baseLayers, onEvent, signal }: TagToo
   const missing = await baseLayers.elsewhere(image.layers.map(({ id }) => id))
   if (missing.length === 0) return
   const fetch = () => baseLayers.fetchBlobs(missing, signal)
-  await tellStep('store-layers', 'fetching layers of the image for the store', { onEvent, signal }, fetch)
+  await runVertex('store-layers', 'fetching layers of the image for the store', { onEvent, signal }, fetch)
 }
 
 /** Uncompressed where that is known. */

@@ -1,4 +1,4 @@
-import type { OnEvent } from '../base/events.ts'
+import type { Progress } from '../base/events.ts'
 import type { ContextSources } from '../context/sources.ts'
 import { maskedTexts } from '../graph/builder.ts'
 import type { CopyOp, GitOp, HttpOp, Op, Vertex } from '../graph/op.ts'
@@ -6,13 +6,11 @@ import type { Snapshotter } from '../snapshot/types.ts'
 import type { Store } from '../store/store.ts'
 import type { Solver } from './solver.ts'
 
-export interface ContextSourceParts {
+export interface ContextSourceParts extends Progress {
   readonly store: Pick<Store, 'temporary'>
   readonly snapshots: Snapshotter
-  readonly onEvent: OnEvent
   readonly solver: () => Solver
   readonly unpackLimit: number
-  readonly signal: AbortSignal
 }
 
 /** Contexts from elsewhere are steps like those of a Dockerfile: shown, cancelled, made once by all builds on the store, and found again when nothing changed. */

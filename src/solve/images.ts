@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import { tellStep } from '../base/tell-step.ts'
+import { runVertex } from '../base/run-vertex.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
 import { type BaseLayers, chainIds, type PullListener } from '../image/base-layers.ts'
 import type { ImageSource, RemoteImage } from '../sources/image/types.ts'
@@ -63,8 +63,8 @@ export class Images {
 
   async #fromRegistry(reference: string, platform: Platform): Promise<RemoteImage> {
     this.#lookups += 1
-    const hearing = { onEvent: this.#onEvent, signal: this.#signal }
-    return tellStep(`metadata-${this.#lookups}`, `[internal] load metadata for ${reference}`, hearing, () =>
+    const progress = { onEvent: this.#onEvent, signal: this.#signal }
+    return runVertex(`metadata-${this.#lookups}`, `[internal] load metadata for ${reference}`, progress, () =>
       this.#sources.registry.resolve(reference, platform, this.#signal),
     )
   }

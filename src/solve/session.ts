@@ -34,8 +34,8 @@ interface SolverParts {
   readonly watcher?: Watcher | undefined
   readonly imported?: ImportedSteps | undefined
   readonly refused?: SolveOptions['refused']
-  /** False in a dry run whose events nobody is to see. */
-  readonly tells?: boolean
+  /** A dry run whose events nobody is to see. */
+  readonly silent?: boolean
 }
 
 /** Everything with an effect that one build uses, opened from its options. */
@@ -95,8 +95,8 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
       limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? DEFAULT_JOBS, signal }
-    const makeSolver = (own: StepTools, { tells = true, ...parts }: SolverParts = {}) =>
-      new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: tells ? onEvent : () => {} })
+    const makeSolver = (own: StepTools, { silent = false, ...parts }: SolverParts = {}) =>
+      new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: silent ? () => {} : onEvent })
     const sources = contextSources({
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
       solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),

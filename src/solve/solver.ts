@@ -62,7 +62,7 @@ export class Solver {
   readonly #solved = new Map<Vertex, Ref>()
   readonly #hits = new Map<Vertex, Promise<FoundStep | undefined>>()
   readonly #ready = new Map<Vertex, Promise<boolean>>()
-  readonly #told = new Set<Vertex>()
+  readonly #reported = new Set<Vertex>()
   /** Made by this build: with --no-cache, too, what two platforms or stages have in common runs once. */
   readonly #fresh = new Map<Digest, CacheRecord>()
   readonly #fromImports = new Set<Vertex>()
@@ -91,7 +91,7 @@ export class Solver {
   async solve(target: Vertex): Promise<Snapshot> {
     try {
       const layers = layersOf(await this.#ref(target))
-      this.#tellRest(target)
+      this.#reportRest(target)
       return layers
     } catch (error) {
       // What still waits in the queue sees the signal when its turn comes: a cleared queue would never settle it.
@@ -104,18 +104,18 @@ export class Solver {
   /** What `solve` would do, told to the watcher: nothing runs, though sources are read. */
   async plan(target: Vertex): Promise<void> {
     await this.#planStep(target)
-    this.#tellRest(target)
+    this.#reportRest(target)
   }
 
   async #planStep(target: Vertex): Promise<void> {
-    if (this.#told.has(target) || isSource(target)) return
+    if (this.#reported.has(target) || isSource(target)) return
     const hit = await this.#hit(target)
     const open = hit === undefined ? [target.root, ...target.inputs] : isIndependent(target) ? [target.root] : []
     for (const below of open) if (below !== undefined) await this.#planStep(below)
     if (hit !== undefined) this.#cached(target)
     else if (await this.#keyIsReady(target)) await this.#options.watcher?.miss(target, await this.#keys.of(target))
     else this.#options.watcher?.unknown(target, await this.#waitsFor(target))
-    this.#told.add(target)
+    this.#reported.add(target)
   }
 
   /** The root file system of a vertex of a solved target, also of one below a cached step, as far as it is known without running or fetching anything. */
@@ -267,15 +267,15 @@ export class Solver {
   async #executeNow(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
     this.#signal.throwIfAborted()
     const { onEvent } = this.#options
-    const tells = handlerOf(vertex.op).deferred !== true
-    if (tells && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
-    if (tells) this.#told.add(vertex)
+    const silent = handlerOf(vertex.op).deferred === true
+    if (!silent && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
+    if (!silent) this.#reported.add(vertex)
     if (!isSource(vertex) && !isRemote(vertex)) this.#executed += 1
     try {
       const refusal = this.#options.refused?.get(vertex)
       if (refusal !== undefined) throw refusal
       const ref = await this.#make(vertex, inputs, root)
-      if (tells) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
+      if (!silent) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
       return ref
     } catch (error) {
       throw this.#failed(vertex, error)
@@ -336,8 +336,8 @@ export class Solver {
 
   /** A hit answers for the steps below it too, but for that of a layer that is found on anything. */
   #cached(vertex: Vertex, sameFiles = false, answers = !isIndependent(vertex)): void {
-    if (this.#told.has(vertex)) return
-    this.#told.add(vertex)
+    if (this.#reported.has(vertex)) return
+    this.#reported.add(vertex)
     // Told in the order of the Dockerfile.
     if (vertex.root !== undefined && answers) this.#cached(vertex.root, false, true)
     if (!isSource(vertex)) this.#options.watcher?.hit(vertex, sameFiles)
@@ -345,7 +345,7 @@ export class Solver {
   }
 
   /** An imported cache may answer for a step without a look at what it is made of: then that was not needed. */
-  #tellRest(target: Vertex): void {
+  #reportRest(target: Vertex): void {
     const seen = new Set<Vertex>()
     const visit = (vertex: Vertex) => {
       if (seen.has(vertex) || isSource(vertex)) return

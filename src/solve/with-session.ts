@@ -1,16 +1,14 @@
 import { existsSync } from 'node:fs'
 import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
+import type { Progress } from '../base/events.ts'
 import type { BuildHooks, ResolvedOptions } from '../build-options.ts'
 import { openSession, type Session } from './session.ts'
-
-/** What a caller hears with, filled in. */
-export type Hearing = Required<Pick<BuildHooks, 'onEvent' | 'signal'>>
 
 /** One session from opening to closing. What the operating system refuses and what the caller cancels leaves it as a TbuildError. */
 export async function withSession<T>(
   options: ResolvedOptions,
   { onEvent = () => {}, signal = new AbortController().signal }: BuildHooks,
-  work: (session: Session, hearing: Hearing) => Promise<T>,
+  work: (session: Session, progress: Progress) => Promise<T>,
 ): Promise<T> {
   let session: Session | undefined
   const over = new AbortController()

@@ -1,12 +1,7 @@
-import type { OnEvent } from './events.ts'
+import type { Progress } from './events.ts'
 
 /** A vertex that is announced and run at once: work besides the Dockerfile's steps, such as a look-up or an export. */
-export async function tellStep<T>(
-  id: string,
-  name: string,
-  { onEvent, signal }: { readonly onEvent: OnEvent; readonly signal: AbortSignal },
-  run: () => Promise<T>,
-): Promise<T> {
+export async function runVertex<T>(id: string, name: string, { onEvent, signal }: Progress, run: () => Promise<T>): Promise<T> {
   onEvent({ type: 'vertex', id, name })
   onEvent({ type: 'started', id, time: Date.now() })
   try {
