@@ -1,20 +1,15 @@
-// `npm run check-native`: the C of runner/ under the compiler's analyzer, then the tests that use it under the sanitizers of addresses and undefined
+// `npm run check-native`: the C of runner/ and addon/ under the compiler's analyzer, then the tests that use it under the sanitizers of addresses and undefined
 // behaviour. Arguments go to jest instead of the usual selection. Needs gcc.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { addonHeaders, sourcesOf } from './native.mjs'
 
 const root = join(import.meta.dirname, '..')
-const source = join(root, 'runner')
 const compiler = process.env.CC ?? 'gcc'
-const headers = createRequire(import.meta.url)('node-api-headers').include_dir
 const USUAL = ['--selectProjects', 'unit', 'suites', 'hostile', '--testPathPatterns', '/(tree|store|sandbox|snapshotter|tar|export|limits)']
 
-const files = readdirSync(source)
-  .filter((name) => name.endsWith('.c'))
-  .map((name) => join(source, name))
-const analyzer = ['-std=gnu11', '-O2', '-fPIC', '-fanalyzer', '-Werror', '-fsyntax-only', `-I${headers}`]
+const files = [...sourcesOf('runner'), ...sourcesOf('addon')]
+const analyzer = ['-std=gnu11', '-O2', '-fPIC', '-fanalyzer', '-Werror', '-fsyntax-only', `-I${addonHeaders()}`]
 for (const file of files) execFileSync(compiler, [...analyzer, file], { stdio: 'inherit' })
 console.log(`analyzed ${files.length} files`)
 

@@ -1,14 +1,13 @@
-// Compiles runner/ into build/runner and runner/sys*.c of the addon into build/sys.node, when the sources changed since the last time.
+// Compiles runner/ into build/runner and addon/ into build/sys.node, when their sources changed since the last time.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installPackages } from './packages.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const source = join(root, 'runner')
 const output = join(root, 'build')
 /** In CI a warning ends the build; a user's compiler may know newer ones. */
 const WARNINGS = ['-Wall', '-Wextra', '-Wshadow', '-Wconversion', ...(process.env.CI === undefined ? [] : ['-Werror'])]
@@ -38,23 +37,34 @@ function findCompiler() {
   )
 }
 
-function digestOf(files, extra) {
+/** The files of a part, `ending` in .c or .h, in an order that does not depend on the file system. */
+function filesOf(folder, ending) {
+  return readdirSync(join(root, folder))
+    .filter((name) => ending.test(name))
+    .sort()
+    .map((name) => join(root, folder, name))
+}
+
+/** The .c files of runner/ or addon/. */
+export const sourcesOf = (folder) => filesOf(folder, /\.c$/)
+
+function digestOf(folder, extra) {
   const hash = createHash('sha256').update(extra)
-  for (const file of files) hash.update(file).update(readFileSync(join(source, file)))
+  for (const file of filesOf(folder, /\.[ch]$/)) hash.update(relative(root, file)).update(readFileSync(file))
   return hash.digest('hex')
 }
 
-/** Runs the first of `attempts` (argument lists) that compiles; writes `target` in one rename. */
-function compile(target, files, attempts) {
+/** Compiles a folder with the first of `attempts` (lists of flags) that works; writes `target` in one rename. */
+function compile(folder, target, attempts) {
   const stamp = `${target}.stamp`
-  const digest = digestOf(files, JSON.stringify([process.arch, attempts]))
+  const digest = digestOf(folder, JSON.stringify([process.arch, attempts]))
   if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return
   const compiler = findCompiler()
   mkdirSync(output, { recursive: true })
   const temporary = `${target}.${process.pid}`
   let text = ''
-  for (const args of attempts) {
-    const result = run(compiler, [...args, '-o', temporary])
+  for (const flags of attempts) {
+    const result = run(compiler, [...flags, ...sourcesOf(folder), '-o', temporary])
     if (result.ok) {
       renameSync(temporary, target)
       writeFileSync(stamp, digest)
@@ -66,30 +76,17 @@ function compile(target, files, attempts) {
   throw new Error(`tbuild: ${compiler} cannot compile ${target}:\n${text}`)
 }
 
-/** The addon's: the rest is the runner's. */
-const ADDON = /^sys(-[a-z]+)?\.[ch]$/
-
 function compileRunner() {
-  const files = readdirSync(source)
-    .filter((name) => /\.[ch]$/.test(name) && !ADDON.test(name))
-    .sort()
-  const objects = files.filter((name) => name.endsWith('.c')).map((name) => join(source, name))
-  if (objects.length === 0) return
   // Static: it starts in a third of the time and loads nothing that an image could replace.
-  const flags = [...FLAGS, ...objects]
-  compile(join(output, 'runner'), files, SANITIZED ? [flags] : [['-static', ...flags], flags])
+  compile('runner', join(output, 'runner'), SANITIZED ? [FLAGS] : [['-static', ...FLAGS], FLAGS])
 }
 
+/** Where node_api.h is. */
+export const addonHeaders = () => createRequire(import.meta.url)('node-api-headers').include_dir
+
 function compileAddon() {
-  const files = readdirSync(source)
-    .filter((name) => ADDON.test(name))
-    .sort()
-  const objects = files.filter((name) => name.endsWith('.c')).map((name) => join(source, name))
-  if (objects.length === 0) return
-  const headers = createRequire(import.meta.url)('node-api-headers').include_dir
   // Nothing of ours is for others, and `fail` would meet a function of that name in node.
-  const flags = ['-shared', '-fPIC', '-fvisibility=hidden', `-I${headers}`]
-  compile(join(output, 'sys.node'), files, [[...FLAGS, ...flags, ...objects]])
+  compile('addon', join(output, 'sys.node'), [[...FLAGS, '-shared', '-fPIC', '-fvisibility=hidden', `-I${addonHeaders()}`]])
 }
 
 export function compileNative() {
@@ -97,4 +94,4 @@ export function compileNative() {
   compileAddon()
 }
 
-compileNative()
+if (process.argv[1] === fileURLToPath(import.meta.url)) compileNative()

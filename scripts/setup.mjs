@@ -1,8 +1,9 @@
 // Everything that a fresh checkout lacks: the native parts, the grammars and the bundle. Does nothing when all is up to date.
 import { buildIfNeeded } from './build.mjs'
+import { compileNative } from './native.mjs'
 
 try {
-  await import('./native.mjs')
+  compileNative()
   await buildIfNeeded()
 } catch (error) {
   console.error(process.env.TBUILD_DEBUG === '1' ? error : error.message)

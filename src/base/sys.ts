@@ -5,7 +5,7 @@ import { TbuildError } from './errors.ts'
 import { AT_SYMLINK_NOFOLLOW } from './sys-constants.ts'
 
 /**
- * The system calls that Node lacks, from `runner/sys*.c` (a Node-API addon built with the runner). The only file that loads native code.
+ * The system calls that Node lacks, from `addon/` (a Node-API addon, compiled into `build/sys.node`). The only file that loads native code.
  *
  * Paths are bytes: a Buffer is passed as it is, a string as UTF-8. `dirfd` is an open directory or AT_FDCWD. Errors are Error objects with
  * `code` ('ENOENT'), `errno` (negative, as in Node) and `syscall`. All calls are synchronous.

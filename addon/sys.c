@@ -19,10 +19,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "sys-batch.h"
-#include "sys-copy.h"
-#include "sys-values.h"
-#include "sys-xattr.h"
+#include "batch.h"
+#include "copy.h"
+#include "values.h"
+#include "xattr.h"
 
 /* ---- files ----------------------------------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "sys-values.h"
+#include "values.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/xattr.h>
 
-#include "sys-xattr.h"
+#include "xattr.h"
 
 /* Room for /proc/self/fd/<n>/<name>. */
 #define PROC_PATH_MAX (PATH_MAX + 32)

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "sys-copy.h"
+#include "copy.h"
 
 /* Bytes at `offset` by read and write, for file systems between which copy_file_range does not work. */
 static ssize_t copy_by_hand(int from, int to, off_t offset, size_t length) {

@@ -1,6 +1,6 @@
 /* What the addon's parts share: arguments of a call from JavaScript, results for it, and errors as Node's fs throws them. */
-#ifndef TBUILD_SYS_VALUES_H
-#define TBUILD_SYS_VALUES_H
+#ifndef TBUILD_ADDON_VALUES_H
+#define TBUILD_ADDON_VALUES_H
 
 #include <limits.h>
 #include <stdbool.h>

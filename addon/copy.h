@@ -1,8 +1,8 @@
 /* The content of one file into another: shared, else copied by the kernel, else by hand. */
-#ifndef TBUILD_SYS_COPY_H
-#define TBUILD_SYS_COPY_H
+#ifndef TBUILD_ADDON_COPY_H
+#define TBUILD_ADDON_COPY_H
 
-#include "sys-values.h"
+#include "values.h"
 
 napi_value sys_copyfile(napi_env env, napi_callback_info info);
 

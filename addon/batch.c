@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "sys-batch.h"
+#include "batch.h"
 
 #include <errno.h>
 #include <fcntl.h>

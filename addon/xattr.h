@@ -1,8 +1,8 @@
 /* Extended attributes of a name in a directory, by (dirfd, path); an empty path is the descriptor itself. */
-#ifndef TBUILD_SYS_XATTR_H
-#define TBUILD_SYS_XATTR_H
+#ifndef TBUILD_ADDON_XATTR_H
+#define TBUILD_ADDON_XATTR_H
 
-#include "sys-values.h"
+#include "values.h"
 
 napi_value sys_listxattrat(napi_env env, napi_callback_info info);
 napi_value sys_getxattrat(napi_env env, napi_callback_info info);

@@ -1,10 +1,10 @@
 /* Calls for many files of one directory at a time: a call from JavaScript and its results cost as much as the system calls behind it. */
-#ifndef TBUILD_SYS_BATCH_H
-#define TBUILD_SYS_BATCH_H
+#ifndef TBUILD_ADDON_BATCH_H
+#define TBUILD_ADDON_BATCH_H
 
 #include <sys/stat.h>
 
-#include "sys-values.h"
+#include "values.h"
 
 #define STAT_FIELDS 13
 
