@@ -1,5 +1,5 @@
-// Measures this checkout against another one, in turns, and prints medians, ratios and processors used. Needs root or user namespaces, and busybox-static.
-//   node bench/versions.mjs OTHER_CHECKOUT [large-layers] [small-layers] [waiting-stages] [busy-stages]
+// Measures this checkout against another one, in turns, and prints medians of seconds, processors used and MiB of the largest process, with ratios. Needs root or user namespaces, busybox-static and python3.
+//   node bench/versions.mjs OTHER_CHECKOUT [cached] [runs] [copy] [big-run] [large-layers] [small-layers] [waiting-stages] [busy-stages]
 // Both checkouts must be set up (node scripts/setup.mjs). Other load on the machine shows as a ratio near 1: look at the processors, too.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,36 +20,43 @@ const sides = { before: resolve(other), after: here }
 const work = mkdtempSync(join(tmpdir(), 'tbuild-versions-'))
 const busybox = spawnSync(process.execPath, [join(here, 'scripts/busybox-layout.mjs')], { encoding: 'utf8' }).stdout.trim()
 
-/** Seconds, of the clock and of all processors. */
+/** Runs a command and says last what it used: seconds of processors, and KiB of the largest of its processes. */
+const USAGE = `
+import os, resource, sys
+status = os.waitstatus_to_exitcode(os.waitpid(os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ), 0)[1])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
+sys.exit(status)`
+// A setting that costs every start of Node time, on both sides.
+const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env
+
+/** Seconds of the clock, processors, and MiB of the largest process. */
 function timed(checkout, args) {
-  const start = performance.now()
   const command = [join(checkout, 'bin/tbuild.js'), '--progress', 'plain', '--build-context', `busybox=oci-layout://${busybox}`, ...args]
-  // Through a shell that waits, so that the times of children are ours.
-  const { status, stdout, stderr } = spawnSync(
-    'bash',
-    ['-c', 'TIMEFORMAT="%U %S"; time "$@" >&2 2>/dev/null', 'bash', process.execPath, ...command],
-    {
-      encoding: 'utf8',
-    },
-  )
+  const start = performance.now()
+  const { status, stderr } = spawnSync('python3', ['-c', USAGE, process.execPath, ...command], {
+    env,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  })
   const elapsed = (performance.now() - start) / 1000
-  if (status !== 0) throw new Error(`${args.join(' ')} failed:\n${stdout}${stderr}`)
-  const [user, system] = stderr.trim().split('\n').at(-1).split(' ').map(Number)
-  return { elapsed, processors: (user + system) / elapsed }
+  if (status !== 0) throw new Error(`${args.join(' ')} failed:\n${stderr}`)
+  const [seconds, kibibytes] = stderr.trim().split('\n').at(-1).split(' ').map(Number)
+  return { elapsed, processors: seconds / elapsed, memory: kibibytes / 1024 }
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
 
 /** `once(checkout, round)` for both in turn; the order changes each round. */
-function measure(name, once) {
+function measure(name, once, rounds = ROUNDS) {
   const found = { before: [], after: [] }
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     for (const side of round % 2 === 0 ? ['before', 'after'] : ['after', 'before']) found[side].push(once(sides[side], `${side}${round}`))
   }
   const of = (side, what) => median(found[side].map((one) => one[what]))
-  const [before, after] = [of('before', 'elapsed'), of('after', 'elapsed')]
-  const columns = [before, after, after / before, of('before', 'processors'), of('after', 'processors')]
-  console.log(`${name.padEnd(44)} ${columns.map((value) => value.toFixed(2).padStart(10)).join('')}`)
+  const pair = (what) => [of('before', what), of('after', what), of('after', what) / of('before', what)]
+  const columns = [...pair('elapsed'), of('before', 'processors'), of('after', 'processors'), ...pair('memory')]
+  console.log(`${name.padEnd(38)} ${columns.map((value) => value.toFixed(2).padStart(9)).join('')}`)
 }
 
 function context(name, dockerfile) {
@@ -106,7 +113,59 @@ function stages(name, count, command) {
   measure(`${count} stages: ${command.slice(0, 28)}`, (checkout) => timed(checkout, ['--root', join(work, 'stages'), '--no-cache', folder]))
 }
 
+/** Short ones are measured more often: what a start costs differs from one to the next. */
+const SHORT = ROUNDS * 5
+
+/** Each side has a store of its own, made by itself. */
+function ownStores(name, folder) {
+  const stores = { [sides.before]: join(work, `${name}-before`), [sides.after]: join(work, `${name}-after`) }
+  for (const [checkout, store] of Object.entries(stores)) timed(checkout, ['--root', store, folder])
+  return (checkout, ...args) => timed(checkout, ['--root', stores[checkout], ...args, folder])
+}
+
+function cached() {
+  const steps = Array.from({ length: 5 }, (_, index) => `RUN echo ${index} > /r${index}\nCOPY f${index} /c/\n`).join('')
+  const folder = context('cached', `FROM busybox\n${steps}`)
+  for (let index = 0; index < 5; index += 1) writeFileSync(join(folder, `f${index}`), `${index}`)
+  const build = ownStores('cached', folder)
+  measure('ten cached steps', (checkout) => build(checkout), SHORT)
+}
+
+function runs() {
+  const folder = context('runs', `FROM busybox\n${Array.from({ length: 30 }, (_, index) => `RUN echo ${index} > /r${index}\n`).join('')}`)
+  const build = ownStores('runs', folder)
+  measure('thirty RUN steps', (checkout) => build(checkout, '--no-cache'))
+}
+
+function copy() {
+  const folder = context('copy', 'FROM scratch\nCOPY files /files\n')
+  for (let index = 0; index < 20_000; index += 1) {
+    const sub = join(folder, 'files', String(index % 100))
+    if (index < 100) mkdirSync(sub, { recursive: true })
+    writeFileSync(join(sub, `f${index}`), `file ${index}\n`.repeat(1 + (index % 50)))
+  }
+  const build = ownStores('copy', folder)
+  measure('COPY of 20,000 files', (checkout) => build(checkout, '--no-cache'))
+  measure('the same, nothing changed', (checkout) => build(checkout), SHORT)
+  measure('the same, one file changed', (checkout, round) => {
+    writeFileSync(join(folder, 'files/7/f7'), `${round} ${Math.random()}`)
+    return build(checkout)
+  })
+}
+
+function bigRun() {
+  const folder = context('big', 'FROM busybox\nRUN head -c 300000000 /dev/urandom > /big\n')
+  const build = ownStores('big', folder)
+  measure('RUN that writes 300 MB, OCI archive', (checkout) =>
+    build(checkout, '--no-cache', '-o', `type=oci,dest=${join(work, 'big.tar')}`),
+  )
+}
+
 const benches = {
+  cached,
+  runs,
+  copy,
+  'big-run': bigRun,
   'large-layers': () => layers('large', 4, 80_000_000),
   'small-layers': () => layers('small', 120, 400_000),
   'waiting-stages': () => stages('waiting', 8, 'sleep 3'),
@@ -116,8 +175,8 @@ const benches = {
 try {
   const unknown = names.filter((name) => !(name in benches))
   if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; there are ${Object.keys(benches).join(', ')}`)
-  const columns = ['before', 'after', 'ratio', 'cpu before', 'cpu after']
-  console.log(`${`seconds, median of ${ROUNDS}`.padEnd(44)} ${columns.map((text) => text.padStart(10)).join('')}`)
+  const columns = ['before', 'after', 'ratio', 'cpu', 'cpu', 'MiB', 'MiB', 'ratio']
+  console.log(`${`medians of ${ROUNDS} or more`.padEnd(38)} ${columns.map((text) => text.padStart(9)).join('')}`)
   for (const name of names.length > 0 ? names : Object.keys(benches)) benches[name]()
 } finally {
   rmSync(work, { recursive: true, force: true })
