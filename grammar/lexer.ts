@@ -98,140 +98,140 @@ export function lexInstruction(line: string, escapeChar: EscapeChar): GrammarTok
 }
 
 class InstructionLexer {
-  private readonly lexer: moo.Lexer
-  private readonly escapeChar: EscapeChar
-  private readonly line: string
-  private readonly tokens: GrammarToken[] = []
-  private position: number
-  private readonly end: number
-  private readonly isAscii: boolean
+  readonly #lexer: moo.Lexer
+  readonly #escapeChar: EscapeChar
+  readonly #line: string
+  readonly #tokens: GrammarToken[] = []
+  #position: number
+  readonly #end: number
+  readonly #isAscii: boolean
 
   constructor(line: string, escapeChar: EscapeChar) {
-    this.lexer = compiled[escapeChar] ??= compile(escapeChar)
-    this.escapeChar = escapeChar
-    this.line = line
-    this.position = line.length - trimStart(line).length
-    this.end = trimEnd(line).length
-    this.isAscii = /^[\0-\x7f]*$/.test(line)
+    this.#lexer = compiled[escapeChar] ??= compile(escapeChar)
+    this.#escapeChar = escapeChar
+    this.#line = line
+    this.#position = line.length - trimStart(line).length
+    this.#end = trimEnd(line).length
+    this.#isAscii = /^[\0-\x7f]*$/.test(line)
   }
 
   instruction(): GrammarToken[] {
-    this.keyword()
-    this.flags()
-    if (this.form === 'trigger' && this.position < this.end) {
-      this.keyword()
+    this.#keyword()
+    this.#flags()
+    if (this.#form === 'trigger' && this.#position < this.#end) {
+      this.#keyword()
       // What follows a second ONBUILD is never looked at: the chain itself is the error (O2).
-      if (this.form === 'trigger') this.position = this.end
-      else this.flags()
+      if (this.#form === 'trigger') this.#position = this.#end
+      else this.#flags()
     }
-    this.arguments()
-    return this.tokens
+    this.#arguments()
+    return this.#tokens
   }
 
-  private form: Form = 'line'
+  #form: Form = 'line'
 
   /** Reads the keyword; its token's type is the instruction's name. */
-  private keyword(): void {
-    const [token] = this.read('keyword', 1)
+  #keyword(): void {
+    const [token] = this.#read('keyword', 1)
     const name = keywordOf(token?.value ?? '')
-    this.form = name === 'unknown' ? 'line' : ARGUMENTS[name]
-    this.tokens.push({ type: `${this.form}Keyword`, value: token?.value ?? '', offset: token?.offset ?? this.position })
+    this.#form = name === 'unknown' ? 'line' : ARGUMENTS[name]
+    this.#tokens.push({ type: `${this.#form}Keyword`, value: token?.value ?? '', offset: token?.offset ?? this.#position })
   }
 
   /** P13: words that begin with --, up to the first that does not, or up to a bare --. */
-  private flags(): void {
+  #flags(): void {
     for (;;) {
-      const [token] = this.flag()
+      const [token] = this.#flag()
       if (token?.type !== 'flag') {
-        if (token) this.position = token.offset
+        if (token) this.#position = token.offset
         return
       }
-      if (decodeFlag(token.value, this.escapeChar) === '--') {
-        this.skipSpace()
+      if (decodeFlag(token.value, this.#escapeChar) === '--') {
+        this.#skipSpace()
         return
       }
-      this.tokens.push(token)
+      this.#tokens.push(token)
     }
   }
 
   /** BuildKit reads flags byte by byte and takes each byte for a character: é is Ã and ©, and the second byte of à is a blank. */
-  private flag(): GrammarToken[] {
-    if (this.isAscii) return this.read('flags', 1)
-    const rest = this.line.slice(this.position, this.end)
-    if (!/^\s*--/.test(rest)) return this.read('flags', 1)
-    const base = this.position
+  #flag(): GrammarToken[] {
+    if (this.#isAscii) return this.#read('flags', 1)
+    const rest = this.#line.slice(this.#position, this.#end)
+    if (!/^\s*--/.test(rest)) return this.#read('flags', 1)
+    const base = this.#position
     const bytes = Buffer.from(rest).toString('latin1')
     const offsetOf = (byte: number) => base + Buffer.from(bytes.slice(0, byte), 'latin1').toString().length
-    this.lexer.reset(bytes, { state: 'byteFlags', line: 1, col: 1 } as moo.LexerState)
-    let token = this.lexer.next()
-    if (token?.type === 'space') token = this.lexer.next()
+    this.#lexer.reset(bytes, { state: 'byteFlags', line: 1, col: 1 } as moo.LexerState)
+    let token = this.#lexer.next()
+    if (token?.type === 'space') token = this.#lexer.next()
     if (token === undefined) return []
-    this.position = offsetOf(token.offset + token.text.length)
+    this.#position = offsetOf(token.offset + token.text.length)
     return [{ type: token.type ?? '', value: token.value, offset: offsetOf(token.offset) }]
   }
 
-  private skipSpace(): void {
-    const rest = this.line.slice(this.position, this.end)
-    this.position += rest.length - trimStart(rest).length
+  #skipSpace(): void {
+    const rest = this.#line.slice(this.#position, this.#end)
+    this.#position += rest.length - trimStart(rest).length
   }
 
-  private arguments(): void {
-    const kind = this.form
+  #arguments(): void {
+    const kind = this.#form
     if (kind === 'trigger') return
     if (kind === 'pairs') {
-      this.pairs()
+      this.#pairs()
       return
     }
     if (kind === 'check') {
-      this.tokens.push(...this.read('type', 1))
-      this.skipSpace()
+      this.#tokens.push(...this.#read('type', 1))
+      this.#skipSpace()
     }
-    this.all(this.stateOf(kind))
+    this.#all(this.#stateOf(kind))
   }
 
-  private stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'line' | 'settings'): State {
-    if (kind === 'list') return this.isArray() ? 'array' : 'words'
-    if (kind === 'command' || kind === 'check') return this.isArray() ? 'array' : 'text'
+  #stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'line' | 'settings'): State {
+    if (kind === 'list') return this.#isArray() ? 'array' : 'words'
+    if (kind === 'command' || kind === 'check') return this.#isArray() ? 'array' : 'text'
     return kind === 'line' ? 'text' : kind
   }
 
   /** The first word decides: without a = it is `NAME rest of the line` (P17). */
-  private pairs(): void {
-    const start = this.position
-    const [first] = this.read('settings', 1)
-    this.position = start
+  #pairs(): void {
+    const start = this.#position
+    const [first] = this.#read('settings', 1)
+    this.#position = start
     if (first === undefined || first.type === 'assignment') {
-      this.all('settings')
+      this.#all('settings')
       return
     }
-    this.tokens.push(...this.read('words', 1))
-    this.position += /^[\t\v\f\r ]+/.exec(this.line.slice(this.position, this.end))?.[0].length ?? 0
-    this.all('text')
+    this.#tokens.push(...this.#read('words', 1))
+    this.#position += /^[\t\v\f\r ]+/.exec(this.#line.slice(this.#position, this.#end))?.[0].length ?? 0
+    this.#all('text')
   }
 
   /** P15: only what JSON accepts is an array; the grammar then insists on strings. */
-  private isArray(): boolean {
-    if (this.line[this.position] !== '[') return false
+  #isArray(): boolean {
+    if (this.#line[this.#position] !== '[') return false
     try {
-      return Array.isArray(JSON.parse(this.line.slice(this.position, this.end)))
+      return Array.isArray(JSON.parse(this.#line.slice(this.#position, this.#end)))
     } catch {
       return false
     }
   }
 
-  private all(state: State): void {
-    for (const token of this.read(state)) this.tokens.push(token)
+  #all(state: State): void {
+    for (const token of this.#read(state)) this.#tokens.push(token)
   }
 
   /** Up to `limit` tokens from here, without the blanks; moves behind them. */
-  private read(state: State, limit = Number.POSITIVE_INFINITY): GrammarToken[] {
-    const base = this.position
+  #read(state: State, limit = Number.POSITIVE_INFINITY): GrammarToken[] {
+    const base = this.#position
     const found: GrammarToken[] = []
-    this.lexer.reset(this.line.slice(base, this.end), { state, line: 1, col: 1 } as moo.LexerState)
+    this.#lexer.reset(this.#line.slice(base, this.#end), { state, line: 1, col: 1 } as moo.LexerState)
     while (found.length < limit) {
-      const token = this.lexer.next()
+      const token = this.#lexer.next()
       if (token === undefined) break
-      this.position = base + token.offset + token.text.length
+      this.#position = base + token.offset + token.text.length
       const type = token.type ?? ''
       if (SKIPPED.has(type)) continue
       found.push({

@@ -46,14 +46,14 @@ export function parseTokens<Tree>(grammar: Grammar, tokens: readonly GrammarToke
 /** Hands ready tokens to nearley: whole words, never characters, because its cost is per token. */
 class TokenFeed implements Lexer {
   position = 0
-  private readonly tokens: readonly GrammarToken[]
+  readonly #tokens: readonly GrammarToken[]
 
   constructor(tokens: readonly GrammarToken[]) {
-    this.tokens = tokens
+    this.#tokens = tokens
   }
 
   next(): Token | undefined {
-    const token = this.tokens[this.position]
+    const token = this.#tokens[this.position]
     this.position += 1
     return token
   }

@@ -8,28 +8,28 @@ type Name = 'syntax' | 'escape' | 'check'
 
 /** The directives at the top of a file, fed line by line; the first line that is none ends them for good (P1). */
 export class DirectiveReader {
-  private readonly file: SourceFile
-  private readonly found: Partial<Record<Name, string>> = {}
-  private open = true
+  readonly #file: SourceFile
+  readonly #found: Partial<Record<Name, string>> = {}
+  #open = true
 
   constructor(file: SourceFile) {
-    this.file = file
+    this.#file = file
   }
 
   /** True when the line is a directive. */
   read(line: string, number: number): boolean {
-    if (!this.open) return false
+    if (!this.#open) return false
     const directive = parseDirective(trimStart(line), '#')
     if (directive === undefined) {
-      this.open = false
+      this.#open = false
       return false
     }
     const [name, value] = directive
-    const span = lineSpan(this.file, line, number)
-    if (this.found[name] !== undefined) {
+    const span = lineSpan(this.#file, line, number)
+    if (this.#found[name] !== undefined) {
       throw new TbuildError('DOCKERFILE_SYNTAX', `only one ${name} parser directive can be used`, { span })
     }
-    this.found[name] = value
+    this.#found[name] = value
     if (name === 'escape' && value !== '\\' && value !== '`') {
       throw new TbuildError('DOCKERFILE_SYNTAX', `invalid escape token '${value}' does not match \` or \\`, { span })
     }
@@ -37,12 +37,12 @@ export class DirectiveReader {
   }
 
   get escape(): EscapeChar {
-    return this.found.escape === '`' ? '`' : '\\'
+    return this.#found.escape === '`' ? '`' : '\\'
   }
 
   result(): Directives {
-    const syntax = detectSyntax(this.file.text)
-    const check = detectDirective(this.file.text, 'check')
+    const syntax = detectSyntax(this.#file.text)
+    const check = detectDirective(this.#file.text, 'check')
     return { escape: this.escape, ...(syntax === undefined ? {} : { syntax }), ...(check === undefined ? {} : { check }) }
   }
 }

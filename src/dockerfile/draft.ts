@@ -13,14 +13,14 @@ export class Draft {
   readonly heredocs: readonly Heredoc[]
   readonly base: InstructionBase
   /** Begins the messages: BuildKit's for a Dockerfile, nothing for a trigger (P12). */
-  private readonly prefix: string
+  readonly #prefix: string
 
   constructor(statement: Statement, line: LogicalLine, heredocs: readonly Heredoc[], base: InstructionBase, prefix: string) {
     this.statement = statement
     this.line = line
     this.heredocs = heredocs
     this.base = base
-    this.prefix = prefix
+    this.#prefix = prefix
   }
 
   /** The instruction's name for messages. */
@@ -31,7 +31,7 @@ export class Draft {
   /** Without a span the error stands at the keyword. */
   fail(message: string, span?: Span, hint?: string): TbuildError {
     const place = span ?? this.span(this.statement.keyword)
-    return new TbuildError('DOCKERFILE_SYNTAX', this.prefix + message, {
+    return new TbuildError('DOCKERFILE_SYNTAX', this.#prefix + message, {
       span: place,
       within: this.base.span,
       ...(hint === undefined ? {} : { hint }),

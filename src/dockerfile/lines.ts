@@ -18,53 +18,53 @@ export interface PhysicalLine {
 /** Lines joined by continuations, and where each of its characters stands in the file. */
 export class LogicalLine {
   readonly escapeChar: EscapeChar
-  private readonly file: SourceFile
-  private readonly pieces: { readonly offset: number; readonly length: number; readonly start: Position }[] = []
-  private readonly parts: string[] = []
-  private length = 0
-  private joined: string | undefined
+  readonly #file: SourceFile
+  readonly #pieces: { readonly offset: number; readonly length: number; readonly start: Position }[] = []
+  readonly #parts: string[] = []
+  #length = 0
+  #joined: string | undefined
   /** Last line read for it, comments and blank lines among the continuations included. */
   endLine = 0
   /** There are blank lines among the continuations (P7). */
   hasEmptyContinuation = false
 
   constructor(file: SourceFile, escapeChar: EscapeChar) {
-    this.file = file
+    this.#file = file
     this.escapeChar = escapeChar
   }
 
   /** `column` is that of the first character. */
   append(text: string, line: number, column: number): void {
-    this.pieces.push({ offset: this.length, length: text.length, start: { line, column } })
-    this.parts.push(text)
-    this.length += text.length
+    this.#pieces.push({ offset: this.#length, length: text.length, start: { line, column } })
+    this.#parts.push(text)
+    this.#length += text.length
     this.endLine = line
   }
 
   get text(): string {
-    this.joined ??= this.parts.join('')
-    return this.joined
+    this.#joined ??= this.#parts.join('')
+    return this.#joined
   }
 
   /** The first of the file's lines that it is made of: the instruction's name may stand in a later one. */
   get start(): Position {
-    return this.pieces[0]?.start ?? { line: 1, column: 1 }
+    return this.#pieces[0]?.start ?? { line: 1, column: 1 }
   }
 
   /** The span of text.slice(from, to). */
   span(from: number, to: number): Span {
-    return { file: this.file, start: this.position(from), end: to > from ? this.position(to - 1, 1) : this.position(from) }
+    return { file: this.#file, start: this.#position(from), end: to > from ? this.#position(to - 1, 1) : this.#position(from) }
   }
 
-  private position(offset: number, after = 0): Position {
+  #position(offset: number, after = 0): Position {
     let low = 0
-    let high = this.pieces.length - 1
+    let high = this.#pieces.length - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      if ((this.pieces[middle]?.offset ?? 0) <= offset) low = middle
+      if ((this.#pieces[middle]?.offset ?? 0) <= offset) low = middle
       else high = middle - 1
     }
-    const piece = this.pieces[low]
+    const piece = this.#pieces[low]
     if (piece === undefined) return { line: 1, column: 1 }
     return { line: piece.start.line, column: piece.start.column + offset - piece.offset + after }
   }
@@ -73,45 +73,45 @@ export class LogicalLine {
 /** Hands out a file line by line; the one place that knows line endings, the byte order mark and the size limit. */
 export class LineReader {
   readonly file: SourceFile
-  private offset = 0
-  private count = 0
-  private last: PhysicalLine = { text: '', raw: '', number: 1 }
-  private tooLong: TbuildError | undefined
+  #offset = 0
+  #count = 0
+  #last: PhysicalLine = { text: '', raw: '', number: 1 }
+  #tooLong: TbuildError | undefined
 
   constructor(file: SourceFile) {
     this.file = file
     // P5: only at the very beginning.
-    if (file.text.startsWith('\ufeff')) this.offset = 1
+    if (file.text.startsWith('\ufeff')) this.#offset = 1
   }
 
   /** The whole line read last, the first before any was. */
   get span(): Span {
-    const { number, text } = this.last
+    const { number, text } = this.#last
     // Behind the line end of a blank line: a span that ended before its first character would not touch it.
     return { file: this.file, start: { line: number, column: 1 }, end: { line: number, column: Math.max(text.length + 1, 2) } }
   }
 
   /** What ended the file before its end (P10). As in BuildKit an error of the lines read so far is told first. */
   get problem(): TbuildError | undefined {
-    return this.tooLong
+    return this.#tooLong
   }
 
   next(): PhysicalLine | undefined {
     const { text } = this.file
-    const start = this.offset
-    if (start >= text.length || this.tooLong !== undefined) return undefined
+    const start = this.#offset
+    if (start >= text.length || this.#tooLong !== undefined) return undefined
     const newline = text.indexOf('\n', start)
     const end = newline === -1 ? text.length : newline
-    this.offset = newline === -1 ? end : end + 1
+    this.#offset = newline === -1 ? end : end + 1
     if (isTooLong(text.slice(start, end))) {
-      this.tooLong = tooLong(this.file, this.count + 1)
+      this.#tooLong = tooLong(this.file, this.#count + 1)
       return undefined
     }
-    this.count += 1
+    this.#count += 1
     let trimmed = end
     while (trimmed > start && text[trimmed - 1] === '\r') trimmed -= 1
-    this.last = { text: text.slice(start, trimmed), raw: text.slice(start, this.offset), number: this.count }
-    return this.last
+    this.#last = { text: text.slice(start, trimmed), raw: text.slice(start, this.#offset), number: this.#count }
+    return this.#last
   }
 }
 

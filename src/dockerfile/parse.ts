@@ -98,56 +98,56 @@ function buildInstruction(draft: Draft): Instruction {
 
 /** Text → drafts: directives, comments, logical lines, statements, heredocs. */
 class FileReader {
-  private readonly lines: LineReader
-  private readonly directiveReader: DirectiveReader
-  private readonly prefix: (line: number) => string
-  private comments: string[] = []
+  readonly #lines: LineReader
+  readonly #directiveReader: DirectiveReader
+  readonly #prefix: (line: number) => string
+  #comments: string[] = []
 
   constructor(file: SourceFile, prefix: (line: number) => string) {
-    this.lines = new LineReader(file)
-    this.directiveReader = new DirectiveReader(file)
-    this.prefix = prefix
+    this.#lines = new LineReader(file)
+    this.#directiveReader = new DirectiveReader(file)
+    this.#prefix = prefix
   }
 
   /** Of the line read last. */
   get span(): Span {
-    return this.lines.span
+    return this.#lines.span
   }
 
   directives() {
-    return this.directiveReader.result()
+    return this.#directiveReader.result()
   }
 
   drafts(): Draft[] {
     const drafts: Draft[] = []
-    for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
+    for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
       const text = trimStart(line.text)
-      if (this.directiveReader.read(line.text, line.number)) this.comments = []
-      else if (text.startsWith('#')) this.comment(line.text)
-      else if (text !== '') drafts.push(this.draft(readLogicalLine(line, this.lines, this.escape), line.number))
+      if (this.#directiveReader.read(line.text, line.number)) this.#comments = []
+      else if (text.startsWith('#')) this.#comment(line.text)
+      else if (text !== '') drafts.push(this.#draft(readLogicalLine(line, this.#lines, this.#escape), line.number))
     }
-    if (drafts.length > 0 && this.lines.problem !== undefined) throw this.lines.problem
+    if (drafts.length > 0 && this.#lines.problem !== undefined) throw this.#lines.problem
     return drafts
   }
 
-  private get escape(): EscapeChar {
-    return this.directiveReader.escape
+  get #escape(): EscapeChar {
+    return this.#directiveReader.escape
   }
 
   /** An empty comment parts the lines above it from the instruction. As in BuildKit what the line begins with is taken away, so an indented comment keeps its #. */
-  private comment(line: string): void {
+  #comment(line: string): void {
     const comment = trimEnd(trimStart(line.slice(1)))
-    if (comment === '') this.comments = []
-    else this.comments.push(comment)
+    if (comment === '') this.#comments = []
+    else this.#comments.push(comment)
   }
 
-  private draft(line: LogicalLine, start: number): Draft {
+  #draft(line: LogicalLine, start: number): Draft {
     const written = { ...line.span(0, trimEnd(line.text).length), start: line.start }
     // Comments and blank lines behind the last continuation are its own, too.
-    const read = line.endLine > written.end.line ? { ...written, end: this.lines.span.end } : written
+    const read = line.endLine > written.end.line ? { ...written, end: this.#lines.span.end } : written
     const statement = parseStatement(
       line.text,
-      this.escape,
+      this.#escape,
       (message, token) => {
         const from = token?.offset ?? 0
         const span = line.span(from, from + (token?.value ?? line.text).length)
@@ -155,36 +155,36 @@ class FileReader {
       },
       goQuote,
     )
-    const heredocs = takesHeredocs(statement) ? this.heredocs(line, read) : []
+    const heredocs = takesHeredocs(statement) ? this.#heredocs(line, read) : []
     const base = {
-      span: heredocs.length > 0 ? { ...read, end: this.lines.span.end } : read,
+      span: heredocs.length > 0 ? { ...read, end: this.#lines.span.end } : read,
       keyword: statement.keyword.value,
       source: trimEnd(line.text) + heredocs.map((heredoc) => `\n${heredoc.raw}${heredoc.name}`).join(''),
-      comments: this.comments,
+      comments: this.#comments,
       ...(line.hasEmptyContinuation ? { emptyContinuation: line.endLine } : {}),
     }
-    this.comments = []
-    return new Draft(statement, line, heredocs, base, this.prefix(start))
+    this.#comments = []
+    return new Draft(statement, line, heredocs, base, this.#prefix(start))
   }
 
   /** Bodies follow in the order in which the line announces them (H5); nothing in them has a meaning but the terminator (H2, H3). */
-  private heredocs(line: LogicalLine, read: Span): Heredoc[] {
+  #heredocs(line: LogicalLine, read: Span): Heredoc[] {
     return announced(line, read).map(({ text, offset, ...heredoc }) => {
       const span = line.span(offset, offset + text.length)
-      const raw = this.body(heredoc.name, heredoc.chomp, span, read)
+      const raw = this.#body(heredoc.name, heredoc.chomp, span, read)
       return { ...heredoc, raw, content: heredoc.chomp ? chompTabs(raw) : raw, span }
     })
   }
 
-  private body(terminator: string, chomp: boolean, span: Span, read: Span): string {
+  #body(terminator: string, chomp: boolean, span: Span, read: Span): string {
     const body: string[] = []
-    for (let line = this.lines.next(); line !== undefined; line = this.lines.next()) {
+    for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
       if ((chomp ? line.text.replace(/^\t+/, '') : line.text) === terminator) return body.join('')
       body.push(line.raw)
     }
     throw new TbuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', {
       span,
-      within: { ...read, end: this.lines.span.end },
+      within: { ...read, end: this.#lines.span.end },
       hint: `end it with a line that is exactly ${terminator}, without blanks around it`,
     })
   }

@@ -138,6 +138,11 @@ describe('house', () => {
     expect(SRC.filter(({ path, text }) => !path.startsWith('src/cli/') && prints.test(text)).map(({ path }) => path)).toEqual([])
   })
 
+  test('private members are those of the language: #name', () => {
+    const wrong = ALL.filter(({ text }) => /^\s+private (?!constructor\b)/m.test(withoutComments(text)))
+    expect(wrong.map(({ path }) => path)).toEqual([])
+  })
+
   test('nothing is exported as default, and there is no any', () => {
     const wrong = ALL.filter(({ text }) => /^export default\b/m.test(text) || /(?::|<|as) any\b/.test(withoutComments(text)))
     expect(wrong.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts'))).toEqual([])

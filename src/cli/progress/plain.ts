@@ -49,71 +49,71 @@ export function plainDisplay(screen: Screen): Display {
 }
 
 class Plain implements Display {
-  private readonly screen: Screen
-  private readonly steps = new Map<string, Step>()
-  private readonly warnings: Warning[] = []
-  private numbered = 0
-  private unnamed = new Set<Step>()
-  private timer: NodeJS.Timeout | undefined
-  private current: Step | undefined
+  readonly #screen: Screen
+  readonly #steps = new Map<string, Step>()
+  readonly #warnings: Warning[] = []
+  #numbered = 0
+  #unnamed = new Set<Step>()
+  #timer: NodeJS.Timeout | undefined
+  #current: Step | undefined
   /** The step in whose begun line the cursor stands. */
-  private open: Step | undefined
+  #open: Step | undefined
   /** Steps that have begun a line of which not everything is shown. */
-  private readonly waiting = new Set<Step>()
-  private prompter: NodeJS.Timeout | undefined
+  readonly #waiting = new Set<Step>()
+  #prompter: NodeJS.Timeout | undefined
 
   constructor(screen: Screen) {
-    this.screen = screen
+    this.#screen = screen
   }
 
   event(event: BuildEvent): void {
     switch (event.type) {
       case 'vertex':
-        this.steps.set(event.id, { name: oneLine(event.name), spoke: false, lines: new LineSplitter() })
+        this.#steps.set(event.id, { name: oneLine(event.name), spoke: false, lines: new LineSplitter() })
         return
       case 'warning':
-        this.warnings.push(event)
+        this.#warnings.push(event)
         return
       case 'notice':
-        this.print([oneLine(event.message)])
+        this.#print([oneLine(event.message)])
         return
       case 'explain':
-        this.explain(event.id, event.verdict)
+        this.#explain(event.id, event.verdict)
         return
       default: {
-        const step = this.steps.get(event.id)
+        const step = this.#steps.get(event.id)
         if (step === undefined) return
-        if (event.type === 'log') this.log(step, event)
-        if (event.type === 'done' || event.type === 'failed') this.output(step, step.lines.end(), event.time)
-        const lines = this.stepLines(step, event)
-        if (lines.length > 0) this.print(lines, step, event.type === 'done')
+        if (event.type === 'log') this.#log(step, event)
+        if (event.type === 'done' || event.type === 'failed') this.#output(step, step.lines.end(), event.time)
+        const lines = this.#stepLines(step, event)
+        if (lines.length > 0) this.#print(lines, step, event.type === 'done')
       }
     }
   }
 
   close(failed: boolean): void {
-    clearTimeout(this.timer)
-    clearTimeout(this.prompter)
-    this.leaveLine()
-    const lines = warningLines(this.warnings)
-    if (lines.length > 0) this.screen.write(`\n${lines.join('\n')}\n`)
+    clearTimeout(this.#timer)
+    clearTimeout(this.#prompter)
+    this.#leaveLine()
+    const lines = warningLines(this.#warnings)
+    if (lines.length > 0) this.#screen.write(`\n${lines.join('\n')}\n`)
     // The report of the error that follows stands apart.
-    if (failed && this.current !== undefined) this.screen.write('\n')
+    if (failed && this.#current !== undefined) this.#screen.write('\n')
   }
 
   /** A hit says CACHED soon. */
-  private explain(id: string, verdict: Verdict): void {
-    const step = this.steps.get(id)
+  #explain(id: string, verdict: Verdict): void {
+    const step = this.#steps.get(id)
     if (step === undefined || (verdict.state === 'hit' && !verdict.sameFiles)) return
-    const lines = verdictLines(verdict, (other) => this.steps.get(other)?.name ?? other)
-    this.print(verdict.state === 'miss' ? lines.map((line) => `cache miss: ${line}`) : lines, step)
+    const lines = verdictLines(verdict, (other) => this.#steps.get(other)?.name ?? other)
+    this.#print(verdict.state === 'miss' ? lines.map((line) => `cache miss: ${line}`) : lines, step)
   }
 
-  private stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): string[] {
+  #stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): string[] {
     switch (event.type) {
       case 'started':
         step.started = event.time
-        this.nameLater(step)
+        this.#nameLater(step)
         return []
       case 'log':
         return []
@@ -126,125 +126,125 @@ class Plain implements Display {
     }
   }
 
-  private log(step: Step, { stream, data, time }: Extract<BuildEvent, { type: 'log' }>): void {
-    this.output(step, step.lines.push(stream, data), time)
+  #log(step: Step, { stream, data, time }: Extract<BuildEvent, { type: 'log' }>): void {
+    this.#output(step, step.lines.push(stream, data), time)
     if (step.lines.rest === '') return
     const now = Date.now()
     step.begun ??= { time, since: now, heard: now }
     step.begun.heard = now
-    if (!this.waiting.has(step)) step.begun.since = now
-    this.waiting.add(step)
-    this.prompter ??= setTimeout(() => this.showBegun(), STILL_MILLISECONDS).unref()
+    if (!this.#waiting.has(step)) step.begun.since = now
+    this.#waiting.add(step)
+    this.#prompter ??= setTimeout(() => this.#showBegun(), STILL_MILLISECONDS).unref()
   }
 
   /** Lines that are complete; the first may have been begun before. */
-  private output(step: Step, lines: readonly string[], time: number): void {
+  #output(step: Step, lines: readonly string[], time: number): void {
     const [first, ...more] = lines
     if (first === undefined) return
     const begun = step.begun
     step.begun = undefined
-    this.waiting.delete(step)
-    const shown = this.open === step ? begun?.shown : undefined
-    const text = this.shown(first)
+    this.#waiting.delete(step)
+    const shown = this.#open === step ? begun?.shown : undefined
+    const text = this.#shown(first)
     if (shown !== undefined && text.startsWith(shown)) {
-      this.open = undefined
-      this.screen.write(`${text.slice(shown.length)}\n`)
+      this.#open = undefined
+      this.#screen.write(`${text.slice(shown.length)}\n`)
       if (more.length === 0) return
-      this.print(
-        more.map((line) => this.timed(step, line, time)),
+      this.#print(
+        more.map((line) => this.#timed(step, line, time)),
         step,
       )
     } else {
-      this.print([this.timed(step, first, begun?.time ?? time), ...more.map((line) => this.timed(step, line, time))], step)
+      this.#print([this.#timed(step, first, begun?.time ?? time), ...more.map((line) => this.#timed(step, line, time))], step)
     }
   }
 
   /** The command's own bytes go to a terminal untouched, elsewhere without colours and control. */
-  private shown(line: string): string {
-    return this.screen.isTTY ? line : plainLine(line)
+  #shown(line: string): string {
+    return this.#screen.isTTY ? line : plainLine(line)
   }
 
-  private timed(step: Step, line: string, time: number): string {
-    return `${stamp(step, time)} ${this.shown(line)}`.trimEnd()
+  #timed(step: Step, line: string, time: number): string {
+    return `${stamp(step, time)} ${this.#shown(line)}`.trimEnd()
   }
 
   /** Lines that have no end and that nothing follows: who waits for an answer has asked. */
-  private showBegun(): void {
-    this.prompter = undefined
+  #showBegun(): void {
+    this.#prompter = undefined
     const now = Date.now()
-    for (const step of this.waiting) {
+    for (const step of this.#waiting) {
       const { begun } = step
-      const text = this.shown(step.lines.rest.replace(UNFINISHED, ''))
+      const text = this.#shown(step.lines.rest.replace(UNFINISHED, ''))
       const goesOn = begun?.shown === undefined || text.startsWith(begun.shown)
-      if (begun === undefined) this.waiting.delete(step)
+      if (begun === undefined) this.#waiting.delete(step)
       else if (
         now - begun.heard >= (goesOn ? STILL_MILLISECONDS : STANDING_MILLISECONDS) ||
         (goesOn && now - begun.since >= LATEST_MILLISECONDS)
       ) {
-        this.waiting.delete(step)
-        this.begin(step, begun, text)
+        this.#waiting.delete(step)
+        this.#begin(step, begun, text)
       }
     }
-    if (this.waiting.size > 0) this.prompter = setTimeout(() => this.showBegun(), STILL_MILLISECONDS).unref()
+    if (this.#waiting.size > 0) this.#prompter = setTimeout(() => this.#showBegun(), STILL_MILLISECONDS).unref()
   }
 
-  private begin(step: Step, begun: BegunLine, text: string): void {
+  #begin(step: Step, begun: BegunLine, text: string): void {
     if (text === '' || text === begun.shown) return
-    const shown = this.open === step ? begun.shown : undefined
-    if (shown !== undefined && text.startsWith(shown)) this.screen.write(text.slice(shown.length))
+    const shown = this.#open === step ? begun.shown : undefined
+    if (shown !== undefined && text.startsWith(shown)) this.#screen.write(text.slice(shown.length))
     else {
-      this.leaveLine()
-      this.screen.write(`${this.heading(step)}#${this.numberOf(step)} ${stamp(step, begun.time)} ${text}`)
-      this.current = step
+      this.#leaveLine()
+      this.#screen.write(`${this.#heading(step)}#${this.#numberOf(step)} ${stamp(step, begun.time)} ${text}`)
+      this.#current = step
       step.spoke = true
     }
     begun.shown = text
-    this.open = step
+    this.#open = step
   }
 
   /** Something else comes below a line that has no end yet; when that goes on, it is written whole, as BuildKit writes it. */
-  private leaveLine(): void {
-    if (this.open === undefined) return
-    this.screen.write('\n')
-    if (this.open.begun !== undefined) this.open.begun.shown = undefined
-    this.open = undefined
+  #leaveLine(): void {
+    if (this.#open === undefined) return
+    this.#screen.write('\n')
+    if (this.#open.begun !== undefined) this.#open.begun.shown = undefined
+    this.#open = undefined
   }
 
   /** A step that is silent is named when it lasts: its base image may tell of itself first. */
-  private nameLater(step: Step): void {
-    this.unnamed.add(step)
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined
-      for (const silent of this.unnamed) this.print([], silent)
-      this.unnamed.clear()
+  #nameLater(step: Step): void {
+    this.#unnamed.add(step)
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      for (const silent of this.#unnamed) this.#print([], silent)
+      this.#unnamed.clear()
     }, SILENT_MILLISECONDS).unref()
   }
 
-  private print(lines: readonly string[], step?: Step, isDone = false): void {
+  #print(lines: readonly string[], step?: Step, isDone = false): void {
     if (lines.length === 0 && step?.number !== undefined) return
-    this.leaveLine()
+    this.#leaveLine()
     let text = ''
     if (step === undefined) text = lines.map((line) => `${line}\n`).join('')
     else {
       // A step that says nothing but that it is done is known by its number: its name stands above, alone.
       const isKnown = step.number !== undefined && !step.spoke && isDone && lines.length === 1
-      text = this.heading(step, isKnown)
-      for (const line of lines) text += `#${this.numberOf(step)} ${line}\n`
+      text = this.#heading(step, isKnown)
+      for (const line of lines) text += `#${this.#numberOf(step)} ${line}\n`
       step.spoke ||= lines.length > 0
-      this.current = step
+      this.#current = step
     }
-    this.screen.write(text)
+    this.#screen.write(text)
   }
 
   /** Before the first line of a step, and where the output changes over to it. */
-  private heading(step: Step, isKnown = false): string {
-    this.unnamed.delete(step)
-    if (step === this.current) return ''
-    return `${this.current === undefined ? '' : '\n'}${isKnown ? '' : `#${this.numberOf(step)} ${step.name}\n`}`
+  #heading(step: Step, isKnown = false): string {
+    this.#unnamed.delete(step)
+    if (step === this.#current) return ''
+    return `${this.#current === undefined ? '' : '\n'}${isKnown ? '' : `#${this.#numberOf(step)} ${step.name}\n`}`
   }
 
-  private numberOf(step: Step): number {
-    step.number ??= ++this.numbered
+  #numberOf(step: Step): number {
+    step.number ??= ++this.#numbered
     return step.number
   }
 }

@@ -27,20 +27,20 @@ export function shownLine(line: string): string {
 export class StepBook {
   readonly steps = new Map<string, StepView>()
   readonly warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
-  private readonly splitters = new Map<string, LineSplitter>()
+  readonly #splitters = new Map<string, LineSplitter>()
 
   /** Returns the step that this event ended. */
   apply(event: BuildEvent): StepView | undefined {
     if (event.type === 'vertex') {
       const view: StepView = { name: oneLine(event.name), state: 'waiting', started: 0, ended: 0, tail: [], open: '', transfers: new Map() }
       this.steps.set(event.id, view)
-      this.splitters.set(event.id, new LineSplitter())
+      this.#splitters.set(event.id, new LineSplitter())
       return undefined
     }
     if (event.type === 'warning') this.warnings.push(event)
     if (event.type === 'warning' || event.type === 'notice' || event.type === 'explain') return undefined
     const step = this.steps.get(event.id)
-    return step && this.applyTo(step, event)
+    return step && this.#applyTo(step, event)
   }
 
   running(): StepView[] {
@@ -53,14 +53,14 @@ export class StepBook {
     return count
   }
 
-  private applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): StepView | undefined {
+  #applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): StepView | undefined {
     switch (event.type) {
       case 'started':
         step.state = 'running'
         step.started = event.time
         return undefined
       case 'log':
-        this.log(step, event)
+        this.#log(step, event)
         return undefined
       case 'progress':
         if (event.done) step.transfers.delete(event.item)
@@ -76,18 +76,18 @@ export class StepBook {
     step.ended = event.time
     if (step.started === 0) step.started = event.time
     step.transfers.clear()
-    this.keep(step, this.splitters.get(event.id)?.end() ?? [])
+    this.#keep(step, this.#splitters.get(event.id)?.end() ?? [])
     return step
   }
 
-  private log(step: StepView, { id, stream, data }: Extract<BuildEvent, { type: 'log' }>): void {
-    const splitter = this.splitters.get(id)
+  #log(step: StepView, { id, stream, data }: Extract<BuildEvent, { type: 'log' }>): void {
+    const splitter = this.#splitters.get(id)
     if (splitter === undefined) return
-    this.keep(step, splitter.push(stream, data))
+    this.#keep(step, splitter.push(stream, data))
     step.open = splitter.rest
   }
 
-  private keep(step: StepView, lines: readonly string[]): void {
+  #keep(step: StepView, lines: readonly string[]): void {
     for (const line of lines) {
       const shown = shownLine(line)
       if (shown !== '') step.tail.push(shown)

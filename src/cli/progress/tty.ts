@@ -22,77 +22,77 @@ export function ttyDisplay(screen: Screen, env: NodeJS.ProcessEnv): Display {
 }
 
 class Terminal implements Display {
-  private readonly screen: Screen
-  private readonly env: NodeJS.ProcessEnv
-  private readonly book = new StepBook()
-  private readonly begun = Date.now()
-  private timer: NodeJS.Timeout
-  private spinner: Ora | undefined
-  private closed = false
+  readonly #screen: Screen
+  readonly #env: NodeJS.ProcessEnv
+  readonly #book = new StepBook()
+  readonly #begun = Date.now()
+  #timer: NodeJS.Timeout
+  #spinner: Ora | undefined
+  #closed = false
 
   constructor(screen: Screen, env: NodeJS.ProcessEnv) {
-    this.screen = screen
-    this.env = env
-    this.timer = setTimeout(() => void this.spin(), QUIET_MILLISECONDS)
+    this.#screen = screen
+    this.#env = env
+    this.#timer = setTimeout(() => void this.#spin(), QUIET_MILLISECONDS)
   }
 
   event(event: BuildEvent): void {
-    const ended = this.book.apply(event)
-    if (ended) this.above(finished(ended, this.columns(), painter(this.env)))
-    if (event.type === 'notice') this.above(oneLine(event.message))
-    if (event.type === 'explain') this.explain(event.id, event.verdict)
+    const ended = this.#book.apply(event)
+    if (ended) this.#above(finished(ended, this.#columns(), painter(this.#env)))
+    if (event.type === 'notice') this.#above(oneLine(event.message))
+    if (event.type === 'explain') this.#explain(event.id, event.verdict)
   }
 
-  private explain(id: string, verdict: Verdict): void {
+  #explain(id: string, verdict: Verdict): void {
     if (verdict.state === 'hit' && !verdict.sameFiles) return
-    const nameOf = (step: string) => this.book.steps.get(step)?.name ?? step
-    this.above(cut(nameOf(id), this.columns()))
-    for (const line of verdictLines(verdict, nameOf)) this.above(cut(`  ${line}`, this.columns()))
+    const nameOf = (step: string) => this.#book.steps.get(step)?.name ?? step
+    this.#above(cut(nameOf(id), this.#columns()))
+    for (const line of verdictLines(verdict, nameOf)) this.#above(cut(`  ${line}`, this.#columns()))
   }
 
   close(failed: boolean): void {
-    this.closed = true
-    clearInterval(this.timer)
-    this.spinner?.stop()
-    const lines = [...(failed ? [] : [summary(this.book, Date.now() - this.begun)]), ...warningLines(this.book.warnings)]
-    if (lines.length > 0) this.screen.write(`${lines.join('\n')}\n`)
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#spinner?.stop()
+    const lines = [...(failed ? [] : [summary(this.#book, Date.now() - this.#begun)]), ...warningLines(this.#book.warnings)]
+    if (lines.length > 0) this.#screen.write(`${lines.join('\n')}\n`)
   }
 
-  private async spin(): Promise<void> {
+  async #spin(): Promise<void> {
     const [{ default: ora }, { spinnerStream }] = await Promise.all([import('ora'), import('./spinner-stream.ts')])
-    if (this.closed) return
-    this.spinner = ora({
-      stream: spinnerStream(this.screen),
+    if (this.#closed) return
+    this.#spinner = ora({
+      stream: spinnerStream(this.#screen),
       // Ctrl-C must reach us as a signal, and stdin may be the context.
       discardStdin: false,
       isEnabled: true,
       text: 'Building',
-      suffixText: () => this.frame(),
+      suffixText: () => this.#frame(),
     })
-    this.fit()
-    this.timer = setInterval(() => this.fit(), FIT_MILLISECONDS)
+    this.#fit()
+    this.#timer = setInterval(() => this.#fit(), FIT_MILLISECONDS)
   }
 
-  private fit(): void {
-    const { columns, rows } = screenSize(this.screen)
+  #fit(): void {
+    const { columns, rows } = screenSize(this.#screen)
     const fits = columns >= SMALLEST.columns && rows >= SMALLEST.rows
-    if (fits && !this.spinner?.isSpinning) this.spinner?.start()
-    if (!fits && this.spinner?.isSpinning) this.spinner.stop()
+    if (fits && !this.#spinner?.isSpinning) this.#spinner?.start()
+    if (!fits && this.#spinner?.isSpinning) this.#spinner.stop()
   }
 
-  private frame(): string {
-    const lines = frame(this.book, Date.now(), screenSize(this.screen), painter(this.env))
+  #frame(): string {
+    const lines = frame(this.#book, Date.now(), screenSize(this.#screen), painter(this.#env))
     return lines.length === 0 ? '' : `\n${lines.join('\n')}`
   }
 
   /** A line that stays, above the moving part. */
-  private above(line: string): void {
-    this.spinner?.clear()
-    this.screen.write(`${line}\n`)
-    if (this.spinner?.isSpinning) this.spinner.render()
+  #above(line: string): void {
+    this.#spinner?.clear()
+    this.#screen.write(`${line}\n`)
+    if (this.#spinner?.isSpinning) this.#spinner.render()
   }
 
-  private columns(): number {
-    return Math.max(SMALLEST.columns, screenSize(this.screen).columns)
+  #columns(): number {
+    return Math.max(SMALLEST.columns, screenSize(this.#screen).columns)
   }
 }
