@@ -7,8 +7,7 @@ import type { Snapshotter } from '../snapshot/types.ts'
 import type { Listings } from '../store/listings.ts'
 import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
-import { viewOf } from './copy.ts'
-import type { Ref } from './ref.ts'
+import { type Ref, viewOf } from './ref.ts'
 
 /** Raised when hash.ts changes what it hashes: remembered digests are then not found. */
 const HASH_VERSION = 1

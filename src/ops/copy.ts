@@ -2,17 +2,17 @@ import { encodeName } from '../base/utf8.ts'
 import { baseName } from '../go/path.ts'
 import type { CopyOp, CopyOpSource } from '../graph/op.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
-import type { KeyPart, Snapshot } from '../store/types.ts'
+import type { KeyPart } from '../store/types.ts'
 import { copyInto } from '../tree/copy.ts'
 import { linkedPaths } from '../tree/linked-paths.ts'
 import { lookupOwner } from '../tree/owner.ts'
-import type { CopySource, TreeView } from '../tree/types.ts'
+import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { ContentSelector } from './content.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import { checkOwnerNames } from './owner-names.ts'
-import type { Ref } from './ref.ts'
+import { type Ref, viewOf } from './ref.ts'
 import type { OpHandler, Tools } from './types.ts'
 
 /** COPY and ADD. Key: the action with the base names of its sources, and the content of the selected files (K7): never how they were made. */
@@ -90,12 +90,4 @@ async function copySource(source: CopyOpSource, inputs: readonly Ref[], tools: T
   const ref = inputs[source.input]
   const resetOwner = ref?.kind === 'files' && ref.resetOwner
   return { kind: 'path', view: await viewOf(ref, tools), path: source.path, unpack: source.unpack, resetOwner }
-}
-
-/** The files of a ref, fetched when they are not there yet. */
-export async function viewOf(ref: Ref | undefined, tools: Pick<Tools, 'baseLayers' | 'snapshots' | 'signal'>): Promise<TreeView> {
-  if (ref?.kind === 'files') return ref.view
-  const layers: Snapshot = ref?.layers ?? []
-  await tools.baseLayers.ensure(layers, tools.signal)
-  return layeredView(await tools.snapshots.directories(layers))
 }

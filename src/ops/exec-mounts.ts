@@ -11,8 +11,7 @@ import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { idMap } from '../values/id-map.ts'
-import { viewOf } from './copy.ts'
-import type { Ref } from './ref.ts'
+import { type Ref, viewOf } from './ref.ts'
 import type { Tools } from './types.ts'
 
 type CacheOpMount = Extract<ExecOpMount, { type: 'cache' }>

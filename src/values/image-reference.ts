@@ -109,6 +109,20 @@ export function familiarImageReference(reference: ImageReference): string {
   return short + suffix(reference)
 }
 
+/** `docker.io/library/busybox:latest` → `busybox:latest`; a name without a tag gets `:latest`. What is no name stays as it is written. */
+export function familiarName(name: string): string {
+  const reference = readImageReference(name)
+  return typeof reference === 'string' ? name : familiarImageReference(reference)
+}
+
+/** `docker.io/library/app:1` → `app` and `1`; the port of a registry is no tag, and a name with a digest has none. */
+export function splitName(name: string): { readonly repository: string; readonly tag: string | undefined } {
+  const reference = readImageReference(name)
+  if (typeof reference === 'string') return { repository: name, tag: undefined }
+  const { domain, path, tag } = reference
+  return { repository: familiarImageReference({ domain, path }), tag }
+}
+
 /** The repository of the same registry that a layer came from: a push mounts it there instead of sending it. */
 export function repositoryIn(domain: string, origin: string | undefined): string | undefined {
   if (origin === undefined || origin.includes('://')) return undefined

@@ -1,9 +1,9 @@
 import type { DiskUsage, Usage } from '../../store/disk-usage.ts'
+import { familiarName } from '../../values/image-reference.ts'
 import type { Io } from '../io.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { cut, oneLine } from '../text.ts'
 import { usage as usageError } from '../usage.ts'
-import { familiarName } from './store.ts'
 import { type StoreFlags, withWritableStore } from './writable-store.ts'
 
 export interface DuFlags extends StoreFlags {

@@ -1,9 +1,10 @@
 import type { ImageRecord } from '../../store/types.ts'
+import { splitName } from '../../values/image-reference.ts'
 import type { Io } from '../io.ts'
 import type { ListFlags } from '../program.ts'
 import { ago, humanSize, table } from '../table.ts'
 import { unsupported } from '../usage.ts'
-import { splitName, withStore } from './store.ts'
+import { withStore } from './store.ts'
 
 /** `tbuild images` */
 export async function imagesCommand(flags: ListFlags, io: Io): Promise<number> {
@@ -18,14 +19,14 @@ export function imageList(records: readonly ImageRecord[], flags: ListFlags, now
   if (flags.format === 'json') return sorted.map((record) => `${JSON.stringify(jsonRow(record, now))}\n`).join('')
   if (flags.format !== undefined && flags.format !== 'table') throw unsupported(`--format ${flags.format}`, 'formats are table and json')
   const rows = sorted.map((record) => {
-    const { repository, tag } = splitName(record.name)
+    const { repository, tag = '<none>' } = splitName(record.name)
     return [repository, tag, shortId(record), ago(record.created, now), humanSize(record.size)]
   })
   return table(['REPOSITORY', 'TAG', 'IMAGE ID', 'CREATED', 'SIZE'], rows)
 }
 
 function jsonRow(record: ImageRecord, now: number): Record<string, string> {
-  const { repository, tag } = splitName(record.name)
+  const { repository, tag = '<none>' } = splitName(record.name)
   const { os, architecture, variant } = record.platform
   return {
     Repository: repository,

@@ -1,5 +1,6 @@
 import { TbuildError } from '../../base/errors.ts'
 import type { ImageRecord, LayerId } from '../../store/types.ts'
+import { familiarName } from '../../values/image-reference.ts'
 import type { ImageConfigFile } from '../../values/oci.ts'
 
 /** What the read-only commands need of a store. */
@@ -51,16 +52,4 @@ export async function findImage(view: Pick<StoreView, 'images'>, wanted: string)
   }
   const names = records.filter((other) => other.config === record.config).map((other) => familiarName(other.name))
   return { record, names }
-}
-
-/** `docker.io/library/busybox:latest` → `busybox:latest`; a name without a tag gets `:latest`. */
-export function familiarName(name: string): string {
-  const short = name.replace(/^docker\.io\/(?:library\/)?/, '')
-  return /[:@][^/]*$/.test(short) ? short : `${short}:latest`
-}
-
-/** `app:1` → [`app`, `1`]; the port of a registry is no tag. */
-export function splitName(name: string): { repository: string; tag: string } {
-  const match = /^(.*?)(?::([^/:@]+))?(?:@.*)?$/.exec(familiarName(name))
-  return { repository: match?.[1] ?? name, tag: match?.[2] ?? '<none>' }
 }

@@ -3,7 +3,7 @@ import { sha256 } from '../../../src/base/digest.ts'
 import { historyList } from '../../../src/cli/commands/history.ts'
 import { imageList } from '../../../src/cli/commands/images.ts'
 import { inspection } from '../../../src/cli/commands/inspect.ts'
-import { familiarName, findImage, splitName } from '../../../src/cli/commands/store.ts'
+import { findImage } from '../../../src/cli/commands/store.ts'
 import { ago, humanSize } from '../../../src/cli/table.ts'
 import type { ImageRecord } from '../../../src/store/types.ts'
 import type { ImageConfigFile } from '../../../src/values/oci.ts'
@@ -55,8 +55,6 @@ describe('finding an image', () => {
 
   test('a port is no tag, and the tag defaults to latest', async () => {
     expect((await findImage(view, 'localhost:5000/team/tool')).record).toBe(OLD)
-    expect(familiarName('localhost:5000/x')).toBe('localhost:5000/x:latest')
-    expect(splitName('localhost:5000/x')).toEqual({ repository: 'localhost:5000/x', tag: 'latest' })
   })
 
   test('a miss says where to look', async () => {

@@ -1,5 +1,11 @@
 import fc from 'fast-check'
-import { familiarImageReference, formatImageReference, parseImageReference } from '../../../src/values/image-reference.ts'
+import {
+  familiarImageReference,
+  familiarName,
+  formatImageReference,
+  parseImageReference,
+  splitName,
+} from '../../../src/values/image-reference.ts'
 
 const DIGEST = `sha256:${'a'.repeat(64)}`
 const SHA384 = `sha384:${'b'.repeat(96)}`
@@ -88,5 +94,21 @@ describe('parseImageReference', () => {
         }
       }),
     )
+  })
+})
+
+describe('names as they are shown', () => {
+  test.each([
+    ['busybox', 'busybox:latest', 'busybox', 'latest'],
+    ['docker.io/library/app:1', 'app:1', 'app', '1'],
+    ['docker.io/me/app:1', 'me/app:1', 'me/app', '1'],
+    ['docker.io/library/a/b:1', 'library/a/b:1', 'library/a/b', '1'],
+    ['localhost:5000/x', 'localhost:5000/x:latest', 'localhost:5000/x', 'latest'],
+    [`h.io/x@${DIGEST}`, `h.io/x@${DIGEST}`, 'h.io/x', undefined],
+    [`h.io/x:2@${DIGEST}`, `h.io/x:2@${DIGEST}`, 'h.io/x', '2'],
+    ['No Name', 'No Name', 'No Name', undefined],
+  ])('%s', (name, familiar, repository, tag) => {
+    expect(familiarName(name)).toBe(familiar)
+    expect(splitName(name)).toEqual({ repository, tag })
   })
 })
