@@ -173,7 +173,7 @@ async function finishPlatform(
   return {
     ...{ platform, epoch, assemble },
     image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
-    files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers, signal }),
+    files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers }, signal),
   }
 }
 

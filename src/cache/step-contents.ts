@@ -50,7 +50,7 @@ export class StepContents {
   }
 
   async #ofLayers(layers: Snapshot, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {
-    const view = await viewOf({ kind: 'snapshot', layers }, { ...this.#session, signal: this.#signal })
+    const view = await viewOf({ kind: 'snapshot', layers }, this.#session, this.#signal)
     return contentDigest(view, selections, { sent: false, signal: this.#signal })
   }
 

@@ -66,7 +66,7 @@ async function remembered(parts: Parts, key: string, ref: Ref, selector: Content
 }
 
 async function hash(parts: Parts, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
-  const view = await viewOf(ref, { ...parts, signal })
+  const view = await viewOf(ref, parts, signal)
   const files = ref.kind === 'files' ? { statCache: parts.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
   try {
     const listing: string[] = []

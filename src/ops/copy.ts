@@ -11,13 +11,16 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { ContentSelector } from './content.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
+import { writeLog } from './log.ts'
 import { checkOwnerNames } from './owner-names.ts'
-import { type Ref, viewOf } from './ref.ts'
-import type { OpHandler, Tools } from './types.ts'
+import { type Ref, type ViewDeps, viewOf } from './ref.ts'
+import type { ContentDeps, CopyDeps, OpHandler, StepIo } from './types.ts'
+
+type CopyKeyDeps = ContentDeps & ViewDeps
 
 /** COPY and ADD. Key: the action with the base names of its sources, and the content of the selected files (K7): never how they were made. */
-export const copyHandler: OpHandler<CopyOp> = {
-  async key(op, inputs, tools) {
+export const copyHandler: OpHandler<CopyOp, CopyKeyDeps, CopyDeps> = {
+  async key(op, inputs, deps, io) {
     const parts: KeyPart[] = [
       { name: 'destination', value: op.destination },
       ...(op.chown === undefined ? [] : [{ name: 'chown', value: op.chown }]),
@@ -27,39 +30,39 @@ export const copyHandler: OpHandler<CopyOp> = {
       { name: 'flags', value: { link: op.link, parents: op.parents } },
     ]
     for (const [index, source] of op.sources.entries()) {
-      parts.push({ name: `source ${index + 1}`, value: await sourceKey(op, source, inputs, tools) })
+      parts.push({ name: `source ${index + 1}`, value: await sourceKey(op, source, inputs, deps, io) })
     }
     return parts
   },
 
-  async run(op, { root, inputs }, tools) {
+  async run(op, { root, inputs }, deps, io) {
     // With --link the layer is made on its own, so that it can be put on any base (F10).
-    const made = await makeLayer(op.link ? [] : root, tools, (active) => copy(op, active, inputs, tools))
+    const made = await makeLayer(op.link ? [] : root, deps, io, (active) => copy(op, active, inputs, deps, io))
     return snapshotRef(op.link ? [...root, ...made] : made)
   },
 
   independent: ({ link }) => link,
 }
 
-async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[], tools: Tools) {
+async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[], deps: CopyKeyDeps, { signal }: StepIo) {
   if (source.kind === 'content') return { name: source.name, text: source.text }
   const ref = inputs[source.input]
   if (ref === undefined) return { name: baseName(source.path), unpack: source.unpack, content: null }
   const { parents, exclude, mirror } = op
   const digest = (wanted: Pick<ContentSelector, 'path' | 'exact'>) =>
-    tools.content.digest(ref, { ...wanted, parents, exclude, wildcards: true }, tools.signal)
+    deps.content.digest(ref, { ...wanted, parents, exclude, wildcards: true }, signal)
   const content = mirror
-    ? await Promise.all(linkedPaths(await viewOf(ref, tools), source.path).map(digest))
+    ? await Promise.all(linkedPaths(await viewOf(ref, deps, signal), source.path).map(digest))
     : await digest({ path: source.path })
   return { name: baseName(source.path), unpack: source.unpack, content }
 }
 
-async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], tools: Tools): Promise<void> {
+async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], deps: CopyDeps, io: StepIo): Promise<void> {
   if (op.chown !== undefined) checkOwnerNames(op.chown, active)
   const writer = layerWriter(active.upper, layeredView(active.lower))
   const sources: CopySource[] = []
   for (const source of op.sources) {
-    const made = await copySource(source, inputs, tools)
+    const made = await copySource(source, inputs, deps, io)
     if (op.mirror && made.kind === 'path') sources.push(...linkedPaths(made.view, made.path).map((found) => ({ ...made, ...found })))
     else sources.push(made)
   }
@@ -77,17 +80,16 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], too
       ...(op.createdTime === undefined ? {} : { createdTime: op.createdTime }),
     },
     {
-      signal: tools.signal,
-      maxBytes: tools.limits.unpack,
-      onSkipped: (message) =>
-        tools.emit({ type: 'log', id: tools.vertex, stream: 'stderr', data: Buffer.from(`${message}\n`), time: Date.now() }),
+      signal: io.signal,
+      maxBytes: deps.limits.unpack,
+      onSkipped: (message) => writeLog(io, 'stderr', Buffer.from(`${message}\n`)),
     },
   )
 }
 
-async function copySource(source: CopyOpSource, inputs: readonly Ref[], tools: Tools): Promise<CopySource> {
+async function copySource(source: CopyOpSource, inputs: readonly Ref[], deps: ViewDeps, { signal }: StepIo): Promise<CopySource> {
   if (source.kind === 'content') return { kind: 'content', name: source.name, data: encodeName(source.text), mode: 0o644 }
   const ref = inputs[source.input]
   const resetOwner = ref?.kind === 'files' && ref.resetOwner
-  return { kind: 'path', view: await viewOf(ref, tools), path: source.path, unpack: source.unpack, resetOwner }
+  return { kind: 'path', view: await viewOf(ref, deps, signal), path: source.path, unpack: source.unpack, resetOwner }
 }

@@ -11,35 +11,35 @@ import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { idMap } from '../values/id-map.ts'
-import { type Ref, viewOf } from './ref.ts'
-import type { Tools } from './types.ts'
+import { type Ref, type ViewDeps, viewOf } from './ref.ts'
+import type { ExecDeps, ExecKeyDeps, SecretProvider, StepIo } from './types.ts'
 
 type CacheOpMount = Extract<ExecOpMount, { type: 'cache' }>
 type SecretOpMount = Extract<ExecOpMount, { type: 'secret' }>
 type SshOpMount = Extract<ExecOpMount, { type: 'ssh' }>
 
 /** A mount's part of the key: what the command can see of it, never a secret's value or a cache's contents (K3–K5). */
-export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools: Tools): Promise<Json> {
+export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], deps: ExecKeyDeps, io: StepIo): Promise<Json> {
   switch (mount.type) {
     case 'bind': {
       const { type, target, readonly, source } = mount
-      return { type, target, readonly, content: await sourceContent(mount, source, inputs, tools) }
+      return { type, target, readonly, content: await sourceContent(mount, source, inputs, deps, io) }
     }
     case 'cache': {
       // The id tells nothing of the result, unless it is where the cache is seen (K4); what a new cache begins with does (K5).
       const { type, target, readonly, source } = mount
-      const begun = mount.input === undefined ? {} : { content: await sourceContent(mount, source ?? '/', inputs, tools) }
+      const begun = mount.input === undefined ? {} : { content: await sourceContent(mount, source ?? '/', inputs, deps, io) }
       return { type, target, readonly, source, ...begun }
     }
     case 'tmpfs':
       return { type: 'tmpfs', target: mount.target, size: mount.size, ...(mount.readonly ? { readonly: true } : {}) }
     case 'secret': {
       const { type, id, target, env, mode, uid, gid } = mount
-      return { type, id, target, env, mode, uid, gid, ...asked(mount), ...withheld(mount, tools) }
+      return { type, id, target, env, mode, uid, gid, ...asked(mount), ...withheld(mount, deps) }
     }
     case 'ssh': {
       const { type, id, target, mode, uid, gid } = mount
-      return { type, id, target, mode, uid, gid, ...asked(mount), ...withheld(mount, tools) }
+      return { type, id, target, mode, uid, gid, ...asked(mount), ...withheld(mount, deps) }
     }
   }
 }
@@ -48,13 +48,19 @@ export async function mountKey(mount: ExecOpMount, inputs: readonly Ref[], tools
 const asked = ({ required }: { readonly required: boolean }) => (required ? { required } : {})
 
 /** What ran without what it may not have runs again when it may. */
-const withheld = (mount: SecretOpMount | SshOpMount, { secrets }: Tools) =>
+const withheld = (mount: SecretOpMount | SshOpMount, { secrets }: ExecKeyDeps) =>
   mount.triggerOf !== undefined && secrets.withholds(mount.type, mount) ? { withheld: true } : {}
 
-async function sourceContent(mount: ExecOpMount, path: string, inputs: readonly Ref[], tools: Tools): Promise<string | null> {
+async function sourceContent(
+  mount: ExecOpMount,
+  path: string,
+  inputs: readonly Ref[],
+  { content }: ExecKeyDeps,
+  { signal }: StepIo,
+): Promise<string | null> {
   const ref = mount.input === undefined ? undefined : inputs[mount.input]
   if (ref === undefined) return null
-  return tools.content.digest(ref, { path, parents: false, exclude: [], wildcards: false }, tools.signal)
+  return content.digest(ref, { path, parents: false, exclude: [], wildcards: false }, signal)
 }
 
 /** Mounts that are ready for the sandbox, and what they hold until `release`. */
@@ -66,7 +72,13 @@ export interface PreparedMounts {
 }
 
 /** `lower`: the root file system that the command runs in, bottom first. */
-export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: Tools, lower: readonly string[]): Promise<PreparedMounts> {
+export async function prepareMounts(
+  op: ExecOp,
+  inputs: readonly Ref[],
+  lower: readonly string[],
+  deps: ExecDeps,
+  io: StepIo,
+): Promise<PreparedMounts> {
   const held: (() => void)[] = []
   const own = new Map<string, CacheMountUse>()
   const release = () => {
@@ -78,11 +90,12 @@ export async function prepareMounts(op: ExecOp, inputs: readonly Ref[], tools: T
   const hasSocket = op.env.some((item) => item.startsWith('SSH_AUTH_SOCK='))
   try {
     for (const mount of op.mounts) {
-      if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, tools))
-      else if (mount.type === 'cache') mounts.push(await cacheMount(mount, inputs, tools, { held, own, runner: () => userOf(op, lower) }))
+      if (mount.type === 'bind') mounts.push(await bindMount(mount, inputs, deps, io))
+      else if (mount.type === 'cache')
+        mounts.push(await cacheMount(mount, inputs, { held, own, runner: () => userOf(op, lower) }, deps, io))
       else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount))
-      else if (mount.type === 'secret') await addSecret(mount, tools, mounts, env)
-      else sockets += await addSsh(mount, sockets, tools, mounts, hasSocket ? [] : env)
+      else if (mount.type === 'secret') await addSecret(mount, deps.secrets, mounts, env)
+      else sockets += await addSsh(mount, sockets, deps.secrets, mounts, hasSocket ? [] : env)
     }
     if (op.script) {
       mounts.push({ type: 'file', target: op.script.path, data: Buffer.from(op.script.text), mode: 0o755, uid: 0, gid: 0 })
@@ -99,17 +112,19 @@ function tmpfsMount(mount: Extract<ExecOpMount, { type: 'tmpfs' }>): ExecMount {
   return { type: 'tmpfs', target, ...(size === undefined ? {} : { size }), ...(readonly ? { readonly } : {}) }
 }
 
-async function bindMount(mount: Extract<ExecOpMount, { type: 'bind' }>, inputs: readonly Ref[], tools: Tools): Promise<ExecMount> {
-  const directories = await sourceDirectories(mount.input === undefined ? undefined : inputs[mount.input], tools)
+type BindOpMount = Extract<ExecOpMount, { type: 'bind' }>
+
+async function bindMount(mount: BindOpMount, inputs: readonly Ref[], deps: ViewDeps, io: StepIo): Promise<ExecMount> {
+  const directories = await sourceDirectories(mount.input === undefined ? undefined : inputs[mount.input], deps, io)
   return { type: 'bind', target: mount.target, directories, path: mount.source, writable: !mount.readonly }
 }
 
 /** Layer directories of a source; lowering makes the build context a snapshot before it is mounted. */
-async function sourceDirectories(ref: Ref | undefined, tools: Tools): Promise<string[]> {
+async function sourceDirectories(ref: Ref | undefined, { baseLayers, snapshots }: ViewDeps, { signal }: StepIo): Promise<string[]> {
   if (ref === undefined) return []
   if (ref.kind !== 'snapshot') throw new Error('only snapshots are mounted')
-  await tools.baseLayers.ensure(ref.layers, tools.signal)
-  return tools.snapshots.directories(ref.layers)
+  await baseLayers.ensure(ref.layers, signal)
+  return snapshots.directories(ref.layers)
 }
 
 interface CacheMountSurroundings {
@@ -120,9 +135,9 @@ interface CacheMountSurroundings {
 }
 
 /** BuildKit gives a new cache to 0:0 (M6), which a RUN of another USER cannot write to; `--cache-mount-owner user` is for those. */
-function cacheOwner(mount: CacheOpMount, tools: Tools, runner: CacheMountSurroundings['runner']) {
+function cacheOwner(mount: CacheOpMount, cacheMountOwner: ExecDeps['cacheMountOwner'], runner: CacheMountSurroundings['runner']) {
   const { mode, uid, gid } = mount
-  if (tools.cacheMountOwner !== 'user' || mount.input !== undefined || uid !== undefined || gid !== undefined) return { mode, uid, gid }
+  if (cacheMountOwner !== 'user' || mount.input !== undefined || uid !== undefined || gid !== undefined) return { mode, uid, gid }
   const user = runner()
   return user.uid === 0 && user.gid === 0 ? { mode, uid, gid } : { mode, uid: user.uid, gid: user.gid }
 }
@@ -134,12 +149,13 @@ function userOf(op: ExecOp, lower: readonly string[]): { readonly uid: number; r
 async function cacheMount(
   mount: CacheOpMount,
   inputs: readonly Ref[],
-  tools: Tools,
   { held, own, runner }: CacheMountSurroundings,
+  deps: ExecDeps,
+  io: StepIo,
 ): Promise<ExecMount> {
   const seed = mount.input === undefined ? undefined : inputs[mount.input]
   // Mode and owner are ignored when a sub-directory of the source is shown (M6).
-  const owner = mount.source === undefined ? cacheOwner(mount, tools, runner) : {}
+  const owner = mount.source === undefined ? cacheOwner(mount, deps.cacheMountOwner, runner) : {}
   // With a mode or an owner the cache is a new directory beside what `from` has.
   const owned = mount.source === undefined && (mount.mode ?? mount.uid ?? mount.gid) !== undefined
   const request: CacheMountRequest = {
@@ -147,12 +163,12 @@ async function cacheMount(
     scope: cacheScope(seed, owner),
     sharing: mount.sharing,
     ...owner,
-    ...(seed === undefined || owned ? {} : { seed: (directory: string) => seedCache(seed, directory, tools) }),
+    ...(seed === undefined || owned ? {} : { seed: (directory: string) => seedCache(seed, directory, deps, io) }),
   }
   const name = JSON.stringify([request.id, request.scope])
   let cache = own.get(name)
   if (cache === undefined) {
-    const taken = await tools.cacheMounts.acquire(request, { signal: tools.signal })
+    const taken = await deps.cacheMounts.acquire(request, { signal: io.signal })
     held.push(() => taken.release())
     own.set(name, taken)
     cache = taken
@@ -161,10 +177,10 @@ async function cacheMount(
 }
 
 /** A cache with `from` begins as a copy of those files. */
-async function seedCache(ref: Ref, directory: string, tools: Tools): Promise<void> {
-  const source: CopySource = { kind: 'path', view: await viewOf(ref, tools), path: '/', unpack: false, resetOwner: false }
+async function seedCache(ref: Ref, directory: string, deps: ViewDeps, { signal }: StepIo): Promise<void> {
+  const source: CopySource = { kind: 'path', view: await viewOf(ref, deps, signal), path: '/', unpack: false, resetOwner: false }
   const spec = { sources: [source], destination: '/', link: false, parents: false, exclude: [] }
-  await copyInto(layerWriter(directory, layeredView([])), spec, { signal: tools.signal })
+  await copyInto(layerWriter(directory, layeredView([])), spec, { signal })
   const { mode } = source.view.root.stat
   const { uid, gid } = idMap().onDisk(source.view.root.stat)
   chownSync(directory, uid, gid)
@@ -183,8 +199,8 @@ function cacheScope(
 }
 
 /** M9–M11: a private file, a variable, or both; a missing optional secret leaves no file and an empty variable. */
-async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[], env: string[]): Promise<void> {
-  const data = await tools.secrets.secret(mount.id, mount)
+async function addSecret(mount: SecretOpMount, secrets: SecretProvider, mounts: ExecMount[], env: string[]): Promise<void> {
+  const data = await secrets.secret(mount.id, mount)
   if (data === undefined && mount.required) {
     throw new TbuildError('SECRET_MISSING', `secret ${mount.id}: not found`, { hint: `pass --secret id=${mount.id},src=FILE or ,env=NAME` })
   }
@@ -195,10 +211,10 @@ async function addSecret(mount: SecretOpMount, tools: Tools, mounts: ExecMount[]
 }
 
 /** M12: the variable names the first socket, unless the command has it already, and numbers go on, also where there is no agent. */
-async function addSsh(mount: SshOpMount, index: number, tools: Tools, mounts: ExecMount[], env: string[]): Promise<number> {
+async function addSsh(mount: SshOpMount, index: number, secrets: SecretProvider, mounts: ExecMount[], env: string[]): Promise<number> {
   const target = mount.target ?? `/run/buildkit/ssh_agent.${index}`
   if (index === 0) env.push(`SSH_AUTH_SOCK=${target}`)
-  const socket = await tools.secrets.ssh(mount.id, mount)
+  const socket = await secrets.ssh(mount.id, mount)
   if (socket === undefined) {
     if (!mount.required) return 1
     throw new TbuildError('SSH_MISSING', `unset ssh forward key ${mount.id}`, { hint: `pass --ssh ${mount.id}` })

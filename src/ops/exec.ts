@@ -15,12 +15,13 @@ import { looksSecret } from '../values/secret-name.ts'
 import { mountKey, prepareMounts } from './exec-mounts.ts'
 import { hidden } from './hidden.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
+import { writeLog } from './log.ts'
 import { OutputTail } from './output-tail.ts'
-import type { OpHandler, Tools } from './types.ts'
+import type { ExecDeps, ExecKeyDeps, OpHandler, StepIo } from './types.ts'
 
 /** RUN. Key: K2 and K3; a proxy, the address of an --add-host, a secret's value and --shm-size are not in it. */
-export const execHandler: OpHandler<ExecOp> = {
-  async key(op, inputs, tools) {
+export const execHandler: OpHandler<ExecOp, ExecKeyDeps, ExecDeps> = {
+  async key(op, inputs, deps, io) {
     const parts: KeyPart[] = [
       { name: 'args', value: op.args },
       ...op.env.map((item) => envPart(item)),
@@ -36,23 +37,23 @@ export const execHandler: OpHandler<ExecOp> = {
       ...optional('script', op.script && [op.script.path, op.script.text]),
     ]
     for (const [index, mount] of op.mounts.entries()) {
-      parts.push({ name: `mount ${index + 1}`, value: await mountKey(mount, inputs, tools) })
+      parts.push({ name: `mount ${index + 1}`, value: await mountKey(mount, inputs, deps, io) })
     }
     return parts
   },
 
-  async run(op, { root, inputs }, tools) {
+  async run(op, { root, inputs }, deps, io) {
     const tail = new OutputTail()
-    const layers = await makeLayer(root, tools, async (active) => {
-      const prepared = await prepareMounts(op, inputs, tools, active.lower)
+    const layers = await makeLayer(root, deps, io, async (active) => {
+      const prepared = await prepareMounts(op, inputs, active.lower, deps, io)
       try {
-        const exec = tools.sandbox.exec(execSpec(op, active, prepared), logTo(tail, tools), tools.signal)
+        const exec = deps.sandbox.exec(execSpec(op, active, prepared), logTo(tail, io), io.signal)
         const status = await exec.catch((error: unknown) => Promise.reject(userFailure(op, error)))
         if (status.code !== 0) throw failure(op, status.code, status.oomKilled, tail)
       } finally {
         prepared.release()
       }
-      await keepOwners(op, active, tools.signal)
+      await keepOwners(op, active, io.signal)
     })
     return snapshotRef(layers)
   },
@@ -97,10 +98,10 @@ async function keepOwners(op: ExecOp, active: ActiveLayer, signal: AbortSignal):
   await settleOwners(active.upper, lower, creator, signal)
 }
 
-function logTo(tail: OutputTail, tools: Tools) {
+function logTo(tail: OutputTail, io: StepIo) {
   const write = (stream: 'stdout' | 'stderr') => (data: Uint8Array) => {
     tail.add(data)
-    return tools.emit({ type: 'log', id: tools.vertex, stream, data, time: Date.now() })
+    return writeLog(io, stream, data)
   }
   return { stdout: write('stdout'), stderr: write('stderr') }
 }

@@ -10,14 +10,14 @@ export type Ref =
   /** `layers` may be known without being there; `BaseLayers.ensure` fetches what is missing. */
   { readonly kind: 'snapshot'; readonly layers: Snapshot } | ContextFiles
 
-interface ViewDeps {
-  readonly baseLayers: Pick<BaseLayers, 'ensure'>
+/** To read the files of a ref. */
+export interface ViewDeps {
   readonly snapshots: Pick<Snapshotter, 'directories'>
-  readonly signal: AbortSignal
+  readonly baseLayers: Pick<BaseLayers, 'ensure'>
 }
 
 /** The files of a ref, fetched when they are not there yet; undefined is scratch. */
-export async function viewOf(ref: Ref | undefined, { baseLayers, snapshots, signal }: ViewDeps): Promise<TreeView> {
+export async function viewOf(ref: Ref | undefined, { baseLayers, snapshots }: ViewDeps, signal: AbortSignal): Promise<TreeView> {
   if (ref?.kind === 'files') return ref.view
   const layers: Snapshot = ref?.layers ?? []
   await baseLayers.ensure(layers, signal)

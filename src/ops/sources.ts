@@ -1,26 +1,27 @@
 import type { ContextOp, GitOp, HttpOp, ImageOp } from '../graph/op.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
+import { writeLog } from './log.ts'
 import type { GitStep } from './remotes.ts'
-import type { OpHandler, Tools } from './types.ts'
+import type { ContextDeps, ImageDeps, OpHandler, RemoteDeps, RemoteKeyDeps, StepIo } from './types.ts'
 
 /** Ops without a root. Images and contexts are what they name and need no record; a URL and a repository are asked what they are now, and kept as a layer. */
 
-export const imageHandler: OpHandler<ImageOp> = {
-  async run(op, _inputs, tools) {
-    return { kind: 'snapshot', layers: tools.remotes.image(op.digest, tools.vertex) }
+export const imageHandler: OpHandler<ImageOp, unknown, ImageDeps> = {
+  async run(op, _inputs, { remotes }, { vertex }) {
+    return { kind: 'snapshot', layers: remotes.image(op.digest, vertex) }
   },
   asRoot: ({ digest }) => ({ image: digest }),
   deferred: true,
 }
 
-export const contextHandler: OpHandler<ContextOp> = {
-  run: (op, _inputs, tools) => tools.contexts.files(op.name),
+export const contextHandler: OpHandler<ContextOp, unknown, ContextDeps> = {
+  run: (op, _inputs, { contexts }) => contexts.files(op.name),
 }
 
 /** Key: what the server sent (F31). The URL is not in it: the same file from elsewhere is the same. */
-export const httpHandler: OpHandler<HttpOp> = {
-  async key(op, _inputs, tools) {
-    const { name, digest, mtime } = await tools.remotes.file(op, tools.signal)
+export const httpHandler: OpHandler<HttpOp, RemoteKeyDeps, RemoteDeps> = {
+  async key(op, _inputs, { remotes }, { signal }) {
+    const { name, digest, mtime } = await remotes.file(op, signal)
     return [
       { name: 'file', value: name },
       { name: 'content', value: digest },
@@ -28,17 +29,17 @@ export const httpHandler: OpHandler<HttpOp> = {
     ]
   },
 
-  async run(op, _inputs, tools) {
-    const file = await tools.remotes.file(op, tools.signal)
-    return snapshotRef(await makeLayer([], tools, (active) => tools.remotes.placeFile(file, active.upper)))
+  async run(op, _inputs, deps, io) {
+    const file = await deps.remotes.file(op, io.signal)
+    return snapshotRef(await makeLayer([], deps, io, (active) => deps.remotes.placeFile(file, active.upper)))
   },
   remote: true,
 }
 
 /** Key: the commit and what is taken of it (K16). */
-export const gitHandler: OpHandler<GitOp> = {
-  async key(op, _inputs, tools) {
-    const { commit, ref } = await tools.remotes.commit(op, gitStep(tools))
+export const gitHandler: OpHandler<GitOp, RemoteKeyDeps, RemoteDeps> = {
+  async key(op, _inputs, { remotes }, io) {
+    const { commit, ref } = await remotes.commit(op, gitStep(io))
     return [
       { name: 'commit', value: commit },
       // Relative submodules are found from it.
@@ -50,14 +51,14 @@ export const gitHandler: OpHandler<GitOp> = {
     ]
   },
 
-  async run(op, _inputs, tools) {
-    const step = gitStep(tools)
-    const commit = await tools.remotes.commit(op, step)
-    return snapshotRef(await makeLayer([], tools, (active) => tools.remotes.checkout(op, commit, active.upper, step)))
+  async run(op, _inputs, deps, io) {
+    const step = gitStep(io)
+    const commit = await deps.remotes.commit(op, step)
+    return snapshotRef(await makeLayer([], deps, io, (active) => deps.remotes.checkout(op, commit, active.upper, step)))
   },
   remote: true,
 }
 
-function gitStep({ signal, emit, vertex }: Tools): GitStep {
-  return { signal, onOutput: (stream, data) => emit({ type: 'log', id: vertex, stream, data, time: Date.now() }) }
+function gitStep(io: StepIo): GitStep {
+  return { signal: io.signal, onOutput: (stream, data) => writeLog(io, stream, data) }
 }

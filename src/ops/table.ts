@@ -5,7 +5,7 @@ import { contextHandler, gitHandler, httpHandler, imageHandler } from './sources
 import type { OpHandler } from './types.ts'
 import { workdirHandler } from './workdir.ts'
 
-/** A kind without a handler does not compile. */
+/** A kind without a handler does not compile, nor does a handler that takes what StepDeps has not. */
 const HANDLERS: { readonly [K in Op['kind']]: OpHandler<Extract<Op, { kind: K }>> } = {
   image: imageHandler,
   context: contextHandler,

@@ -2,14 +2,13 @@ import type { Digest } from '../base/digest.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { Op } from '../graph/op.ts'
-import type { BaseLayers } from '../image/base-layers.ts'
 import type { Sandbox } from '../sandbox/types.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { CacheMounts } from '../store/cache-mounts.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
 import type { Limits } from '../values/limits.ts'
 import type { ContentHasher } from './content.ts'
-import type { Ref } from './ref.ts'
+import type { Ref, ViewDeps } from './ref.ts'
 import type { Remotes } from './remotes.ts'
 
 /**
@@ -19,10 +18,10 @@ import type { Remotes } from './remotes.ts'
  *   key   the named parts that decide the output besides the root's key: a positive list; secret values never
  *   run   makes the output; called only when no record has the key
  */
-export interface OpHandler<O extends Op> {
+export interface OpHandler<O extends Op, ToKey = KeyDeps, ToRun = StepDeps> {
   /** Sources that are what they name have none, and no record: those who read them are keyed by the content. */
-  readonly key?: (op: O, inputs: readonly Ref[], tools: Tools) => Promise<KeyPart[]>
-  readonly run: (op: O, step: StepInputs, tools: Tools) => Promise<Ref>
+  readonly key?: (op: O, inputs: readonly Ref[], deps: ToKey, io: StepIo) => Promise<KeyPart[]>
+  readonly run: (op: O, step: StepInputs, deps: ToRun, io: StepIo) => Promise<Ref>
   /** What stands for an op without a key in the key of the step that is put on it. */
   readonly asRoot?: (op: O) => RootPart
   /** Tells of itself when somebody needs its files, not when it is solved. */
@@ -45,24 +44,61 @@ interface StepInputs {
   readonly inputs: readonly Ref[]
 }
 
-/** What an op may use; everything with an effect. */
-export interface Tools {
-  readonly snapshots: Snapshotter
-  readonly baseLayers: BaseLayers
-  readonly content: ContentHasher
-  readonly sandbox: Sandbox
-  readonly cacheMounts: CacheMounts
-  /** New cache mounts without uid and gid belong to the RUN's user, and are apart from those of others; otherwise to 0:0 (M6). */
-  readonly cacheMountOwner?: 'user'
-  readonly remotes: Remotes
-  readonly contexts: ContextProvider
-  readonly secrets: SecretProvider
-  readonly limits: Limits
-  readonly signal: AbortSignal
-  /** Output of the vertex that runs. */
+/** The one step that is keyed or run: its name in events, what stops it, who hears of it. */
+export interface StepIo {
+  /** Its id in the graph. */
   readonly vertex: string
+  readonly signal: AbortSignal
   readonly emit: OnEvent
 }
+
+/** To make a layer. */
+export interface LayerDeps extends ViewDeps {
+  readonly snapshots: Pick<Snapshotter, 'directories' | 'prepare' | 'commit' | 'discard'>
+}
+
+export interface ContentDeps {
+  readonly content: Pick<ContentHasher, 'digest'>
+}
+
+export interface CopyDeps extends LayerDeps {
+  readonly limits: Pick<Limits, 'unpack'>
+}
+
+export interface ExecKeyDeps extends ContentDeps {
+  readonly secrets: Pick<SecretProvider, 'withholds'>
+}
+
+export interface ExecDeps extends LayerDeps {
+  readonly sandbox: Sandbox
+  readonly cacheMounts: Pick<CacheMounts, 'acquire'>
+  /** New cache mounts without uid and gid belong to the RUN's user, and are apart from those of others; otherwise to 0:0 (M6). */
+  readonly cacheMountOwner: 'user' | undefined
+  readonly secrets: SecretProvider
+}
+
+/** To ask what a URL or a repository is now. */
+export interface RemoteKeyDeps {
+  readonly remotes: Pick<Remotes, 'file' | 'commit'>
+}
+
+export interface RemoteDeps extends LayerDeps {
+  readonly remotes: Pick<Remotes, 'file' | 'placeFile' | 'commit' | 'checkout'>
+}
+
+export interface ImageDeps {
+  readonly remotes: Pick<Remotes, 'image'>
+}
+
+export interface ContextDeps {
+  readonly contexts: ContextProvider
+}
+
+/** What the keys of all kinds take. */
+export type KeyDeps = ViewDeps & ExecKeyDeps & RemoteKeyDeps
+
+/** What all kinds together take: made once a build. A handler sees what it declares. */
+export type StepDeps = KeyDeps & CopyDeps & ExecDeps & RemoteDeps & ImageDeps & ContextDeps
 
 /** Opens the build context and named ones, each when an op first asks for it. */
 interface ContextProvider {

@@ -5,10 +5,10 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import { checkOwnerNames } from './owner-names.ts'
-import type { OpHandler } from './types.ts'
+import type { LayerDeps, OpHandler } from './types.ts'
 
 /** WORKDIR: all missing parents 0755, owned by the current user; directories that are there stay as they are (W2). */
-export const workdirHandler: OpHandler<WorkdirOp> = {
+export const workdirHandler: OpHandler<WorkdirOp, unknown, LayerDeps> = {
   async key(op) {
     return [
       { name: 'path', value: op.path },
@@ -17,8 +17,8 @@ export const workdirHandler: OpHandler<WorkdirOp> = {
     ]
   },
 
-  async run(op, { root }, tools) {
-    const layers = await makeLayer(root, tools, async (active) => {
+  async run(op, { root }, deps, io) {
+    const layers = await makeLayer(root, deps, io, async (active) => {
       checkOwnerNames(op.user, active)
       const writer = layerWriter(active.upper, layeredView(active.lower))
       // Without a USER nothing is changed: in a setgid directory it is that one's group.

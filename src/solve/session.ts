@@ -7,7 +7,6 @@ import { BaseLayers } from '../image/base-layers.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
 import type { Remotes } from '../ops/remotes.ts'
-import type { Tools } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { Registries } from '../sources/registry/open.ts'
@@ -22,7 +21,7 @@ import type { ImportedSteps } from './imported.ts'
 import { lazySandbox } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
-import { type SolveOptions, Solver, type Watcher } from './solver.ts'
+import { type SolveDeps, type SolveOptions, Solver, type Watcher } from './solver.ts'
 
 /**
  * Steps at once. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit; one that no real build reaches keeps a generated Dockerfile of a
@@ -83,31 +82,31 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
     const images = new Images(imageSources(options, store, registries), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = contextAgent(options, environment)
-    const withoutContexts: Omit<StepTools, 'contexts'> = {
+    const withoutContexts: Omit<SolveDeps, 'contexts'> = {
       snapshots,
       baseLayers,
       content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
       sandbox: lazySandbox({ store: store.layout.root, onNotice, isolation: options.isolation }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
-      ...(options.cacheMountOwner === 'user' ? { cacheMountOwner: 'user' as const } : {}),
+      cacheMountOwner: options.cacheMountOwner === 'user' ? 'user' : undefined,
       remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, registries, agent, limits }),
       secrets,
       limits,
     }
     const always = { locks: store.locks, jobs: options.jobs ?? DEFAULT_JOBS, signal }
-    const makeSolver = (own: StepTools, { silent = false, ...parts }: SolverParts = {}) =>
-      new Solver({ ...always, ...parts, cache: store.cache, tools: own, onEvent: silent ? () => {} : onEvent })
+    const makeSolver = (own: SolveDeps, { silent = false, ...parts }: SolverParts = {}) =>
+      new Solver({ ...always, ...parts, cache: store.cache, deps: own, onEvent: silent ? () => {} : onEvent })
     const sources = contextSources({
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
       solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),
     })
     const inputs = await loadInputs(options, sources)
-    const tools = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
+    const deps = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
       ...{ store, snapshots, baseLayers, images, inputs, registries },
-      ...{ contexts: tools.contexts, content: tools.content, remotes: tools.remotes },
+      ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
       statCache: (identity) => caches.open(identity),
-      solver: (parts) => makeSolver(tools, parts),
+      solver: (parts) => makeSolver(deps, parts),
       async flush() {
         caches.save()
         await store.flush()
@@ -121,10 +120,8 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
   }
 }
 
-type StepTools = Omit<Tools, 'vertex' | 'signal' | 'emit'>
-
 /** What a context is made of is no context. */
-const NO_CONTEXTS: StepTools['contexts'] = {
+const NO_CONTEXTS: SolveDeps['contexts'] = {
   files: () => Promise.reject(new Error('a context is loaded from another')),
 }
 

@@ -3,9 +3,11 @@ import type { Digest } from '../base/digest.ts'
 import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
+import type { ContentHasher } from '../ops/content.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { Tools } from '../ops/types.ts'
+import type { StepDeps, StepIo } from '../ops/types.ts'
+import type { Snapshotter } from '../snapshot/types.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, KeyPart, Snapshot } from '../store/types.ts'
@@ -19,12 +21,14 @@ import { isIndependent, isRemote, isSource } from './vertex-kinds.ts'
 /** How often files are copied that change meanwhile. */
 const ATTEMPTS = 3
 
+/** What steps are keyed and run with, and what the walk itself asks of it: whether files have changed, and which layers are here. */
+export type SolveDeps = StepDeps & { readonly content: ContentHasher; readonly snapshots: Pick<Snapshotter, 'has'> }
+
 export interface SolveOptions {
   readonly cache: CacheIndex
   /** Asked for what `cache` does not have. */
   readonly imported?: ImportedSteps | undefined
-  /** Everything but what belongs to one vertex or to the running of this solver. */
-  readonly tools: Omit<Tools, 'vertex' | 'signal' | 'emit'>
+  readonly deps: SolveDeps
   readonly jobs: number
   readonly onEvent: OnEvent
   readonly signal: AbortSignal
@@ -76,7 +80,8 @@ export class Solver {
     this.#queue = new PQueue({ concurrency: options.jobs })
     this.#keys = new StepKeys({
       ref: (vertex) => this.#ref(vertex),
-      tools: (vertex) => this.#tools(vertex),
+      deps: options.deps,
+      io: (vertex) => this.#io(vertex),
       around: (vertex, read) => this.#readKey(vertex, read),
     })
     this.#signal = AbortSignal.any([options.signal, this.#abort.signal])
@@ -284,7 +289,7 @@ export class Solver {
 
   /** The caller's files may have changed since they were hashed: what was made is kept only under the key of what it was made of. */
   async #make(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    const run = () => handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#tools(vertex))
+    const run = () => handlerOf(vertex.op).run(vertex.op, { root, inputs }, this.#options.deps, this.#io(vertex))
     for (let attempt = 1; attempt < ATTEMPTS; attempt += 1) {
       const ref = await run()
       if (!(await this.#keys.renew(vertex))) return ref
@@ -297,8 +302,8 @@ export class Solver {
 
   async #twin(vertex: Vertex, key: StepKey, root: Snapshot): Promise<CacheRecord | undefined> {
     if (vertex.noCache || isIndependent(vertex)) return undefined
-    const { cache, tools } = this.#options
-    return findTwin(vertex, key, root, { cache, snapshots: tools.snapshots, signal: this.#signal })
+    const { cache, deps } = this.#options
+    return findTwin(vertex, key, root, { cache, snapshots: deps.snapshots, signal: this.#signal })
   }
 
   async #save(vertex: Vertex, key: StepKey, layers: Snapshot): Promise<CacheRecord> {
@@ -316,7 +321,7 @@ export class Solver {
     }
     await this.#options.cache.save(record)
     this.#fresh.set(key.digest, record)
-    this.#options.tools.content.keep(digestsIn(key.parts))
+    this.#options.deps.content.keep(digestsIn(key.parts))
     return record
   }
 
@@ -357,8 +362,8 @@ export class Solver {
     visit(target)
   }
 
-  #tools(vertex: Vertex): Tools {
-    return { ...this.#options.tools, vertex: vertex.id, signal: this.#signal, emit: this.#options.onEvent }
+  #io(vertex: Vertex): StepIo {
+    return { vertex: vertex.id, signal: this.#signal, emit: this.#options.onEvent }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

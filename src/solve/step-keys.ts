@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { isTbuildError } from '../base/errors.ts'
 import type { Vertex } from '../graph/op.ts'
+import type { ContentHasher } from '../ops/content.ts'
 import { withoutLogins } from '../ops/hidden.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { RootPart, Tools } from '../ops/types.ts'
+import type { KeyDeps, RootPart, StepIo } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { actionOf, chainOf, type StepKey, stepKey } from './key.ts'
 import { remember } from './remember.ts'
@@ -12,7 +13,8 @@ import { belowOf, contextsOf, isIndependent, isRemote, isSource } from './vertex
 
 export interface KeySources {
   readonly ref: (vertex: Vertex) => Promise<Ref>
-  readonly tools: (vertex: Vertex) => Tools
+  readonly deps: KeyDeps & { readonly content: ContentHasher }
+  readonly io: (vertex: Vertex) => StepIo
   /** Around the reading of what a key is made of. */
   readonly around: (vertex: Vertex, read: () => Promise<readonly KeyPart[]>) => Promise<readonly KeyPart[]>
 }
@@ -119,8 +121,8 @@ export class StepKeys {
 
   async #changedParts(vertex: Vertex): Promise<readonly KeyPart[] | undefined> {
     if (contextsOf(vertex).length === 0) return undefined
-    const tools = this.#sources.tools(vertex)
-    const parts = await this.#readParts(vertex, { ...tools, content: tools.content.anew() })
+    const { deps } = this.#sources
+    const parts = await this.#readParts(vertex, { ...deps, content: deps.content.anew() })
     return actionOf(parts) === actionOf(await this.#partsOf(vertex)) ? undefined : parts
   }
 
@@ -128,7 +130,7 @@ export class StepKeys {
   async #tryParts(vertex: Vertex): Promise<void> {
     if (this.#parts.has(vertex)) return
     try {
-      const parts = Promise.resolve(await this.#readParts(vertex, this.#sources.tools(vertex)))
+      const parts = Promise.resolve(await this.#readParts(vertex, this.#sources.deps))
       await remember(this.#parts, vertex, () => parts)
     } catch (error) {
       if (!isTbuildError(error)) throw error
@@ -139,12 +141,12 @@ export class StepKeys {
     return remember(this.#parts, vertex, async () => {
       // Of them others tell when they fail.
       await this.#inputsOf(vertex)
-      return this.#sources.around(vertex, () => this.#readParts(vertex, this.#sources.tools(vertex)))
+      return this.#sources.around(vertex, () => this.#readParts(vertex, this.#sources.deps))
     })
   }
 
-  async #readParts(vertex: Vertex, tools: Tools): Promise<readonly KeyPart[]> {
-    const parts = (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), tools)) ?? []
+  async #readParts(vertex: Vertex, deps: KeyDeps): Promise<readonly KeyPart[]> {
+    const parts = (await handlerOf(vertex.op).key?.(vertex.op, await this.#inputsOf(vertex), deps, this.#sources.io(vertex))) ?? []
     return parts.map(withoutLogins)
   }
 

@@ -4,12 +4,12 @@ import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import type { CopyOp, ExecOp, ExecOpMount, WorkdirOp } from '../../../src/graph/op.ts'
 import type { Ref } from '../../../src/ops/ref.ts'
 import { handlerOf } from '../../../src/ops/table.ts'
-import type { RootPart, Tools } from '../../../src/ops/types.ts'
+import type { KeyDeps, RootPart, StepIo } from '../../../src/ops/types.ts'
 import { actionOf, stepKey } from '../../../src/solve/key.ts'
 import type { KeyPart } from '../../../src/store/types.ts'
 import { layeredView } from '../../../src/tree/view.ts'
 
-/** A source whose content is its identity; no key reads anything else of the tools. */
+/** A source whose content is its identity. */
 const files = (identity: string): Ref => ({
   kind: 'files',
   identity,
@@ -17,13 +17,18 @@ const files = (identity: string): Ref => ({
   resetOwner: true,
   hiddenBy: () => undefined,
 })
-const tools = {
-  content: { digest: async (ref: Ref, selector: object) => sha256(JSON.stringify([{ ...ref, view: undefined }, selector])) },
-  signal: new AbortController().signal,
-} as unknown as Tools
+const refuse = () => Promise.reject(new Error('no key of these needs it'))
+const deps: KeyDeps = {
+  content: { digest: async (ref, selector) => sha256(JSON.stringify([{ ...ref, view: undefined }, selector])) },
+  snapshots: { directories: refuse },
+  baseLayers: { ensure: refuse },
+  secrets: { withholds: () => false },
+  remotes: { file: refuse, commit: refuse },
+}
+const io: StepIo = { vertex: '1', signal: new AbortController().signal, emit: () => {} }
 
 async function keyOf(op: ExecOp | CopyOp | WorkdirOp, inputs: readonly Ref[] = [files('a')], root: RootPart = null): Promise<Digest> {
-  return stepKey(op.kind, root, (await handlerOf(op).key?.(op, inputs, tools)) ?? []).digest
+  return stepKey(op.kind, root, (await handlerOf(op).key?.(op, inputs, deps, io)) ?? []).digest
 }
 
 /** For each member a change of it; without one, a member cannot be added to an op before somebody has thought of its key. */
@@ -199,7 +204,7 @@ function sorted(value: unknown): unknown {
 }
 
 test('a variable that is named like a secret tells its values apart without naming them', async () => {
-  const parts = (value: string) => handlerOf(RUN).key?.({ ...RUN, env: [`API_TOKEN=${value}`] }, [], tools)
+  const parts = (value: string) => handlerOf(RUN).key?.({ ...RUN, env: [`API_TOKEN=${value}`] }, [], deps, io)
   const [one, other] = [await parts('hunter2'), await parts('hunter3')]
   expect(JSON.stringify(one)).not.toContain('hunter2')
   expect(one).not.toEqual(other)
