@@ -4,48 +4,72 @@ import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 
-export interface SandboxSurroundings {
-  /** Where the layers are. */
-  readonly store: string
+/** Of one build. */
+interface SandboxOptions {
   readonly onNotice: (message: string) => void
   /** Of every RUN; default: namespaces. */
   readonly isolation?: 'chroot' | undefined
 }
 
 /**
- * The embedded runner, loaded at the first RUN: a cached build needs none of it. Where the file system of the store takes no overlay, that RUN and all
- * others of the build work on copies; so does one whose root has more layers than overlays take.
+ * The embedded runner for the builds of one engine, loaded at the first RUN: a cached build needs none of it. Where the file system of the store takes no
+ * overlay, that RUN and all others work on copies; so does one whose root has more layers than overlays take.
  */
-export function lazySandbox({ store, onNotice, isolation }: SandboxSurroundings): Sandbox {
-  let runner: Promise<Sandbox> | undefined
-  let native: Promise<Sandbox> | undefined
-  const onCopies = async () => (await import('./native-sandbox.ts')).nativeSandbox(await (runner as Promise<Sandbox>))
-  const withoutOverlay = (): Promise<Sandbox> => {
-    native ??= import('./native-sandbox.ts').then(({ onOverlay }) => {
-      const where = onOverlay(store) ? 'lies on an overlay, where no other can be mounted' : 'lies where no overlay can be mounted'
-      onNotice(`the store ${store} ${where}: each RUN works on a copy of its files. A store on a volume or a tmpfs is faster: --root DIR`)
-      return onCopies()
-    })
-    return native
+export class Sandboxes {
+  /** Where the layers are. */
+  readonly #store: string
+  #runner: Promise<Sandbox> | undefined
+  #copying: Promise<Sandbox> | undefined
+  #takesNoOverlay = false
+
+  constructor(store: string) {
+    this.#store = store
   }
-  if (isolation === 'chroot') return lazyChroot(onNotice)
-  return {
-    async exec(spec, io, signal) {
-      runner ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
-      if (native !== undefined) return (await native).exec(spec, io, signal)
-      try {
-        return await (await runner).exec(spec, io, signal)
-      } catch (error) {
-        if (errorCode(error) === 'LAYERS_TOO_MANY') return (await onCopies()).exec(spec, io, signal)
-        const { isOverlayRefused } = await import('../sandbox/refused.ts')
-        if (!isOverlayRefused(error)) throw error
-        return (await withoutOverlay()).exec(spec, io, signal)
-      }
-    },
+
+  /** What each build should know of its sandbox it is told once. */
+  for({ isolation, onNotice }: SandboxOptions): Sandbox {
+    if (isolation === 'chroot') return lazyChroot(onNotice)
+    let reported = false
+    return {
+      exec: async (spec, io, signal) => {
+        if (!this.#takesNoOverlay) {
+          try {
+            return await (await this.#load()).exec(spec, io, signal)
+          } catch (error) {
+            if (errorCode(error) === 'LAYERS_TOO_MANY') return (await this.#onCopies()).exec(spec, io, signal)
+            const { isOverlayRefused } = await import('../sandbox/refused.ts')
+            if (!isOverlayRefused(error)) throw error
+            this.#takesNoOverlay = true
+          }
+        }
+        const sandbox = await this.#onCopies()
+        if (!reported) {
+          reported = true
+          onNotice(await this.#aboutCopies())
+        }
+        return sandbox.exec(spec, io, signal)
+      },
+    }
+  }
+
+  #load(): Promise<Sandbox> {
+    this.#runner ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
+    return this.#runner
+  }
+
+  #onCopies(): Promise<Sandbox> {
+    this.#copying ??= import('./native-sandbox.ts').then(async ({ nativeSandbox }) => nativeSandbox(await this.#load()))
+    return this.#copying
+  }
+
+  async #aboutCopies(): Promise<string> {
+    const { onOverlay } = await import('./native-sandbox.ts')
+    const where = onOverlay(this.#store) ? 'lies on an overlay, where no other can be mounted' : 'lies where no overlay can be mounted'
+    return `the store ${this.#store} ${where}: each RUN works on a copy of its files. A store on a volume or a tmpfs is faster: --root DIR`
   }
 }
 
-function lazyChroot(onNotice: SandboxSurroundings['onNotice']): Sandbox {
+function lazyChroot(onNotice: SandboxOptions['onNotice']): Sandbox {
   let sandbox: Promise<Sandbox> | undefined
   const load = async (): Promise<Sandbox> => {
     const [{ createRunnerSandbox }, { CHROOT_WARNING, chrootSandbox }] = await Promise.all([

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import type { OnEvent } from '../base/events.ts'
+import type { Progress } from '../base/events.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
@@ -12,13 +12,13 @@ import type { Snapshotter } from '../snapshot/types.ts'
 import { Registries } from '../sources/registry/open.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
-import { defaultRoot, openStore, type Store } from '../store/store.ts'
+import type { SharedStore, Store } from '../store/store.ts'
 import { DEFAULT_LIMITS } from '../values/limits.ts'
 import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
 import type { ImportedSteps } from './imported.ts'
-import { lazySandbox } from './lazy-sandbox.ts'
+import type { Sandboxes } from './lazy-sandbox.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
 import { type SolveDeps, type SolveOptions, Solver, type Watcher } from './solver.ts'
@@ -37,7 +37,13 @@ interface SolverParts {
   readonly silent?: boolean
 }
 
-/** Everything with an effect that one build uses, opened from its options. */
+/** What an engine has for all its builds. */
+export interface EngineDeps {
+  readonly store: SharedStore
+  readonly sandboxes: Sandboxes
+}
+
+/** Everything with an effect that one build uses, opened from its options. It is an operation on the store, with a lease until it is closed. */
 export interface Session {
   readonly store: Store
   readonly snapshots: Snapshotter
@@ -59,14 +65,11 @@ export interface Session {
   close(): Promise<void>
 }
 
-export async function openSession(options: ResolvedOptions, onEvent: OnEvent, signal: AbortSignal): Promise<Session> {
+export async function openSession(options: ResolvedOptions, engine: EngineDeps, { onEvent, signal }: Progress): Promise<Session> {
   const { environment } = options
   const onNotice = (message: string) => onEvent({ type: 'notice', message })
   let known: BaseLayers | undefined
-  const store = await openStore(options.root ?? defaultRoot(environment, process.getuid?.() ?? 0), {
-    onNotice,
-    canFetch: (id) => known?.canFetch(id) ?? false,
-  })
+  const store = engine.store.begin({ onNotice, canFetch: (id) => known?.canFetch(id) ?? false })
   let secrets: Secrets | undefined
   const registries = new Registries(environment)
   const close = () => {
@@ -86,7 +89,7 @@ export async function openSession(options: ResolvedOptions, onEvent: OnEvent, si
       snapshots,
       baseLayers,
       content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
-      sandbox: lazySandbox({ store: store.layout.root, onNotice, isolation: options.isolation }),
+      sandbox: engine.sandboxes.for({ onNotice, isolation: options.isolation }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       cacheMountOwner: options.cacheMountOwner === 'user' ? 'user' : undefined,
       remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, registries, agent, limits }),

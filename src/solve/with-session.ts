@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs'
 import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
 import type { Progress } from '../base/events.ts'
 import type { BuildHooks, ResolvedOptions } from '../build-options.ts'
+import { defaultRoot, openSharedStore } from '../store/store.ts'
+import { Sandboxes } from './lazy-sandbox.ts'
 import { openSession, type Session } from './session.ts'
 
 /** One session from opening to closing. What the operating system refuses and what the caller cancels leaves it as a TbuildError. */
@@ -12,13 +14,14 @@ export async function withSession<T>(
 ): Promise<T> {
   let session: Session | undefined
   const over = new AbortController()
-  const own = AbortSignal.any([signal, over.signal])
+  const progress = { onEvent, signal: AbortSignal.any([signal, over.signal]) }
   try {
     // Attributes of files are asked for by way of it, and everything that the sandbox makes.
     if (!existsSync('/proc/self/fd'))
       throw new TbuildError('PROC_MISSING', 'there is no /proc', { hint: 'mount /proc: mount -t proc proc /proc' })
-    session = await openSession(options, onEvent, own)
-    return await work(session, { onEvent, signal: own })
+    const store = openSharedStore(options.root ?? defaultRoot(options.environment, process.getuid?.() ?? 0))
+    session = await openSession(options, { store, sandboxes: new Sandboxes(store.layout.root) }, progress)
+    return await work(session, progress)
   } catch (error) {
     throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)
   } finally {

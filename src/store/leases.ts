@@ -9,12 +9,13 @@ import { ifPresent, storeError } from './store-error.ts'
 /**
  * What keeps gc away from running builds, and tells half-made things of the living from those of the dead.
  *
- * Each process that uses the store has one lease: a file in leases/ that it holds by flock, with one line for each layer and blob that it relies on.
- * A name is written there *before* its presence is checked (`use`); gc reads the leases of the living before it takes anything out of the store.
- * Both happen under one lock, locks/gc: users share it for microseconds, gc has it alone while it marks and renames. So a checked name stays until
- * its user ends. Nothing depends on clocks, a use costs no write to the used object, and a killed process loses its lease with its lock.
+ * Each operation on the store (a build, a command) has one lease: a file in leases/ that its process holds by flock, with one line for each layer and blob
+ * that it relies on; an engine that lives long holds none between two operations. A name is written there *before* its presence is checked (`use`); gc reads
+ * the leases of operations under way before it takes anything out of the store. Both happen under one lock, locks/gc: users share it for microseconds, gc
+ * has it alone while it marks and renames. So a checked name stays until its operation ends. Nothing depends on clocks, a use costs no write to the used
+ * object, and a killed process loses its lease with its lock.
  *
- * Things under tmp/ are named `<lease>.<number>`; when nobody holds the lease they are leftovers, and the next process that takes a lease removes them.
+ * Things under tmp/ are named `<lease>.<number>`; when nobody holds the lease they are leftovers, and the next operation that takes a lease removes them.
  */
 export interface Leases {
   /** Claims `names` (`layer:<id>`, `blob:<hex>`) and then runs `check`: what it sees stays until close. */
@@ -23,13 +24,13 @@ export interface Leases {
   holds(name: string): boolean
   /** A new path under tmp/. */
   temporary(): string
-  /** All names that living processes rely on; `others` leaves out this one. Call it under `exclusively`. */
+  /** All names that operations under way rely on, of this process and others; `others` leaves out this one. Call it under `exclusively`. */
   read(options?: { others: boolean }): Set<string>
-  /** Runs `task` while no process is within `use`: for gc, and short. */
+  /** Runs `task` while nobody is within `use`: for gc, and short. */
   exclusively<T>(task: () => T, signal?: AbortSignal): Promise<T>
   /** Removes what dead processes left in tmp/ and leases/. */
   sweep(): Promise<void>
-  /** Ends the lease and waits for a sweep under way. */
+  /** Ends the lease and waits for a sweep under way. What is still asked afterwards is refused: an operation that is over holds nothing any more. */
   close(): Promise<void>
 }
 
@@ -44,8 +45,10 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
   let lease: Lease | undefined
   let sweeping: Promise<void> | undefined
   let counter = 0
+  let over = false
 
   function own(): Lease {
+    if (over) throw new Error('the operation on the store is over')
     if (lease === undefined) {
       try {
         lease = takeLease(layout)
@@ -60,9 +63,11 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
   async function use<T>(names: readonly string[], check: () => T): Promise<T> {
     const fresh = names.filter((name) => !held.has(name))
     if (fresh.length === 0) return check()
-    const { lock } = own()
+    own()
     const gate = await waitFor(() => tryFlock(gcLock, 'shared'))
     try {
+      // Asked again: meanwhile the operation may have ended, and the number of its file be another's.
+      const { lock } = own()
       // The first \n ends a line that a full disk cut short.
       writeSync(lock.fd, `\n${fresh.join('\n')}\n`)
       for (const name of fresh) held.add(name)
@@ -137,6 +142,7 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
     exclusively,
     sweep,
     async close() {
+      over = true
       await sweeping
       // What was used up: a context that came on standard input.
       if (lease !== undefined && counter > 0) await removeOwn(lease.name)

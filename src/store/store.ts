@@ -20,7 +20,18 @@ export interface StoreOptions {
   readonly canFetch?: CanFetch
 }
 
-/** One process's hold on a store. Opening reads one file; nothing is locked, scanned or written before something is used. */
+/** A store that is open. Nothing of it is held: who uses it begins an operation, and gc of any process may collect between two of them. */
+export interface SharedStore {
+  readonly layout: StoreLayout
+  /** Between all operations of all processes. */
+  readonly locks: Locks
+  begin(options?: StoreOptions): Store
+}
+
+/**
+ * One operation's hold on a store: a build, or a command that looks after it. All that it remembers of what is there (claimed layers, digests of files) ends
+ * with it, since what it held may then go. Beginning one reads, locks and writes nothing.
+ */
 export interface Store {
   readonly layout: StoreLayout
   readonly blobs: BlobStore
@@ -33,22 +44,31 @@ export interface Store {
   readonly locks: Locks
   readonly leases: Leases
   readonly onNotice: (message: string) => void
-  /** A free path under tmp/ that is removed when this process is dead. Whoever makes something there removes or renames it. */
+  /** A free path under tmp/ that is removed at the end of the operation, or when the process is dead. Whoever makes something there removes or renames it. */
   temporary(): string
-  /** This process put a layer or a blob into it. */
+  /** This operation put a layer or a blob into it. */
   grew(): boolean
-  /** Makes what this process made and used survive a power cut: once, at the end of a build, before its images are named. */
+  /** Makes what this operation made and used survive a power cut: once, at the end of a build, before its images are named. */
   flush(): Promise<void>
-  /** Lets go of everything; gc may take what this process used. */
+  /** Ends the operation: gc may take what it used. */
   close(): Promise<void>
 }
 
 /** Opens the store at `root`, and makes it when it is not there. Errors: STORE_UNSAFE, STORE_READONLY, STORE_FORMAT, STORE_FULL, STORE_IO. */
-export async function openStore(root: string, options: StoreOptions = {}): Promise<Store> {
-  const onNotice = options.onNotice ?? (() => {})
+export function openSharedStore(root: string): SharedStore {
   const layout = openLayout(root)
-  const leases = createLeases(layout, onNotice)
   const locks = createLocks(layout.locks)
+  return { layout, locks, begin: (options = {}) => beginOperation(layout, locks, options) }
+}
+
+/** A store that is opened for one operation. Errors as those of `openSharedStore`. */
+export async function openStore(root: string, options: StoreOptions = {}): Promise<Store> {
+  return openSharedStore(root).begin(options)
+}
+
+function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions): Store {
+  const onNotice = options.onNotice ?? (() => {})
+  const leases = createLeases(layout, onNotice)
   const canFetch: CanFetch = (id, info) => hasStoredBlob(layout, info) || (options.canFetch?.(id, info) ?? false)
   let grew = false
   const onGrowth = () => {

@@ -13,7 +13,7 @@ import type { Descriptor } from '../values/oci.ts'
  *   ROOT/v1/mounts/<hash>/  RUN --mount=type=cache directories
  *   ROOT/v1/stat/<hash>     digests of context files by their stat
  *   ROOT/v1/locks/…         flock files by name
- *   ROOT/v1/leases/<name>   one a process: what it relies on, read by gc (leases.ts)
+ *   ROOT/v1/leases/<name>   one an operation: what it relies on, read by gc (leases.ts)
  *   ROOT/v1/tmp/<lease>.<n> everything half-made; what belongs to a lease that nobody holds is anyone's to remove
  *
  * Life of every object: written under tmp/, renamed to its name; only then may anything refer to it. What a power cut could tear is either fsynced

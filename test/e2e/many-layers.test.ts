@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { lazySandbox } from '../../src/solve/lazy-sandbox.ts'
+import { Sandboxes } from '../../src/solve/lazy-sandbox.ts'
 import { layeredView } from '../../src/tree/view.ts'
 import { layerWriter } from '../../src/tree/writer.ts'
 import { describeWith } from '../support/needs.ts'
@@ -81,7 +81,7 @@ describeWith(canRun, 'root and busybox-static')('roots of many layers', () => {
     const tooMany = { code: 'LAYERS_TOO_MANY', message: 'the root has 1001 layers, more than the 999 that the kernel stacks' }
     await expect(fixture.run('true', { layers: plain })).rejects.toMatchObject(tooMany)
     const notices: string[] = []
-    const sandbox = lazySandbox({ store: fixture.folder, onNotice: (message) => notices.push(message) })
+    const sandbox = new Sandboxes(fixture.folder).for({ onNotice: (message) => notices.push(message) })
     const bind = { type: 'bind', directories: plain, path: '', target: '/r', writable: false } as const
     const script = 'cat /last /r/f4; ls /; rm /f0; echo x > /new'
     const run = await fixture.run(script, { layers: plain, mounts: [bind], sandbox })
