@@ -1,7 +1,7 @@
 import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import type { Vertex } from '../graph/op.ts'
-import type { CachedLayer, CacheSource } from '../image/cached-layers.ts'
+import type { CachedLayer, CacheSource } from '../layers/cached-layers.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
 import { shownFiles } from './buildkit/nodes.ts'

@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { ContextFiles } from '../context/contexts.ts'
-import type { BaseLayers } from '../image/base-layers.ts'
+import type { BaseLayers } from '../layers/base-layers.ts'
 import type { Remotes } from '../ops/remotes.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Registries } from '../sources/registry/open.ts'

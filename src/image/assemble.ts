@@ -1,9 +1,10 @@
 import type { Digest } from '../base/digest.ts'
 import { sha256 } from '../base/digest.ts'
+import type { Layer } from '../layers/types.ts'
 import type { ContainerConfig, History, ImageConfigFile } from '../values/oci.ts'
 import type { Platform } from '../values/platform.ts'
 import { encodeConfig } from './config.ts'
-import type { Image, Layer } from './types.ts'
+import type { Image } from './types.ts'
 
 /** History comment of a layer that no instruction accounts for (I1). */
 const FILLER_COMMENT = 'buildkit.exporter.image.v0'

@@ -1,10 +1,10 @@
 import type { Digest } from '../base/digest.ts'
+import type { BlobForm, Layer } from '../layers/types.ts'
+import { StoreLayers } from '../layers/values.ts'
 import type { BlobStore, LayerId, LayerInfo } from '../store/types.ts'
 import { readTar } from '../tar/read.ts'
 import type { TarItem } from '../tar/types.ts'
-import { StoreLayers } from './layers.ts'
 import { REWRITTEN_ANNOTATION } from './manifest.ts'
-import type { BlobForm, Layer } from './types.ts'
 
 export interface RewriteOptions {
   /** Seconds. */

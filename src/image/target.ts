@@ -1,16 +1,17 @@
 import type { ImageOp, Vertex } from '../graph/op.ts'
 import { historyList, type StageState } from '../graph/stage-state.ts'
+import type { BaseLayers } from '../layers/base-layers.ts'
+import { layerItems } from '../layers/layer-items.ts'
+import type { BlobForm, Layer } from '../layers/types.ts'
+import { StoreLayers } from '../layers/values.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { BlobStore, LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import type { TarItem } from '../tar/types.ts'
 import { layerChanges } from '../tree/diff.ts'
 import { layeredView } from '../tree/view.ts'
 import { assembleConfig, type HistoryLayer, toImage } from './assemble.ts'
-import type { BaseLayers } from './base-layers.ts'
-import { layerItems } from './layer-items.ts'
-import { StoreLayers } from './layers.ts'
 import { rewriteTimestamps } from './rewrite-timestamps.ts'
-import type { BlobForm, Image, Layer } from './types.ts'
+import type { Image } from './types.ts'
 
 export interface LayerSources {
   readonly blobs: BlobStore

@@ -1,5 +1,5 @@
 import type { ContextFiles } from '../context/contexts.ts'
-import type { BaseLayers } from '../image/base-layers.ts'
+import type { BaseLayers } from '../layers/base-layers.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Snapshot } from '../store/types.ts'
 import type { TreeView } from '../tree/types.ts'

@@ -15,6 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['snapshot', 'graph'],
   ['tree', 'sandbox', 'http', 'ssh'],
   ['sources', 'context'],
+  ['layers'],
   ['image'],
   ['ops'],
   ['solve', 'export', 'explain', 'cache'],

@@ -13,7 +13,7 @@ export async function verifyStoreCommand(flags: VerifyFlags, io: Io, args: reado
     const [{ verifyStore }, { createSnapshotter }, { layerChecker }] = await Promise.all([
       import('../../store/verify.ts'),
       import('../../snapshot/snapshotter.ts'),
-      import('../../image/verify-layer.ts'),
+      import('../../layers/verify-layer.ts'),
     ])
     const repair = flags.checkOnly !== true
     const verified = await verifyStore(store, { repair, checkLayer: layerChecker(store, createSnapshotter(store)) })

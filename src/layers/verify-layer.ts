@@ -14,8 +14,8 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { layerItems } from './layer-items.ts'
-import { isOwnBlob } from './layers.ts'
 import { Meter } from './meter.ts'
+import { isOwnBlob } from './values.ts'
 
 /**
  * Whether a layer's directory is what it was. One that was made here is packed again and its diffID compared. One of a base image came from a tar
