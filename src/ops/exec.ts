@@ -57,6 +57,9 @@ export const execHandler: OpHandler<ExecOp, ExecKeyDeps, ExecDeps> = {
     })
     return snapshotRef(layers)
   },
+
+  /** What only a new cache begins with. */
+  optionalInputs: ({ mounts }) => mounts.flatMap(({ type, input }) => (type === 'cache' ? (input ?? []) : [])),
 }
 
 /** The store keeps no value of a variable that is named like a secret, only what tells it from another. */

@@ -30,6 +30,8 @@ export interface OpHandler<O extends Op, ToKey = KeyDeps, ToRun = StepDeps> {
   readonly remote?: true
   /** The layer does not depend on what it is put on: its record holds that one layer. */
   readonly independent?: (op: O) => boolean
+  /** Positions of inputs that it may end without: it fetches them when it comes to that. */
+  readonly optionalInputs?: (op: O) => readonly number[]
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Locks } from '../store/locks.ts'
 import type { CacheIndex, CacheRecord, KeyPart, Snapshot } from '../store/types.ts'
 import type { FoundStep, ImportedSteps } from './imported.ts'
 import type { StepKey } from './key.ts'
+import { neededLayers } from './needed-layers.ts'
 import { remember } from './remember.ts'
 import { StepKeys } from './step-keys.ts'
 import { findTwin } from './twin.ts'
@@ -273,12 +274,13 @@ export class Solver {
     this.#signal.throwIfAborted()
     const { onEvent } = this.#options
     const silent = handlerOf(vertex.op).deferred === true
-    if (!silent && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
     if (!silent) this.#reported.add(vertex)
     if (!isSource(vertex) && !isRemote(vertex)) this.#executed += 1
     try {
       const refusal = this.#options.refused?.get(vertex)
       if (refusal !== undefined) throw refusal
+      await this.#options.deps.baseLayers.ensure(neededLayers(vertex, inputs, root), this.#signal)
+      if (!silent && !isRemote(vertex)) onEvent({ type: 'started', id: vertex.id, time: Date.now() })
       const ref = await this.#make(vertex, inputs, root)
       if (!silent) onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: false })
       return ref

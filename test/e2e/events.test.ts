@@ -1,0 +1,48 @@
+import type { ServerResponse } from 'node:http'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
+import type { BuildEvent } from '../../src/base/events.ts'
+import { makeImage } from '../support/oci-image.ts'
+import { packTar } from '../support/pack-tar.ts'
+import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
+import { type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
+
+/** What a build tells of its steps, for those who draw them. */
+let builds: RemoteBuilds
+let registry: TestRegistry
+let count = 0
+beforeAll(() => {
+  builds = remoteBuilds()
+})
+afterEach(() => registry?.close())
+afterAll(() => builds.remove())
+
+const context = (dockerfile: string) => {
+  count += 1
+  return { context: builds.files(`context-${count}`, { Dockerfile: dockerfile, file: 'f' }) }
+}
+
+/** What is told of the vertex whose name has `part`, and when: its place in the order of all events. */
+function placesOf(events: readonly BuildEvent[], part: string): Record<string, number> {
+  const vertex = events.find((event) => event.type === 'vertex' && event.name.includes(part))
+  const id = vertex?.type === 'vertex' ? vertex.id : undefined
+  return Object.fromEntries(events.flatMap((event, place) => ('id' in event && event.id === id ? [[event.type, place] as const] : [])))
+}
+
+test.each([
+  ['on it', 'FROM BASE\nWORKDIR /w\n', 'WORKDIR'],
+  ['on it, by a copy', 'FROM BASE\nCOPY file /\n', 'COPY'],
+  ['beside it', 'FROM BASE AS b\nFROM scratch\nCOPY --from=b etc/file /\n', 'COPY'],
+])('a step starts when its base is there: %s', async (where, dockerfile, step) => {
+  const image = makeImage({ layers: [packTar([{ name: 'etc/file', data: where }]).toString('latin1')] })
+  const slow = (path: string, response: ServerResponse) => {
+    if (!path.includes('/blobs/')) return false
+    setTimeout(() => response.end(registry.blobs.get(path.slice(path.indexOf('sha256:')))), 100)
+    return true
+  }
+  registry = await startTestRegistry({ intercept: ({ url = '' }, response) => slow(url, response) })
+  registry.addImage('team/app', image, 'v1')
+  const { events } = await builds.build(context(dockerfile.replace('BASE', `${registry.host}/team/app:v1`)))
+  const [pull, made] = [placesOf(events, '] FROM'), placesOf(events, step)]
+  expect(pull.started).toBeLessThan(pull.done ?? -1)
+  expect(made.started).toBeGreaterThan(pull.done ?? Number.POSITIVE_INFINITY)
+})
