@@ -134,8 +134,7 @@ function originOf(vertex: Vertex | undefined): string {
     case 'git':
       return vertex.op.remote
     default:
-      // What a mount of the context reads is a copy of it, made for the mount.
-      if (vertex.stage === undefined && vertex.inputs[0] !== undefined) return originOf(vertex.inputs[0])
+      if (vertex.copyOf) return originOf(vertex.copyOf)
       return vertex.stage ? `stage ${vertex.stage}` : vertex.name
   }
 }

@@ -12,6 +12,7 @@ interface VertexDetails {
   readonly step: string
   readonly description?: string | undefined
   readonly noCache?: boolean
+  readonly copyOf?: Vertex | null
 }
 
 /** The texts of a vertex, without the logins of URLs: they are shown, and kept in records. */

@@ -144,7 +144,7 @@ async function mountSource(mount: SourceMount, context: StageContext): Promise<V
 function emptyRoot(context: StageContext): Vertex {
   return context.builder.shared('mount scratch', {
     op: { kind: 'copy', sources: [], destination: '/', link: false, parents: false, exclude: [] },
-    inputs: [],
+    copyOf: null,
     name: '[internal] mount scratch',
     step: 'mount scratch',
   })
@@ -166,6 +166,7 @@ function contextAsRoot(source: Vertex, name: string, path: string, context: Stag
       exclude: [],
     },
     inputs: [source],
+    copyOf: source,
     name: `[internal] mount ${clean} of ${name === 'context' ? 'build context' : `context ${name}`}`,
     span: context.instruction.span,
     step: `${context.options.identity}|mount ${name} ${clean}`,

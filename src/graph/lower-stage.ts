@@ -155,6 +155,7 @@ export class StageLowering implements Lowering {
 
   /** A named context of files as a base: its files are the first layer. */
   filesAsRoot({ name, isRemote }: FilesChoice, stage: Stage): Vertex {
+    const files = this.contextVertex(name)
     return this.builder.add({
       op: {
         kind: 'copy',
@@ -164,7 +165,8 @@ export class StageLowering implements Lowering {
         parents: false,
         exclude: [],
       },
-      inputs: [this.contextVertex(name)],
+      inputs: [files],
+      copyOf: files,
       name: `FROM context ${name}`,
       span: stage.from.span,
       step: `${this.options.identity}|files ${name}`,

@@ -148,4 +148,6 @@ export interface Vertex {
   /** What BuildKit calls the layer where the image's history has no entry for it (I8). */
   readonly description?: string
   readonly noCache: boolean
+  /** What lowering made to mount files of a context, or to build on them: the vertex whose files it holds as a root, null for no files. */
+  readonly copyOf?: Vertex | null
 }

@@ -94,8 +94,7 @@ export class NodeGraph {
 
 /** Lowering copies a context that is mounted or built on; in BuildKit's graph the context itself stands there. Null is nothing. */
 export function shownFiles(vertex: Vertex): Vertex | null {
-  if (vertex.op.kind !== 'copy' || vertex.stage !== undefined) return vertex
-  return vertex.inputs[0] ?? null
+  return vertex.copyOf === undefined ? vertex : vertex.copyOf
 }
 
 /** solver/llbsolver/ops/merge.go. */

@@ -114,3 +114,16 @@ test.each([
 ] as const)('E6 %j', async (text, change, message) => {
   await expect(lowered(text, change)).rejects.toMatchObject({ message })
 })
+
+test('M1 what lowering makes to hold the files of a context says which it copies, and an instruction’s copy is none', async () => {
+  const namedContext = (name: string) => (name === 'files' ? ({ kind: 'files', name } as const) : undefined)
+  const run = 'RUN --mount=type=bind,target=/a --mount=from=none,target=/b true'
+  const { vertices } = await lowered(`FROM scratch AS none\nFROM files\n${run}\nCOPY a b\n`, { namedContext })
+  const copies = vertices.filter(({ op }) => op.kind === 'copy').map(({ name, copyOf }) => [name, copyOf === null ? null : copyOf?.name])
+  expect(copies).toEqual([
+    ['FROM context files', '[context files] load files'],
+    ['[internal] mount / of build context', '[internal] load build context'],
+    ['[internal] mount scratch', null],
+    ['[stage-1 2/3] COPY a b', undefined],
+  ])
+})
