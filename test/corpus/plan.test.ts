@@ -11,7 +11,7 @@ import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { lower } from '../../src/graph/lower.ts'
 import type { LowerOptions } from '../../src/graph/lower-types.ts'
-import { printGraph } from '../../src/graph/print.ts'
+import { printGraph } from '../support/print-graph.ts'
 
 /**
  * test/corpus/plan/<rule>-<name>/: Dockerfile, and `plan`, what it lowers to or the error with its place. options.json may hold `target`, `buildArgs`,

@@ -1,6 +1,6 @@
 import { sha256 } from '../../src/base/digest.ts'
-import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
 import type { BlobStore, Bytes } from '../../src/store/types.ts'
+import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { collected, temporaryStore } from './temporary-store.ts'
 
 const bytes = Buffer.from('the bytes of a layer')

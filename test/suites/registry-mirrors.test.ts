@@ -7,8 +7,8 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { sha256 } from '../../src/base/digest.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
-import { createMemoryBlobStore } from '../../src/store/memory-blob-store.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
+import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { makeImage, type TestImage } from '../support/oci-image.ts'
 import { send, startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 

@@ -2,9 +2,9 @@ import { expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
 import { rewriteTimestamps } from '../../../src/image/rewrite-timestamps.ts'
 import type { Layer } from '../../../src/layers/types.ts'
-import { createMemoryBlobStore } from '../../../src/store/memory-blob-store.ts'
 import type { LayerId } from '../../../src/store/types.ts'
 import { readTar } from '../../../src/tar/read.ts'
+import { createMemoryBlobStore } from '../../support/memory-blob-store.ts'
 import { chunks, collect, entry, file, type Whole, write } from '../tar/items.ts'
 
 async function layer(id: string, items: readonly Whole[]): Promise<Layer> {

@@ -5,9 +5,9 @@ import { sha256 } from '../../../src/base/digest.ts'
 import { rewriteTimestamps } from '../../../src/image/rewrite-timestamps.ts'
 import type { Layer } from '../../../src/layers/types.ts'
 import { StoreLayers } from '../../../src/layers/values.ts'
-import { createMemoryBlobStore } from '../../../src/store/memory-blob-store.ts'
 import type { BlobStore, LayerId, LayerInfo } from '../../../src/store/types.ts'
 import type { TarItem } from '../../../src/tar/types.ts'
+import { createMemoryBlobStore } from '../../support/memory-blob-store.ts'
 import { chunks, file, write } from '../tar/items.ts'
 
 const ids = Array.from({ length: 12 }, (_, index) => `layer${index}` as LayerId)

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { sha256 } from '../../../src/base/digest.ts'
 import { Transport } from '../../../src/http/transport.ts'
 import { type FetchCache, type FetchedFile, fetchUrl, type HttpFetchOptions } from '../../../src/sources/url/fetch.ts'
-import { createMemoryBlobStore } from '../../../src/store/memory-blob-store.ts'
+import { createMemoryBlobStore } from '../../support/memory-blob-store.ts'
 
 let server: Server
 let base: string

@@ -1,8 +1,8 @@
-import { canonicalJson, type Json } from '../base/canonical-json.ts'
-import { formatPlatform } from '../values/platform.ts'
-import type { Graph } from './lower.ts'
-import type { Op, Vertex } from './op.ts'
-import { historyList } from './stage-state.ts'
+import { canonicalJson, type Json } from '../../src/base/canonical-json.ts'
+import type { Graph } from '../../src/graph/lower.ts'
+import type { Op, Vertex } from '../../src/graph/op.ts'
+import { historyList } from '../../src/graph/stage-state.ts'
+import { formatPlatform } from '../../src/values/platform.ts'
 
 /**
  * A plan as text, for people and for tests: one paragraph a vertex with its name, kind, root and inputs by number, and the members of its op that are not

@@ -1,6 +1,6 @@
-import { type Digest, parseDigest, sha256 } from '../base/digest.ts'
-import { checkExpected, checkNotLonger, missingBlob, readWhole } from './blob-store.ts'
-import type { BlobStore, Bytes } from './types.ts'
+import { type Digest, parseDigest, sha256 } from '../../src/base/digest.ts'
+import { checkExpected, checkNotLonger, missingBlob, readWhole } from '../../src/store/blob-store.ts'
+import type { BlobStore, Bytes } from '../../src/store/types.ts'
 
 /** Blobs in memory, for callers that keep nothing. `path` has no answer. */
 export function createMemoryBlobStore(): BlobStore {
