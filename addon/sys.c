@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,24 +35,6 @@ static napi_value sys_openat(napi_env env, napi_callback_info info) {
     do fd = openat(dirfd, path.bytes, flags | O_CLOEXEC, mode);
     while (fd < 0 && errno == EINTR);
     return fd < 0 ? fail(env, errno, "openat", path.bytes) : number_value(env, fd);
-}
-
-static napi_value sys_openat2(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 5);
-    Path path;
-    int dirfd = int_of(&args, 0);
-    struct open_how how = {0};
-    how.flags = (uint64_t)number_of(&args, 2) | O_CLOEXEC;
-    how.mode = (uint64_t)number_of(&args, 3);
-    how.resolve = (uint64_t)number_of(&args, 4);
-    path_of(&args, 1, &path);
-    if (args.failed) return NULL;
-    long fd;
-    /* EAGAIN: the kernel could not rule out a race with a rename somewhere; asking again is what openat2(2) advises. */
-    int attempts = 0;
-    do fd = syscall(SYS_openat2, dirfd, path.bytes, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++attempts < 64)));
-    return fd < 0 ? fail(env, errno, "openat2", path.bytes) : number_value(env, (double)fd);
 }
 
 static napi_value sys_close(napi_env env, napi_callback_info info) {
@@ -269,25 +250,11 @@ static napi_value sys_flock(napi_env env, napi_callback_info info) {
     return result < 0 ? fail(env, errno, "flock", NULL) : bool_value(env, true);
 }
 
-static napi_value sys_fsync(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 1);
-    int fd = int_of(&args, 0);
-    if (args.failed) return NULL;
-    return done(env, fsync(fd), "fsync", NULL);
-}
-
 static napi_value sys_syncfs(napi_env env, napi_callback_info info) {
     Args args = arguments(env, info, 1);
     int fd = int_of(&args, 0);
     if (args.failed) return NULL;
     return done(env, syncfs(fd), "syncfs", NULL);
-}
-
-static napi_value sys_umask(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 1);
-    mode_t mask = unsigned_of(&args, 0);
-    if (args.failed) return NULL;
-    return number_value(env, umask(mask));
 }
 
 /* ---- module ---------------------------------------------------------------------------------------------------------------------------- */
@@ -297,7 +264,6 @@ static napi_value sys_umask(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
     const napi_property_descriptor functions[] = {
         FUNCTION("openat", sys_openat),
-        FUNCTION("openat2", sys_openat2),
         FUNCTION("close", sys_close),
         FUNCTION("statat", sys_statat),
         FUNCTION("readdir", sys_readdir),
@@ -320,9 +286,7 @@ NAPI_MODULE_INIT() {
         FUNCTION("statEach", sys_stateach),
         FUNCTION("copyEach", sys_copyeach),
         FUNCTION("flock", sys_flock),
-        FUNCTION("fsync", sys_fsync),
         FUNCTION("syncfs", sys_syncfs),
-        FUNCTION("umask", sys_umask),
     };
     napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
     return exports;

@@ -1,17 +1,13 @@
 import { constants } from 'node:fs'
 
 /** Numbers of the Linux system call interface, by their names there. Those that differ between architectures come from Node. */
-export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
+export const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 export const O_PATH = 0o10000000
 
 export const AT_FDCWD = -100
 export const AT_SYMLINK_NOFOLLOW = 0x100
 export const AT_REMOVEDIR = 0x200
 export const AT_EMPTY_PATH = 0x1000
-
-export const RESOLVE_NO_SYMLINKS = 0x04
-export const RESOLVE_BENEATH = 0x08
-export const RESOLVE_IN_ROOT = 0x10
 
 export const S_IFMT = 0o170000
 export const S_IFSOCK = 0o140000

@@ -12,8 +12,6 @@ import { AT_SYMLINK_NOFOLLOW } from './sys-constants.ts'
  */
 export interface Sys {
   openat(dirfd: number, path: Name, flags: number, mode: number): number
-  /** openat2(2) with a RESOLVE_* mask; the kernel does the in-root resolution. */
-  openat2(dirfd: number, path: Name, flags: number, mode: number, resolve: number): number
   close(fd: number): void
   /** fstatat(2) with AT_SYMLINK_NOFOLLOW unless `flags` says otherwise; '' with AT_EMPTY_PATH stats dirfd itself. */
   statat(dirfd: number, path: Name, flags?: number): SysStat
@@ -56,9 +54,7 @@ export interface Sys {
   copyEach(fromfd: number, tofd: number, files: readonly PlainCopy[]): Promise<Uint8Array>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
-  fsync(fd: number): void
   syncfs(fd: number): void
-  umask(mask: number): number
 }
 
 export type Name = Uint8Array | string

@@ -101,7 +101,7 @@ export function findContext(name: string, platform: Platform, options: LowerOpti
 function fromContext(context: NamedContext, platform: Platform, replacesStage: boolean): BaseChoice {
   if (context.kind === 'scratch') return { kind: 'scratch', platform, replacesStage }
   return context.kind === 'image'
-    ? { kind: 'image', reference: context.reference, platform, replacesStage, named: true }
+    ? { kind: 'image', reference: context.reference, platform, replacesStage }
     : { ...context, platform, replacesStage }
 }
 

@@ -42,7 +42,6 @@ export type BaseChoice =
       readonly reference: string
       readonly platform: Platform
       readonly replacesStage: boolean
-      readonly named?: boolean
     }
   | FilesChoice
 

@@ -16,8 +16,8 @@ const RETURN = 0x06
 /** Offsets in struct seccomp_data. */
 export const OFFSET_NR = 0
 export const OFFSET_ARCH = 4
-/** The low (high) 32 bits of argument `index`. */
-export const offsetOfArgument = (index: number, high = false): number => 16 + index * 8 + (high ? 4 : 0)
+/** The low 32 bits of argument `index`. */
+export const offsetOfArgument = (index: number): number => 16 + index * 8
 
 export const RETURN_ALLOW = 0x7fff0000
 export const RETURN_USER_NOTIF = 0x7fc00000

@@ -80,13 +80,10 @@ export function createCacheMounts(layout: StoreLayout, leases: Leases, locks: Lo
     const attempt = () => locks.withLock(`mount:${key}`, { mode: 'exclusive', signal }, () => choose(folder, request))
     try {
       let use = await attempt()
-      if (use === undefined) {
-        options.onWait?.()
-        // M7 `locked`: BuildKit polls every 100 ms.
-        for (let pause = 5; use === undefined; pause = Math.min(pause * 1.5, 100)) {
-          await new Promise((resolve) => setTimeout(resolve, pause))
-          use = await attempt()
-        }
+      // M7 `locked`: BuildKit polls every 100 ms.
+      for (let pause = 5; use === undefined; pause = Math.min(pause * 1.5, 100)) {
+        await new Promise((resolve) => setTimeout(resolve, pause))
+        use = await attempt()
       }
       return use
     } catch (error) {

@@ -26,9 +26,6 @@ export interface Collected {
   readonly freed: number
 }
 
-/** The rule that takes every record and cache mount that no running build uses. */
-export const EVERYTHING: CollectRule = {}
-
 /**
  * Mark and sweep. Decided and renamed away under the lock that users of the store share (leases.ts), so no build can begin to rely on what
  * goes; deleted after it. Killed in the middle, it leaves a valid store: names go before records, records before their layers, layers before their blobs.

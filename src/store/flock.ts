@@ -1,15 +1,13 @@
 import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
+import { LOCK_EX, LOCK_NB, LOCK_SH } from '../base/sys-constants.ts'
 import { ifPresent } from './store-error.ts'
 
 /**
  * flock(2) on files that may be unlinked by their holder. A lock belongs to an open file, so it dies with its process, whatever kills it, and is
  * never taken over by a child (Node opens with O_CLOEXEC).
  */
-const LOCK_SH = 1
-const LOCK_EX = 2
-const LOCK_NB = 4
 
 export type LockMode = 'shared' | 'exclusive'
 
@@ -85,16 +83,12 @@ export function canceled(signal: AbortSignal): TbuildError {
 }
 
 /** Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). */
-export async function waitFor<T>(
-  attempt: () => T | undefined,
-  options: { signal?: AbortSignal | undefined; onWait?: () => void } = {},
-): Promise<T> {
+export async function waitFor<T>(attempt: () => T | undefined, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
   let pause = 5
-  for (let first = true; ; first = false) {
+  for (;;) {
     if (options.signal?.aborted) throw canceled(options.signal)
     const value = attempt()
     if (value !== undefined) return value
-    if (first) options.onWait?.()
     await new Promise((resolve) => setTimeout(resolve, pause))
     pause = Math.min(pause * 1.5, 100)
   }

@@ -6,8 +6,6 @@ import { storeError } from './store-error.ts'
 /** What a wait for a lock takes. */
 export interface WaitOptions {
   readonly signal?: AbortSignal | undefined
-  /** Called once when the lock is held elsewhere. */
-  readonly onWait?: () => void
 }
 
 /** Named locks between all processes of a store, and between the callers of one process. The dead hold none. */
@@ -60,10 +58,7 @@ export function createLocks(folder: string): Locks {
     const tail = (before ?? Promise.resolve()).then(() => mine)
     queues.set(name, tail)
     try {
-      if (before !== undefined) {
-        options.onWait?.()
-        await unlessCanceled(before, options.signal)
-      }
+      if (before !== undefined) await unlessCanceled(before, options.signal)
       return await run()
     } finally {
       leave()

@@ -20,12 +20,8 @@ const CAPABILITY = 'security.capability'
  * What a layer's tar holds, in the order of BuildKit's overlay differ: depth first, names of a directory sorted by bytes (L1–L6). `upper` is in
  * overlayfs's format, `lower` what it was written over.
  */
-export async function* layerChanges(
-  upper: string,
-  lower: TreeView,
-  options: { signal?: AbortSignal | undefined } = {},
-): AsyncGenerator<LayerChange, void, undefined> {
-  const pace = new Pace(options.signal)
+export async function* layerChanges(upper: string, lower: TreeView): AsyncGenerator<LayerChange, void, undefined> {
+  const pace = new Pace()
   const layer = rawLayer(upper)
   const writer = new ChangeWriter(layer)
   try {

@@ -74,10 +74,6 @@ export abstract class KeyedNode implements TreeNode {
   get name(): Buffer {
     return bytes(nameOf(this.key))
   }
-
-  get handle(): unknown {
-    return this
-  }
 }
 
 export function keyOf(node: TreeNode): Key {

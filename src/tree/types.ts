@@ -36,8 +36,6 @@ export interface TreeNode {
   readonly name: Buffer
   readonly stat: SysStat
   readonly type: 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'socket'
-  /** The view's own. */
-  readonly handle: unknown
 }
 
 /** What a COPY or ADD does, all names already expanded and resolved: BuildKit's FileActionCopy (solver/pb/ops.proto). */

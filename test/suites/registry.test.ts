@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Digest, sha256 } from '../../src/base/digest.ts'
+import { sha256 } from '../../src/base/digest.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import { type PushBlob, pushImage } from '../../src/sources/registry/push.ts'
@@ -87,25 +87,6 @@ describe('pull', () => {
     const found = await source.resolve(`${registry.host}/team/app@${digest}`, amd64)
     expect(found).toMatchObject({ name: `${registry.host}/team/app@${digest}`, resolvedDigest: image.manifest.digest })
     await expect(source.resolve(`${registry.host}/team/app@${other}`, amd64)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
-  })
-
-  test('offline: resolveFromStore knows the last digest of a tag; the error of resolve names it', async () => {
-    await start()
-    const known = new Map<string, Digest>()
-    const resolutions = {
-      get: async (name: string) => known.get(name),
-      set: async (name: string, digest: Digest) => {
-        known.set(name, digest)
-      },
-    }
-    const source = registrySource({ blobs: createMemoryBlobStore(), client: client(), resolutions })
-    const name = `${registry.host}/team/app:v1`
-    expect(await source.resolveFromStore(name, amd64)).toBeUndefined()
-    await source.resolve(name, amd64)
-    await registry.close()
-    const error = source.resolve(name, amd64)
-    await expect(error).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE', hint: expect.stringContaining(image.manifest.digest) })
-    expect((await source.resolveFromStore(name, amd64))?.manifestDigest).toBe(image.manifest.digest)
   })
 
   test.each([

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../../base/canonical-json.ts'
 import { sha256 } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
-import type { BlobStore, Bytes, ImageIndex, ImageRecord } from '../../store/types.ts'
+import type { BlobStore, ImageIndex, ImageRecord } from '../../store/types.ts'
 import { formatImageReference, parseImageReference } from '../../values/image-reference.ts'
 import { type Descriptor, type ImageConfigFile, MediaType } from '../../values/oci.ts'
 import { formatPlatform, normalizePlatform, samePlatform } from '../../values/platform.ts'
@@ -10,16 +10,11 @@ import { parseImageConfig } from '../image/image-config.ts'
 import { canRun } from '../image/platform-choice.ts'
 import type { ImageSource, RemoteImage } from '../image/types.ts'
 
-/** How the layers of the store become blobs: the engine's, which packs a layer directory when somebody asks. */
-export interface LayerPacker {
-  open(layer: ImageRecord['layers'][number], signal?: AbortSignal): Promise<Bytes>
-}
-
 /**
  * Images of earlier builds by their `-t` name. Such an image has no manifest: its layers are named by diffID (uncompressed tars), their size is 0 as
  * nobody has packed them, and its manifest digest is computed from config and diffIDs, so that it is the same wherever the same image was built.
  */
-export function storeSource(images: ImageIndex, blobs: BlobStore, layers?: LayerPacker): ImageSource {
+export function storeSource(images: ImageIndex, blobs: BlobStore): ImageSource {
   const find = (text: string) => images.get(formatImageReference(parseImageReference(text)))
   return {
     async resolve(text, platform): Promise<RemoteImage> {
@@ -38,12 +33,12 @@ export function storeSource(images: ImageIndex, blobs: BlobStore, layers?: Layer
           },
         )
       }
-      return toRemoteImage(record, config, configFile, layers)
+      return toRemoteImage(record, config, configFile)
     },
   }
 }
 
-function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile, layers?: LayerPacker): RemoteImage {
+function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile): RemoteImage {
   const descriptors: Descriptor[] = record.layers.map(({ diffId }) => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 }))
   const digest = sha256(canonicalJson({ config: record.config, layers: record.layers.map(({ diffId }) => diffId) }))
   return {
@@ -55,10 +50,10 @@ function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageCon
     configFile,
     layers: descriptors,
     layerIds: record.layers.map(({ id }) => id),
-    fetch: async (layer, signal) => {
-      const found = record.layers.find(({ diffId }) => diffId === layer.digest)
-      if (found !== undefined && layers !== undefined) return layers.open(found, signal)
-      throw new TbuildError('IMAGE_NOT_FOUND', `${record.name} has no layer ${layer.digest}`, { hint: 'resolve the image again' })
+    async fetch(layer) {
+      throw new TbuildError('IMAGE_NOT_FOUND', `${record.name} has no blob ${layer.digest}: its layers are directories of the store`, {
+        hint: 'build the image again',
+      })
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
-import { errorCode, TbuildError } from '../../base/errors.ts'
+import { errorCode } from '../../base/errors.ts'
 import type { BlobStore } from '../../store/types.ts'
 import {
   formatImageReference,
@@ -8,34 +8,20 @@ import {
   manifestIdentifier,
   parseImageReference,
 } from '../../values/image-reference.ts'
-import type { Descriptor } from '../../values/oci.ts'
-import type { Platform } from '../../values/platform.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT } from '../image/document.ts'
 import { type ImageReader, resolveImage } from '../image/resolve-image.ts'
-import type { ImageSource, PullRepository, RemoteImage } from '../image/types.ts'
+import type { ImageSource, PullRepository } from '../image/types.ts'
 import type { RegistryClient } from './client.ts'
 import { fetchToBlobStore } from './verified-blob.ts'
-
-/** What a tag meant when it was last asked for; the caller keeps it where it likes. Names are normalised. */
-interface ResolutionCache {
-  get(name: string): Promise<Digest | undefined>
-  set(name: string, digest: Digest): Promise<void>
-}
 
 export interface RegistrySourceOptions {
   /** Keeps manifests and configs: with them there, resolving a tag is one HEAD and a digest none. */
   readonly blobs: BlobStore
   readonly client: RegistryClient
-  readonly resolutions?: ResolutionCache
-}
-
-export interface RegistrySource extends ImageSource {
-  /** Without the network: a digest, or the tag's last digest; undefined when the store lacks any part of manifest and config. */
-  resolveFromStore(reference: string, platform: Platform): Promise<RemoteImage | undefined>
 }
 
 /** Images of OCI distribution registries. A tag is asked for each time; what its digest names is fetched once. */
-export function registrySource(options: RegistrySourceOptions): RegistrySource {
+export function registrySource(options: RegistrySourceOptions): ImageSource {
   const { client } = options
   const repositoryOf = (reference: ImageReference) => client.pullRepository(reference.domain, reference.path, isPinned(reference))
   return {
@@ -46,18 +32,6 @@ export function registrySource(options: RegistrySourceOptions): RegistrySource {
       const reader = registryReader(repository, options.blobs, signal)
       const root = reference.digest ?? (await resolveName(repository, reference, options, signal))
       return resolveImage(name, root, platform, reader)
-    },
-    async resolveFromStore(text, platform) {
-      const reference = parseImageReference(text)
-      const name = formatImageReference(reference)
-      const root = reference.digest ?? (await options.resolutions?.get(name))
-      if (root === undefined) return undefined
-      try {
-        return await resolveImage(name, root, platform, storeOnlyReader(repositoryOf(reference), options.blobs))
-      } catch (error) {
-        if (errorCode(error) === 'BLOB_MISSING') return undefined
-        throw error
-      }
     },
   }
 }
@@ -70,15 +44,8 @@ async function resolveName(
   signal?: AbortSignal,
 ): Promise<Digest> {
   const identifier = manifestIdentifier(reference)
-  const name = formatImageReference(reference)
-  try {
-    const asked = reference.foreignDigest === undefined ? await repository.resolveTag(identifier, signal).catch(ifNotFound) : undefined
-    const digest = asked ?? (await resolveByGet(repository, identifier, options.blobs, signal))
-    if (options.resolutions && (await options.resolutions.get(name)) !== digest) await options.resolutions.set(name, digest)
-    return digest
-  } catch (error) {
-    throw await withOfflineHint(error, name, options)
-  }
+  const asked = reference.foreignDigest === undefined ? await repository.resolveTag(identifier, signal).catch(ifNotFound) : undefined
+  return asked ?? (await resolveByGet(repository, identifier, options.blobs, signal))
 }
 
 /** Some registries find by GET only; others say by GET only what is missing, since an answer to HEAD has no body. */
@@ -90,17 +57,6 @@ async function resolveByGet(repository: PullRepository, identifier: string, blob
   const { bytes, digest } = await repository.manifest(identifier, signal)
   await blobs.put(bytes, { digest, size: bytes.length })
   return digest
-}
-
-async function withOfflineHint(error: unknown, name: string, options: RegistrySourceOptions): Promise<unknown> {
-  if (errorCode(error) !== 'REGISTRY_UNREACHABLE') return error
-  const last = await options.resolutions?.get(name)
-  if (last === undefined) return error
-  const { message } = error as Error
-  return new TbuildError('REGISTRY_UNREACHABLE', message, {
-    hint: `the store knows ${name} as ${last}: name it by that digest to build without the registry`,
-    cause: error,
-  })
 }
 
 /** Documents from the store when they are there, otherwise from the registry and then in the store. */
@@ -118,13 +74,5 @@ function registryReader(repository: PullRepository, blobs: BlobStore, signal?: A
       return blobs.read(descriptor.digest, CONFIG_LIMIT)
     },
     open: (layer, layerSignal) => repository.blob(layer.digest, layerSignal),
-  }
-}
-
-function storeOnlyReader(repository: PullRepository, blobs: BlobStore): ImageReader {
-  return {
-    manifest: async (digest) => ({ bytes: await blobs.read(digest, MANIFEST_LIMIT) }),
-    config: (descriptor: Descriptor) => blobs.read(descriptor.digest, CONFIG_LIMIT),
-    open: (layer, signal) => repository.blob(layer.digest, signal),
   }
 }

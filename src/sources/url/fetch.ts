@@ -40,8 +40,6 @@ export interface HttpFetchOptions {
   readonly authorization?: string
   /** The same of the URL's user information, where there is no secret: as Go's client has it, for the first request only. */
   readonly login?: string
-  /** Refuses loopback and private addresses too (an egress policy for CI). */
-  readonly denyPrivate?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -163,7 +161,7 @@ class Fetcher {
     if (url.protocol !== 'http:' && url.protocol !== 'https:') throw this.#refused(url, `the scheme ${url.protocol} is not http or https`)
     const kind = kindOfHost(url.hostname)
     const led = hop > 0 && url.hostname !== this.#url.hostname && kind !== 'public' && kindOfHost(this.#url.hostname) !== kind
-    if (led || (this.#options.denyPrivate && kind !== 'public')) throw this.#refused(url, `${url.hostname} is not a public address`)
+    if (led) throw this.#refused(url, `${url.hostname} is not a public address`)
   }
 
   #refused(to: URL | string, problem: string): TbuildError {

@@ -121,9 +121,3 @@ test('the secret of a URL goes to its own origin only, and is never shown', asyn
   }).catch((caught: Error) => caught)
   expect(String(error)).not.toMatch(/hunter2|abc/)
 })
-
-test('an egress policy refuses loopback and private addresses', async () => {
-  handle = (_request, response) => response.end('x')
-  await expect(get('/f', { denyPrivate: true })).rejects.toMatchObject({ code: 'URL_REFUSED' })
-  expect(requests).toEqual([])
-})

@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
-import { collect, EVERYTHING } from '../../../src/store/collect.ts'
+import { collect } from '../../../src/store/collect.ts'
 import { diskUsage } from '../../../src/store/disk-usage.ts'
 import { openStore, type Store } from '../../../src/store/store.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
@@ -78,13 +78,13 @@ describe('collecting garbage', () => {
     build = running
     const another = await layer()
     const blob = (await running.blobs.put(Buffer.from('half of an export'))).digest
-    await collect(store, { rules: [EVERYTHING] })
+    await collect(store, { rules: [{}] })
     expect(layersNow()).toEqual([found, another].sort())
     expect(layersNow()).not.toContain(fresh)
     expect(await collected(store.blobs.list())).toEqual([blob])
     expect(await running.cache.find(key)).toBeDefined()
     await running.close()
-    await collect(store, { rules: [EVERYTHING] })
+    await collect(store, { rules: [{}] })
     expect(layersNow()).toEqual([])
   })
 
@@ -101,7 +101,7 @@ describe('collecting garbage', () => {
     expect(layersNow()).toEqual([b, c].sort())
     const result = await collect(await reopened(), { rules: [{ filter: (item) => item.id !== young }] })
     expect(kinds(result.removed)).toEqual([])
-    await collect(store, { rules: [EVERYTHING] })
+    await collect(store, { rules: [{}] })
     expect(layersNow()).toEqual([c])
   })
 
@@ -124,11 +124,11 @@ describe('collecting garbage', () => {
     use.release()
     await build.close()
     const before = layersNow()
-    const dry = await collect(store, { rules: [EVERYTHING], dryRun: true })
+    const dry = await collect(store, { rules: [{}], dryRun: true })
     expect(layersNow()).toEqual(before)
     expect(kinds(dry.removed)).toEqual(['blob', 'layer', 'layer', 'mount', 'record'])
-    expect(await collect(store, { rules: [EVERYTHING] })).toEqual(dry)
-    expect((await collect(store, { rules: [EVERYTHING] })).removed).toEqual([])
+    expect(await collect(store, { rules: [{}] })).toEqual(dry)
+    expect((await collect(store, { rules: [{}] })).removed).toEqual([])
   })
 
   test('what another tool put into the OCI layout stays', async () => {
@@ -138,7 +138,7 @@ describe('collecting garbage', () => {
     const index = await put({ schemaVersion: 2, manifests: [{ digest: manifest }] })
     writeFileSync(join(build.layout.oci, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ digest: index }] }))
     await build.close()
-    await collect(store, { rules: [EVERYTHING] })
+    await collect(store, { rules: [{}] })
     expect((await collected(store.blobs.list())).sort()).toEqual([config, blob, manifest, index].sort())
   })
 

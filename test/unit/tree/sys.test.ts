@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -113,23 +113,12 @@ test('extended attributes of an open descriptor, O_PATH too', () => {
   sys().close(fd)
 })
 
-test('openat2 resolves inside the root', () => {
-  sys().symlinkat('/etc/passwd', root, 'out')
-  sys().symlinkat('..', root, 'up')
-  create('here')
-  const open = (path: string, resolve: number) => sys().close(sys().openat2(root, path, c.O_PATH, 0, resolve))
-  expect(codeOf(() => open('out', c.RESOLVE_IN_ROOT))).toBe('ENOENT')
-  expect(codeOf(() => open('up/up/here', c.RESOLVE_IN_ROOT))).toBeUndefined()
-  expect(codeOf(() => open('up', c.RESOLVE_BENEATH))).toBe('EXDEV')
-  expect(codeOf(() => open('up', c.RESOLVE_NO_SYMLINKS))).toBe('ELOOP')
-})
-
 test.each([0, 5, 65536, 65537, 3_000_000])('copyFile copies %d bytes, whole and in steps', (size) => {
   const data = Buffer.alloc(size, 'abcdefg')
   writeFileSync(join(folder, 'from'), data)
   const from = sys().openat(root, 'from', c.O_RDONLY, 0)
   for (const limit of [undefined, 1_000_000]) {
-    const to = sys().openat(root, `to${limit}`, c.O_CREAT | c.O_RDWR, 0o600)
+    const to = sys().openat(root, `to${limit}`, c.O_CREAT | constants.O_RDWR, 0o600)
     let offset = 0
     do offset = sys().copyFile(from, to, offset, limit)
     while (offset < size)
@@ -142,7 +131,7 @@ test.each([0, 5, 65536, 65537, 3_000_000])('copyFile copies %d bytes, whole and 
 
 test('flock is held by the open file: a second open cannot take it', () => {
   create('lock')
-  const [first, second] = [0, 0].map(() => sys().openat(root, 'lock', c.O_RDWR, 0)) as [number, number]
+  const [first, second] = [0, 0].map(() => sys().openat(root, 'lock', constants.O_RDWR, 0)) as [number, number]
   expect(sys().flock(first, c.LOCK_EX | c.LOCK_NB)).toBe(true)
   expect(sys().flock(second, c.LOCK_SH | c.LOCK_NB)).toBe(false)
   sys().close(first)
