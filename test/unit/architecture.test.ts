@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { parseSync } from 'oxc-parser'
+import { nodesOf, type SyntaxNode } from '../support/syntax.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -177,13 +178,6 @@ describe('budgets', () => {
   })
 })
 
-interface SyntaxNode {
-  readonly type: string
-  readonly start: number
-  readonly end: number
-  readonly [key: string]: unknown
-}
-
 /** Functions and methods, private ones too, that are longer than 60 lines. A factory that returns an object of methods counts by its methods. */
 function longFunctions({ path, text }: Source): string[] {
   const lineOf = (offset: number) => text.slice(0, offset).split('\n').length
@@ -196,13 +190,7 @@ function longFunctions({ path, text }: Source): string[] {
 const FUNCTIONS = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'])
 
 function functionsOf(tree: object): SyntaxNode[] {
-  const found: SyntaxNode[] = []
-  const open: object[] = [tree]
-  for (let node = open.pop(); node !== undefined; node = open.pop()) {
-    if (FUNCTIONS.has((node as SyntaxNode).type)) found.push(node as SyntaxNode)
-    open.push(...Object.values(node).filter((child): child is object => typeof child === 'object' && child !== null))
-  }
-  return found
+  return [...nodesOf(tree)].map(({ node }) => node).filter(({ type }) => FUNCTIONS.has(type))
 }
 
 function isFactory({ body }: SyntaxNode): boolean {
