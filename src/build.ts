@@ -18,7 +18,8 @@ import { unrunnable } from './solve/emulation.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
 import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
-import type { Solver, Watcher } from './solve/solver.ts'
+import type { Watcher } from './solve/step-reports.ts'
+import type { Walk } from './solve/walk.ts'
 import { withSession } from './solve/with-session.ts'
 import type { Snapshot } from './store/types.ts'
 import type { Platform } from './values/platform.ts'
@@ -37,15 +38,15 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
     const refused = await refusedSteps(graphs, session, cache)
     for (const { graph } of graphs) announce(graph, progress.onEvent)
     const around: Surroundings = { options, ...progress, cache, refused, names, stdout: hooks.stdout }
-    const { built, solver, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
+    const { built, walk, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
     if (cache !== undefined) {
-      await cache.finish(stepsOf(solver, targetsOf(graphs)), (...step) => solver.adopt(...step))
+      await cache.finish(stepsOf(walk, targetsOf(graphs)), (...step) => walk.adopt(...step))
       // What was learnt of files for it, and the records that it gave.
       await session.flush()
     }
     // Also a build that ran no step may have fetched layers.
     if (session.store.grew()) await session.collect()
-    return { ...resultOf(built, names, written), steps: stepCount(graphs, solver) }
+    return { ...resultOf(built, names, written), steps: stepCount(graphs, walk) }
   })
 }
 
@@ -55,11 +56,11 @@ async function buildAndWrite(
   around: Surroundings,
 ): Promise<BuiltPlatforms & { readonly written: Written | undefined }> {
   const { options, names, onEvent, signal } = around
-  const { built, solver } = await buildPlatforms(graphs, session, around)
+  const { built, walk } = await buildPlatforms(graphs, session, around)
   await session.flush()
   const images = built.map(({ image }) => image)
   await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, onEvent, signal })
-  return { built, solver, written: await writeOutputs(built, { ...around, registries: session.registries }) }
+  return { built, walk, written: await writeOutputs(built, { ...around, registries: session.registries }) }
 }
 
 function resultOf(built: readonly BuiltPlatform[], names: readonly string[], written: Written | undefined): Omit<BuildResult, 'steps'> {
@@ -76,10 +77,10 @@ function resultOf(built: readonly BuiltPlatform[], names: readonly string[], wri
   }
 }
 
-/** All platforms of a build, by one solver: what they have in common is made once. */
+/** All platforms of a build, by one walk: what they have in common is made once. */
 interface BuiltPlatforms {
   readonly built: readonly BuiltPlatform[]
-  readonly solver: Solver
+  readonly walk: Walk
 }
 
 interface Surroundings extends Progress {
@@ -102,8 +103,8 @@ async function refusedSteps(
   const refused = unrunnable(graphs.flatMap(({ graph }) => graph.vertices))
   if (refused.size === 0) return refused
   const { refuseForeign } = await import('./solve/foreign.ts')
-  const solver = (watcher: Watcher) => session.solver({ watcher, imported: cache?.imports, silent: true })
-  await refuseForeign(targetsOf(graphs), refused, { solver, cache: session.store.cache })
+  const walk = (watcher: Watcher) => session.walk({ watcher, imported: cache?.imports, silent: true })
+  await refuseForeign(targetsOf(graphs), refused, { walk, cache: session.store.cache })
   return refused
 }
 
@@ -137,26 +138,26 @@ async function untilUsable<T>(cache: BuildCache | undefined, attempt: () => Prom
 async function buildPlatforms(graphs: readonly PlatformGraph[], session: Session, around: Surroundings): Promise<BuiltPlatforms> {
   const { options, onEvent, cache, refused } = around
   const watcher = options.explain ? await explainer(session, onEvent) : undefined
-  const solver = session.solver({ watcher, imported: cache?.imports, refused })
+  const walk = session.walk({ watcher, imported: cache?.imports, refused })
   const roots = graphs.map(({ graph }) => graph.target.root)
-  const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : solver.solve(root))))
+  const solved = await Promise.allSettled(roots.map((root) => (root === undefined ? [] : walk.solve(root))))
   const built: BuiltPlatform[] = []
   for (const [index, result] of solved.entries()) {
     if (result.status === 'rejected') throw result.reason
-    built.push(await finishPlatform(graphs[index] as PlatformGraph, result.value, session, { ...around, solver }))
+    built.push(await finishPlatform(graphs[index] as PlatformGraph, result.value, session, { ...around, walk }))
   }
-  return { built, solver }
+  return { built, walk }
 }
 
 async function finishPlatform(
   { platform, graph }: PlatformGraph,
   snapshot: Snapshot,
   session: Session,
-  { options, onEvent, signal, solver, cache }: Surroundings & { readonly solver: Solver },
+  { options, onEvent, signal, walk, cache }: Surroundings & { readonly walk: Walk },
 ): Promise<BuiltPlatform> {
   const { snapshots, baseLayers } = session
   const { epoch, target } = graph
-  const inlined = cache?.inliner(stepsOf(solver, targetsOf([{ graph }])))
+  const inlined = cache?.inliner(stepsOf(walk, targetsOf([{ graph }])))
   const assemble: BuiltPlatform['assemble'] = async (how) => {
     const warn = (message: string) => onEvent({ type: 'notice', message })
     const image = await assembleTarget(target, snapshot, {
@@ -181,8 +182,8 @@ function targetsOf(graphs: readonly Pick<PlatformGraph, 'graph'>[]): Vertex[] {
   return graphs.flatMap(({ graph }) => graph.target.root ?? [])
 }
 
-function stepsOf(solver: Solver, targets: readonly Vertex[]): BuiltSteps {
-  return { targets, result: (vertex) => solver.result(vertex), changedContexts: () => solver.changedContexts() }
+function stepsOf(walk: Walk, targets: readonly Vertex[]): BuiltSteps {
+  return { targets, result: (vertex) => walk.result(vertex), changedContexts: () => walk.changedContexts() }
 }
 
 async function explainer({ store, content }: Session, onEvent: OnEvent): Promise<Watcher> {
@@ -190,7 +191,7 @@ async function explainer({ store, content }: Session, onEvent: OnEvent): Promise
   return new ExplainingWatcher({ cache: store.cache, files: (digest) => content.files(digest), onEvent })
 }
 
-function stepCount(graphs: readonly PlatformGraph[], { executed }: Solver): BuildResult['steps'] {
+function stepCount(graphs: readonly PlatformGraph[], { executed }: Walk): BuildResult['steps'] {
   const steps = graphs.flatMap(({ graph }) => graph.vertices.filter(({ root, op }) => root !== undefined || op.kind === 'copy'))
   return { total: steps.length, cached: steps.length - executed }
 }

@@ -20,8 +20,8 @@ export async function plan(given: BuildOptions, hooks: BuildHooks = {}): Promise
     for (const graph of graphs) announce(graph, onEvent)
     const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
     const cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
-    const solver = session.solver({ watcher, imported: cache?.imports })
-    for (const { target } of graphs) if (target.root !== undefined) await solver.plan(target.root)
+    const walk = session.walk({ watcher, imported: cache?.imports })
+    for (const { target } of graphs) if (target.root !== undefined) await walk.plan(target.root)
     // What was learnt of the context's files.
     await session.flush()
   })

@@ -15,7 +15,7 @@ export interface ExplainSources {
   readonly onEvent: OnEvent
 }
 
-/** Tells by `explain` events why the solver takes a step from the cache, or does not. It is told of a step after those below it. */
+/** Tells by `explain` events why a walk takes a step from the cache, or does not. It is told of a step after those below it. */
 export class ExplainingWatcher {
   readonly #sources: ExplainSources
   readonly #verdicts = new Map<Vertex, Verdict>()

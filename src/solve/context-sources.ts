@@ -4,12 +4,12 @@ import { maskedTexts } from '../graph/builder.ts'
 import type { CopyOp, GitOp, HttpOp, Op, Vertex } from '../graph/op.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Store } from '../store/store.ts'
-import type { Solver } from './solver.ts'
+import type { Walk } from './walk.ts'
 
 export interface ContextSourceParts extends Progress {
   readonly store: Pick<Store, 'temporary'>
   readonly snapshots: Snapshotter
-  readonly solver: () => Solver
+  readonly walk: () => Walk
   readonly unpackLimit: number
 }
 
@@ -29,7 +29,7 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
   }
   const solve = async (target: Vertex): Promise<string> => {
     parts.onEvent({ type: 'vertex', id: target.id, name: target.name })
-    const layers = await parts.solver().solve(target)
+    const layers = await parts.walk().solve(target)
     const [directory] = await parts.snapshots.directories(layers)
     if (directory === undefined) throw new Error('a context is one layer')
     return directory

@@ -1,28 +1,29 @@
 import { errorCode, type TbuildError } from '../base/errors.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { CacheIndex } from '../store/types.ts'
-import type { Solver, Watcher } from './solver.ts'
+import type { Watcher } from './step-reports.ts'
+import type { Walk } from './walk.ts'
 
 /** Earlier records of a step that are looked at. */
 const RECORDS = 8
 
 export interface ForeignTools {
   /** Of a dry run: `watcher` hears what would run. */
-  readonly solver: (watcher: Watcher) => Solver
+  readonly walk: (watcher: Watcher) => Walk
   readonly cache: Pick<CacheIndex, 'nearest'>
 }
 
 /**
  * Refuses a build that would run one of these steps, before anything of it runs; one whose result is cached is no obstacle. Where what is below a step
- * has to run first, nobody can say: it is refused now unless an earlier build did the same step, and by the solver when it turns out to run after all.
+ * has to run first, nobody can say: it is refused now unless an earlier build did the same step, and by the walk when it turns out to run after all.
  */
 export async function refuseForeign(
   targets: readonly Vertex[],
   errors: ReadonlyMap<Vertex, TbuildError>,
-  { solver, cache }: ForeignTools,
+  { walk, cache }: ForeignTools,
 ): Promise<void> {
   const unknown = new Set<Vertex>()
-  const planner = solver({
+  const planner = walk({
     hit: () => {},
     async miss(vertex) {
       const error = errors.get(vertex)

@@ -1,12 +1,11 @@
-import type { Vertex } from '../graph/op.ts'
-import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { Snapshot } from '../store/types.ts'
-import { isIndependent } from './vertex-kinds.ts'
+import type { StepRequest } from './worker.ts'
 
 /** The layers that have to be there before a step begins. */
-export function neededLayers(vertex: Vertex, inputs: readonly Ref[], root: Snapshot): Snapshot {
-  const optional = handlerOf(vertex.op).optionalInputs?.(vertex.op) ?? []
+export function neededLayers({ op, root, inputs }: StepRequest): Snapshot {
+  const { optionalInputs, independent } = handlerOf(op)
+  const optional = optionalInputs?.(op) ?? []
   const read = inputs.flatMap((input, index) => (input.kind === 'snapshot' && !optional.includes(index) ? input.layers : []))
-  return [...(isIndependent(vertex) ? [] : root), ...read]
+  return [...(independent?.(op) === true ? [] : root), ...read]
 }

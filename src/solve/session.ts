@@ -7,6 +7,7 @@ import { BaseLayers } from '../layers/base-layers.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
 import type { Remotes } from '../ops/remotes.ts'
+import type { StepDeps } from '../ops/types.ts'
 import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { Registries } from '../sources/registry/open.ts'
@@ -14,14 +15,16 @@ import { resettingCacheMounts } from '../store/cache-mounts.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { SharedStore, Store } from '../store/store.ts'
 import { DEFAULT_LIMITS } from '../values/limits.ts'
+import type { FileDeps } from './caller-files.ts'
 import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
-import type { ImportedSteps } from './imported.ts'
 import type { Sandboxes } from './lazy-sandbox.ts'
+import { LocalWorker } from './local-worker.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
-import { type SolveDeps, type SolveOptions, Solver, type Watcher } from './solver.ts'
+import { StoreSteps, type StoreStepsDeps } from './store-steps.ts'
+import { Walk, type WalkDeps } from './walk.ts'
 
 /**
  * Steps at once. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit; one that no real build reaches keeps a generated Dockerfile of a
@@ -29,10 +32,10 @@ import { type SolveDeps, type SolveOptions, Solver, type Watcher } from './solve
  */
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
-interface SolverParts {
-  readonly watcher?: Watcher | undefined
-  readonly imported?: ImportedSteps | undefined
-  readonly refused?: SolveOptions['refused']
+/** What steps are keyed, looked for and run with. */
+type WalkedWith = StepDeps & FileDeps & Pick<StoreStepsDeps, 'content' | 'snapshots'>
+
+type WalkOptions = Pick<WalkDeps, 'watcher' | 'imported' | 'refused'> & {
   /** A dry run whose events nobody is to see. */
   readonly silent?: boolean
 }
@@ -57,7 +60,7 @@ export interface Session {
   /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
   statCache(identity: string): StatCacheFile
   /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
-  solver(parts?: SolverParts): Solver
+  walk(options?: WalkOptions): Walk
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
   flush(): Promise<void>
   /** gc, when it is its time: for a build that wrote something. */
@@ -85,7 +88,7 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
     const images = new Images(imageSources(options, store, registries), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = contextAgent(options, environment)
-    const withoutContexts: Omit<SolveDeps, 'contexts'> = {
+    const withoutContexts: Omit<WalkedWith, 'contexts'> = {
       snapshots,
       baseLayers,
       content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
@@ -96,12 +99,10 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
       secrets,
       limits,
     }
-    const always = { locks: store.locks, jobs: options.jobs ?? DEFAULT_JOBS, signal }
-    const makeSolver = (own: SolveDeps, { silent = false, ...parts }: SolverParts = {}) =>
-      new Solver({ ...always, ...parts, cache: store.cache, deps: own, onEvent: silent ? () => {} : onEvent })
+    const owner = { store, jobs: options.jobs ?? DEFAULT_JOBS, onEvent, signal }
     const sources = contextSources({
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
-      solver: () => makeSolver({ ...withoutContexts, contexts: NO_CONTEXTS }),
+      walk: () => newWalk({ ...withoutContexts, contexts: NO_CONTEXTS }, owner),
     })
     const inputs = await loadInputs(options, sources)
     const deps = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
@@ -109,7 +110,7 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
       ...{ store, snapshots, baseLayers, images, inputs, registries },
       ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
       statCache: (identity) => caches.open(identity),
-      solver: (parts) => makeSolver(deps, parts),
+      walk: (asked) => newWalk(deps, owner, asked),
       async flush() {
         caches.save()
         await store.flush()
@@ -123,8 +124,19 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
   }
 }
 
+interface WalkOwner extends Pick<WalkDeps, 'onEvent' | 'signal'> {
+  readonly store: Pick<Store, 'cache' | 'locks'>
+  readonly jobs: number
+}
+
+function newWalk(deps: WalkedWith, { store, jobs, onEvent, signal }: WalkOwner, { silent = false, ...asked }: WalkOptions = {}): Walk {
+  const cache = new StoreSteps({ ...deps, cache: store.cache })
+  const worker = new LocalWorker(deps, jobs)
+  return new Walk({ ...asked, cache, worker, keys: deps, locks: store.locks, onEvent: silent ? () => {} : onEvent, signal })
+}
+
 /** What a context is made of is no context. */
-const NO_CONTEXTS: SolveDeps['contexts'] = {
+const NO_CONTEXTS: WalkedWith['contexts'] = {
   files: () => Promise.reject(new Error('a context is loaded from another')),
 }
 

@@ -7,7 +7,7 @@ import { actionOf, type StepKey } from './key.ts'
 /** Earlier records that are looked at. */
 const CANDIDATES = 8
 
-export interface TwinSearch {
+export interface TwinDeps {
   readonly cache: CacheIndex
   readonly snapshots: Pick<Snapshotter, 'has' | 'directories'>
   readonly signal: AbortSignal
@@ -19,7 +19,7 @@ export interface TwinSearch {
  *
  * Only layers that a RUN made are compared. The layer of a COPY is what its key says, so with another key it has other files.
  */
-export async function findTwin(vertex: Vertex, key: StepKey, root: Snapshot, search: TwinSearch): Promise<CacheRecord | undefined> {
+export async function findTwin(vertex: Vertex, key: StepKey, root: Snapshot, search: TwinDeps): Promise<CacheRecord | undefined> {
   const action = actionOf(key.parts)
   for (const { key: digest, parts, layers } of await search.cache.nearest(vertex.step, CANDIDATES)) {
     if (digest === key.digest || layers.length !== root.length + 1 || actionOf(parts) !== action) continue
@@ -30,7 +30,7 @@ export async function findTwin(vertex: Vertex, key: StepKey, root: Snapshot, sea
   return undefined
 }
 
-async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search: TwinSearch): Promise<boolean> {
+async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search: TwinDeps): Promise<boolean> {
   const pairs: [LayerId, LayerId][] = []
   let maker = vertex.root
   for (let at = root.length - 1; at >= 0; at -= 1, maker = maker?.root) {
@@ -43,7 +43,7 @@ async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search:
   return true
 }
 
-async function sameFiles([one, other]: [LayerId, LayerId], { snapshots, signal }: TwinSearch): Promise<boolean> {
+async function sameFiles([one, other]: [LayerId, LayerId], { snapshots, signal }: TwinDeps): Promise<boolean> {
   if (!(await snapshots.has(one)) || !(await snapshots.has(other))) return false
   const [left, right] = await snapshots.directories([one, other])
   return sameLayer(left as string, right as string, { signal })

@@ -32,7 +32,7 @@ const IMPORTERS: Readonly<Record<string, string>> = {
   moo: 'grammar/',
   nearley: 'grammar/',
   'tar-stream': 'src/tar/',
-  'p-queue': 'src/solve/',
+  'p-queue': 'src/solve/local-worker.ts',
   ora: 'src/cli/progress/tty.ts',
   commander: 'src/cli/program',
   'smol-toml': 'src/sources/registry/registries-conf.ts',

@@ -1,0 +1,91 @@
+import type { Vertex } from '../graph/op.ts'
+import type { Ref } from '../ops/ref.ts'
+import { handlerOf } from '../ops/table.ts'
+import type { KeyPart } from '../store/types.ts'
+import type { StepKey } from './key.ts'
+import type { FoundStep } from './step-cache.ts'
+
+/**
+ * All that a walk knows of one vertex; the walk owns it. What is a promise is worked on once, also when it is asked for again before it is there. A failure
+ * stays, as it does not in base/shared.ts: a walk ends with the first, and a step that failed is neither tried nor reported again by those that stand on it.
+ */
+export interface Step {
+  readonly vertex: Vertex
+  /** What it is put on. */
+  readonly root: Step | undefined
+  /** What it only reads. */
+  readonly inputs: readonly Step[]
+  /** Without a record: what it names is what it is. */
+  readonly isSource: boolean
+  /** Its key is known when a server has been asked. */
+  readonly isRemote: boolean
+  /** Its layer does not depend on what it is put on, and its record holds that one layer. */
+  readonly isIndependent: boolean
+
+  /** All of the key but the root. */
+  parts: Promise<readonly KeyPart[]> | undefined
+  key: Promise<StepKey> | undefined
+  /** The key can be known without running or fetching anything. */
+  isKeyReady: Promise<boolean> | undefined
+  /** What the caches had for it before anything ran for it. */
+  lookup: Promise<FoundStep | undefined> | undefined
+  /** What `lookup` gave: the key stays from then on, whatever becomes of the caller's files. */
+  found: FoundStep | undefined
+  answer: Promise<Ref> | undefined
+  /** What `answer` gave. */
+  ref: Ref | undefined
+
+  /** The caller's files of it, and of all below it, were read before an imported cache read them. */
+  contextsRead: Promise<void> | undefined
+  /** They were the same after that. */
+  contextsAsRead: Promise<boolean> | undefined
+  /** Its files of the caller are others than those that a cache was asked with, or cannot be told from them. */
+  isChanged: boolean
+
+  isReported: boolean
+  /** Its op ran: it is a step of the Dockerfile that no cache had. */
+  hasRun: boolean
+  /** A cache that other builds left had it. */
+  isImported: boolean
+}
+
+export function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly Step[]): Step {
+  const { key, remote } = handlerOf(vertex.op)
+  return {
+    vertex,
+    root,
+    inputs,
+    isSource: key === undefined,
+    isRemote: remote === true,
+    isIndependent: isIndependent(vertex),
+    parts: undefined,
+    key: undefined,
+    isKeyReady: undefined,
+    lookup: undefined,
+    found: undefined,
+    answer: undefined,
+    ref: undefined,
+    contextsRead: undefined,
+    contextsAsRead: undefined,
+    isChanged: false,
+    isReported: false,
+    hasRun: false,
+    isImported: false,
+  }
+}
+
+export function isIndependent({ op }: Vertex): boolean {
+  return handlerOf(op).independent?.(op) === true
+}
+
+/** What it stands on and what it takes from. */
+export function belowOf({ root, inputs }: Step): readonly Step[] {
+  return root === undefined ? inputs : [root, ...inputs]
+}
+
+/** `known`: of which steps it is known. */
+export function standsOn(step: Step, known: Map<Step, boolean>): boolean {
+  const answer = known.get(step) ?? belowOf(step).some((below) => standsOn(below, known))
+  known.set(step, answer)
+  return answer
+}

@@ -1,0 +1,382 @@
+import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
+import type { OnEvent } from '../base/events.ts'
+import type { Vertex } from '../graph/op.ts'
+import { contextsOf } from '../graph/vertex.ts'
+import type { Ref } from '../ops/ref.ts'
+import { handlerOf } from '../ops/table.ts'
+import type { RootPart, StepIo } from '../ops/types.ts'
+import type { Locks } from '../store/locks.ts'
+import type { KeyPart, Snapshot } from '../store/types.ts'
+import { CallerFiles, type FileDeps, unique } from './caller-files.ts'
+import { chainOf, type StepKey, stepKey } from './key.ts'
+import { readParts } from './key-parts.ts'
+import { belowOf, newStep, type Step } from './step.ts'
+import type { FoundStep, ImportedSteps, StepCache } from './step-cache.ts'
+import { StepReports, type Watcher } from './step-reports.ts'
+import type { Worker } from './worker.ts'
+
+/** How often files are copied that change meanwhile. */
+const ATTEMPTS = 3
+
+export interface WalkDeps {
+  /** The store's. */
+  readonly cache: StepCache
+  /** Asked for what `cache` does not have. */
+  readonly imported?: ImportedSteps | undefined
+  readonly worker: Worker
+  readonly keys: FileDeps
+  readonly onEvent: OnEvent
+  readonly signal: AbortSignal
+  /** Of all processes on the store that want a record, one makes it and the others wait. */
+  readonly locks: Pick<Locks, 'singleFlight'>
+  /** Hears of each step once, before it runs. */
+  readonly watcher?: Watcher | undefined
+  /** Steps that must not run, with the reason: they have to be cached. */
+  readonly refused?: ReadonlyMap<Vertex, TbuildError> | undefined
+}
+
+/**
+ * The walk over the graph. A step's key needs only the key of its root and the *content* of its sources, so a whole chain of cached steps is answered by
+ * the last one's record: what nothing needs is neither run nor fetched. On a miss all inputs are solved at once, then the op runs in a slot of the worker; a
+ * slot is never held while waiting for an input.
+ */
+export class Walk {
+  readonly #deps: WalkDeps
+  readonly #steps = new Map<Vertex, Step>()
+  readonly #files: CallerFiles
+  readonly #reports: StepReports
+  readonly #abort = new AbortController()
+  /** The caller's, and aborted by the first failure. The caller's may outlive many builds, so nothing is attached to it. */
+  readonly #signal: AbortSignal
+  readonly #running = new Set<Promise<unknown>>()
+  /** The first step that failed by itself: what others reject with afterwards is only its echo. */
+  #failure: unknown
+
+  constructor(deps: WalkDeps) {
+    this.#deps = deps
+    this.#signal = AbortSignal.any([deps.signal, this.#abort.signal])
+    this.#files = new CallerFiles(this.#steps, deps.keys, { signal: this.#signal, emit: deps.onEvent })
+    this.#reports = new StepReports({ onEvent: deps.onEvent, watcher: deps.watcher })
+  }
+
+  /** Steps that really ran. */
+  get executed(): number {
+    return [...this.#steps.values()].filter(({ hasRun }) => hasRun).length
+  }
+
+  /** The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. */
+  async solve(target: Vertex): Promise<Snapshot> {
+    const step = this.#step(target)
+    try {
+      const layers = layersOf(await this.#ref(step))
+      this.#reports.rest(step)
+      return layers
+    } catch (error) {
+      this.#abort.abort(error)
+      await Promise.allSettled(this.#running)
+      throw this.#deps.signal.aborted ? this.#deps.signal.reason : (this.#failure ?? error)
+    }
+  }
+
+  /** What `solve` would do, reported to the watcher: nothing runs, though sources are read. */
+  async plan(target: Vertex): Promise<void> {
+    const step = this.#step(target)
+    await this.#planStep(step)
+    this.#reports.rest(step)
+  }
+
+  async #planStep(step: Step): Promise<void> {
+    if (step.isReported || step.isSource) return
+    const found = await this.#lookup(step)
+    const open = found === undefined ? belowOf(step) : step.isIndependent && step.root !== undefined ? [step.root] : []
+    for (const below of open) await this.#planStep(below)
+    const { watcher } = this.#deps
+    if (found !== undefined) this.#reports.cached(step)
+    else if (await this.#isKeyReady(step)) await watcher?.miss(step.vertex, await this.#key(step))
+    else watcher?.unknown(step.vertex, await this.#waitsFor(step))
+    step.isReported = true
+  }
+
+  /** The root file system of a vertex of a solved target, also of one below a cached step, as far as it is known without running or fetching anything. */
+  async result(vertex: Vertex): Promise<Snapshot | undefined> {
+    const step = this.#step(vertex)
+    if (step.ref !== undefined) return step.ref.kind === 'snapshot' ? step.ref.layers : undefined
+    const found = step.isSource ? undefined : await this.#lookup(step)
+    if (found === undefined || !step.isIndependent || step.root === undefined) return found?.layers
+    const below = await this.#known(step.root)
+    return below === undefined ? undefined : [...below, ...found.layers]
+  }
+
+  /** An image is what it names, whether it was asked for or not. */
+  #known(step: Step): Promise<Snapshot | undefined> {
+    return step.vertex.op.kind === 'image' ? this.#layers(step) : this.result(step.vertex)
+  }
+
+  /** Names of the contexts whose files are others now than the build has seen them. */
+  changedContexts(): Promise<ReadonlySet<string>> {
+    return this.#files.changedContexts()
+  }
+
+  /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
+  async adopt(vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>): Promise<void> {
+    const adopted = this.#step(vertex)
+    if (!adopted.isImported) return
+    for (let step: Step | undefined = adopted; step !== undefined; step = step.root) {
+      for (const input of step.inputs) {
+        if (input.vertex.op.kind === 'context') continue
+        const made = await this.#known(input)
+        if (made === undefined || !(await isHere(made))) return
+      }
+    }
+    await this.#deps.cache.keep({ vertex, key: await this.#key(adopted), layers })
+  }
+
+  #step(vertex: Vertex): Step {
+    const known = this.#steps.get(vertex)
+    if (known !== undefined) return known
+    const root = vertex.root && this.#step(vertex.root)
+    const step = newStep(
+      vertex,
+      root,
+      vertex.inputs.map((input) => this.#step(input)),
+    )
+    this.#steps.set(vertex, step)
+    return step
+  }
+
+  #ref(step: Step): Promise<Ref> {
+    step.answer ??= this.#answer(step)
+    return step.answer
+  }
+
+  async #answer(step: Step): Promise<Ref> {
+    step.ref = await this.#solve(step)
+    return step.ref
+  }
+
+  async #solve(step: Step): Promise<Ref> {
+    const found = await this.#lookup(step)
+    if (found !== undefined) {
+      this.#reports.cached(step)
+      return this.#refOf(step, found)
+    }
+    const root = step.root === undefined ? [] : this.#layers(step.root)
+    const [inputs, solvedRoot] = await Promise.all([this.#inputs(step), root])
+    return this.#track(this.#run(step, inputs, solvedRoot))
+  }
+
+  #inputs({ inputs }: Step): Promise<Ref[]> {
+    return Promise.all(inputs.map((input) => this.#ref(input)))
+  }
+
+  async #layers(step: Step): Promise<Snapshot> {
+    const ref = await this.#ref(step)
+    return ref.kind === 'snapshot' ? ref.layers : []
+  }
+
+  /** What the caches have for a step, when that can be known without running or fetching anything. */
+  #lookup(step: Step): Promise<FoundStep | undefined> {
+    step.lookup ??= this.#find(step)
+    return step.lookup
+  }
+
+  async #find(step: Step): Promise<FoundStep | undefined> {
+    const { vertex, isSource } = step
+    if (vertex.noCache || isSource) return undefined
+    const key = (await this.#isKeyReady(step)) ? await this.#key(step) : undefined
+    const kept = key && (await this.#deps.cache.lookup({ vertex, key, root: undefined }, this.#signal))
+    step.found = kept ?? (await this.#findImported(step))
+    if (step.found !== undefined && key !== undefined) step.key = Promise.resolve(key)
+    return step.found
+  }
+
+  /** An imported cache reads the caller's files by itself: what it finds by others than those of the keys is no step of this build. */
+  async #findImported(step: Step, made?: (vertex: Vertex) => Ref | undefined): Promise<FoundStep | undefined> {
+    const { imported } = this.#deps
+    if (imported === undefined) return undefined
+    await this.#readContexts(step)
+    const found = await imported.find(step.vertex, made)
+    if (found === undefined || !(await this.#files.areAsRead(step))) return undefined
+    step.isImported = true
+    return found
+  }
+
+  #isKeyReady(step: Step): Promise<boolean> {
+    step.isKeyReady ??= this.#canKnowKey(step)
+    return step.isKeyReady
+  }
+
+  async #canKnowKey({ root, inputs }: Step): Promise<boolean> {
+    if (root !== undefined && !(await this.#isKeyReady(root))) return false
+    for (const input of inputs) if (!input.isSource && !(await this.#isHere(input))) return false
+    return true
+  }
+
+  /** Cached, and its files can be read at once. */
+  async #isHere(step: Step): Promise<boolean> {
+    const found = await this.#lookup(step)
+    return found !== undefined && found.elsewhere !== true
+  }
+
+  /** The inputs of a step, and of those below it, that have to run, or be fetched, before its key can be known. */
+  async #waitsFor({ root, inputs }: Step): Promise<Vertex[]> {
+    const waits = root === undefined ? [] : await this.#waitsFor(root)
+    for (const input of inputs) if (!input.isSource && !(await this.#isHere(input))) waits.push(input.vertex)
+    return waits
+  }
+
+  #key(step: Step): Promise<StepKey> {
+    step.key ??= this.#makeKey(step)
+    return step.key
+  }
+
+  async #makeKey(step: Step): Promise<StepKey> {
+    const root = step.root === undefined || step.isIndependent ? null : await this.#rootPart(step.root)
+    const parts = await this.#parts(step)
+    // Found without a key, and what the key is made of has changed since: nobody may find it by that.
+    const isOther = step.found !== undefined && this.#files.areOthers(step)
+    return stepKey(step.vertex.op.kind, root, isOther ? [...parts, unique('files that changed after it was found')] : parts)
+  }
+
+  /** What a step above depends on: the whole chain, also below a layer that is keyed by itself. */
+  async #rootPart(step: Step): Promise<RootPart> {
+    const { op } = step.vertex
+    const source = handlerOf(op).asRoot?.(op)
+    if (source !== undefined) return source
+    const key = await this.#key(step)
+    return step.isIndependent && step.root !== undefined ? chainOf(await this.#rootPart(step.root), key) : key.digest
+  }
+
+  #parts(step: Step): Promise<readonly KeyPart[]> {
+    step.parts ??= this.#readParts(step)
+    return step.parts
+  }
+
+  async #readParts(step: Step): Promise<readonly KeyPart[]> {
+    // They report by themselves when they fail.
+    const inputs = await this.#inputs(step)
+    if (step.isRemote) this.#reports.started(step)
+    try {
+      return await readParts(step.vertex, inputs, this.#deps.keys, this.#io(step))
+    } catch (error) {
+      throw this.#failed(step, error)
+    }
+  }
+
+  /** Reads what of a step, and of all below it, is the caller's files, before they are read in another way to find it. */
+  #readContexts(step: Step): Promise<void> {
+    step.contextsRead ??= this.#tryContexts(step)
+    return step.contextsRead
+  }
+
+  async #tryContexts(step: Step): Promise<void> {
+    if (contextsOf(step.vertex).length > 0) {
+      if (step.inputs.every(({ isSource, isRemote }) => isSource || isRemote)) await this.#tryParts(step)
+      if (step.parts === undefined) this.#files.markChanged(step)
+    }
+    for (const below of belowOf(step)) await this.#readContexts(below)
+  }
+
+  /** What cannot be read is wrong only when the step has to run. */
+  async #tryParts(step: Step): Promise<void> {
+    if (step.parts !== undefined) return
+    try {
+      const parts = await readParts(step.vertex, await this.#inputs(step), this.#deps.keys, this.#io(step))
+      step.parts ??= Promise.resolve(parts)
+      await step.parts
+    } catch (error) {
+      if (!isTbuildError(error)) throw error
+    }
+  }
+
+  async #run(step: Step, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    if (step.isSource) return this.#execute(step, inputs, root)
+    const { vertex } = step
+    const { cache, watcher, locks } = this.#deps
+    const key = await this.#key(step)
+    let executed = false
+    const found = await locks.singleFlight<FoundStep>(
+      `step-${key.digest}`,
+      () => cache.lookup({ vertex, key, root }, this.#signal),
+      async () => {
+        const imported = vertex.noCache ? undefined : await this.#findImported(step, (other) => this.#steps.get(other)?.ref)
+        if (imported !== undefined) return imported
+        await watcher?.miss(vertex, key)
+        executed = true
+        const ref = await this.#execute(step, inputs, root)
+        return cache.keep({ vertex, key: await this.#key(step), layers: layersOf(ref) })
+      },
+      { signal: this.#signal },
+    )
+    if (!executed) this.#reports.cached(step, found.sameFiles)
+    return this.#refOf(step, found)
+  }
+
+  async #refOf({ isIndependent, root }: Step, found: FoundStep): Promise<Ref> {
+    const below = isIndependent && root !== undefined ? await this.#layers(root) : []
+    return { kind: 'snapshot', layers: [...below, ...found.layers] }
+  }
+
+  async #execute(step: Step, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
+    const silent = handlerOf(step.vertex.op).deferred === true
+    if (!silent) step.isReported = true
+    step.hasRun = !step.isSource && !step.isRemote
+    let started = false
+    const onStart = () => {
+      if (!started && !silent && !step.isRemote) this.#reports.started(step)
+      started = true
+    }
+    try {
+      const ref = await this.#make(step, inputs, root, onStart)
+      if (!silent) this.#reports.done(step)
+      return ref
+    } catch (error) {
+      // One that was stopped before it began has nothing to say.
+      throw started || !this.#signal.aborted ? this.#failed(step, error) : error
+    }
+  }
+
+  /** The caller's files may have changed since they were hashed: what was made is kept only under the key of what it was made of. */
+  async #make(step: Step, inputs: readonly Ref[], root: Snapshot, onStart: () => void): Promise<Ref> {
+    const refusal = this.#deps.refused?.get(step.vertex)
+    if (refusal !== undefined) throw refusal
+    const { op } = step.vertex
+    const run = () => this.#deps.worker.run({ op, root, inputs }, { ...this.#io(step), onStart })
+    for (let attempt = 1; attempt < ATTEMPTS; attempt += 1) {
+      const ref = await run()
+      if (!(await this.#files.renew(step))) return ref
+    }
+    const ref = await run()
+    // Somebody writes to them all the time, a log perhaps: nobody can say what was copied.
+    if (await this.#files.renew(step)) this.#files.makeUnique(step)
+    return ref
+  }
+
+  #failed(step: Step, error: unknown): unknown {
+    const { span } = step.vertex
+    const placed = span === undefined ? error : withSpan(error, span)
+    const { aborted } = this.#signal
+    if (!aborted) {
+      this.#failure ??= placed
+      this.#abort.abort(placed)
+    }
+    // The build begins again without that cache: no failure to show.
+    this.#reports.failed(step, placed, aborted || errorCode(error) === 'CACHE_LAYER_UNUSABLE')
+    return placed
+  }
+
+  #io({ vertex: { id } }: Step): StepIo {
+    return { vertex: id, signal: this.#signal, emit: this.#deps.onEvent }
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const settled = work.finally(() => this.#running.delete(settled))
+    this.#running.add(settled)
+    return settled
+  }
+}
+
+function layersOf(ref: Ref): Snapshot {
+  if (ref.kind !== 'snapshot') throw new Error('a step makes a root file system')
+  return ref.layers
+}

@@ -1,0 +1,25 @@
+import type { Op } from '../graph/op.ts'
+import type { Ref } from '../ops/ref.ts'
+import type { StepIo } from '../ops/types.ts'
+import type { Snapshot } from '../store/types.ts'
+
+/** An op with all that it is put on and takes from. */
+export interface StepRequest {
+  readonly op: Op
+  /** The root file system that the op changes; empty is scratch. */
+  readonly root: Snapshot
+  readonly inputs: readonly Ref[]
+}
+
+export interface WorkerIo extends StepIo {
+  /** It has its slot and the files that it needs. */
+  readonly onStart: () => void
+}
+
+/** Who runs ops. */
+export interface Worker {
+  /** Steps at once. */
+  readonly slots: number
+  /** Waits for a slot; only for that: all that the step needs is there or can be fetched. */
+  run(step: StepRequest, io: WorkerIo): Promise<Ref>
+}
