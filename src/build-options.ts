@@ -1,12 +1,11 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
-import type { ExtraHost } from './values/extra-host.ts'
 import type { Limits } from './values/limits.ts'
 import type { Platform } from './values/platform.ts'
-import type { Ulimit } from './values/ulimit.ts'
+import type { ProcessSettings } from './values/process-settings.ts'
 
 /** What to build and where to. Paths are relative to the caller's working directory. */
-export interface BuildOptions {
+export interface BuildOptions extends Partial<ProcessSettings> {
   /** A directory, `-` (a tar, or a Dockerfile, on `stdin`), or a URL. */
   readonly context: string
   /** `-f`: a path, or `-` for stdin. Default: Dockerfile in the context, else dockerfile (D10). */
@@ -41,16 +40,8 @@ export interface BuildOptions {
   readonly network?: 'default' | 'none' | 'host'
   /** What a Dockerfile may ask for that weakens the sandbox, and what ONBUILD triggers of base images may ask for. */
   readonly allow?: readonly Entitlement[]
-  /** More lines of /etc/hosts in every RUN. */
-  readonly extraHosts?: readonly ExtraHost[]
-  /** Resource limits of every RUN. */
-  readonly ulimits?: readonly Ulimit[]
-  /** Bytes of /dev/shm in a RUN; default: 64 MiB. */
-  readonly shmSize?: number
   /** `chroot`: RUN steps without namespaces and mounts, for machines that allow none; it protects from little (docs/sandbox.md). */
   readonly isolation?: 'chroot'
-  /** A cgroup that is there; each RUN gets one of its own below it. */
-  readonly cgroupParent?: string
   /** For RUN --mount=type=secret: read when a RUN asks, kept nowhere. `env` names a variable of `environment`. */
   readonly secrets?: readonly { readonly id: string; readonly source: { readonly file: string } | { readonly env: string } }[]
   /** For RUN --mount=type=ssh and git: the socket of an agent, or files of private keys without passphrase; none is the agent of SSH_AUTH_SOCK. */

@@ -42,10 +42,7 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
     security: securityMode(instruction, state, context),
     mounts,
     ...(script === undefined ? {} : { script }),
-    extraHosts: context.options.extraHosts,
-    ulimits: context.options.ulimits,
-    ...(context.options.shmSize === undefined ? {} : { shmSize: context.options.shmSize }),
-    ...(context.options.cgroupParent === undefined ? {} : { cgroupParent: context.options.cgroupParent }),
+    settings: context.options.settings,
     platform: state.platform,
   }
   const root = addStep(op, state, context, inputs)

@@ -2,10 +2,9 @@ import type { Digest } from '../base/digest.ts'
 import type { Instruction } from '../dockerfile/instruction.ts'
 import type { Linter } from '../dockerfile/lint/linter.ts'
 import type { Ignored } from '../dockerfile/lint/stage-checks.ts'
-import type { ExtraHost } from '../values/extra-host.ts'
 import type { ImageConfigFile } from '../values/oci.ts'
 import type { Platform } from '../values/platform.ts'
-import type { Ulimit } from '../values/ulimit.ts'
+import type { ProcessSettings } from '../values/process-settings.ts'
 import type { BuildArgValues } from './build-args.ts'
 import type { GitOp, HttpOp } from './op.ts'
 
@@ -65,10 +64,7 @@ export interface LowerOptions {
   readonly noCache: boolean
   readonly noCacheFilter: readonly string[]
   readonly network: 'default' | 'none' | 'host'
-  readonly extraHosts: readonly ExtraHost[]
-  readonly ulimits: readonly Ulimit[]
-  readonly shmSize?: number | undefined
-  readonly cgroupParent?: string | undefined
+  readonly settings: ProcessSettings
   /** Of the vertices' ids, when a build has several graphs. */
   readonly idPrefix?: string | undefined
   /** Tells builds of one Dockerfile from those of another when the nearest record is looked for. */

@@ -2,9 +2,8 @@ import type { Digest } from '../base/digest.ts'
 import type { Login } from '../base/mask-url.ts'
 import type { Span } from '../base/span.ts'
 import type { RunMount } from '../dockerfile/mount.ts'
-import type { ExtraHost } from '../values/extra-host.ts'
 import type { Platform } from '../values/platform.ts'
-import type { Ulimit } from '../values/ulimit.ts'
+import type { ProcessSettings } from '../values/process-settings.ts'
 
 /**
  * The build graph. An op is plain data: it prints, hashes and compares by itself, and names its inputs by position in the vertex's `inputs`.
@@ -81,10 +80,7 @@ export interface ExecOp {
   readonly mounts: readonly ExecOpMount[]
   /** A heredoc that begins with #!, shown to the command as a file (H9). */
   readonly script?: { readonly path: string; readonly text: string }
-  readonly extraHosts: readonly ExtraHost[]
-  readonly ulimits: readonly Ulimit[]
-  readonly shmSize?: number
-  readonly cgroupParent?: string
+  readonly settings: ProcessSettings
   readonly platform: Platform
 }
 

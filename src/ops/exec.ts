@@ -1,4 +1,3 @@
-import type { Json } from '../base/canonical-json.ts'
 import { isTbuildError, TbuildError } from '../base/errors.ts'
 import { goQuote } from '../go/quote.ts'
 import type { ExecOp } from '../graph/op.ts'
@@ -11,6 +10,7 @@ import { settleOwners } from '../tree/settle-owners.ts'
 import { layeredView } from '../tree/view.ts'
 import { idMap } from '../values/id-map.ts'
 import { formatPlatform } from '../values/platform.ts'
+import { settingsParts } from '../values/process-settings.ts'
 import { looksSecret } from '../values/secret-name.ts'
 import { mountKey, prepareMounts } from './exec-mounts.ts'
 import { hidden } from './hidden.ts'
@@ -19,7 +19,7 @@ import { writeLog } from './log.ts'
 import { OutputTail } from './output-tail.ts'
 import type { ExecDeps, ExecKeyDeps, OpHandler, StepIo } from './types.ts'
 
-/** RUN. Key: K2 and K3; a proxy, the address of an --add-host, a secret's value and --shm-size are not in it. */
+/** RUN. Key: K2 and K3; a proxy and a secret's value are not in it. */
 export const execHandler: OpHandler<ExecOp, ExecKeyDeps, ExecDeps> = {
   async key(op, inputs, deps, io) {
     const parts: KeyPart[] = [
@@ -31,10 +31,8 @@ export const execHandler: OpHandler<ExecOp, ExecKeyDeps, ExecDeps> = {
       { name: 'network', value: op.network },
       { name: 'security', value: op.security },
       { name: 'platform', value: formatPlatform(op.platform) },
-      ...optional('hosts', op.extraHosts.length === 0 ? undefined : op.extraHosts.map(({ host }) => host)),
-      ...optional('ulimits', op.ulimits.length === 0 ? undefined : op.ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`)),
-      ...optional('cgroup parent', op.cgroupParent),
-      ...optional('script', op.script && [op.script.path, op.script.text]),
+      ...settingsParts(op.settings),
+      ...(op.script === undefined ? [] : [{ name: 'script', value: [op.script.path, op.script.text] }]),
     ]
     for (const [index, mount] of op.mounts.entries()) {
       parts.push({ name: `mount ${index + 1}`, value: await mountKey(mount, inputs, deps, io) })
@@ -69,10 +67,6 @@ function envPart(item: string): KeyPart {
   return { name: `env ${name}`, value: looksSecret(name) ? hidden(['env', name, value]) : value }
 }
 
-function optional(name: string, value: Json | undefined): KeyPart[] {
-  return value === undefined ? [] : [{ name, value }]
-}
-
 function execSpec(op: ExecOp, active: ActiveLayer, prepared: { mounts: readonly ExecMount[]; env: readonly string[] }): ExecSpec {
   return {
     rootfs: { lower: active.lower, upper: active.upper, work: active.work },
@@ -84,10 +78,7 @@ function execSpec(op: ExecOp, active: ActiveLayer, prepared: { mounts: readonly 
     network: op.network,
     security: op.security,
     mounts: prepared.mounts,
-    extraHosts: op.extraHosts,
-    ulimits: op.ulimits,
-    ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
-    ...(op.cgroupParent === undefined ? {} : { cgroupParent: op.cgroupParent }),
+    settings: op.settings,
   }
 }
 

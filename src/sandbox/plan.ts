@@ -130,7 +130,7 @@ function deviceMounts(spec: ExecSpec, host: HostFacts): PlanMount[] {
     ...DEVICES.map(([name, major, minor]): PlanMount => ({ kind: 'device', target: `/dev/${name}`, source: `/dev/${name}`, major, minor })),
     ...DEVICE_LINKS.map(([name, text]): PlanMount => ({ kind: 'link', target: `/dev/${name}`, text })),
     { kind: 'fs', target: '/dev/pts', fs: 'devpts', options: ptsOptions, attributes: ['nosuid', 'noexec'], flags: [] },
-    tmpfs('/dev/shm', ['mode=1777', `size=${spec.shmSize ?? SHM_SIZE}`], [...SEALED]),
+    tmpfs('/dev/shm', ['mode=1777', `size=${spec.settings.shmSize ?? SHM_SIZE}`], [...SEALED]),
     { kind: 'fs', target: '/dev/mqueue', fs: 'mqueue', options: [], attributes: [...SEALED], flags: [] },
   ]
 }
@@ -143,8 +143,11 @@ function protections(spec: ExecSpec): PlanMount[] {
   ]
 }
 
-function configFiles(spec: ExecSpec, host: HostFacts): PlanMount[] {
-  const file = (target: string, text: string): PlanMount => ({
+type PlanFile = Extract<PlanMount, { kind: 'file' }>
+
+/** What of /etc is the builder's. */
+export function configFiles(spec: ExecSpec, host: Pick<HostFacts, 'resolvConf'>): PlanFile[] {
+  const file = (target: string, text: string): PlanFile => ({
     kind: 'file',
     target,
     data: Buffer.from(text),
@@ -156,7 +159,7 @@ function configFiles(spec: ExecSpec, host: HostFacts): PlanMount[] {
   })
   return [
     file('/etc/resolv.conf', resolvConf(host.resolvConf(), spec.network === 'none' ? 'none' : 'host')),
-    file('/etc/hosts', hostsFile(spec.hostname, spec.extraHosts)),
+    file('/etc/hosts', hostsFile(spec.hostname, spec.settings.extraHosts)),
   ]
 }
 
@@ -211,6 +214,19 @@ function mountsOf(spec: ExecSpec, host: HostFacts, options: string): PlanMount[]
     ...sortMounts(spec.mounts).map((mount) => userMount(mount, options, host)),
     ...protections(spec),
   ]
+}
+
+/** Throws ISOLATION for what a chroot cannot carry out: nothing is asked for and ignored. */
+export function refuseInChroot({ network, settings, mounts }: ExecSpec): void {
+  const refused = (what: string, hint: string) => new TbuildError('ISOLATION', `isolation chroot cannot carry out ${what}`, { hint })
+  const elsewhere = 'build where namespaces are allowed, without --isolation=chroot'
+  if (network === 'none') throw refused('--network=none: there is no network namespace', elsewhere)
+  if (settings.shmSize !== undefined) throw refused('--shm-size: /dev/shm is an ordinary directory', 'leave it out')
+  if (settings.cgroupParent !== undefined) throw refused('--cgroup-parent', 'leave it out; limit the surrounding container')
+  for (const mount of mounts) {
+    if (mount.type === 'socket') throw refused(`RUN --mount=type=ssh (${mount.target}): a socket cannot be copied`, elsewhere)
+    if (mount.type === 'tmpfs' && mount.size !== undefined) throw refused(`a tmpfs with a size (${mount.target})`, 'leave the size out')
+  }
 }
 
 function overlayOptions(host: HostFacts): string {
@@ -278,7 +294,8 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile, is
   const pretendOwners = !bare && host.ids.single && who.shownAs === undefined
   const env = environment(spec.env, user.home)
   const options = overlayOptions(host)
-  const cgroups = spec.cgroupParent === undefined ? [] : host.cgroupDirectories(spec.cgroupParent)
+  const { cgroupParent, ulimits } = spec.settings
+  const cgroups = cgroupParent === undefined ? [] : host.cgroupDirectories(cgroupParent)
   return {
     root: { ...spec.rootfs, options: [options, host.volatileOverlay ? 'volatile' : ''].filter(Boolean).join(',') },
     hostname: spec.hostname,
@@ -295,7 +312,7 @@ export function makePlan(spec: ExecSpec, host: HostFacts, read: ReadRootFile, is
     args: spec.args,
     env,
     path: searchPath(env),
-    rlimits: rlimits(spec.ulimits, host.hardLimits),
+    rlimits: rlimits(ulimits, host.hardLimits),
     cgroups,
     oomCounter: cgroups[0] === undefined ? host.oomCounter : host.oomCounterOf(cgroups[0]),
     mounts: bare ? [] : mountsOf(spec, host, options),

@@ -47,12 +47,12 @@ const least = (a: bigint, b: bigint): bigint => (a < b ? a : b)
  * R6: a result must not depend on the caller's shell. Open files are dockerd's 1024 under systemd, with a hard limit that programs may raise themselves to; a
  * crash writes no core file into the layer. `--ulimit` replaces the pin of its name. -1 is unlimited.
  */
-export function rlimits(ulimits: readonly Ulimit[], host: HardLimits): Rlimit[] {
+export function rlimits(asked: readonly Ulimit[], host: HardLimits): Rlimit[] {
   const limits = new Map<number, Rlimit>()
   const nofile = least(524288n, host.nofile)
   limits.set(7, { resource: 7, soft: least(1024n, nofile), hard: nofile })
   limits.set(4, { resource: 4, soft: 0n, hard: host.core })
-  for (const { name, soft, hard } of ulimits) {
+  for (const { name, soft, hard } of asked) {
     const resource = RESOURCES[name]
     if (resource === undefined) {
       throw new TbuildError('ULIMIT_INVALID', `invalid ulimit type: ${name}`, { hint: `one of ${Object.keys(RESOURCES).join(', ')}` })

@@ -1,5 +1,4 @@
-import type { ExtraHost } from '../values/extra-host.ts'
-import type { Ulimit } from '../values/ulimit.ts'
+import type { ProcessSettings } from '../values/process-settings.ts'
 
 /**
  * Running one process in a root file system. Policy (which capabilities, mounts, files) is computed by `plan.ts` from an ExecSpec as plain data;
@@ -23,11 +22,7 @@ export interface ExecSpec {
   readonly network: 'default' | 'none' | 'host'
   readonly security: 'sandbox' | 'insecure'
   readonly mounts: readonly ExecMount[]
-  readonly extraHosts: readonly ExtraHost[]
-  readonly ulimits: readonly Ulimit[]
-  /** Bytes of /dev/shm. */
-  readonly shmSize?: number
-  readonly cgroupParent?: string
+  readonly settings: ProcessSettings
 }
 
 /** Sorted by the sandbox so that parents precede children (M13). Targets are absolute, in-root. */

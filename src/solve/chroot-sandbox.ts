@@ -1,11 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { TbuildError } from '../base/errors.ts'
 import { hostFacts } from '../sandbox/host.ts'
-import { hostsFile } from '../sandbox/hosts.ts'
 import { DEVICE_LINKS, DEVICES } from '../sandbox/kernel-paths.ts'
-import { sortMounts } from '../sandbox/plan.ts'
-import { resolvConf } from '../sandbox/resolv.ts'
+import { configFiles, refuseInChroot, sortMounts } from '../sandbox/plan.ts'
 import type { ExecMount, ExecSpec, Sandbox } from '../sandbox/types.ts'
 import { Covers } from '../tree/covers.ts'
 import { moveChanges } from '../tree/native-changes.ts'
@@ -24,7 +21,7 @@ export const CHROOT_WARNING =
 export function chrootSandbox(runner: Sandbox): Sandbox {
   return {
     async exec(spec, io, signal) {
-      refuse(spec)
+      refuseInChroot(spec)
       const folder = join(spec.rootfs.work, 'native')
       mkdirSync(folder)
       const lower = layeredView(spec.rootfs.lower)
@@ -41,18 +38,6 @@ export function chrootSandbox(runner: Sandbox): Sandbox {
   }
 }
 
-function refuse({ network, shmSize, mounts, cgroupParent }: ExecSpec): void {
-  const refused = (what: string, hint: string) => new TbuildError('ISOLATION', `isolation chroot cannot carry out ${what}`, { hint })
-  const elsewhere = 'build where namespaces are allowed, without --isolation=chroot'
-  if (network === 'none') throw refused('--network=none: there is no network namespace', elsewhere)
-  if (shmSize !== undefined) throw refused('--shm-size: /dev/shm is an ordinary directory', 'leave it out')
-  if (cgroupParent !== undefined) throw refused('--cgroup-parent', 'leave it out; limit the surrounding container')
-  for (const mount of mounts) {
-    if (mount.type === 'socket') throw refused(`RUN --mount=type=ssh (${mount.target}): a socket cannot be copied`, elsewhere)
-    if (mount.type === 'tmpfs' && mount.size !== undefined) throw refused(`a tmpfs with a size (${mount.target})`, 'leave the size out')
-  }
-}
-
 /** What every RUN sees, as far as it can be made with mknod(2); /proc and /sys stay empty. */
 function systemFiles(covers: Covers, spec: ExecSpec): void {
   covers.directory('/dev', 0o755, { keep: true })
@@ -61,9 +46,7 @@ function systemFiles(covers: Covers, spec: ExecSpec): void {
   covers.directory('/dev/shm', 0o1777)
   covers.directory('/proc', 0o755, { keep: true })
   covers.directory('/sys', 0o755, { keep: true })
-  const file = (target: string, text: string) => covers.file(target, { data: Buffer.from(text), mode: 0o644, uid: 0, gid: 0 })
-  file('/etc/resolv.conf', resolvConf(hostFacts().resolvConf(), 'host'))
-  file('/etc/hosts', hostsFile(spec.hostname, spec.extraHosts))
+  for (const made of configFiles(spec, hostFacts())) covers.file(made.target, made)
 }
 
 async function place(covers: Covers, mount: ExecMount, directory: string, signal: AbortSignal | undefined): Promise<void> {

@@ -11,6 +11,7 @@ import { contextReads } from '../graph/context-reads.ts'
 import { type Graph, lower } from '../graph/lower.ts'
 import type { LowerOptions } from '../graph/lower-types.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../values/platform.ts'
+import { processSettings } from '../values/process-settings.ts'
 import { requireEntitlements } from './entitlements.ts'
 import type { Session } from './session.ts'
 
@@ -28,10 +29,7 @@ export function lowerOptions(options: ResolvedOptions, platform: Platform, sessi
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
     network: options.network ?? 'default',
-    extraHosts: options.extraHosts ?? [],
-    ulimits: options.ulimits ?? [],
-    shmSize: options.shmSize,
-    cgroupParent: options.cgroupParent,
+    settings: processSettings(options),
     idPrefix: (options.platforms?.length ?? 0) > 1 ? `${formatPlatform(platform)} ` : undefined,
     identity: session.inputs.identity,
     resolveImage: session.images.resolve,

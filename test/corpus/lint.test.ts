@@ -9,6 +9,7 @@ import { parseStages } from '../../src/dockerfile/stages.ts'
 import { checkStages } from '../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
 import { mistakeOf, linterFor } from '../../src/solve/lowering.ts'
+import { processSettings } from '../../src/values/process-settings.ts'
 import { buildArgsOf, type LintCase, loadLintFiles, optionValue } from '../support/lint-cases.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
@@ -37,8 +38,7 @@ function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
     noCache: false,
     noCacheFilter: [],
     network: 'default',
-    extraHosts: [],
-    ulimits: [],
+    settings: processSettings({}),
     identity: 'lint',
     resolveImage: async () => busybox(),
     namedContext: () => undefined,

@@ -11,6 +11,7 @@ import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { lower } from '../../src/graph/lower.ts'
 import type { LowerOptions } from '../../src/graph/lower-types.ts'
+import { processSettings } from '../../src/values/process-settings.ts'
 import { printGraph } from '../support/print-graph.ts'
 
 /**
@@ -58,8 +59,7 @@ function lowerOptions(options: CaseOptions): LowerOptions {
     noCache: false,
     noCacheFilter: options.noCacheFilter ?? [],
     network: 'default',
-    extraHosts: [],
-    ulimits: [],
+    settings: processSettings({}),
     identity: 'test',
     async resolveImage(reference, platform) {
       const known = options.images?.[reference]

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRunnerSandbox } from '../../src/sandbox/runner.ts'
 import type { ExecSpec, ExitStatus, Sandbox } from '../../src/sandbox/types.ts'
+import { processSettings } from '../../src/values/process-settings.ts'
 
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
 
@@ -63,8 +64,7 @@ export class SandboxFixture {
       network: 'default',
       security: 'sandbox',
       mounts: [],
-      extraHosts: [],
-      ulimits: [],
+      settings: processSettings({}),
       ...rest,
     }
   }

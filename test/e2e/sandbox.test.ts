@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, 
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { processSettings } from '../../src/values/process-settings.ts'
 import { describeWith, testWith } from '../support/needs.ts'
 import { alive, commandLine, descendants, kill, running, until } from '../support/processes.ts'
 import { canRun, SandboxFixture } from './sandbox-fixture.ts'
@@ -129,7 +130,9 @@ suite('a run', () => {
   })
 
   test('R2 hostname and hosts file with --add-host', async () => {
-    const run = await fixture.run('hostname; cat /etc/hosts', { extraHosts: [{ host: 'db', ip: '10.1.2.3' }] })
+    const run = await fixture.run('hostname; cat /etc/hosts', {
+      settings: processSettings({ extraHosts: [{ host: 'db', ip: '10.1.2.3' }] }),
+    })
     expect(run.out).toBe('buildkitsandbox\n127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tdb\n')
   })
 
@@ -155,7 +158,10 @@ suite('a run', () => {
 
   test('R6 limits are pinned, --ulimit replaces them', async () => {
     expect((await fixture.run('ulimit -Sn; ulimit -c')).out).toBe('1024\n0\n')
-    expect((await fixture.run('ulimit -Sn; ulimit -Hn', { ulimits: [{ name: 'nofile', soft: 100, hard: 200 }] })).out).toBe('100\n200\n')
+    expect(
+      (await fixture.run('ulimit -Sn; ulimit -Hn', { settings: processSettings({ ulimits: [{ name: 'nofile', soft: 100, hard: 200 }] }) }))
+        .out,
+    ).toBe('100\n200\n')
   })
 
   test('R7 umask is 0022 whatever the caller’s', async () => {
@@ -175,7 +181,10 @@ suite('a run', () => {
 
   test('shm is 64 MiB, or --shm-size', async () => {
     expect((await fixture.run('df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2')).out).toBe('65536\n')
-    expect((await fixture.run('df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2', { shmSize: 1024 * 1024 })).out).toBe('1024\n')
+    expect(
+      (await fixture.run('df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2', { settings: processSettings({ shmSize: 1024 * 1024 }) }))
+        .out,
+    ).toBe('1024\n')
   })
 
   test('a missing command is 127, one that may not be executed 126', async () => {
@@ -352,9 +361,9 @@ suite('a cgroup parent', () => {
     for (const parent of parents) mkdirSync(parent)
     try {
       writeFileSync(`${memory}/${name}/memory.limit_in_bytes`, '20000000')
-      const cgroupParent = `/${name}`
-      expect(await fixture.run('true', { cgroupParent })).toMatchObject({ code: 0, oomKilled: false })
-      const run = await fixture.run('exec sort /dev/zero', { cgroupParent })
+      const settings = processSettings({ cgroupParent: `/${name}` })
+      expect(await fixture.run('true', { settings })).toMatchObject({ code: 0, oomKilled: false })
+      const run = await fixture.run('exec sort /dev/zero', { settings })
       expect(run).toMatchObject({ code: 137, signal: 'SIGKILL', oomKilled: true })
       expect(readdirSync(parents[0] as string, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([])
     } finally {
@@ -363,8 +372,12 @@ suite('a cgroup parent', () => {
   })
 
   test('one that does not exist, or is no name, is refused', async () => {
-    await expect(fixture.run('true', { cgroupParent: '/no-such-cgroup' })).rejects.toMatchObject({ code: 'CGROUP_UNAVAILABLE' })
-    await expect(fixture.run('true', { cgroupParent: '../x' })).rejects.toMatchObject({ code: 'CGROUP_INVALID' })
+    await expect(fixture.run('true', { settings: processSettings({ cgroupParent: '/no-such-cgroup' }) })).rejects.toMatchObject({
+      code: 'CGROUP_UNAVAILABLE',
+    })
+    await expect(fixture.run('true', { settings: processSettings({ cgroupParent: '../x' }) })).rejects.toMatchObject({
+      code: 'CGROUP_INVALID',
+    })
   })
 })
 

@@ -8,6 +8,7 @@ import { chrootSandbox } from '../../src/solve/chroot-sandbox.ts'
 import { nativeSandbox } from '../../src/solve/native-sandbox.ts'
 import { layerChanges } from '../../src/tree/diff.ts'
 import { layeredView } from '../../src/tree/view.ts'
+import { processSettings } from '../../src/values/process-settings.ts'
 import { canRun, type RunResult, readTopmost, SandboxFixture } from '../e2e/sandbox-fixture.ts'
 import { describeWith } from '../support/needs.ts'
 import { running } from '../support/processes.ts'
@@ -147,8 +148,8 @@ suite('a RUN on an overlay and on a copy of its root', () => {
 
   test.each<[string, object]>([
     ['--network=none', { network: 'none' }],
-    ['--shm-size', { shmSize: 1 }],
-    ['--cgroup-parent', { cgroupParent: '/x' }],
+    ['--shm-size', { settings: processSettings({ shmSize: 1 }) }],
+    ['--cgroup-parent', { settings: processSettings({ cgroupParent: '/x' }) }],
     ['type=ssh', { mounts: [{ type: 'socket', target: '/s', socket: '/s', mode: 0, uid: 0, gid: 0 }] }],
     ['a tmpfs with a size', { mounts: [{ type: 'tmpfs', target: '/s', size: 1 }] }],
   ])('a chroot refuses %s by name', async (name, spec) => {

@@ -13,7 +13,7 @@ export function printGraph({ vertices, target }: Graph): string {
   const image = [
     `image ${formatPlatform(platform)} root ${target.root?.id ?? '-'}`,
     ...(author === undefined ? [] : [`  author: ${author}`]),
-    ...members(config as Json),
+    ...members(config),
     ...historyList(history).map((entry) => `  ${entry.empty_layer ? '-' : '+'} ${oneLine(entry.created_by ?? '')}`),
   ]
   return `${[...vertices.map(printVertex), image.join('\n')].join('\n\n')}\n`
@@ -28,13 +28,18 @@ function printVertex(vertex: Vertex): string {
   return [`${id} ${op.kind}${links.join('')}${noCache ? ' no-cache' : ''}  ${oneLine(name)}`, ...members(shown(op))].join('\n')
 }
 
-/** Platforms are shorter as text; the rest is as it is. */
-function shown(op: Op): Json {
+/** Platforms are shorter as text, and settings are members as others; the rest is as it is. */
+function shown(op: Op): object {
   const { kind: _kind, ...rest } = op
-  return ('platform' in rest ? { ...rest, platform: formatPlatform(rest.platform) } : rest) as Json
+  return Object.fromEntries(
+    Object.entries(rest).flatMap(([name, value]) => {
+      if (name === 'settings') return Object.entries(value)
+      return [[name, name === 'platform' ? formatPlatform(value) : value]]
+    }),
+  )
 }
 
-function members(value: Json): string[] {
+function members(value: object): string[] {
   return Object.entries(value as Record<string, Json>)
     .filter(([, member]) => !isEmpty(member))
     .map(([name, member]) => `  ${name}: ${typeof member === 'string' ? oneLine(member) : canonicalJson(member)}`)

@@ -44,7 +44,7 @@ export function execNode(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) 
     const selections = content && vertex !== undefined ? { content: { source: vertex, selections: selectionsOf(paths) } } : {}
     return { node, selector: joinedDigest(paths), ...selections }
   })
-  return opNode(digests, inputs, JSON.stringify([op.extraHosts, op.proxyEnv, op.mounts]))
+  return opNode(digests, inputs, JSON.stringify([op.settings.extraHosts, op.proxyEnv, op.mounts]))
 }
 
 function execDigest(op: ExecOp, mounts: readonly GoJson[]): Digest {
@@ -71,10 +71,10 @@ function metaOf(op: ExecOp): GoJson {
     env: [...op.env, ...socket],
     cwd: op.cwd,
     user: op.user,
-    extraHosts: op.extraHosts.map(({ host }) => omitEmpty({ Host: host })),
+    extraHosts: op.settings.extraHosts.map(({ host }) => omitEmpty({ Host: host })),
     hostname: op.hostname === 'buildkitsandbox' ? '' : op.hostname,
-    ulimit: op.ulimits.map(({ name, soft, hard }) => omitEmpty({ Name: name, Soft: soft, Hard: hard })),
-    cgroupParent: op.cgroupParent,
+    ulimit: op.settings.ulimits.map(({ name, soft, hard }) => omitEmpty({ Name: name, Soft: soft, Hard: hard })),
+    cgroupParent: op.settings.cgroupParent,
     removeMountStubsRecursive: true,
   })
 }
@@ -96,7 +96,8 @@ function mountsOf(op: ExecOp, base: Base, sourceOf: (mount: ExecOpMount) => Moun
     else if (mount.type === 'cache') mounts.push(cacheMount(mount, sourceOf(mount)))
     else if (mount.type === 'tmpfs') mounts.push(tmpfsMount(mount.written ?? mount.target, mount.size, mount.readonly))
   }
-  if (op.shmSize !== undefined && op.shmSize > 0) mounts.push(tmpfsMount('/dev/shm', op.shmSize, false))
+  const { shmSize = 0 } = op.settings
+  if (shmSize > 0) mounts.push(tmpfsMount('/dev/shm', shmSize, false))
   return mounts.sort((a, b) => (a.target < b.target ? -1 : a.target > b.target ? 1 : 0))
 }
 

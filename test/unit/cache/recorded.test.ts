@@ -17,6 +17,7 @@ import type { LowerOptions } from '../../../src/graph/lower-types.ts'
 import { directoryView } from '../../../src/tree/view.ts'
 import type { ImageConfigFile } from '../../../src/values/oci.ts'
 import { parsePlatform } from '../../../src/values/platform.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 import { type DifferentialCase, loadCases, materialize } from '../../support/differential-case.ts'
 
 /** Caches that docker 28.5 (BuildKit 0.25) wrote of the Dockerfiles beside them; `node scripts/cache-peer.mjs record` writes them anew. */
@@ -41,9 +42,11 @@ function optionsOf(one: DifferentialCase): LowerOptions {
     noCache: false,
     noCacheFilter: [],
     network: 'host',
-    extraHosts: extraHosts(values('--add-host')),
-    ulimits: values('--ulimit').map(ulimit),
-    shmSize: values('--shm-size').length === 0 ? undefined : 32 << 20,
+    settings: processSettings({
+      extraHosts: extraHosts(values('--add-host')),
+      ulimits: values('--ulimit').map(ulimit),
+      shmSize: values('--shm-size').length === 0 ? undefined : 32 << 20,
+    }),
     identity: 'test',
     resolveImage: async () => ({ name: 'busybox', digest: base.digest, platform: AMD64, configFile: base.config as ImageConfigFile }),
     namedContext: () => undefined,

@@ -6,6 +6,7 @@ import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { lower } from '../../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../../src/graph/lower-types.ts'
 import { type Platform, parsePlatform } from '../../../src/values/platform.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
 const digest = sha256('layer')
@@ -29,8 +30,7 @@ function lowered(text: string, change: Partial<LowerOptions> = {}) {
     noCache: false,
     noCacheFilter: [],
     network: 'default',
-    extraHosts: [],
-    ulimits: [],
+    settings: processSettings({}),
     identity: 'test',
     resolveImage: async () => image(1),
     namedContext: () => undefined,

@@ -7,6 +7,7 @@ import { parseStages } from '../../../src/dockerfile/stages.ts'
 import type { LowerOptions } from '../../../src/graph/lower-types.ts'
 import { outline } from '../../../src/graph/outline.ts'
 import { parsePlatform } from '../../../src/values/platform.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 
 /** Rules of the stage graph read a second time, from a model of the file and not from its text, and compared on random files. */
 
@@ -69,8 +70,7 @@ function optionsFor(): LowerOptions {
     noCache: false,
     noCacheFilter: [],
     network: 'default',
-    extraHosts: [],
-    ulimits: [],
+    settings: processSettings({}),
     identity: '',
     resolveImage: () => Promise.reject(new Error('there are no images')),
     namedContext: () => undefined,

@@ -5,6 +5,7 @@ import { makePlan, type Plan, sortMounts } from '../../../src/sandbox/plan.ts'
 import type { ExecSpec } from '../../../src/sandbox/types.ts'
 import { encodePlan } from '../../../src/sandbox/wire.ts'
 import { parseIdMap } from '../../../src/values/id-map.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 
 const host: HostFacts = {
   userNamespace: false,
@@ -28,8 +29,7 @@ const spec: ExecSpec = {
   network: 'default',
   security: 'sandbox',
   mounts: [],
-  extraHosts: [],
-  ulimits: [],
+  settings: processSettings({}),
 }
 const plan = (more: Partial<ExecSpec> = {}, facts: Partial<HostFacts> = {}): Plan =>
   makePlan({ ...spec, ...more }, { ...host, ...facts }, () => undefined)
@@ -115,12 +115,14 @@ describe('the plan', () => {
 
   test('R6 limits', () => {
     expect(plan().rlimits).toContainEqual({ resource: 7, soft: 1024n, hard: 4096n })
-    expect(plan({ ulimits: [{ name: 'nofile', soft: -1, hard: -1 }] }).rlimits).toContainEqual({
+    expect(plan({ settings: processSettings({ ulimits: [{ name: 'nofile', soft: -1, hard: -1 }] }) }).rlimits).toContainEqual({
       resource: 7,
       soft: (1n << 64n) - 1n,
       hard: (1n << 64n) - 1n,
     })
-    expect(() => plan({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] })).toThrow(expect.objectContaining({ code: 'ULIMIT_INVALID' }))
+    expect(() => plan({ settings: processSettings({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] }) })).toThrow(
+      expect.objectContaining({ code: 'ULIMIT_INVALID' }),
+    )
   })
 
   test('in a user namespace: userxattr, the host’s /sys, no gid 5', () => {
@@ -139,9 +141,13 @@ describe('the plan', () => {
   })
 
   test('cgroup parent and shm size', () => {
-    expect(plan({ cgroupParent: '/builds' }).oomCounter).toBe('/sys/fs/cgroup/builds/tbuild-1-1/memory.events')
-    expect(plan({ cgroupParent: '/builds' }).cgroups).toEqual(['/sys/fs/cgroup/builds/tbuild-1-1'])
-    expect((at(plan({ shmSize: 123 }), '/dev/shm')[0] as unknown as { options: string[] }).options).toContain('size=123')
+    expect(plan({ settings: processSettings({ cgroupParent: '/builds' }) }).oomCounter).toBe(
+      '/sys/fs/cgroup/builds/tbuild-1-1/memory.events',
+    )
+    expect(plan({ settings: processSettings({ cgroupParent: '/builds' }) }).cgroups).toEqual(['/sys/fs/cgroup/builds/tbuild-1-1'])
+    expect(
+      (at(plan({ settings: processSettings({ shmSize: 123 }) }), '/dev/shm')[0] as unknown as { options: string[] }).options,
+    ).toContain('size=123')
   })
 
   test.each([{ args: [] }, { cwd: 'relative' }, { args: ['a\0b'] }, { rootfs: { lower: [], upper: '/u', work: '/w' } }])(

@@ -8,6 +8,7 @@ import type { KeyDeps, RootPart, StepIo } from '../../../src/ops/types.ts'
 import { actionOf, stepKey } from '../../../src/solve/key.ts'
 import type { KeyPart } from '../../../src/store/types.ts'
 import { layeredView } from '../../../src/tree/view.ts'
+import { type ProcessSettings, processSettings } from '../../../src/values/process-settings.ts'
 
 /** A source whose content is its identity. */
 const files = (identity: string): Ref => ({
@@ -45,15 +46,14 @@ const RUN: ExecOp = {
   network: 'default',
   security: 'sandbox',
   mounts: [],
-  extraHosts: [],
-  ulimits: [],
+  settings: processSettings({}),
   platform: { os: 'linux', architecture: 'amd64' },
 }
 
 const CACHE: ExecOpMount = { type: 'cache', target: '/c', readonly: false, sharing: 'shared', cacheId: '/c' } as ExecOpMount
 
 describe('CVE-2024-24557: any change of a RUN misses', () => {
-  const changes: Omit<Changes<ExecOp>, 'proxyEnv' | 'argNames' | 'shmSize'> = {
+  const changes: Omit<Changes<ExecOp>, 'proxyEnv' | 'argNames' | 'settings'> = {
     args: ['/bin/sh', '-c', 'make all'],
     env: ['PATH=/bin', 'A=2'],
     cwd: '/src',
@@ -63,9 +63,6 @@ describe('CVE-2024-24557: any change of a RUN misses', () => {
     security: 'insecure',
     mounts: [CACHE],
     script: { path: '/dev/pipes/EOF', text: '#!/bin/sh\n' },
-    extraHosts: [{ host: 'db', ip: '10.0.0.1' }],
-    ulimits: [{ name: 'nofile', soft: 1, hard: 2 }],
-    cgroupParent: '/limits',
     platform: { os: 'linux', architecture: 'arm64' },
   }
   test.each(Object.entries(changes))('%s', async (member, value) => {
@@ -73,17 +70,32 @@ describe('CVE-2024-24557: any change of a RUN misses', () => {
     expect(await keyOf({ ...RUN, [member]: structuredClone(value) })).toBe(await keyOf({ ...RUN, [member]: value }))
   })
 
-  const free: Pick<Changes<ExecOp>, 'proxyEnv' | 'argNames' | 'shmSize'> = {
+  const free: Pick<Changes<ExecOp>, 'proxyEnv' | 'argNames'> = {
     proxyEnv: ['HTTP_PROXY=http://proxy'],
     argNames: ['A'],
-    shmSize: 1 << 20,
   }
   test.each(Object.entries(free))('K3 but %s', async (member, value) => {
     expect(await keyOf({ ...RUN, [member]: value })).toBe(await keyOf(RUN))
   })
 
+  const set = (given: Partial<ProcessSettings>): ExecOp => ({ ...RUN, settings: processSettings(given) })
+  const settings: Omit<Changes<ProcessSettings>, 'shmSize'> = {
+    extraHosts: [{ host: 'db', ip: '10.0.0.1' }],
+    ulimits: [{ name: 'nofile', soft: 1, hard: 2 }],
+    cgroupParent: '/limits',
+  }
+  test.each(Object.entries(settings))('setting %s', async (member, value) => {
+    expect(await keyOf(set({ [member]: value }))).not.toBe(await keyOf(RUN))
+    expect(await keyOf(set({ [member]: structuredClone(value) }))).toBe(await keyOf(set({ [member]: value })))
+  })
+
+  const freeSettings: Pick<Changes<ProcessSettings>, 'shmSize'> = { shmSize: 1 << 20 }
+  test.each(Object.entries(freeSettings))('K3 but setting %s', async (member, value) => {
+    expect(await keyOf(set({ [member]: value }))).toBe(await keyOf(RUN))
+  })
+
   test('K3 the address of --add-host is free, its name is not', async () => {
-    const withHost = (host: string, ip: string) => keyOf({ ...RUN, extraHosts: [{ host, ip }] })
+    const withHost = (host: string, ip: string) => keyOf(set({ extraHosts: [{ host, ip }] }))
     expect(await withHost('db', '10.0.0.1')).toBe(await withHost('db', '10.0.0.2'))
     expect(await withHost('db', '10.0.0.1')).not.toBe(await withHost('cache', '10.0.0.1'))
   })

@@ -5,6 +5,7 @@ import type { CopyOp, ExecOp, GitOp, HttpOp, Op, WorkdirOp } from '../../../src/
 import { handlerOf } from '../../../src/ops/table.ts'
 import type { KeyDeps, StepIo } from '../../../src/ops/types.ts'
 import { stepKey } from '../../../src/solve/key.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 
 /** Stores that are out there have records under these keys: one that changes makes every build begin anew. */
 const refuse = () => Promise.reject(new Error('no key of these needs it'))
@@ -32,8 +33,7 @@ const plain: ExecOp = {
   network: 'default',
   security: 'sandbox',
   mounts: [],
-  extraHosts: [],
-  ulimits: [],
+  settings: processSettings({}),
   platform: { os: 'linux', architecture: 'amd64' },
 }
 const full: ExecOp = {
@@ -42,10 +42,12 @@ const full: ExecOp = {
   network: 'none',
   security: 'insecure',
   script: { path: '/dev/pipes/EOF', text: '#!/bin/sh\n' },
-  extraHosts: [{ host: 'db', ip: '10.0.0.1' }],
-  ulimits: [{ name: 'nofile', soft: 1, hard: -1 }],
-  shmSize: 1 << 20,
-  cgroupParent: '/builds',
+  settings: {
+    extraHosts: [{ host: 'db', ip: '10.0.0.1' }],
+    ulimits: [{ name: 'nofile', soft: 1, hard: -1 }],
+    shmSize: 1 << 20,
+    cgroupParent: '/builds',
+  },
   mounts: [
     { type: 'bind', target: '/b', source: '/x', readonly: true, input: 0 },
     { type: 'cache', target: '/c', readonly: false, sharing: 'shared', cacheId: '/c', input: 0, mode: 0o755 },
