@@ -43,7 +43,7 @@ export class BuildCache {
     const imports = await Imports.load(places, { ...progress, session, nodes, contents })
     const sources = { blobs: store.blobs, snapshots, baseLayers, signal: progress.signal }
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, progress, { nodes, contents: contents.anew(), sources }, imports, session.registries)
+    return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), sources }, imports, session.registries)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */
@@ -81,7 +81,7 @@ export class BuildCache {
         for (;;) {
           try {
             const exported = await exportSteps(built, extent, this.#tools)
-            return await place.put(cacheManifest(exported, destination), { signal, anew: this.imports.damaged.has(place.name) })
+            return await place.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(place.name) })
           } catch (error) {
             if (!this.recover(error)) throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error
           }

@@ -5,6 +5,7 @@ import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { CachedLayer, CacheSource } from '../layers/cached-layers.ts'
 import type { Ref } from '../ops/ref.ts'
+import type { FoundStep, StepCache, WantedStep } from '../ops/step-cache.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import type { ConfigRecord, ConfigResult } from './buildkit/cache-config.ts'
 import type { Base, Node } from './buildkit/node.ts'
@@ -20,12 +21,6 @@ export interface ImportTools extends Progress {
   readonly session: CacheSession
   readonly nodes: NodeGraph
   readonly contents: StepContents
-}
-
-/** What an imported cache had for a step: the step's own layer for a COPY --link, otherwise all. */
-export interface ImportedStep {
-  readonly layers: Snapshot
-  readonly elsewhere: boolean
 }
 
 /** Keeps a step's layers for later builds, if all that its key needs is here. */
@@ -45,10 +40,8 @@ interface Look {
   known(cache: ImportedCache): FoundNodes
 }
 
-type Solved = (vertex: Vertex) => Ref | undefined
-
 /** The caches of `--cache-from` in their order. What is wrong with one is a warning, and it is not asked any more. */
-export class Imports {
+export class Imports implements StepCache {
   /** Names of the places where something was wrong. */
   readonly damaged: Set<string>
   readonly #tools: ImportTools
@@ -68,15 +61,15 @@ export class Imports {
   }
 
   /** The newest result of the first cache that has one for the step. */
-  async find(vertex: Vertex, solved?: Solved): Promise<ImportedStep | undefined> {
+  async lookup({ vertex, made }: WantedStep): Promise<FoundStep | undefined> {
     if (this.#caches.length === 0) return undefined
     const { session, nodes, contents } = this.#tools
     const foundation = foundationOf(vertex, (digest) => session.images.describe(digest))
     if (foundation === undefined) return undefined
     const { whole, layer } = await nodes.of(vertex)
-    const contentOf = contents.reader(async (other) => layersOf(solved?.(other)))
+    const contentOf = contents.reader(async (other) => layersOf(made?.(other)))
     // Files of steps that were made by now count as well: what was not found before may be.
-    const found = new Map<ImportedCache, FoundNodes>(solved === undefined ? [] : this.#caches.map((cache) => [cache, new Shared()]))
+    const found = new Map<ImportedCache, FoundNodes>(made === undefined ? [] : this.#caches.map((cache) => [cache, new Shared()]))
     const look: Look = { contentOf, known: (cache) => found.get(cache) ?? cache.known }
     for (const cache of this.#caches) {
       const own = layer === undefined ? undefined : await this.#resultOf(layer, { base: NOTHING, steps: [vertex] }, cache, look)
@@ -117,7 +110,7 @@ export class Imports {
     return true
   }
 
-  async #use(vertex: Vertex, found: readonly LayerId[]): Promise<ImportedStep> {
+  async #use(vertex: Vertex, found: readonly LayerId[]): Promise<FoundStep> {
     const { layers } = this.#tools.session.store
     // So that those that are here stay.
     await layers.claim(found, 'usable')

@@ -23,8 +23,8 @@ export interface Place {
   manifest(digest: Digest, signal: AbortSignal): Promise<Buffer>
   /** Not verified. */
   blob(digest: Digest, signal?: AbortSignal): Promise<Bytes>
-  /** Blobs first, so that the manifest never names what is not there. `anew`: what is there was found to be damaged. */
-  put(manifest: CacheManifest, options: { readonly signal: AbortSignal; readonly anew: boolean }): Promise<void>
+  /** Blobs first, so that the manifest never names what is not there. `isDamaged`: what is there was found to be damaged. */
+  put(manifest: CacheManifest, options: { readonly signal: AbortSignal; readonly isDamaged: boolean }): Promise<void>
 }
 
 /** An OCI image layout, with the cache under a tag. */
@@ -45,7 +45,7 @@ export function localPlace(
     },
     manifest: (wanted) => blobs.read(wanted, MANIFEST_LIMIT),
     blob: async (wanted) => blobs.get(wanted),
-    put: (manifest, { signal, anew }) =>
+    put: (manifest, { signal, isDamaged }) =>
       changeLayout(directory, signal, async () => {
         const { descriptor } = manifest
         const { kept, replaced } = await otherEntries(directory, path, tag, blobs)
@@ -62,9 +62,9 @@ export function localPlace(
         const needed = new Set(all.map(({ descriptor: { digest } }) => digest))
         for (const { descriptor: blob, open } of all) {
           const found = await blobs.stat(blob.digest)
-          if (!anew && found?.size === blob.size) continue
+          if (!isDamaged && found?.size === blob.size) continue
           // What is no file cannot be replaced by a rename; a file is, since it may be what is read.
-          if (anew && found === undefined) await rm(blobs.path(blob.digest), { force: true, recursive: true })
+          if (isDamaged && found === undefined) await rm(blobs.path(blob.digest), { force: true, recursive: true })
           await blobs.put(open(), blob)
         }
         const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }

@@ -25,7 +25,7 @@ export class StepContents {
   }
 
   /** The same without what is known of the caller's files, which may be others now. */
-  anew(): StepContents {
+  refreshed(): StepContents {
     return new StepContents(this.#session, this.#signal, this.#ofSteps)
   }
 

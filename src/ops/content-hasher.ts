@@ -36,7 +36,7 @@ export function contentHasher(parts: HasherParts, hashed: Hashed = new Map()): C
           : hash({ ...parts, hashed }, ref, selector, signal)
       return known.of(key, make, signal)
     },
-    anew: () => contentHasher(parts, hashed),
+    refreshed: () => contentHasher(parts, hashed),
     files(digest) {
       const listing = hashed.get(digest)?.join('') ?? listings.load(digest)
       return listing === undefined ? undefined : parseListing(listing)

@@ -17,7 +17,7 @@ export interface ContentSelector {
 export interface ContentHasher {
   digest(ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest>
   /** The same without what this build knows of the caller's files: somebody may have changed them. */
-  anew(): ContentHasher
+  refreshed(): ContentHasher
   /** The files that were hashed to a digest, in this build or in one that kept them. */
   files(digest: Digest): readonly HashedFile[] | undefined
   /** Keeps what the digests of this build stand for, so that a later one can say what changed. */

@@ -100,7 +100,7 @@ export class CallerFiles {
     const inputs = await Promise.all(step.inputs.map(({ answer }) => answer))
     // What was never read cannot be told from anything.
     if (step.parts === undefined || !inputs.every((input) => input !== undefined)) return [unique('files that were not read')]
-    const refreshed = { ...this.#deps, content: this.#deps.content.anew() }
+    const refreshed = { ...this.#deps, content: this.#deps.content.refreshed() }
     const parts = await readParts(step.vertex, inputs, refreshed, { ...this.#io, vertex: step.vertex.id })
     return actionOf(parts) === actionOf(await step.parts) ? undefined : parts
   }

@@ -1,7 +1,7 @@
 import { isTbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
-import type { StepKey } from './key.ts'
+import type { StepKey } from '../ops/step-cache.ts'
 import type { Step } from './step.ts'
 
 /** Whoever wants to know why steps run (src/explain). */

@@ -1,9 +1,8 @@
 import type { Vertex } from '../graph/op.ts'
 import type { Ref } from '../ops/ref.ts'
+import type { FoundStep, StepKey } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { KeyPart } from '../store/types.ts'
-import type { StepKey } from './key.ts'
-import type { FoundStep } from './step-cache.ts'
 
 /**
  * All that a walk knows of one vertex; the walk owns it. What is a promise is worked on once, also when it is asked for again before it is there. A failure

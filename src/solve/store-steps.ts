@@ -1,9 +1,9 @@
 import type { Digest } from '../base/digest.ts'
 import type { ContentHasher } from '../ops/content.ts'
+import type { DoneStep, FoundStep, KeepingStepCache, WantedStep } from '../ops/step-cache.ts'
 import { digestsIn } from '../store/listings.ts'
 import type { CacheIndex, CacheRecord } from '../store/types.ts'
 import { isIndependent } from './step.ts'
-import type { DoneStep, FoundStep, KeyedStep, StepCache } from './step-cache.ts'
 import { findTwin, type TwinDeps } from './twin.ts'
 
 export interface StoreStepsDeps {
@@ -13,7 +13,7 @@ export interface StoreStepsDeps {
 }
 
 /** The store's records, and with `--no-cache` those alone that this build made: what two platforms or stages have in common runs once. */
-export class StoreSteps implements StepCache {
+export class StoreSteps implements KeepingStepCache {
   readonly #deps: StoreStepsDeps
   readonly #fresh = new Map<Digest, CacheRecord>()
 
@@ -21,12 +21,13 @@ export class StoreSteps implements StepCache {
     this.#deps = deps
   }
 
-  async lookup(step: KeyedStep, signal: AbortSignal): Promise<FoundStep | undefined> {
-    const { vertex, key, root } = step
+  async lookup({ vertex, key, made }: WantedStep, signal: AbortSignal): Promise<FoundStep | undefined> {
+    if (key === undefined) return undefined
     if (vertex.noCache) return this.#fresh.get(key.digest)
     const record = await this.#deps.cache.find(key.digest)
-    if (record !== undefined || root === undefined || isIndependent(vertex)) return record
-    const twin = await findTwin(vertex, key, root, { ...this.#deps, signal })
+    if (record !== undefined || made === undefined || isIndependent(vertex)) return record
+    const root = vertex.root && made(vertex.root)
+    const twin = await findTwin(vertex, key, root?.kind === 'snapshot' ? root.layers : [], { ...this.#deps, signal })
     return twin && { ...(await this.keep({ vertex, key, layers: twin.layers })), sameFiles: true }
   }
 

@@ -1,8 +1,9 @@
 import type { Vertex } from '../graph/op.ts'
+import type { StepKey } from '../ops/step-cache.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { CacheIndex, CacheRecord, LayerId, Snapshot } from '../store/types.ts'
 import { sameLayer } from '../tree/same-layer.ts'
-import { actionOf, type StepKey } from './key.ts'
+import { actionOf } from './key.ts'
 
 /** Earlier records that are looked at. */
 const CANDIDATES = 8

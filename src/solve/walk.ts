@@ -3,15 +3,15 @@ import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { contextsOf } from '../graph/vertex.ts'
 import type { Ref } from '../ops/ref.ts'
+import type { FoundStep, KeepingStepCache, StepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { RootPart, StepIo } from '../ops/types.ts'
 import type { Locks } from '../store/locks.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
 import { CallerFiles, type FileDeps, unique } from './caller-files.ts'
-import { chainOf, type StepKey, stepKey } from './key.ts'
+import { chainOf, stepKey } from './key.ts'
 import { readParts } from './key-parts.ts'
 import { belowOf, newStep, type Step } from './step.ts'
-import type { FoundStep, ImportedSteps, StepCache } from './step-cache.ts'
 import { StepReports, type Watcher } from './step-reports.ts'
 import type { Worker } from './worker.ts'
 
@@ -20,9 +20,9 @@ const ATTEMPTS = 3
 
 export interface WalkDeps {
   /** The store's. */
-  readonly cache: StepCache
+  readonly cache: KeepingStepCache
   /** Asked for what `cache` does not have. */
-  readonly imported?: ImportedSteps | undefined
+  readonly imported?: StepCache | undefined
   readonly worker: Worker
   readonly keys: FileDeps
   readonly onEvent: OnEvent
@@ -184,18 +184,18 @@ export class Walk {
     const { vertex, isSource } = step
     if (vertex.noCache || isSource) return undefined
     const key = (await this.#isKeyReady(step)) ? await this.#key(step) : undefined
-    const kept = key && (await this.#deps.cache.lookup({ vertex, key, root: undefined }, this.#signal))
-    step.found = kept ?? (await this.#findImported(step))
+    const wanted = { vertex, key, made: undefined }
+    step.found = (await this.#deps.cache.lookup(wanted, this.#signal)) ?? (await this.#findImported(step, wanted))
     if (step.found !== undefined && key !== undefined) step.key = Promise.resolve(key)
     return step.found
   }
 
   /** An imported cache reads the caller's files by itself: what it finds by others than those of the keys is no step of this build. */
-  async #findImported(step: Step, made?: (vertex: Vertex) => Ref | undefined): Promise<FoundStep | undefined> {
+  async #findImported(step: Step, wanted: WantedStep): Promise<FoundStep | undefined> {
     const { imported } = this.#deps
     if (imported === undefined) return undefined
     await this.#readContexts(step)
-    const found = await imported.find(step.vertex, made)
+    const found = await imported.lookup(wanted, this.#signal)
     if (found === undefined || !(await this.#files.areAsRead(step))) return undefined
     step.isImported = true
     return found
@@ -294,12 +294,13 @@ export class Walk {
     const { vertex } = step
     const { cache, watcher, locks } = this.#deps
     const key = await this.#key(step)
+    const wanted: WantedStep = { vertex, key, made: (other) => this.#steps.get(other)?.ref }
     let executed = false
     const found = await locks.singleFlight<FoundStep>(
       `step-${key.digest}`,
-      () => cache.lookup({ vertex, key, root }, this.#signal),
+      () => cache.lookup(wanted, this.#signal),
       async () => {
-        const imported = vertex.noCache ? undefined : await this.#findImported(step, (other) => this.#steps.get(other)?.ref)
+        const imported = vertex.noCache ? undefined : await this.#findImported(step, wanted)
         if (imported !== undefined) return imported
         await watcher?.miss(vertex, key)
         executed = true

@@ -38,7 +38,7 @@ function cacheOf(text: string): CacheManifest {
 }
 
 const write = (text: string, tag: string, signal = new AbortController().signal) =>
-  localPlace(directory, { tag }).put(cacheOf(text), { signal, anew: false })
+  localPlace(directory, { tag }).put(cacheOf(text), { signal, isDamaged: false })
 
 /** The config of the cache under a tag. */
 async function read(tag: string): Promise<string> {

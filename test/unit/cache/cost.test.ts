@@ -99,11 +99,11 @@ test('an import goes over the graph once a look, however many steps made nothing
   const { signal } = new AbortController()
   const place = localPlace(directory)
   const extent = { mode: 'max', form: {}, by: 'blob' } as const
-  await place.put(cacheManifest(await exportSteps(done, extent, tools(contents().tools)), {}), { signal, anew: false })
+  await place.put(cacheManifest(await exportSteps(done, extent, tools(contents().tools)), {}), { signal, isDamaged: false })
   const session = { store: temporary.store, baseLayers, snapshots, images: { describe: refuse } } as unknown as CacheSession
   const counted = contents()
   const imports = await Imports.load([place], { session, nodes: nodes(), contents: counted.tools, signal, onEvent: () => {} })
-  const found = await imports.find(target, () => undefined)
+  const found = await imports.lookup({ vertex: target, key: undefined, made: () => undefined })
   expect(found?.layers).toHaveLength(STEPS)
   expect(counted.asked).toBeLessThanOrEqual(STEPS)
   rmSync(directory, { recursive: true })

@@ -39,7 +39,7 @@ function exported(mediaType: string, created = '2024-01-02T03:04:05Z') {
 async function written(...[mediaType, ociMediaTypes, created]: [string, boolean, string?]) {
   const place = localPlace(directory)
   const { signal } = new AbortController()
-  await place.put(cacheManifest(exported(mediaType, created), { ociMediaTypes }), { signal, anew: false })
+  await place.put(cacheManifest(exported(mediaType, created), { ociMediaTypes }), { signal, isDamaged: false })
   const { caches } = await loadCaches(place, signal)
   return caches[0]?.layers[0]
 }
