@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 
 #include "fail.h"
+#include "io.h"
 #include "warden.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -27,56 +28,53 @@
 
 enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
-static int set_limits(const struct plan *plan) {
-  for (size_t i = 0; i < plan->count; i++) {
-    const struct record *record = &plan->records[i];
-    if (record->kind != REC_RLIMIT) continue;
-    struct rlimit limit = {field_number(&record->fields[1]), field_number(&record->fields[2])};
-    int resource = (int)field_number(&record->fields[0]);
-    if (setrlimit(resource, &limit) < 0) return fail("set resource limit %d to %s:%s", resource, record->fields[1].data, record->fields[2].data);
+static bool set_limits(const struct plan *plan) {
+  for (size_t i = 0; i < plan->limit_count; i++) {
+    const struct limit *limit = &plan->limits[i];
+    if (setrlimit(limit->resource, &limit->values) == 0) continue;
+    return fail("set resource limit %d to %ju:%ju", limit->resource, (uintmax_t)limit->values.rlim_cur, (uintmax_t)limit->values.rlim_max);
   }
-  return 0;
+  return true;
 }
 
 // CVE-2024-21626: a working directory outside of the root has no absolute name.
-static int enter_cwd(const char *cwd) {
+static bool enter_cwd(const char *cwd) {
   char name[PATH_MAX];
   if (chdir(cwd) < 0) return fail("change to the working directory %s", cwd);
   // The system call itself: libc's getcwd has a fallback of its own.
   if (syscall(SYS_getcwd, name, sizeof name) < 0) return fail("the working directory %s is outside of the root", cwd);
   errno = 0;
-  return name[0] == '/' ? 0 : fail("the working directory %s is outside of the root", cwd);
+  return name[0] == '/' || fail("the working directory %s is outside of the root", cwd);
 }
 
 // In the host's network a run could connect to the host's abstract sockets (CVE-2020-15257). Kernels before 6.12 cannot forbid that.
-static int scope_sockets(const struct plan *plan) {
+static bool scope_sockets(const struct plan *plan) {
   enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 };
   struct {
     uint64_t handled_access_fs, handled_access_net, scoped;
   } rules = {.scoped = SCOPE_ABSTRACT_UNIX_SOCKET};
-  if (!plan->scoped) return 0;
+  if (!plan->scoped) return true;
   AUTO_FD domain = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
-  if (domain < 0) return errno == ENOSYS || errno == EOPNOTSUPP || errno == E2BIG || errno == EINVAL ? 0 : fail("make a landlock domain");
-  return syscall(SYS_landlock_restrict_self, domain, 0) < 0 ? fail("enter the landlock domain") : 0;
+  if (domain < 0) return errno == ENOSYS || errno == EOPNOTSUPP || errno == E2BIG || errno == EINVAL || fail("make a landlock domain");
+  return syscall(SYS_landlock_restrict_self, domain, 0) == 0 || fail("enter the landlock domain");
 }
 
-static int write_own(const char *file, const char *format, ...) {
-  char text[64];
-  va_list arguments;
-  va_start(arguments, format);
-  int length = vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
+static bool write_own(const char *file, const char *text) {
   AUTO_FD fd = open(file, O_WRONLY | O_CLOEXEC);
-  return fd < 0 || write(fd, text, (size_t)length) != length ? fail("write %s", file) : 0;
+  return (fd >= 0 && write_whole(fd, text, strlen(text)) == 0) || fail("write %s", file);
+}
+
+static bool map_root(const char *file, unsigned id) {
+  char map[32];
+  snprintf(map, sizeof map, "%u 0 1", id);
+  return write_own(file, map);
 }
 
 // The user is not mapped here: in a namespace of its own root is called so. It has no power over what this one owns, such as the mounts.
-static int rename_root(const struct plan *plan) {
-  if (!plan->shown) return 0;
-  const struct field *ids = plan->shown->fields;
-  if (unshare(CLONE_NEWUSER) < 0) return fail("make a user namespace for uid %s", ids[0].data);
-  if (write_own("/proc/self/setgroups", "deny") < 0 || write_own("/proc/self/uid_map", "%s 0 1", ids[0].data) < 0) return -1;
-  return write_own("/proc/self/gid_map", "%s 0 1", ids[1].data);
+static bool rename_root(const struct plan *plan) {
+  if (!plan->is_shown) return true;
+  if (unshare(CLONE_NEWUSER) < 0) return fail("make a user namespace for uid %u", plan->shown_uid);
+  return write_own("/proc/self/setgroups", "deny") && map_root("/proc/self/uid_map", plan->shown_uid) && map_root("/proc/self/gid_map", plan->shown_gid);
 }
 
 // Where another filter has a listener already, as in some containers: what sets ids succeeds and does nothing, what asks for them tells the kernel's.
@@ -87,27 +85,21 @@ static void without_warden(struct sock_filter *filter, size_t count) {
   }
 }
 
-static int load_seccomp(const struct plan *plan, int warden) {
-  if (!plan->seccomp) return 0;
-  const struct field *field = &plan->seccomp->fields[0];
-  size_t count = field->length / sizeof(struct sock_filter);
-  // The plan's bytes have no alignment.
-  AUTO_FREE struct sock_filter *filter = malloc(count * sizeof *filter);
-  if (!filter) return fail("seccomp");
-  memcpy(filter, field->data, field->length);
-  struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
+static bool load_seccomp(const struct plan *plan, int warden) {
+  if (!plan->filter) return true;
+  struct sock_fprog program = {.len = plan->filter_length, .filter = plan->filter};
   if (warden >= 0) {
     // Waiting that no signal but a fatal one ends is of Linux 5.19.
     unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     AUTO_FD listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
     if (listener < 0 && errno == EINVAL) listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
     if (listener >= 0) return warden_give(warden, listener);
-    without_warden(filter, count);
+    without_warden(plan->filter, plan->filter_length);
   }
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? fail("load the seccomp filter") : 0;
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 || fail("load the seccomp filter");
 }
 
-static int drop_bounding(uint64_t keep) {
+static bool drop_bounding(uint64_t keep) {
   for (int capability = 0; capability < 64; capability++) {
     if (keep >> capability & 1) continue;
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
@@ -115,26 +107,21 @@ static int drop_bounding(uint64_t keep) {
     if (errno == EINVAL) break;
     return fail("drop capability %d", capability);
   }
-  return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ? fail("clear the ambient capabilities") : 0;
+  return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 || fail("clear the ambient capabilities");
 }
 
-static int set_user(const struct plan *plan) {
-  uid_t uid = plan->shown ? (uid_t)field_number(&plan->shown->fields[0]) : plan->uid;
-  gid_t gid = plan->shown ? (gid_t)field_number(&plan->shown->fields[1]) : plan->gid;
-  gid_t groups[NGROUPS_MAX > 4096 ? 4096 : NGROUPS_MAX];
-  size_t count = plan->groups->count;
-  errno = 0;
-  if (count > sizeof groups / sizeof groups[0]) return fail("the user has %zu groups", count);
-  for (size_t i = 0; i < count; i++) groups[i] = (gid_t)field_number(&plan->groups->fields[i]);
-  if (!plan->skip_setgroups && setgroups(count, groups) < 0) return fail("set %zu groups", count);
+static bool set_user(const struct plan *plan) {
+  uid_t uid = plan->is_shown ? plan->shown_uid : plan->uid;
+  gid_t gid = plan->is_shown ? plan->shown_gid : plan->gid;
+  if (!plan->skip_setgroups && setgroups(plan->group_count, plan->groups) < 0) return fail("set %zu groups", plan->group_count);
   if (setresgid(gid, gid, gid) < 0) return fail("set gid %u", gid);
   // As runc: the capabilities outlast the change of the user until the exec, which so may reach what the user could not.
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return fail("keep the capabilities");
-  return setresuid(uid, uid, uid) < 0 ? fail("set uid %u", uid) : 0;
+  return setresuid(uid, uid, uid) == 0 || fail("set uid %u", uid);
 }
 
 // Inheritable is always empty (CVE-2022-24769), so the exec leaves nothing to anybody but root, who keeps what is in the mask and was there.
-static int set_capabilities(uint64_t keep) {
+static bool set_capabilities(uint64_t keep) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
   if (syscall(SYS_capget, &header, data) < 0) return fail("read the capabilities");
@@ -143,34 +130,27 @@ static int set_capabilities(uint64_t keep) {
     data[i].effective = data[i].permitted;
     data[i].inheritable = 0;
   }
-  return syscall(SYS_capset, &header, data) < 0 ? fail("set the capabilities") : 0;
+  return syscall(SYS_capset, &header, data) == 0 || fail("set the capabilities");
 }
 
 // The builder's ignored and blocked signals are not the command's.
-static int reset_signals(void) {
+static bool reset_signals(void) {
   sigset_t none;
   sigemptyset(&none);
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
-  return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? fail("reset the signals") : 0;
+  return sigprocmask(SIG_SETMASK, &none, NULL) == 0 || fail("reset the signals");
 }
 
 // Seccomp and Landlock without no_new_privs need CAP_SYS_ADMIN, so they come before the capabilities go; the filter allows what follows.
-static int confine(const struct plan *plan, int warden) {
-  if (set_limits(plan) < 0 || reset_signals() < 0 || enter_cwd(plan->process->fields[2].data) < 0) return -1;
-  if (rename_root(plan) < 0 || scope_sockets(plan) < 0 || load_seccomp(plan, warden) < 0) return -1;
-  if (drop_bounding(plan->capabilities) < 0 || set_user(plan) < 0 || set_capabilities(plan->capabilities) < 0) return -1;
+static bool confine(const struct plan *plan, int warden) {
+  if (!set_limits(plan) || !reset_signals() || !enter_cwd(plan->cwd)) return false;
+  if (!rename_root(plan) || !scope_sockets(plan) || !load_seccomp(plan, warden)) return false;
+  if (!drop_bounding(plan->capabilities) || !set_user(plan) || !set_capabilities(plan->capabilities)) return false;
   // A change of the user takes the death signal away.
-  return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail("ask for the death signal") : 0;
+  return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 || fail("ask for the death signal");
 }
 
-static char **strings(const struct record *record) {
-  char **list = calloc((size_t)record->count + 1, sizeof *list);
-  if (!list) _exit(EXIT_NOT_EXECUTABLE);
-  for (size_t i = 0; i < record->count; i++) list[i] = (char *)record->fields[i].data;
-  return list;
-}
-
-static int is_missing(int error) { return error == ENOENT || error == ENOTDIR; }
+static bool is_missing(int error) { return error == ENOENT || error == ENOTDIR; }
 
 static _Noreturn void give_up(int error, const char *format, ...) {
   va_list arguments;
@@ -187,18 +167,17 @@ static char *reason(int error) {
   return text;
 }
 
-// 0 when `file` is a program, else the reason. The effective ids and capabilities count, as for the exec.
+// A call: 0 when `file` is a program. The effective ids and capabilities count, as for the exec.
 static int look_at(const char *file) {
   struct stat status;
-  if (stat(file, &status) < 0) return errno;
-  if (S_ISDIR(status.st_mode)) return EISDIR;
-  return faccessat(AT_FDCWD, file, X_OK, AT_EACCESS) < 0 ? errno : 0;
+  if (stat(file, &status) < 0) return -1;
+  errno = EISDIR;
+  return S_ISDIR(status.st_mode) ? -1 : faccessat(AT_FDCWD, file, X_OK, AT_EACCESS);
 }
 
 static void find_in_path(const struct plan *plan, const char *name, char file[PATH_MAX]) {
-  for (size_t i = 0; i < plan->path->count; i++) {
-    const char *folder = plan->path->fields[i].data;
-    int length = snprintf(file, PATH_MAX, "%s/%s", *folder ? folder : ".", name);
+  for (char **folder = plan->path.items; *folder; folder++) {
+    int length = snprintf(file, PATH_MAX, "%s/%s", **folder ? *folder : ".", name);
     if (length < PATH_MAX && look_at(file) == 0) return;
   }
   give_up(ENOENT, "exec: \"%s\": executable file not found in $PATH\n", name);
@@ -206,19 +185,20 @@ static void find_in_path(const struct plan *plan, const char *name, char file[PA
 
 static void find_program(const struct plan *plan, const char *name, char file[PATH_MAX]) {
   if (!strchr(name, '/')) return find_in_path(plan, name, file);
-  int error = snprintf(file, PATH_MAX, "%s", name) < PATH_MAX ? look_at(name) : ENAMETOOLONG;
-  if (is_missing(error)) give_up(error, "exec: \"%s\": stat %s: %s\n", name, name, reason(error));
-  if (error) give_up(error, "exec: \"%s\": %s\n", name, reason(error));
+  bool fits = snprintf(file, PATH_MAX, "%s", name) < PATH_MAX;
+  errno = ENAMETOOLONG;
+  if (fits && look_at(name) == 0) return;
+  if (is_missing(errno)) give_up(errno, "exec: \"%s\": stat %s: %s\n", name, name, reason(errno));
+  give_up(errno, "exec: \"%s\": %s\n", name, reason(errno));
 }
 
-void command_exec(const struct plan *plan, int status_fd, int warden) {
+void command_exec(const struct plan *plan, int status, int warden) {
   char file[PATH_MAX];
-  if (confine(plan, warden) < 0) {
-    fail_report(status_fd);
+  if (!confine(plan, warden)) {
+    fail_report(status);
     _exit(EXIT_NOT_EXECUTABLE);
   }
-  char **args = strings(plan->args), **env = strings(plan->env);
-  find_program(plan, args[0], file);
-  execve(file, args, env);
+  find_program(plan, plan->args.items[0], file);
+  execve(file, plan->args.items, plan->env.items);
   give_up(errno, "exec %s: %s\n", file, reason(errno));
 }

@@ -6,18 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static char recorded[1024];
-static int recorded_errno;
+#include "io.h"
 
-int fail(const char *format, ...) {
+static char kept[1024];
+static int kept_errno;
+
+bool fail(const char *format, ...) {
   int error = errno;
-  if (recorded[0] != '\0') return -1;
+  if (kept[0] != '\0') return false;
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(recorded, sizeof recorded, format, arguments);
+  vsnprintf(kept, sizeof kept, format, arguments);
   va_end(arguments);
-  recorded_errno = error;
-  return -1;
+  kept_errno = error;
+  return false;
 }
 
 // Names in the text come from images: one line, no terminal escapes.
@@ -27,10 +29,10 @@ static void make_printable(char *text) {
   }
 }
 
-void fail_report(int status_fd) {
+void fail_report(int status) {
   char line[1400];
-  make_printable(recorded);
-  int length = recorded_errno == 0 ? snprintf(line, sizeof line, "error 0 %s\n", recorded)
-                                   : snprintf(line, sizeof line, "error %d %s: %s\n", recorded_errno, recorded, strerror(recorded_errno));
-  if (write(status_fd, line, (size_t)length) < 0) _exit(125);
+  make_printable(kept);
+  int length = kept_errno == 0 ? snprintf(line, sizeof line, "error 0 %s\n", kept)
+                               : snprintf(line, sizeof line, "error %d %s: %s\n", kept_errno, kept, strerror(kept_errno));
+  (void)write_whole(status, line, (size_t)length);
 }

@@ -1,19 +1,18 @@
-// The one error convention: a function that can fail returns 0 (or a value >= 0), or calls fail() and returns its -1.
+// How every function of the runner ends. There are four kinds, and the type and the name tell which one it is:
+//
+//   a step      bool      true, or false after fail(), which keeps what could not be done and why. Who calls a step passes its false on and adds nothing.
+//   a question  bool      is_…, has_…, may_…, …_waits and the like: the answer. Nothing is kept.
+//   a call      int,      like a system call: 0, a descriptor or a length, or -1 with errno. Nothing is kept: who calls it knows whether that is a failure,
+//               ssize_t   and then says fail("…").
+//   a reply     int64_t   what the kernel is to answer a process of the run (identity.h, ownership.h): the result of its system call, or -errno.
+//
+// No function is of two kinds; the compiler refuses to compare a step with 0 (-Wbool-compare). Each text of fail() has its next step in src/sandbox/refused.ts
+// (test/unit/sandbox/refused.test.ts). What goes wrong after fail() could be told to nobody any more is left out, as in destructors.
 #pragma once
-#include <stdlib.h>
-#include <unistd.h>
+#include <stdbool.h>
 
-// Records the first failure (step and errno) and returns -1. Text is printf-like; errno is read at entry.
-int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// Keeps the first failure, text (printf-like) and errno at entry, of which 0 means that the text says all. Always false, so that a step ends with it.
+bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Writes the recorded failure to the status pipe as one line: "error <errno> <step>: <strerror>".
-void fail_report(int status_fd);
-
-static inline void close_fd(const int *fd) {
-  if (*fd >= 0) close(*fd);
-}
-static inline void free_pointer(void *pointer) { free(*(void **)pointer); }
-
-// An fd or an allocation that ends with its scope.
-#define AUTO_FD __attribute__((cleanup(close_fd))) int
-#define AUTO_FREE __attribute__((cleanup(free_pointer)))
+// Writes the failure that was kept to the status pipe, as one line: "error <errno> <text>[: <strerror>]". Nobody reads it when the builder is gone.
+void fail_report(int status);

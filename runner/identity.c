@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "fail.h"
+#include "io.h"
 
 // Instead of an id, as setresuid(2) has it.
 static const uint32_t SAME = UINT32_MAX;
@@ -21,21 +21,17 @@ struct found {
   uint64_t started, program;
 };
 
-// 0, or -1 when it is gone.
+// A call; it fails when the thread is gone.
 static int look_up(int proc, pid_t thread, struct found *found) {
   char name[32], text[4096];
   snprintf(name, sizeof name, "%d/status", thread);
-  AUTO_FD status = openat(proc, name, O_RDONLY | O_CLOEXEC);
-  ssize_t length = status < 0 ? -1 : read(status, text, sizeof text - 1);
-  if (length <= 0) return -1;
-  text[length] = '\0';
+  if (read_text(proc, name, text, sizeof text) < 0) return -1;
+  errno = ESRCH;
   const char *line = strstr(text, "\nTgid:");
   if (!line || sscanf(line, "\nTgid: %d", &found->process) != 1) return -1;
   snprintf(name, sizeof name, "%d/stat", found->process);
-  AUTO_FD stat = openat(proc, name, O_RDONLY | O_CLOEXEC);
-  length = stat < 0 ? -1 : read(stat, text, sizeof text - 1);
-  if (length <= 0) return -1;
-  text[length] = '\0';
+  if (read_text(proc, name, text, sizeof text) < 0) return -1;
+  errno = ESRCH;
   // The command's name may hold anything, also parentheses.
   const char *end = strrchr(text, ')');
   if (!end || sscanf(end, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu %*u %*d %*u %*u %*u %lu", &found->parent,
@@ -100,18 +96,18 @@ struct identity *identity_of(int proc, pid_t thread) {
 }
 
 // CAP_SETUID and CAP_SETGID. Who keeps the capabilities raises them again before they are used.
-static int is_able(const struct identity *identity) {
+static bool is_able(const struct identity *identity) {
   return identity->user.effective == 0 || (identity->keeps && identity->keeps == identity->program);
 }
 
-void identity_keeps(struct identity *identity, int keeps) { identity->keeps = keeps ? identity->program : 0; }
+void identity_keeps(struct identity *identity, bool keeps) { identity->keeps = keeps ? identity->program : 0; }
 
-static int may(const struct identity *identity, const struct ids *ids, uint32_t id) {
+static bool may_be(const struct identity *identity, const struct ids *ids, uint32_t id) {
   return id == SAME || is_able(identity) || id == ids->real || id == ids->effective || id == ids->saved;
 }
 
 static int64_t set_three(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective, uint32_t saved) {
-  if (!may(identity, ids, real) || !may(identity, ids, effective) || !may(identity, ids, saved)) return -EPERM;
+  if (!may_be(identity, ids, real) || !may_be(identity, ids, effective) || !may_be(identity, ids, saved)) return -EPERM;
   if (real != SAME) ids->real = real;
   if (effective != SAME) ids->effective = ids->fs = effective;
   if (saved != SAME) ids->saved = saved;
@@ -120,7 +116,7 @@ static int64_t set_three(struct identity *identity, struct ids *ids, uint32_t re
 
 // setreuid(2): the saved id follows where the real one is set, or the effective one to something else than the real one was.
 static int64_t set_two(struct identity *identity, struct ids *ids, uint32_t real, uint32_t effective) {
-  int follows = real != SAME || (effective != SAME && effective != ids->real);
+  bool follows = real != SAME || (effective != SAME && effective != ids->real);
   int64_t result = set_three(identity, ids, real, effective, SAME);
   if (result == 0 && follows) ids->saved = ids->effective;
   return result;
@@ -133,7 +129,7 @@ static int64_t set_one(struct identity *identity, struct ids *ids, uint32_t id) 
 
 static int64_t set_fs(struct identity *identity, struct ids *ids, uint32_t id) {
   uint32_t before = ids->fs;
-  if (id == before || may(identity, ids, id)) ids->fs = id == SAME ? before : id;
+  if (id == before || may_be(identity, ids, id)) ids->fs = id == SAME ? before : id;
   return before;
 }
 
@@ -152,8 +148,10 @@ static int64_t get_three(const struct ids *ids, const struct caller *caller, con
 static int64_t set_groups(struct identity *identity, const struct caller *caller, uint64_t count, uint64_t address) {
   if (!is_able(identity)) return -EPERM;
   if (count > IDENTITY_GROUPS) return -EINVAL;
-  ssize_t size = (ssize_t)(count * sizeof identity->groups[0]);
-  if (size > 0 && caller_read(caller, address, identity->groups, (size_t)size) != size) return -EFAULT;
+  uint32_t groups[IDENTITY_GROUPS];
+  size_t size = (size_t)count * sizeof groups[0];
+  if (size > 0 && caller_read(caller, address, groups, size) != (ssize_t)size) return -EFAULT;
+  memcpy(identity->groups, groups, size);
   identity->group_count = (int)count;
   return 0;
 }
@@ -165,11 +163,11 @@ static int64_t get_groups(struct identity *identity, const struct caller *caller
   return have;
 }
 
-int identity_knows(int number) {
+bool identity_knows(int number) {
   switch (number) {
     case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid: case SYS_setfsgid:
-    case SYS_setgroups: case SYS_getgroups: case SYS_getuid: case SYS_geteuid: case SYS_getgid: case SYS_getegid: case SYS_getresuid: case SYS_getresgid: return 1;
-    default: return 0;
+    case SYS_setgroups: case SYS_getgroups: case SYS_getuid: case SYS_geteuid: case SYS_getgid: case SYS_getegid: case SYS_getresuid: case SYS_getresgid: return true;
+    default: return false;
   }
 }
 

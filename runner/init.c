@@ -15,6 +15,7 @@
 
 #include "command.h"
 #include "fail.h"
+#include "io.h"
 
 enum { STATUS_FD = 3, WARDEN_FD = 4 };
 
@@ -26,50 +27,49 @@ static void wait_for_go(int fd) {
   if (read(fd, &byte, 1) != 1) _exit(125);
 }
 
-static int loopback_up(void) {
+static bool bring_up_loopback(void) {
   AUTO_FD fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? fail("bring up the loopback device") : 0;
+  return (fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0) || fail("bring up the loopback device");
 }
 
 // stdout and stderr are pipes of their own, which the user must be able to reopen through /dev/stdout.
-static int arrange_fds(const struct init_context *context) {
+static bool arrange_fds(const struct init_context *context) {
   if (fchown(context->out, context->plan->uid, context->plan->gid) < 0 || fchown(context->err, context->plan->uid, context->plan->gid) < 0) {
     return fail("give the output to uid %u gid %u", context->plan->uid, context->plan->gid);
   }
-  if (dup2(context->out, 1) < 0 || dup2(context->err, 2) < 0) return fail("redirect the output");
-  return 0;
+  return (dup2(context->out, 1) >= 0 && dup2(context->err, 2) >= 0) || fail("redirect the output");
 }
 
 // The root's own /dev/null: through the host's, a run could change the host's node by way of /proc/self/fd/0.
-static int empty_stdin(void) {
+static bool empty_stdin(void) {
   AUTO_FD null = open("/dev/null", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  return null < 0 || dup2(null, 0) < 0 ? fail("open /dev/null of the root") : 0;
+  return (null >= 0 && dup2(null, 0) == 0) || fail("open /dev/null of the root");
 }
 
-static int close_others(int status, int warden) {
+static bool close_others(int status, int warden) {
   if (status != STATUS_FD && dup3(status, STATUS_FD, O_CLOEXEC) < 0) return fail("status pipe");
   if (warden >= 0 && warden != WARDEN_FD && dup3(warden, WARDEN_FD, O_CLOEXEC) < 0) return fail("socket of the warden");
   if (syscall(SYS_close_range, warden < 0 ? WARDEN_FD : WARDEN_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
-  return fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) < 0 ? fail("status pipe") : 0;
+  return fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) == 0 || fail("status pipe");
 }
 
-static int set_up(const struct init_context *context) {
-  const struct field *process = context->plan->process->fields;
+static bool set_up(const struct init_context *context) {
+  const struct plan *plan = context->plan;
   umask(0);
   // Only now: the cgroup that the supervisor has put us into is the root of this namespace.
-  if ((context->plan->namespaces & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0) return fail("make a cgroup namespace");
+  if ((plan->namespaces & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0) return fail("make a cgroup namespace");
   if (setsid() < 0) return fail("setsid");
-  if ((context->plan->namespaces & CLONE_NEWUTS) && sethostname(process[0].data, process[0].length) < 0) return fail("set the host name %s", process[0].data);
-  if ((context->plan->namespaces & CLONE_NEWNET) && loopback_up() < 0) return -1;
-  if (arrange_fds(context) < 0 || rootfs_enter(context->rootfs, context->plan) < 0 || empty_stdin() < 0) return -1;
+  if ((plan->namespaces & CLONE_NEWUTS) && sethostname(plan->hostname, strlen(plan->hostname)) < 0) return fail("set the host name %s", plan->hostname);
+  if ((plan->namespaces & CLONE_NEWNET) && !bring_up_loopback()) return false;
+  if (!arrange_fds(context) || !rootfs_enter(context->rootfs, plan) || !empty_stdin()) return false;
   umask(0022);
   return close_others(context->status, context->warden);
 }
 
 void init_main(const struct init_context *context) {
   wait_for_go(context->go);
-  if (set_up(context) < 0) {
+  if (!set_up(context)) {
     fail_report(context->status);
     _exit(125);
   }

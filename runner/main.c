@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "io.h"
 #include "supervise.h"
 #include "sysmount.h"
 #include "userns.h"
@@ -26,6 +27,7 @@ struct self {
   struct stat file;
 };
 
+// A call.
 static int find_self(struct self *self) {
   ssize_t length = readlink("/proc/self/exe", self->path, sizeof self->path - 1);
   if (length < 0) return -1;
@@ -33,19 +35,18 @@ static int find_self(struct self *self) {
   return stat("/proc/self/exe", &self->file);
 }
 
-// The same file in the mount namespace that was just made (/proc/self/exe leads to the one before it).
+// A call: the same file in the mount namespace that was just made (/proc/self/exe leads to the one before it).
 static int open_self(const struct self *self) {
   struct stat found;
-  int fd = open(self->path, O_PATH | O_CLOEXEC);
-  if (fd < 0) return -1;
-  if (fstat(fd, &found) == 0 && found.st_dev == self->file.st_dev && found.st_ino == self->file.st_ino) return fd;
-  close(fd);
+  AUTO_FD fd = open(self->path, O_PATH | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &found) < 0) return -1;
+  if (found.st_dev == self->file.st_dev && found.st_ino == self->file.st_ino) return hand_over(&fd);
   errno = ESTALE;
   return -1;
 }
 
 // CVE-2019-5736: what a run can reach as /proc/self/exe is a read-only mount of this file. Inherited files end here.
-static int run_from_read_only_copy(void) {
+static bool run_from_read_only_copy(void) {
   char *args[] = {"tbuild-runner", "carry-out", NULL}, *env[] = {NULL};
   if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
   struct self runner;
@@ -53,7 +54,7 @@ static int run_from_read_only_copy(void) {
   if (unshare(CLONE_NEWNS) < 0) return fail("make a mount namespace (it needs root, or a user namespace)");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make the mounts private");
   AUTO_FD self = open_self(&runner);
-  AUTO_FD copy = self < 0 ? -1 : tree_clone(self, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
+  AUTO_FD copy = self < 0 ? -1 : tree_clone(self, false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
   if (copy < 0) return fail("mount the runner read-only");
   execveat(copy, "", args, env, AT_EMPTY_PATH);
   return fail("start the read-only runner");

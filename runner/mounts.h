@@ -1,4 +1,4 @@
-// Carries out the mount records of a plan inside init's own mount namespace.
+// Makes the mounts of a plan inside init's own mount namespace.
 #pragma once
 #include "plan.h"
 #include "walk.h"
@@ -11,9 +11,9 @@ struct rootfs {
   struct stub_list *stubs; // shared with the supervisor
 };
 
-// In the supervisor: mounts the layers (detached).
-int rootfs_create(struct rootfs *rootfs, const struct plan *plan);
-// In init: attaches the root, carries out every mount record in order, makes the working directory, changes the root.
-int rootfs_enter(struct rootfs *rootfs, const struct plan *plan);
+// A step, in the supervisor: mounts the layers (detached).
+bool rootfs_create(struct rootfs *rootfs, const struct plan *plan);
+// A step, in init: attaches the root, makes every mount in order, makes the working directory, changes the root.
+bool rootfs_enter(struct rootfs *rootfs, const struct plan *plan);
 // In the supervisor, when nothing of the run is left: removes mount points that were made and are still empty, and restores what making them changed.
 void stubs_remove(const struct rootfs *rootfs, const struct plan *plan);

@@ -10,7 +10,7 @@ struct ownership {
   int proc, root, record;
 };
 
-// Whether it is one of chown's kind.
-int ownership_knows(int number);
-// Does it, with the process's own root and directory. The result or -errno.
+// A question: whether it is one of chown's kind.
+bool ownership_knows(int number);
+// A reply: does it, with the process's own root and directory.
 int64_t ownership_call(const struct ownership *ownership, const struct identity *identity, const struct caller *caller, int number, const uint64_t *arguments);

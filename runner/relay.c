@@ -12,6 +12,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "io.h"
+
 enum { BUILDER = 1, CAPACITY = 1 << 20, PIECE = 65536, MOST_PAGES = 16, MOST_SIGNALS = 2048 };
 
 // A frame that grows while more of the same stream comes. A read that has less room than a page would lose the rest of what it reads.
@@ -22,26 +24,13 @@ static struct __attribute__((packed)) {
 } frame;
 static size_t used;
 
-static int write_all(const char *data, size_t size) {
-  while (size > 0) {
-    ssize_t count = write(BUILDER, data, size);
-    if (count < 0 && errno == EAGAIN) {
-      struct pollfd wait = {.fd = BUILDER, .events = POLLOUT};
-      poll(&wait, 1, -1);
-      continue;
-    }
-    if (count < 0 && errno != EINTR) return -1;
-    if (count > 0) data += count, size -= (size_t)count;
-  }
-  return 0;
-}
-
+// A call.
 static int flush(void) {
   if (used == 0) return 0;
   frame.length = htole32((uint32_t)used);
   size_t size = offsetof(__typeof__(frame), data) + used;
   used = 0;
-  return write_all((const char *)&frame, size);
+  return write_whole(BUILDER, &frame, size);
 }
 
 enum taken { NOBODY = -1, NOTHING, SOME, ENDED };
@@ -102,15 +91,15 @@ int relay_watch(const struct output *output) {
 
 // One turn. NOBODY when the builder takes no more.
 static enum taken pass_on(struct pollfd *streams, const struct output *output, int order) {
-  enum taken told = order < 0 ? NOTHING : take_signaled(order, output);
+  enum taken signaled = order < 0 ? NOTHING : take_signaled(order, output);
   // Data whose signal is still on its way, or was lost, or the end of a stream.
-  for (uint8_t stream = 1; told == NOTHING && stream <= 2; stream++) {
+  for (uint8_t stream = 1; signaled == NOTHING && stream <= 2; stream++) {
     struct pollfd *poll = &streams[stream - 1];
     enum taken taken = poll->revents ? take_write(poll->fd, stream) : NOTHING;
     if (taken == ENDED) poll->fd = -1;
     if (taken == NOBODY) return NOBODY;
   }
-  return told == NOBODY || flush() < 0 ? NOBODY : SOME;
+  return signaled == NOBODY || flush() < 0 ? NOBODY : SOME;
 }
 
 bool relay(const struct watched *watched, const struct output *output, int order) {
@@ -132,9 +121,9 @@ bool relay(const struct watched *watched, const struct output *output, int order
 }
 
 void relay_rest(const struct output *output, int order) {
-  enum taken told = order < 0 ? NOTHING : SOME;
-  while (told == SOME) told = take_signaled(order, output);
-  if (told == NOBODY) return;
+  enum taken signaled = order < 0 ? NOTHING : SOME;
+  while (signaled == SOME) signaled = take_signaled(order, output);
+  if (signaled == NOBODY) return;
   while (take_write(output->out, 1) == SOME) continue;
   while (take_write(output->err, 2) == SOME) continue;
   flush();

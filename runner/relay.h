@@ -14,11 +14,11 @@ struct watched {
   int init_fd, lifeline;
 };
 
-// Asks the kernel for a signal for each write, for what is written from now on. Call it in the process that relays, after the fork: signals are blocked and ignored
+// A call: asks the kernel for a signal for each write, for what is written from now on. Call it in the process that relays, after the fork: signals are blocked and ignored
 // here. -1 where the kernel does not have it: the order is then that of the reads.
 int relay_watch(const struct output *output);
 
-// Until init is gone. `order` is what relay_watch returned. False when the builder takes no more.
+// A question, until init is gone: false when the builder takes no more. `order` is what relay_watch returned.
 bool relay(const struct watched *watched, const struct output *output, int order);
 
 // What is left in the pipes. Call it when nobody is left who writes to them: it ends where they are empty.

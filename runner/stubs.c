@@ -8,10 +8,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fail.h"
+#include "io.h"
 #include "mounts.h"
 
-// The recorded paths were real (no symlinks) before the run. What the command turned into a symlink since is not followed.
+// A call. The recorded paths were real (no symlinks) before the run. What the command turned into a symlink since is not followed.
 static int open_real_directory(int root, const char *path) {
   struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
   return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
@@ -24,20 +24,21 @@ static void split(const struct stub *stub, char parent[PATH_MAX], const char **n
   *slash = '\0';
 }
 
-static int same_time(const struct timespec *a, const struct timespec *b) { return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec; }
+static bool is_same_time(const struct timespec *a, const struct timespec *b) { return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec; }
 
-static int parent_untouched(int root, const struct stub *stub) {
+static bool is_untouched(int root, const struct stub *stub) {
   char parent[PATH_MAX];
   const char *name;
   struct stat stat;
   split(stub, parent, &name);
   AUTO_FD fd = open_real_directory(root, parent);
-  return fd >= 0 && fstat(fd, &stat) == 0 && same_time(&stat.st_ctim, &stub->parent_ctime);
+  return fd >= 0 && fstat(fd, &stat) == 0 && is_same_time(&stat.st_ctim, &stub->parent_ctime);
 }
 
-static int remove_if_empty(int parent, const char *name) {
+// A question: whether it was, and is gone.
+static bool is_removed_if_empty(int parent, const char *name) {
   struct stat stat;
-  if (fstatat(parent, name, &stat, AT_SYMLINK_NOFOLLOW) < 0) return 0;
+  if (fstatat(parent, name, &stat, AT_SYMLINK_NOFOLLOW) < 0) return false;
   if (S_ISDIR(stat.st_mode)) return unlinkat(parent, name, AT_REMOVEDIR) == 0;
   return S_ISREG(stat.st_mode) && stat.st_size == 0 && unlinkat(parent, name, 0) == 0;
 }
@@ -49,15 +50,16 @@ static void set_mtime(int directory, struct timespec mtime) {
   if (fd >= 0) futimens(fd, times);
 }
 
-static int remove_stub(int root, const struct stub *stub, int untouched) {
+// A question: whether it is gone.
+static bool is_removed(int root, const struct stub *stub, bool untouched) {
   char parent[PATH_MAX];
   const char *name;
   struct stat before;
   split(stub, parent, &name);
   AUTO_FD fd = open_real_directory(root, parent);
-  if (fd < 0 || fstat(fd, &before) < 0 || !remove_if_empty(fd, name)) return 0;
+  if (fd < 0 || fstat(fd, &before) < 0 || !is_removed_if_empty(fd, name)) return false;
   set_mtime(fd, untouched ? stub->parent_mtime : before.st_mtim);
-  return 1;
+  return true;
 }
 
 // A parent that only our stub had copied up is an empty directory of the upper now, equal to the one below: no change of the command.
@@ -76,14 +78,14 @@ void stubs_remove(const struct rootfs *rootfs, const struct plan *plan) {
   enum { KEPT, TOUCHED, UNTOUCHED } state[sizeof stubs->items / sizeof stubs->items[0]];
   for (int i = 0; i < stubs->count; i++) {
     const struct stub *stub = &stubs->items[i];
-    state[i] = stub->keep ? KEPT : parent_untouched(rootfs->fd, stub) ? UNTOUCHED : TOUCHED;
+    state[i] = stub->keep ? KEPT : is_untouched(rootfs->fd, stub) ? UNTOUCHED : TOUCHED;
   }
   for (int i = stubs->count - 1; i >= 0; i--) {
-    if (state[i] != KEPT && !remove_stub(rootfs->fd, &stubs->items[i], state[i] == UNTOUCHED)) state[i] = KEPT;
+    if (state[i] != KEPT && !is_removed(rootfs->fd, &stubs->items[i], state[i] == UNTOUCHED)) state[i] = KEPT;
   }
   // The overlay is unmounted with its last fd; only then may its upper be changed beneath it.
   close(rootfs->fd);
-  AUTO_FD upper = open(plan->root->fields[0].data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_FD upper = open(plan->root.upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
   for (int i = stubs->count - 1; i >= 0 && upper >= 0; i--) {
     if (state[i] == UNTOUCHED) drop_copied_parent(upper, &stubs->items[i]);
   }

@@ -17,6 +17,7 @@
 
 #include "fail.h"
 #include "init.h"
+#include "io.h"
 #include "relay.h"
 #include "warden.h"
 
@@ -35,31 +36,26 @@ struct run {
 };
 
 static unsigned long oom_kills(const struct plan *plan) {
-  char text[4096] = "";
-  AUTO_FD fd = plan->oom ? open(plan->oom->fields[0].data, O_RDONLY | O_CLOEXEC) : -1;
-  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) return 0;
+  char text[4096];
+  if (!plan->oom_counter || read_text(AT_FDCWD, plan->oom_counter, text, sizeof text) < 0) return 0;
   const char *line = strstr(text, "oom_kill ");
   return line ? strtoul(line + strlen("oom_kill "), NULL, 10) : 0;
 }
 
-static int enter_cgroups(const struct run *run) {
+static bool enter_cgroups(const struct run *run) {
   char file[PATH_MAX];
-  for (size_t i = 0; i < run->plan.count; i++) {
-    const struct record *record = &run->plan.records[i];
-    if (record->kind != REC_CGROUP) continue;
-    const char *directory = record->fields[0].data;
+  for (size_t i = 0; i < run->plan.cgroup_count; i++) {
+    const char *directory = run->plan.cgroups[i];
     if (mkdir(directory, 0755) < 0 && errno != EEXIST) return fail("make the cgroup %s", directory);
     snprintf(file, sizeof file, "%s/cgroup.procs", directory);
     AUTO_FD fd = open(file, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || dprintf(fd, "%d\n", run->init) < 0) return fail("enter the cgroup %s", directory);
   }
-  return 0;
+  return true;
 }
 
 static void leave_cgroups(const struct run *run) {
-  for (size_t i = 0; i < run->plan.count; i++) {
-    if (run->plan.records[i].kind == REC_CGROUP) rmdir(run->plan.records[i].fields[0].data);
-  }
+  for (size_t i = 0; i < run->plan.cgroup_count; i++) rmdir(run->plan.cgroups[i]);
 }
 
 static void become_init(struct run *run) {
@@ -69,11 +65,11 @@ static void become_init(struct run *run) {
   init_main(&context);
 }
 
-static int start(struct run *run) {
+static bool start(struct run *run) {
   // Init notes in it what it made; its exec ends its access.
   run->rootfs.stubs = mmap(NULL, sizeof *run->rootfs.stubs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (run->rootfs.stubs == MAP_FAILED) return fail("shared memory");
-  if (run->plan.owners && (run->warden = warden_start(run->plan.owners->fields[0].data, &run->warden_socket)) < 0) return -1;
+  if (run->plan.owners && !warden_start(run->plan.owners, &run->warden, &run->warden_socket)) return false;
   if (pipe2(run->go, O_CLOEXEC) < 0 || pipe2(run->out, O_CLOEXEC | O_DIRECT) < 0 || pipe2(run->err, O_CLOEXEC | O_DIRECT) < 0) return fail("pipes");
   run->oom_before = oom_kills(&run->plan);
   run->init = (pid_t)syscall(SYS_clone, (run->plan.namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_PIDFD | SIGCHLD, 0, &run->init_fd, 0, 0);
@@ -83,9 +79,9 @@ static int start(struct run *run) {
   close(run->go[0]);
   close(run->out[1]);
   close(run->err[1]);
-  if (enter_cgroups(run) < 0) return -1;
+  if (!enter_cgroups(run)) return false;
   run->order = relay_watch(&(struct output){run->out[0], run->err[0]});
-  return write(run->go[1], "", 1) == 1 ? 0 : fail("start init");
+  return write(run->go[1], "", 1) == 1 || fail("start init");
 }
 
 // The status of process 1 is the command's: its own exit, or the kill of the kernel, of somebody outside, or ours.
@@ -94,25 +90,25 @@ static void report(const struct run *run, int status) {
   int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0, code = signal ? 128 + signal : WEXITSTATUS(status);
   int oom = code == 128 + SIGKILL && oom_kills(&run->plan) > run->oom_before;
   int length = snprintf(line, sizeof line, "exit %d %d %d\n", code, signal, oom);
-  if (write(STATUS_FD, line, (size_t)length) < 0) _exit(125);
+  // Nobody reads it when the builder is gone.
+  (void)write_whole(STATUS_FD, line, (size_t)length);
 }
 
 static void end_warden(const struct run *run) {
   if (run->warden > 0) kill(run->warden, SIGKILL), waitpid(run->warden, NULL, 0);
 }
 
-static int set_up(struct run *run) {
-  if (plan_read(&run->plan, LIFELINE) < 0 || rootfs_create(&run->rootfs, &run->plan) < 0) return -1;
+static bool set_up(struct run *run) {
+  if (!plan_read(&run->plan, LIFELINE) || !rootfs_create(&run->rootfs, &run->plan)) return false;
   if (run->plan.namespaces == 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   return start(run);
 }
 
 // The parent's id of a process, from its line in /proc: "PID (NAME) STATE PARENT ...". 0 when it is gone.
 static pid_t parent_of(const char *process) {
-  char path[64], line[512] = "";
+  char path[64], line[512];
   snprintf(path, sizeof path, "/proc/%.20s/stat", process);
-  AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || read(fd, line, sizeof line - 1) <= 0) return 0;
+  if (read_text(AT_FDCWD, path, line, sizeof line) < 0) return 0;
   const char *end = strrchr(line, ')');
   return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
 }
@@ -134,7 +130,7 @@ int supervise(void) {
   struct run run = {.init = -1, .warden_socket = -1, .rootfs.fd = -1};
   signal(SIGPIPE, SIG_IGN);
   fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
-  if (set_up(&run) < 0) {
+  if (!set_up(&run)) {
     fail_report(STATUS_FD);
     if (run.init > 0) kill(run.init, SIGKILL), waitpid(run.init, NULL, 0);
     end_warden(&run);

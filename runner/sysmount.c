@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
-#include "fail.h"
+#include "io.h"
 
 static int set_option(int context, const char *option) {
   const char *equals = strchr(option, '=');
@@ -29,11 +29,11 @@ static int finish(int context, uint64_t attributes) {
   return fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attributes);
 }
 
-int fs_create(const char *type, const struct field *options, int count, const char *more, uint64_t attributes) {
+int fs_create(const char *type, struct texts options, const char *more, uint64_t attributes) {
   AUTO_FD context = fsopen(type, FSOPEN_CLOEXEC);
   if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", type, 0) < 0) return -1;
-  for (int i = 0; i < count; i++) {
-    if (set_option(context, options[i].data) < 0) return -1;
+  for (char **option = options.items; *option; option++) {
+    if (set_option(context, *option) < 0) return -1;
   }
   if (more[0] && set_option(context, more) < 0) return -1;
   return finish(context, attributes);
@@ -60,7 +60,7 @@ static int set_options(int context, const char *list) {
 struct making {
   const struct overlay *overlay;
   int upper, work; // -1: read-only
-  int lower_count; // of overlay->lowers
+  size_t lower_count; // of overlay->lowers
   int base;        // one more directory, below them; -1: none
 };
 
@@ -74,8 +74,8 @@ static int open_directory(const char *path) { return open(path, O_PATH | O_DIREC
 static int configure(int context, const struct making *making) {
   if (fsconfig(context, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0) return -1;
   if (set_options(context, FIXED_OPTIONS) < 0 || set_options(context, making->overlay->options) < 0) return -1;
-  for (int i = 0; i < making->lower_count; i++) {
-    AUTO_FD lower = open_directory(making->overlay->lowers[i].data);
+  for (size_t i = 0; i < making->lower_count; i++) {
+    AUTO_FD lower = open_directory(making->overlay->lowers.items[i]);
     if (set_directory(context, "lowerdir+", lower) < 0) return -1;
   }
   if (making->base >= 0 && set_directory(context, "lowerdir+", making->base) < 0) return -1;
@@ -106,8 +106,8 @@ static int append_directory(char *options, size_t size, const char *prefix, int 
 
 static int append_directories(char *options, size_t size, const struct making *making) {
   const char *prefix = ",lowerdir=";
-  for (int i = 0; i < making->lower_count; i++, prefix = ":") {
-    if (append_directory(options, size, prefix, open_directory(making->overlay->lowers[i].data)) < 0) return -1;
+  for (size_t i = 0; i < making->lower_count; i++, prefix = ":") {
+    if (append_directory(options, size, prefix, open_directory(making->overlay->lowers.items[i])) < 0) return -1;
   }
   if (making->base >= 0 && append_directory(options, size, prefix, making->base) < 0) return -1;
   if (making->upper < 0) return 0;
@@ -125,7 +125,7 @@ static int overlay_by_mount(const struct making *making) {
   int mounted = mount("overlay", overlay->scratch, "overlay", 0, options);
   if (fchdir(back) < 0 || mounted < 0) return -1;
   AUTO_FD root = open_directory(overlay->scratch);
-  int clone = root < 0 ? -1 : tree_clone(root, 0, overlay->attributes);
+  int clone = root < 0 ? -1 : tree_clone(root, false, overlay->attributes);
   umount2(overlay->scratch, MNT_DETACH);
   return clone;
 }
@@ -138,7 +138,7 @@ static int make_overlay(const struct making *making) {
 
 // A single read-only layer needs no overlay, and overlayfs refuses to mount one.
 static int single_layer(const struct overlay *overlay) {
-  return directory_clone(overlay->lowers[0].data, overlay->attributes | MOUNT_ATTR_RDONLY);
+  return directory_clone(overlay->lowers.items[0], overlay->attributes | MOUNT_ATTR_RDONLY);
 }
 
 // OVL_MAX_STACK of the kernel. One overlay may be the lowest directory of another, whose whiteouts hide what it shows; a third may not lie on them.
@@ -149,9 +149,9 @@ static int deep_overlay(struct making *making) {
   const struct overlay *overlay = making->overlay;
   making->lower_count = MAX_LOWER - 1;
   struct overlay bottom = {.scratch = overlay->scratch, .options = overlay->options,
-                           .lowers = overlay->lowers + making->lower_count, .lower_count = overlay->lower_count - making->lower_count};
+                           .lowers = {overlay->lowers.items + making->lower_count, overlay->lowers.count - making->lower_count}};
   errno = E2BIG;
-  if (bottom.lower_count > MAX_LOWER) return -1;
+  if (bottom.lowers.count > MAX_LOWER) return -1;
   AUTO_FD base = overlay_create(&bottom);
   AUTO_FD place = open_directory(overlay->scratch);
   if (base < 0 || place < 0 || tree_attach(base, place) < 0) return -1;
@@ -163,28 +163,25 @@ static int deep_overlay(struct making *making) {
 }
 
 int overlay_create(const struct overlay *overlay) {
-  if (!overlay->upper && overlay->lower_count == 1) return single_layer(overlay);
+  if (!overlay->upper && overlay->lowers.count == 1) return single_layer(overlay);
   AUTO_FD upper = overlay->upper ? open_directory(overlay->upper) : -1;
   AUTO_FD work = overlay->upper ? open_directory(overlay->work) : -1;
   if (overlay->upper && (upper < 0 || work < 0)) return -1;
-  struct making making = {.overlay = overlay, .upper = upper, .work = work, .lower_count = overlay->lower_count, .base = -1};
-  return overlay->lower_count > MAX_LOWER ? deep_overlay(&making) : make_overlay(&making);
+  struct making making = {.overlay = overlay, .upper = upper, .work = work, .lower_count = overlay->lowers.count, .base = -1};
+  return overlay->lowers.count > MAX_LOWER ? deep_overlay(&making) : make_overlay(&making);
 }
 
 int directory_clone(const char *path, uint64_t attributes) {
   AUTO_FD directory = open_directory(path);
-  return directory < 0 ? -1 : tree_clone(directory, 0, attributes);
+  return directory < 0 ? -1 : tree_clone(directory, false, attributes);
 }
 
-int tree_clone(int fd, int recursive, uint64_t attributes) {
-  int mount = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
-  if (mount < 0 || attributes == 0) return mount;
+int tree_clone(int fd, bool recursive, uint64_t attributes) {
+  AUTO_FD mount = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
   struct mount_attr change = {.attr_set = attributes};
-  if (mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &change, sizeof change) == 0) return mount;
-  int error = errno;
-  close(mount);
-  errno = error;
-  return -1;
+  if (mount < 0) return -1;
+  if (attributes != 0 && mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &change, sizeof change) < 0) return -1;
+  return hand_over(&mount);
 }
 
 int tree_attach(int mount, int target) { return move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH); }

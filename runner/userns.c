@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "fail.h"
+#include "io.h"
 
 // Here "entered", or an error, is told to whoever started us; nothing that the command prints goes there.
 enum { STATUS_FD = 3 };
@@ -29,15 +30,15 @@ struct userns {
   char **command;
 };
 
-static int write_file(pid_t pid, const char *name, const char *text) {
+static bool write_file(pid_t pid, const char *name, const char *text) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
   AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
-  return fd < 0 || write(fd, text, strlen(text)) < 0 ? fail("write %s", path) : 0;
+  return (fd >= 0 && write_whole(fd, text, strlen(text)) == 0) || fail("write %s", path);
 }
 
 // Up to the first end of line; the rest is read and forgotten.
-static void read_text(int fd, char *text, size_t size) {
+static void read_line(int fd, char *text, size_t size) {
   size_t used = 0;
   char rest[256];
   for (ssize_t got; (got = used + 1 < size ? read(fd, text + used, size - 1 - used) : read(fd, rest, sizeof rest)) > 0;) {
@@ -47,66 +48,76 @@ static void read_text(int fd, char *text, size_t size) {
   text[strcspn(text, "\n")] = '\0';
 }
 
-// newuidmap PID inside outside count...
-static int run_helper(const char *helper, pid_t pid, const char *map) {
-  char words[1024], number[16], *rest = words, *list[128] = {(char *)helper, number};
-  int count = 2, status;
-  snprintf(number, sizeof number, "%d", pid);
-  snprintf(words, sizeof words, "%s", map);
-  for (char *word; count < 127 && (word = strsep(&rest, " ,"));) {
-    if (*word) list[count++] = word;
+enum { MOST_WORDS = 3 * 340 + 2 }; // the kernel takes 340 ranges
+
+// A question: whether the list, newuidmap PID inside outside count..., has room for all of the map. Its words are cut in place.
+static bool has_room(char *list[MOST_WORDS + 1], int count, char *map) {
+  for (char *word, *rest = map; (word = strsep(&rest, " ,"));) {
+    if (!*word) continue;
+    if (count == MOST_WORDS) return false;
+    list[count++] = word;
   }
-  int words_of_it[2];
-  if (pipe2(words_of_it, O_CLOEXEC) < 0) return fail("pipe");
+  list[count] = NULL;
+  return true;
+}
+
+static bool run_helper(const char *helper, pid_t pid, const char *map) {
+  char number[16], said[256], *list[MOST_WORDS + 1] = {(char *)helper, number};
+  AUTO_FREE char *words = strdup(map);
+  int status, pipe[2];
+  snprintf(number, sizeof number, "%d", pid);
+  if (!words) return fail("run %s", helper);
+  errno = E2BIG;
+  if (!has_room(list, 2, words) || pipe2(pipe, O_CLOEXEC) < 0) return fail("run %s", helper);
   pid_t child = fork();
   if (child == 0) {
-    dup2(words_of_it[1], STDERR_FILENO);
+    dup2(pipe[1], STDERR_FILENO);
     execvp(helper, list);
     _exit(127);
   }
-  close(words_of_it[1]);
-  AUTO_FD from = words_of_it[0];
-  char said[256];
-  read_text(from, said, sizeof said);
-  if (child < 0 || waitpid(child, &status, 0) < 0) return fail("run %s", helper);
+  close_fd(&pipe[1]);
+  AUTO_FD from = pipe[0];
+  if (child < 0) return fail("run %s", helper);
+  read_line(from, said, sizeof said);
+  if (waitpid(child, &status, 0) < 0) return fail("run %s", helper);
   errno = 0;
-  if (status == 0) return 0;
+  if (status == 0) return true;
   return fail("%s failed (%s)", helper, said[0] ? said : WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "it cannot be started" : "it says nothing");
 }
 
-static int write_maps(const struct userns *userns, pid_t pid) {
+static bool write_maps(const struct userns *userns, pid_t pid) {
   if (userns->writer == BY_HELPERS) {
-    return run_helper("newuidmap", pid, userns->uid_map) < 0 ? -1 : run_helper("newgidmap", pid, userns->gid_map);
+    return run_helper("newuidmap", pid, userns->uid_map) && run_helper("newgidmap", pid, userns->gid_map);
   }
-  if (write_file(pid, "uid_map", userns->uid_map) < 0) return -1;
+  if (!write_file(pid, "uid_map", userns->uid_map)) return false;
   // A single own id may be mapped without help once setgroups is given up.
-  if (userns->writer == BY_OWNER && write_file(pid, "setgroups", "deny") < 0) return -1;
+  if (userns->writer == BY_OWNER && !write_file(pid, "setgroups", "deny")) return false;
   return write_file(pid, "gid_map", userns->gid_map);
 }
 
 // AppArmor may let a user namespace be made and keep its capabilities back.
-static int has_capabilities(void) {
+static bool check_capabilities(void) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
   if (syscall(SYS_capget, &header, data) < 0) return fail("read the capabilities");
   errno = 0;
-  return data[0].effective & 1u << CAP_SYS_ADMIN ? 0 : fail("the user namespace gives no capabilities");
+  return data[0].effective & 1u << CAP_SYS_ADMIN || fail("the user namespace gives no capabilities");
 }
 
-static int enter(int ready, int mapped) {
+static bool enter(int ready, int mapped) {
   char byte;
   if (unshare(CLONE_NEWUSER) < 0) return fail("make a user namespace");
   // What failed with the maps is told by the parent, who writes them.
   if (write(ready, "", 1) != 1 || read(mapped, &byte, 1) != 1) _exit(125);
   if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) return fail("become root of the user namespace");
-  return has_capabilities();
+  return check_capabilities();
 }
 
 static _Noreturn void child_main(const struct userns *userns, int ready, int mapped) {
   char byte;
   sigset_t none;
   sigemptyset(&none);
-  if (enter(ready, mapped) < 0) {
+  if (!enter(ready, mapped)) {
     fail_report(STATUS_FD);
     _exit(125);
   }
@@ -131,7 +142,7 @@ static int attend(pid_t child, const sigset_t *signals) {
   }
 }
 
-static int start(const struct userns *userns, pid_t *child) {
+static bool start(const struct userns *userns, pid_t *child) {
   int ready[2], mapped[2];
   char byte;
   if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(mapped, O_CLOEXEC) < 0) return fail("pipes");
@@ -144,11 +155,11 @@ static int start(const struct userns *userns, pid_t *child) {
   }
   close(ready[1]);
   close(mapped[0]);
-  int made = read(ready[0], &byte, 1) == 1, ok = made && write_maps(userns, *child) == 0 && write(mapped[1], "ab", 2) == 2;
+  bool made = read(ready[0], &byte, 1) == 1, ok = made && write_maps(userns, *child) && write(mapped[1], "ab", 2) == 2;
   close(ready[0]);
   close(mapped[1]);
   if (made && !ok) fail_report(STATUS_FD);
-  return ok ? 0 : -1;
+  return ok;
 }
 
 int userns_run(int count, char **words) {
@@ -167,7 +178,7 @@ int userns_run(int count, char **words) {
   for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++) sigaddset(&signals, passed[i]);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   pid_t child = -1;
-  if (start(&userns, &child) == 0) return attend(child, &signals);
+  if (start(&userns, &child)) return attend(child, &signals);
   if (child < 0) fail_report(STATUS_FD);
   if (child > 0) waitpid(child, NULL, 0);
   return 125;

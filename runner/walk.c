@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 
 #include "fail.h"
+#include "io.h"
 
 static void pop(struct walk *walk) {
   if (walk->depth == 0) return;
@@ -17,6 +18,7 @@ static void pop(struct walk *walk) {
   *strrchr(walk->path, '/') = '\0';
 }
 
+// A call.
 static int push(struct walk *walk, int fd, const char *name) {
   size_t used = strlen(walk->path);
   if (walk->depth == WALK_DEPTH || used + strlen(name) + 2 > sizeof walk->path) {
@@ -33,6 +35,7 @@ void walk_close(struct walk *walk) {
   while (walk->depth > 0) pop(walk);
 }
 
+// A call.
 static int record_stub(struct walk *walk, const char *name, const struct stat *parent, const struct walk_options *options) {
   struct stub_list *stubs = options->stubs;
   if (!stubs || parent->st_dev != options->root_device) return 0;
@@ -51,8 +54,8 @@ static int record_stub(struct walk *walk, const char *name, const struct stat *p
   return 0;
 }
 
-// Makes `name` in the current directory. A concurrent run may have made it first: EEXIST is looked at again by the caller.
-static int make(struct walk *walk, const char *name, int last, const struct walk_options *options) {
+// A call: makes `name` in the current directory. A concurrent run may have made it first: EEXIST is looked at again by the caller.
+static int make(struct walk *walk, const char *name, bool last, const struct walk_options *options) {
   struct stat parent;
   if (fstat(walk_fd(walk), &parent) < 0) return -1;
   if (last && options->leaf == LEAF_FILE) {
@@ -65,8 +68,8 @@ static int make(struct walk *walk, const char *name, int last, const struct walk
   return record_stub(walk, name, &parent, options);
 }
 
-// Opens `name`, making it when it is missing and wanted. An fd, or -1 with errno.
-static int enter(struct walk *walk, const char *name, int last, const struct walk_options *options) {
+// A call: opens `name`, making it when it is missing and wanted.
+static int enter(struct walk *walk, const char *name, bool last, const struct walk_options *options) {
   for (int attempt = 0;; attempt++) {
     int fd = openat(walk_fd(walk), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || options->leaf == LEAF_EXISTING || attempt == 3) return fd;
@@ -74,7 +77,7 @@ static int enter(struct walk *walk, const char *name, int last, const struct wal
   }
 }
 
-// Puts the link's text before what is left of the path.
+// A call: puts the link's text before what is left of the path.
 static int follow(struct walk *walk, int link, char *rest, size_t size) {
   char text[PATH_MAX];
   struct statfs fs;
@@ -102,7 +105,7 @@ static int follow(struct walk *walk, int link, char *rest, size_t size) {
   return 0;
 }
 
-// Cuts the first component off `rest`. 0 when there is none.
+// A call: cuts the first component off `rest`. 0 when there is none, 1 when there is.
 static int next_component(char *rest, char name[NAME_MAX + 1]) {
   size_t start = strspn(rest, "/"), length = strcspn(rest + start, "/");
   if (length == 0) return 0;
@@ -116,7 +119,8 @@ static int next_component(char *rest, char name[NAME_MAX + 1]) {
   return 1;
 }
 
-static int step(struct walk *walk, const char *name, char *rest, size_t size, const struct walk_options *options) {
+// A call: one component further.
+static int advance(struct walk *walk, const char *name, char *rest, size_t size, const struct walk_options *options) {
   if (strcmp(name, ".") == 0) return 0;
   if (strcmp(name, "..") == 0) {
     pop(walk);
@@ -126,16 +130,16 @@ static int step(struct walk *walk, const char *name, char *rest, size_t size, co
   struct stat stat;
   if (fd < 0) return -1;
   if (fstat(fd, &stat) == 0 && S_ISLNK(stat.st_mode)) {
-    int result = follow(walk, fd, rest, size);
-    close(fd);
-    return result;
+    AUTO_FD link = fd;
+    return follow(walk, link, rest, size);
   }
   return push(walk, fd, name);
 }
 
-int walk_to(struct walk *walk, int root, const char *path, const struct walk_options *options) {
+bool walk_to(struct walk *walk, int root, const char *path, const struct walk_options *options) {
   char rest[PATH_MAX * 2], name[NAME_MAX + 1];
   walk->depth = walk->links = 0;
+  walk->missing = false;
   walk->path[0] = '\0';
   walk->fds[0] = root;
   errno = ENAMETOOLONG;
@@ -143,9 +147,9 @@ int walk_to(struct walk *walk, int root, const char *path, const struct walk_opt
   strcpy(rest, path);
   for (;;) {
     int more = next_component(rest, name);
-    if (more == 0) return 0;
-    if (more > 0 && step(walk, name, rest, sizeof rest, options) == 0) continue;
-    if (options->leaf == LEAF_EXISTING && (errno == ENOENT || errno == ENOTDIR)) return -2;
-    return fail("path %s in the image, at %s/%s", path, walk->path, name);
+    if (more == 0) return true;
+    if (more > 0 && advance(walk, name, rest, sizeof rest, options) == 0) continue;
+    walk->missing = options->leaf == LEAF_EXISTING && (errno == ENOENT || errno == ENOTDIR);
+    return walk->missing || fail("path %s in the image, at %s/%s", path, walk->path, name);
   }
 }

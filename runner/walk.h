@@ -2,6 +2,7 @@
 // same time (a shared cache) cannot lead outside: absolute symlinks start again at the root, `..` stops there.
 #pragma once
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -11,6 +12,7 @@ struct walk {
   int fds[WALK_DEPTH + 1]; // O_PATH; fds[0] is the root (borrowed)
   int depth;               // fds[depth] is where the walk stands
   int links;               // symlinks met
+  bool missing;            // LEAF_EXISTING: there is nothing of that name
   char path[PATH_MAX];     // the real path: no symlinks, "" for the root, else "/a/b"
 };
 
@@ -21,7 +23,7 @@ struct stub {
   char path[PATH_MAX];         // real path of the made node
   struct timespec parent_mtime; // before it was made
   struct timespec parent_ctime; // when the set-up was complete
-  int keep;
+  bool keep;
 };
 struct stub_list {
   int count;
@@ -30,15 +32,15 @@ struct stub_list {
 
 struct walk_options {
   enum walk_leaf leaf;
-  int owned; // made directories belong to uid:gid
+  bool owned; // made directories belong to uid:gid
   uint32_t uid, gid;
-  int keep_stubs;
+  bool keep_stubs;
   struct stub_list *stubs; // NULL: what is made is not recorded
   uint64_t root_device;    // only what is made on this device is recorded
 };
 
-// Stands at `path` afterwards. 0; -1 after fail(); -2 when it does not exist (LEAF_EXISTING only). Always followed by walk_close.
-int walk_to(struct walk *walk, int root, const char *path, const struct walk_options *options);
+// A step: stands at `path` afterwards. Always followed by walk_close.
+bool walk_to(struct walk *walk, int root, const char *path, const struct walk_options *options);
 void walk_close(struct walk *walk);
 static inline int walk_fd(const struct walk *walk) { return walk->fds[walk->depth]; }
 #define AUTO_WALK __attribute__((cleanup(walk_close))) struct walk

@@ -14,6 +14,7 @@
 
 #include "fail.h"
 #include "identity.h"
+#include "io.h"
 #include "ownership.h"
 
 union control {
@@ -21,16 +22,17 @@ union control {
   char space[CMSG_SPACE(sizeof(int))];
 };
 
-int warden_give(int socket, int listener) {
+bool warden_give(int socket, int listener) {
   union control control = {0};
   char byte = 0;
   struct iovec data = {&byte, 1};
   struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
   control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
   memcpy(CMSG_DATA(&control.header), &listener, sizeof listener);
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : fail("hand over the filter");
+  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 || fail("hand over the filter");
 }
 
+// A call.
 static int take(int socket) {
   union control control = {0};
   char byte;
@@ -42,6 +44,7 @@ static int take(int socket) {
   return listener;
 }
 
+// A reply.
 static int64_t answer(struct ownership *ownership, int listener, const struct seccomp_notif *call, uint32_t *flags) {
   const uint64_t *arguments = (const uint64_t *)call->data.args;
   struct caller caller = {.proc = ownership->proc, .thread = (pid_t)call->pid, .listener = listener, .call = call->id};
@@ -98,12 +101,12 @@ static _Noreturn void warden_main(const char *record, int socket) {
   serve(&ownership, listener);
 }
 
-pid_t warden_start(const char *record, int *init_socket) {
+bool warden_start(const char *record, pid_t *warden, int *init_socket) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail("a socket pair");
-  pid_t warden = fork();
-  if (warden < 0) return fail("fork");
-  if (warden == 0) {
+  *warden = fork();
+  if (*warden < 0) return fail("fork");
+  if (*warden == 0) {
     // The pipes of the run are others' business: they would not end.
     int own = fcntl(pair[0], F_DUPFD_CLOEXEC, 10);
     for (int fd = 0; fd < 10; fd++) close(fd);
@@ -112,5 +115,5 @@ pid_t warden_start(const char *record, int *init_socket) {
   }
   close(pair[0]);
   *init_socket = pair[1];
-  return warden;
+  return true;
 }

@@ -1,5 +1,17 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -61,11 +73,35 @@ function rootless(script: string, more: object = {}): RunResult | { error: strin
 function compiled(lines: string): object {
   const folder = mkdtempSync(join(home, 'calls-'))
   chmodSync(folder, 0o755)
-  const names = ['errno', 'fcntl', 'stdio', 'unistd', 'sys/stat', 'sys/syscall']
+  const names = ['errno', 'fcntl', 'stdio', 'unistd', 'sys/mman', 'sys/stat', 'sys/syscall']
   const source = `#define _GNU_SOURCE\n${names.map((name) => `#include <${name}.h>\n`).join('')}int main(void) { ${lines} }\n`
   execFileSync(process.env.CC ?? 'cc', ['-static', '-w', '-x', 'c', '-', '-o', join(folder, 'calls')], { input: source })
   return { type: 'bind', target: '/p', directories: [folder], path: '', writable: false }
 }
+
+suite('a map of ids', () => {
+  /** What newuidmap is given for `count` ranges, and the runner's answer. */
+  function map(count: number) {
+    const folder = mkdtempSync(join(home, 'helpers-'))
+    const given = join(folder, 'given')
+    writeFileSync(join(folder, 'newuidmap'), `#!/bin/sh\nshift\necho "$@" > ${given}\n`, { mode: 0o755 })
+    writeFileSync(join(folder, 'newgidmap'), '#!/bin/sh\necho refused >&2\nexit 1\n', { mode: 0o755 })
+    const ranges = Array.from({ length: count }, (_, at) => `${at} ${100000 + at} 1`)
+    const child = spawnSync(runner, ['userns', ranges.join(','), '0 0 1', 'helpers', 'true'], {
+      ...{ cwd: '/', env: { PATH: `${folder}:/usr/bin:/bin` }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe', 'pipe'] },
+    })
+    return { whole: existsSync(given) && readFileSync(given, 'utf8') === `${ranges.join(' ')}\n`, status: child.output[3] }
+  }
+
+  test('reaches newuidmap whole, as many ranges as the kernel takes', () => {
+    expect(map(1)).toEqual({ whole: true, status: 'error 0 newgidmap failed (refused)\n' })
+    expect(map(340)).toEqual({ whole: true, status: 'error 0 newgidmap failed (refused)\n' })
+  })
+
+  test('of more ranges is refused and not cut', () => {
+    expect(map(341)).toEqual({ whole: false, status: 'error 7 run newuidmap: Argument list too long\n' })
+  })
+})
 
 suite('without root, with a single id', () => {
   test('a run works and its changes land in the upper', () => {
@@ -163,6 +199,19 @@ suite('without root, with a single id', () => {
       code: 0,
       out: `${EPERM} ${EPERM} 1000 1000\n`.repeat(2),
     })
+  })
+
+  test('groups that cannot be read whole change nothing', () => {
+    const lines = String.raw`unsigned page = sysconf(_SC_PAGESIZE), set[] = {7, 8}, groups[2];
+      char *memory = mmap(0, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      munmap(memory + page, page);
+      unsigned *last = (unsigned *)(memory + page) - 1;
+      *last = 9;
+      printf("%d", (int)syscall(SYS_setgroups, 2, set));
+      printf(" %d", syscall(SYS_setgroups, 2, last) < 0 ? errno : 0);
+      syscall(SYS_getgroups, 2, groups);
+      printf(" %u %u\n", groups[0], groups[1]);`
+    expect(rootless('/p/calls', { mounts: [compiled(lines)] })).toMatchObject({ code: 0, out: `0 ${constants.errno.EFAULT} 7 8\n` })
   })
 
   test('a link that is given away below another root belongs to that owner there', () => {

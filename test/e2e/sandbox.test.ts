@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { processSettings } from '../../src/values/process-settings.ts'
 import { describeWith, testWith } from '../support/needs.ts'
 import { alive, commandLine, descendants, kill, running, until } from '../support/processes.ts'
@@ -350,13 +350,19 @@ suite('mounts', () => {
   })
 })
 
-suite('a cgroup parent', () => {
-  // cgroup v1 with a memory controller that we may use; on v2 the parent must have the controller enabled, which is the administrator's.
-  const memory = '/sys/fs/cgroup/memory'
-  const v1 = existsSync(memory) && existsSync('/sys/fs/cgroup/cpu') && existsSync('/sys/fs/cgroup/pids')
-  const name = `tbuild-test-${process.pid}`
-  const parents = ['memory', 'cpu', 'pids'].map((controller) => `/sys/fs/cgroup/${controller}/${name}`)
+// cgroup v1 with a memory controller that we may use; on v2 the parent must have the controller enabled, which is the administrator's.
+const memory = '/sys/fs/cgroup/memory'
+const v1 = existsSync(memory) && existsSync('/sys/fs/cgroup/cpu') && existsSync('/sys/fs/cgroup/pids')
+const name = `tbuild-test-${process.pid}`
+const parents = ['memory', 'cpu', 'pids'].map((controller) => `/sys/fs/cgroup/${controller}/${name}`)
+const cgroupsLeft = () =>
+  parents.flatMap((parent) =>
+    readdirSync(parent, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name),
+  )
 
+suite('a cgroup parent', () => {
   testWith(v1, 'cgroup v1')('a run is in a child of it, which is gone afterwards; running out of memory is told', async () => {
     for (const parent of parents) mkdirSync(parent)
     try {
@@ -365,7 +371,7 @@ suite('a cgroup parent', () => {
       expect(await fixture.run('true', { settings })).toMatchObject({ code: 0, oomKilled: false })
       const run = await fixture.run('exec sort /dev/zero', { settings })
       expect(run).toMatchObject({ code: 137, signal: 'SIGKILL', oomKilled: true })
-      expect(readdirSync(parents[0] as string, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([])
+      expect(cgroupsLeft()).toEqual([])
     } finally {
       for (const parent of parents) rmdirSync(parent)
     }
@@ -382,8 +388,16 @@ suite('a cgroup parent', () => {
 })
 
 suite('the builder dies', () => {
-  test('kill -9 leaves no process and no mount', async () => {
-    const spec = fixture.spec('touch /started; sleep 76543 & sleep 76543')
+  afterEach(() => {
+    for (const parent of parents) if (existsSync(parent)) rmdirSync(parent)
+  })
+
+  test('kill -9 leaves no process, no mount and no cgroup', async () => {
+    if (v1) for (const parent of parents) mkdirSync(parent)
+    const spec = fixture.spec(
+      'touch /started; sleep 76543 & sleep 76543',
+      v1 ? { settings: processSettings({ cgroupParent: `/${name}` }) } : {},
+    )
     const script = `
       import { createRunnerSandbox } from ${JSON.stringify(join(import.meta.dirname, '../../build/test-sandbox.mjs'))}
       await createRunnerSandbox({ readRootFile: () => undefined, runner: ${JSON.stringify(join(import.meta.dirname, '../../build/runner'))} })
@@ -406,5 +420,6 @@ suite('the builder dies', () => {
     await until(() => alive(processes).length === 0, 10_000)
     expect(alive(processes)).toEqual([])
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(fixture.folder)
+    if (v1) expect(cgroupsLeft()).toEqual([])
   })
 })

@@ -3,87 +3,138 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { nativeFolder } from '../../src/base/sys.ts'
+import { encodeRecords, RECORDS, type RecordName, type RecordValues, record, type WireRecord } from '../../src/sandbox/wire.ts'
 import { describeWith } from '../support/needs.ts'
 
 const runner = join(nativeFolder(), 'runner')
 const suite = describeWith(process.getuid?.() === 0 && existsSync(runner), 'root and the runner')
 
-type Record = readonly [kind: number, ...fields: (string | number)[]]
+const NAMESPACES = 0x20000 + 0x20000000 + 0x8000000 + 0x4000000 + 0x2000000
+const attached = { target: '/t', attributes: 15, flags: 15 }
 
-function encode(records: readonly Record[], size?: number): Buffer {
-  const parts: Buffer[] = []
-  const u16 = (...values: number[]) => parts.push(Buffer.from(Uint16Array.from(values).buffer))
-  const u32 = (value: number) => parts.push(Buffer.from(Uint32Array.of(value).buffer))
-  for (const [kind, ...fields] of records) {
-    u16(kind, fields.length)
-    for (const field of fields) {
-      const bytes = Buffer.from(String(field))
-      u32(bytes.length)
-      parts.push(bytes, Buffer.alloc(1))
-    }
-  }
-  u16(0, 0)
-  const body = Buffer.concat(parts)
-  const header = Buffer.alloc(12)
-  header.write('tbuild1\n')
-  header.writeUInt32LE(size ?? body.length, 8)
-  return Buffer.concat([header, body])
+/** One that is right of each kind. */
+const RIGHT: { readonly [N in RecordName]: RecordValues<N> } = {
+  root: { upper: '/nonexistent/upper', work: '/nonexistent/work', options: '', directory: '', layers: ['/nonexistent/layer'] },
+  process: {
+    ...{ hostname: 'host', namespaces: NAMESPACES, cwd: '/', uid: 0, gid: 0 },
+    ...{ capabilities: 0, skipSetgroups: false, scoped: false },
+  },
+  groups: { gids: [1, 4294967294] },
+  args: { words: ['true'] },
+  env: { variables: ['A=1', ''] },
+  path: { directories: ['/bin'] },
+  rlimit: { resource: 7, soft: 18446744073709551615n, hard: 18446744073709551615n },
+  seccomp: { filter: Buffer.alloc(8) },
+  cgroup: { directory: '/c' },
+  oom: { counter: '/o' },
+  shown: { uid: 1, gid: 1 },
+  owners: { file: '/f' },
+  fs: { ...attached, type: 'tmpfs', options: ['mode=0700'] },
+  bind: { ...attached, source: '/s', path: '' },
+  view: { ...attached, path: '/', writable: true, options: '', layers: ['/l'] },
+  file: { ...attached, mode: 0o7777, uid: 0, gid: 0, data: Buffer.from('\0') },
+  device: { target: '/dev/null', source: '/dev/null', major: 1, minor: 4294967295 },
+  link: { target: '/dev/fd', text: 'x' },
+  mask: { target: '/proc/keys' },
+  readonly: { target: '/proc/sys' },
+}
+const NAMES = Object.keys(RECORDS) as RecordName[]
+const right = (name: RecordName): WireRecord => record(name, RIGHT[name])
+const process_ = (changed: Partial<RecordValues<'process'>>) => record('process', { ...RIGHT.process, ...changed })
+const root = (changed: Partial<RecordValues<'root'>>) => record('root', { ...RIGHT.root, ...changed })
+
+const NEEDED = ['root', 'process', 'groups', 'args', 'env', 'path'] as const
+const valid = NEEDED.map(right)
+/** The needed ones with `changed` in place of that of its kind, or after them. */
+const plan = (...changed: readonly WireRecord[]): WireRecord[] => {
+  const kinds = new Set(changed.map(([kind]) => kind))
+  return [...valid.filter(([kind]) => !kinds.has(kind)), ...changed]
 }
 
-const NAMESPACES = 0x20000 + 0x20000000 + 0x8000000 + 0x4000000 + 0x2000000
-const ROOT: Record = [1, '/nonexistent/upper', '/nonexistent/work', '', '', '/nonexistent/layer']
-const process_ = (...changed: (string | number)[]): Record => [
-  2,
-  ...changed.concat(['host', NAMESPACES, '/', 0, 0, 0, 0, 0].slice(changed.length)),
-]
-const REST: Record[] = [[3], [4, 'true'], [5], [6]]
-const valid = [ROOT, process_(), ...REST]
-
 /** The line on the status pipe. */
-function status(plan: Buffer): string {
-  const child = spawnSync(runner, ['exec'], { input: plan, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {}, timeout: 20_000 })
+function status(bytes: Buffer): string {
+  const child = spawnSync(runner, ['exec'], { input: bytes, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {}, timeout: 60_000 })
   expect(child.signal).toBeNull()
   return String(child.output[3])
 }
+const answer = (records: readonly WireRecord[]) => status(encodeRecords(records))
+const FIRST_ACT = /^error 2 mount the 1 layers of the root/
 
 suite('a plan that is not right is refused as a whole, before anything is done', () => {
-  test('the control: a right plan fails at its first act only', () => {
-    expect(status(encode(valid))).toMatch(/^error 2 mount the 1 layers of the root/)
+  test('the control: a right plan, with a record of each kind, fails at its first act only', () => {
+    expect(answer(valid)).toMatch(FIRST_ACT)
+    // The warden would make its file.
+    expect(answer(NAMES.filter((name) => name !== 'owners').map(right))).toMatch(FIRST_ACT)
   })
 
-  test.each<[string, readonly Record[]]>([
-    ['an unknown record', [...valid, [99]]],
-    ['a record given twice', [...valid, [4, 'true']]],
-    ['no command', [ROOT, process_(), [3], [4], [5], [6]]],
-    ['no environment record', [ROOT, process_(), [3], [4, 'true'], [6]]],
-    ['a relative layer', [[1, '/u', '/w', '', '', 'layer'], process_(), ...REST]],
-    ['a relative directory of the root', [[1, '/u', '/w', '', 'root', '/layer'], process_(), ...REST]],
-    ['a negative number', [ROOT, process_('h', NAMESPACES, '/', -1), ...REST]],
-    ['a number that is none', [ROOT, process_('h', NAMESPACES, '/', '0x0'), ...REST]],
-    ['a uid beyond the last', [ROOT, process_('h', NAMESPACES, '/', 4294967295), ...REST]],
-    ['a number beyond 64 bits', [ROOT, process_('h', '18446744073709551616'), ...REST]],
-    ['a missing namespace', [ROOT, process_('h', NAMESPACES - 0x20000), ...REST]],
-    ['no namespace and no directory of its own', [ROOT, process_('h', 0), ...REST]],
-    ['no namespace and a mount', [[1, '/u', '/w', '', '/r', '/l'], process_('h', 0), ...REST, [22, '/proc/keys']]],
-    ['a user namespace on top', [ROOT, process_('h', NAMESPACES + 0x10000000), ...REST]],
-    ['a NUL in a word', [ROOT, process_('h\0x'), ...REST]],
-    ['a seccomp program of seven bytes', [...valid, [8, '1234567']]],
-    ['too many fields', [...valid, [22, '/proc/keys', '/x']]],
-    ['a mount target that is not absolute', [...valid, [22, 'proc/keys']]],
+  test.each<[string, readonly WireRecord[]]>([
+    ['an unknown record', [...valid, [99, []]]],
+    ['an unknown record with what one of the mounts has', [...valid, [15, ['/t']]]],
+    ['a record given twice', [...valid, right('args')]],
+    ['no command', plan(record('args', { words: [] }))],
+    ['no environment record', valid.filter(([kind]) => kind !== RECORDS.env.kind)],
+    ['a relative layer', plan(root({ layers: ['layer'] }))],
+    ['no layer', plan(root({ layers: [] }))],
+    ['a relative directory of the root', plan(root({ directory: 'root' }))],
+    ['a negative number', plan(process_({ uid: -1 }))],
+    ['a number beyond 64 bits', plan(process_({ namespaces: 18446744073709551616n }))],
+    ['a uid beyond the last', plan(process_({ uid: 4294967295 }))],
+    ['a group beyond the last', plan(record('groups', { gids: [0, 4294967295] }))],
+    ['a missing namespace', plan(process_({ namespaces: NAMESPACES - 0x20000 }))],
+    ['no namespace and no directory of its own', plan(process_({ namespaces: 0 }))],
+    ['no namespace and a mount', [...plan(root({ directory: '/r' }), process_({ namespaces: 0 })), right('mask')]],
+    ['a user namespace on top', plan(process_({ namespaces: NAMESPACES + 0x10000000 }))],
+    ['a relative working directory', plan(process_({ cwd: 'x' }))],
+    ['a seccomp program of seven bytes', [...valid, record('seccomp', { filter: Buffer.alloc(7) })]],
+    ['a seccomp program of no bytes', [...valid, record('seccomp', { filter: Buffer.alloc(0) })]],
+    ['a seccomp program that is too long', [...valid, record('seccomp', { filter: Buffer.alloc(8 * 4097) })]],
+    ['an attribute that the runner does not know', [...valid, record('bind', { ...RIGHT.bind, attributes: 16 })]],
+    ['a flag that the runner does not know', [...valid, record('bind', { ...RIGHT.bind, flags: 16 })]],
+    ['a mode with more than permissions', [...valid, record('file', { ...RIGHT.file, mode: 0o10000 })]],
+    ['a resource that there is not', [...valid, record('rlimit', { ...RIGHT.rlimit, resource: 16 })]],
+    ['a device number beyond 32 bits', [...valid, record('device', { ...RIGHT.device, major: 4294967296 })]],
+    ['more records than any build has', [...valid, ...Array.from({ length: 65536 }, () => right('mask'))]],
   ])('%s', (_name, records) => {
-    expect(status(encode(records))).toMatch(/^error \d+ plan: /)
+    expect(answer(records)).toMatch(/^error \d+ plan: /)
+  })
+
+  /** With `value` as its field number `index`. */
+  const altered = (name: RecordName, index: number, value: string): WireRecord => {
+    const [kind, fields] = right(name)
+    return [kind, fields.with(index, value)]
+  }
+  const fields = NAMES.flatMap((name) => Object.entries(RECORDS[name].fields).map(([field, type], index) => ({ name, field, type, index })))
+
+  test.each(fields)('$name: $field is $type for the runner, too', ({ name, type, index }) => {
+    if (type === 'bytes') return
+    const wrong = { text: ['\0'], texts: ['\0'], flag: ['2', ''], number: ['0x0', '', '-1'], numbers: ['', '1 '] }[type]
+    for (const value of wrong) {
+      expect(answer(plan(altered(name, index, value)))).toContain(`of record ${RECORDS[name].kind} is not valid`)
+    }
+  })
+
+  test.each(NAMES)('%s: a field less, a field more', (name) => {
+    const [kind, all] = right(name)
+    const types = Object.values(RECORDS[name].fields)
+    const single = types.filter((type) => type !== 'texts' && type !== 'numbers').length
+    const refused = new RegExp(`^error 0 plan: (field \\d+ of record ${kind} is not valid|seccomp)`)
+    if (single > 0) expect(answer(plan([kind, all.slice(0, single - 1)]))).toMatch(refused)
+    if (single === types.length) expect(answer(plan([kind, [...all, '/x']]))).toMatch(refused)
   })
 
   test('any cut', () => {
-    const whole = encode(valid)
+    const whole = encodeRecords(valid)
     for (let length = 0; length < whole.length; length += 7) expect(status(whole.subarray(0, length))).toMatch(/^error \d+ plan: /)
-    expect(status(encode(valid, whole.length - 13))).toMatch(/^error \d+ plan: /)
-    expect(status(encode(valid, 0xffffffff))).toMatch(/^error \d+ plan: /)
+    for (const size of [whole.length - 13, 0, 3, 0xffffffff]) {
+      const bytes = Buffer.from(whole)
+      bytes.writeUInt32LE(size, 8)
+      expect(status(bytes)).toMatch(/^error \d+ plan: /)
+    }
   })
 
-  test('a field longer than the plan', () => {
-    const bytes = encode(valid)
-    bytes.writeUInt32LE(0xfffffff0, 16)
+  test.each([0xffffffff, 0xfffffff0, 1 << 20])('a field longer than the plan', (length) => {
+    const bytes = encodeRecords(valid)
+    bytes.writeUInt32LE(length, 16)
     expect(status(bytes)).toMatch(/^error \d+ plan: /)
   })
 })

@@ -1,11 +1,14 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { HostFacts } from '../../../src/sandbox/host.ts'
 import { makePlan, type Plan, sortMounts } from '../../../src/sandbox/plan.ts'
 import type { ExecSpec } from '../../../src/sandbox/types.ts'
-import { encodePlan } from '../../../src/sandbox/wire.ts'
+import { encodePlan, MOUNT_FLAGS, RECORDS } from '../../../src/sandbox/wire.ts'
 import { parseIdMap } from '../../../src/values/id-map.ts'
 import { processSettings } from '../../../src/values/process-settings.ts'
+import { readRecords } from '../../support/plan-records.ts'
 
 const host: HostFacts = {
   userNamespace: false,
@@ -172,7 +175,20 @@ describe('sortMounts', () => {
 })
 
 describe('the wire form', () => {
-  test('the header tells the size, words keep their bytes', () => {
+  const enumOf = (name: string, prefix: string) => {
+    const header = readFileSync(join(import.meta.dirname, '../../../runner/plan.h'), 'utf8')
+    const [, body = ''] = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header) ?? []
+    return Object.fromEntries(
+      [...body.matchAll(new RegExp(`${prefix}_(\\w+) = (\\d+)`, 'g'))].map(([, key = '', value]) => [key.toLowerCase(), Number(value)]),
+    )
+  }
+
+  test('the runner has the same numbers for records and flags', () => {
+    expect(enumOf('record_kind', 'REC')).toEqual(Object.fromEntries(Object.entries(RECORDS).map(([name, { kind }]) => [name, kind])))
+    expect(enumOf('mount_flag', 'MOUNT')).toEqual(MOUNT_FLAGS)
+  })
+
+  test('words and lists keep their bytes and their order', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -180,12 +196,22 @@ describe('the wire form', () => {
           { minLength: 1 },
         ),
         (args) => {
-          const bytes = encodePlan(plan({ args }))
-          expect(bytes.subarray(0, 8).toString()).toBe('tbuild1\n')
-          expect(bytes.readUInt32LE(8)).toBe(bytes.length - 12)
-          for (const word of args) expect(bytes.includes(Buffer.from(`${word}\0`))).toBe(true)
+          const words = args.map((word) => Buffer.from(word).toString('latin1'))
+          expect(readRecords(encodePlan(plan({ args }))).find(({ name }) => name === 'args')?.values).toEqual({ words })
         },
       ),
     )
+  })
+
+  test('each part of a plan stands in a record by its name', () => {
+    const made = plan({ mounts: [{ type: 'file', target: '/s', data: Buffer.from('secret'), mode: 0o440, uid: 3, gid: 4 }] })
+    const records = readRecords(encodePlan(made))
+    expect(records.slice(0, 6).map(({ name }) => name)).toEqual(['root', 'process', 'groups', 'args', 'env', 'path'])
+    expect(records[0]?.values.layers).toEqual(made.root.lower.toReversed())
+    expect(records[1]?.values).toMatchObject({ hostname: made.hostname, cwd: made.cwd, uid: String(made.user.uid), skipSetgroups: '0' })
+    expect(records.filter(({ name }) => name === 'file').at(-1)?.values).toEqual({
+      ...{ target: '/s', attributes: '15', flags: '2', mode: String(0o440), uid: '3', gid: '4', data: 'secret' },
+    })
+    expect(records.filter(({ values }) => 'target' in values)).toHaveLength(made.mounts.length)
   })
 })

@@ -12,7 +12,7 @@ function failures(): string[] {
   const texts: string[] = []
   for (const name of readdirSync(RUNNER).filter((file) => file.endsWith('.c'))) {
     for (const [, text = ''] of readFileSync(join(RUNNER, name), 'utf8').matchAll(/\bfail\("((?:[^"\\]|\\.)*)"/g)) {
-      texts.push(text.replace(/%[lz]*[udx]/g, '7').replace(/%(\.\d+)?s/g, '/name'))
+      texts.push(text.replace(/%[jlz]*[udx]/g, '7').replace(/%(\.\d+)?s/g, '/name'))
     }
   }
   return texts
