@@ -4,7 +4,7 @@ import type { Limits } from './values/limits.ts'
 import type { Platform } from './values/platform.ts'
 import type { ProcessSettings } from './values/process-settings.ts'
 
-/** What to build and where to. Paths are relative to the caller's working directory. */
+/** What to build and where to. */
 export interface BuildOptions extends Partial<ProcessSettings> {
   /** A directory, `-` (a tar, or a Dockerfile, on `stdin`), or a URL. */
   readonly context: string
@@ -63,15 +63,20 @@ export interface BuildOptions extends Partial<ProcessSettings> {
   readonly root?: string
   /** The caller's: for defaults, `--build-arg NAME`, logins, proxies and certificates; process.env when absent. */
   readonly environment?: Readonly<Record<string, string | undefined>>
+  /** What all paths of the options are relative to; default: the process's. */
+  readonly workingDirectory?: string
 }
 
 export const ENTITLEMENTS = ['network.host', 'security.insecure', 'onbuild.secrets', 'onbuild.ssh'] as const
 export type Entitlement = (typeof ENTITLEMENTS)[number]
 
-/** The options as the engine reads them: every build argument has a value, and there is an environment. Nothing below reads the process's own. */
-export interface ResolvedOptions extends BuildOptions {
-  readonly environment: Readonly<Record<string, string | undefined>>
+/** The options as the engine reads them: every build argument has a value. What only the caller can answer is asked of it (`src/caller`). */
+export interface ResolvedOptions extends Omit<BuildOptions, 'environment' | 'workingDirectory' | 'stdin' | 'secrets' | 'ssh'> {
   readonly buildArgs: Readonly<Record<string, string>>
+  /** Ids of agents that the caller is to have: what is wrong with them is said before anything is built. */
+  readonly agents: readonly string[]
+  /** The store: an absolute path. */
+  readonly root: string
 }
 
 /** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */

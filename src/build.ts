@@ -4,6 +4,7 @@ import type { BuildHooks, BuildOptions, BuildResult, ResolvedOptions } from './b
 import type { BuildCache } from './cache/build-cache.ts'
 import type { BuiltSteps } from './cache/exports.ts'
 import { openCache } from './cache/open.ts'
+import type { Caller } from './caller/caller.ts'
 import type { StagedDockerfile } from './dockerfile/instruction.ts'
 import { checkOutputs } from './export/check.ts'
 import { buildMetadata, imageId } from './export/metadata.ts'
@@ -16,12 +17,13 @@ import { viewOf } from './ops/ref.ts'
 import { announce } from './solve/announce.ts'
 import { unrunnable } from './solve/emulation.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
-import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
+import { platformsOf } from './solve/platforms.ts'
 import type { Session } from './solve/session.ts'
 import type { Watcher } from './solve/step-reports.ts'
 import type { Walk } from './solve/walk.ts'
 import { withSession } from './solve/with-session.ts'
 import type { Snapshot } from './store/types.ts'
+import { fromThisMachine } from './this-machine/request.ts'
 import type { Platform } from './values/platform.ts'
 
 /**
@@ -29,15 +31,15 @@ import type { Platform } from './values/platform.ts'
  * nothing half-made is left when it does.
  */
 export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promise<BuildResult> {
-  const options = resolveOptions(given)
+  const { options, caller } = fromThisMachine(given, hooks)
   const names = parseTags(options.tags ?? [])
   checkOutputs(options, platformsOf(options), names)
-  return withSession(options, hooks, async (session, progress) => {
+  return withSession(options, caller, async (session, progress) => {
     const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...progress }), session, { options, ...progress })
     const cache = await openCache(options, session, progress)
     const refused = await refusedSteps(graphs, session, cache)
     for (const { graph } of graphs) announce(graph, progress.onEvent)
-    const around: Surroundings = { options, ...progress, cache, refused, names, stdout: hooks.stdout }
+    const around: Surroundings = { options, ...progress, cache, refused, names, stdout: hooks.stdout, environment: caller.environment }
     const { built, walk, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
     if (cache !== undefined) {
       await cache.finish(stepsOf(walk, targetsOf(graphs)), (...step) => walk.adopt(...step))
@@ -88,6 +90,7 @@ interface Surroundings extends Progress {
   /** Full references of `-t`. */
   readonly names: readonly string[]
   readonly stdout: BuildHooks['stdout']
+  readonly environment: Caller['environment']
   /** Of --cache-from and --cache-to. */
   readonly cache: BuildCache | undefined
   /** What this machine cannot run. */

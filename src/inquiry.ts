@@ -8,9 +8,9 @@ import { parseStages } from './dockerfile/stages.ts'
 import { checkStages } from './graph/lower.ts'
 import { description, type Outline, outline } from './graph/outline.ts'
 import { linterFor, lowerOptions, mistakeOf, stagesOf, tell } from './solve/lowering.ts'
-import { resolveOptions } from './solve/resolve-options.ts'
 import type { Session } from './solve/session.ts'
 import { withSession } from './solve/with-session.ts'
+import { fromThisMachine } from './this-machine/request.ts'
 import { hostPlatform } from './values/platform.ts'
 
 /** Questions about a Dockerfile that build nothing: what buildx calls `--call`. Base images are looked up, because their config is needed. */
@@ -98,6 +98,6 @@ async function ask<T>(
   hooks: BuildHooks = {},
   answer: (session: Session, file: SourceFile, options: ResolvedOptions) => Promise<T>,
 ): Promise<T> {
-  const options = resolveOptions(given)
-  return withSession(options, hooks, (session) => answer(session, session.inputs.dockerfile, options))
+  const { options, caller } = fromThisMachine(given, hooks)
+  return withSession(options, caller, (session) => answer(session, session.inputs.dockerfile, options))
 }

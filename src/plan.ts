@@ -4,16 +4,17 @@ import { ExplainingWatcher } from './explain/watcher.ts'
 import type { Graph } from './graph/lower.ts'
 import { announce } from './solve/announce.ts'
 import { lowerFor, stagesOf } from './solve/lowering.ts'
-import { platformsOf, resolveOptions } from './solve/resolve-options.ts'
+import { platformsOf } from './solve/platforms.ts'
 import { withSession } from './solve/with-session.ts'
+import { fromThisMachine } from './this-machine/request.ts'
 
 /**
  * A dry run of `build`: tells by `explain` events what would be taken from the cache, what would run and why. Nothing runs and nothing is made; what
  * the keys need is read as for a build (context files, manifests of bases, URLs, and the files of an image that a COPY takes from it).
  */
 export async function plan(given: BuildOptions, hooks: BuildHooks = {}): Promise<void> {
-  const options = resolveOptions(given)
-  return withSession(options, hooks, async (session, { onEvent, signal }) => {
+  const { options, caller } = fromThisMachine(given, hooks)
+  return withSession(options, caller, async (session, { onEvent, signal }) => {
     const file = stagesOf(session.inputs.dockerfile, { options, onEvent })
     const graphs: Graph[] = []
     for (const platform of platformsOf(options)) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))

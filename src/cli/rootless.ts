@@ -1,5 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
 import { mayMount } from '../base/privileges.ts'
+import { storeRoot } from '../this-machine/store-root.ts'
+import { ThisMachine } from '../this-machine/this-machine.ts'
 import type { Io } from './io.ts'
 
 export interface NamespaceOptions {
@@ -23,9 +25,9 @@ export async function buildInUserNamespace(
       hint: 'run the container as root, which needs no further rights for it',
     })
   }
-  const [{ enterUserNamespace }, { defaultRoot }] = await Promise.all([import('../sandbox/rootless.ts'), import('../store/layout.ts')])
+  const { enterUserNamespace } = await import('../sandbox/rootless.ts')
   // Inside we are root, but the store stays the user's own.
-  process.env.TBUILD_ROOT = defaultRoot(io.env, process.getuid?.() ?? 0)
+  process.env.TBUILD_ROOT = storeRoot(undefined, new ThisMachine({ environment: io.env }))
   const command = [process.execPath, ...process.execArgv, process.argv[1] as string, ...args]
   return enterUserNamespace(command, { onNotice: notice })
 }

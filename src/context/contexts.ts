@@ -4,12 +4,13 @@ import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
 import { maskUrls } from '../base/mask-url.ts'
 import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import { requireOwnFrontend } from '../dockerfile/frontend.ts'
 import { parseGoBool } from '../go/bool.ts'
+import { absolutePath } from '../this-machine/working-directory.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView, layeredView, type ShownMode } from '../tree/view.ts'
-import { absolutePath } from '../values/absolute-path.ts'
 import type { GitReference } from '../values/git-reference.ts'
 import { type ContextPlace, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
 import { gitMode } from './git-mode.ts'
@@ -45,21 +46,23 @@ export interface BuildInputs {
   readonly time?: () => Promise<number | undefined>
 }
 
+type InputOptions = Pick<ResolvedOptions, 'context' | 'file' | 'buildArgs' | 'normalizeModes'>
+
 /** Reads the Dockerfile and opens the build context. */
-export async function loadInputs(options: ResolvedOptions, sources: ContextSources): Promise<BuildInputs> {
-  const place = await openPlace(options, sources)
-  const { file, ownIgnore } = await findDockerfile(place, options, sources)
+export async function loadInputs(options: InputOptions, caller: Caller, sources: ContextSources): Promise<BuildInputs> {
+  const place = await openPlace(options, caller, sources)
+  const { file, ownIgnore } = await findDockerfile(place, options, caller, sources)
   requireOwnFrontend(file, options.buildArgs.BUILDKIT_SYNTAX)
   const { context, ignore, problem } = openContext(place, ownIgnore, projectMode(place, options))
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
   return { dockerfile: file, ignore, ignoreProblem: problem, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
 }
 
-async function openPlace(options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openPlace(options: InputOptions, caller: Caller, sources: ContextSources): Promise<ContextPlace> {
   const name = parseContextName(options.context, isDirectory)
   switch (name.kind) {
     case 'stdin':
-      return openStdin(options, sources)
+      return openStdin(options, caller, sources)
     case 'git':
       return openRepository(name.git, options, sources)
     case 'http':
@@ -73,7 +76,7 @@ export function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
-async function openRepository(git: GitReference, options: ResolvedOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openRepository(git: GitReference, options: InputOptions, sources: ContextSources): Promise<ContextPlace> {
   const { openGit } = await import('./remote.ts')
   const keepGitDir = parseGoBool(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '') === true
   // A build with an epoch is to be the same again: unless the URL says otherwise, files have the commit's time and not that of their checkout.
@@ -82,7 +85,7 @@ async function openRepository(git: GitReference, options: ResolvedOptions, sourc
   return { kind: 'inside', directory, identity: `${git.remote}:${git.subdir ?? ''}`, ignores: true, time: async () => time }
 }
 
-function hasEpoch({ buildArgs }: ResolvedOptions): boolean {
+function hasEpoch({ buildArgs }: InputOptions): boolean {
   return Boolean(buildArgs.SOURCE_DATE_EPOCH)
 }
 
@@ -99,12 +102,12 @@ async function openHttp(url: string, sources: ContextSources): Promise<ContextPl
 }
 
 /** D8: an archive is the context, anything else the Dockerfile of a build without one. */
-async function openStdin(options: BuildOptions, sources: ContextSources): Promise<ContextPlace> {
+async function openStdin({ file }: Pick<BuildOptions, 'file'>, caller: Caller, sources: ContextSources): Promise<ContextPlace> {
   const { unpackIfArchive } = await import('./archive.ts')
   const folder = sources.temporary()
-  const rest = await unpackIfArchive(stdinOf(options), folder, { maxBytes: sources.unpackLimit, signal: sources.signal })
+  const rest = await unpackIfArchive(stdinOf(caller), folder, { maxBytes: sources.unpackLimit, signal: sources.signal })
   if (rest === undefined) return { kind: 'inside', directory: folder, identity: '-', ignores: false }
-  if (options.file !== undefined) {
+  if (file !== undefined) {
     throw new TbuildError('CONTEXT_NOT_ARCHIVE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
       hint: 'pipe a tar archive, or leave out -f to build the Dockerfile on standard input',
     })
@@ -136,7 +139,7 @@ function filesOf({ context, problem }: OpenContext): ContextFiles {
 }
 
 /** K12, or `--normalize-modes` and its setting. */
-function projectMode({ directory }: ContextPlace, { normalizeModes }: BuildOptions): ShownMode | undefined {
+function projectMode({ directory }: ContextPlace, { normalizeModes }: Pick<BuildOptions, 'normalizeModes'>): ShownMode | undefined {
   if (directory === undefined) return undefined
   return (normalizeModes ?? readProjectConfig(directoryView(directory)).normalizeModes) ? gitMode : undefined
 }

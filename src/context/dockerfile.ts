@@ -4,10 +4,11 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
 import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
+import { absolutePath } from '../this-machine/working-directory.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView } from '../tree/view.ts'
-import { absolutePath } from '../values/absolute-path.ts'
 import { openNamedFile } from '../values/named-file.ts'
 import { isHttpUrl } from './parse-context.ts'
 import type { ContextSources } from './sources.ts'
@@ -42,12 +43,16 @@ export type ContextPlace = {
 )
 
 /** As buildx: `-f -` and `-f URL` with any context; an absolute path is the caller's, but for an archive on standard input; else it lies in the context. */
-export async function findDockerfile(place: ContextPlace, options: BuildOptions, sources: ContextSources): Promise<DockerfileText> {
-  const { file } = options
-  if (file === '-') return { file: sourceFile('Dockerfile', await readAll(stdinOf(options))), ownIgnore: undefined }
+export async function findDockerfile(
+  place: ContextPlace,
+  { context, file }: Pick<BuildOptions, 'context' | 'file'>,
+  caller: Caller,
+  sources: ContextSources,
+): Promise<DockerfileText> {
+  if (file === '-') return { file: sourceFile('Dockerfile', await readAll(stdinOf(caller))), ownIgnore: undefined }
   if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
   if (place.kind === 'local') return readDockerfile(place.directory, file)
-  if (file?.startsWith('/') && options.context !== '-') return readDockerfile(undefined, file)
+  if (file?.startsWith('/') && context !== '-') return readDockerfile(undefined, file)
   return place.kind === 'dockerfile' ? { file: place.dockerfile, ownIgnore: undefined } : readDockerfileInside(place.directory, file)
 }
 
@@ -66,8 +71,8 @@ function readDockerfileInside(directory: string, path: string | undefined): Dock
   throw notFound(path, path === undefined ? UNNAMED : 'the path of -f is relative to the context')
 }
 
-export function stdinOf(options: BuildOptions): AsyncIterable<Uint8Array> {
-  if (options.stdin !== undefined) return options.stdin
+export function stdinOf({ stdin }: Pick<Caller, 'stdin'>): AsyncIterable<Uint8Array> {
+  if (stdin !== undefined) return stdin
   throw new TbuildError('STDIN_MISSING', 'the build reads standard input, but none was given')
 }
 

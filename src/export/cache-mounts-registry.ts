@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { checkPackedSize } from '../layers/unpack-blob.ts'
-import type { RegistryClient } from '../sources/registry/client.ts'
+import type { RegistryCaller, RegistryClient } from '../sources/registry/client.ts'
 import { Registries } from '../sources/registry/open.ts'
 import type { CacheMountEntry, CacheMounts } from '../store/cache-mounts.ts'
 import { layoutBlobs } from '../store/image-layout.ts'
@@ -16,7 +16,7 @@ import { ARTIFACT, exportCacheMounts, importCacheMounts, isLayerList, mountsOf }
 export interface MountsPlace {
   readonly ref: string
   readonly insecure?: boolean
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly caller: RegistryCaller
   /** A directory that is not there yet, for what is on the way; the caller removes it. */
   readonly folder: string
 }
@@ -95,8 +95,8 @@ function layersOf(bytes: Buffer, ref: string): MountLayer[] {
   })
 }
 
-async function withClient({ environment }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
-  const registries = new Registries(environment)
+async function withClient({ caller }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
+  const registries = new Registries(caller)
   try {
     await work(await registries.client())
   } finally {

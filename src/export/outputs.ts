@@ -1,4 +1,5 @@
 import { destinationError } from '../base/destination-error.ts'
+import type { Environment } from '../base/environment.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent, Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
@@ -7,8 +8,8 @@ import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.t
 import type { Image } from '../image/types.ts'
 import type { BlobForm } from '../layers/types.ts'
 import type { Registries } from '../sources/registry/open.ts'
+import { absolutePath } from '../this-machine/working-directory.ts'
 import type { TreeView } from '../tree/types.ts'
-import { absolutePath } from '../values/absolute-path.ts'
 import { parseImageReference } from '../values/image-reference.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
 import { makesIndex } from './check.ts'
@@ -35,6 +36,8 @@ export interface BuiltPlatform {
 }
 
 interface OutputTools extends Progress {
+  /** The caller's. */
+  readonly environment: Environment
   readonly options: ResolvedOptions
   readonly registries: Registries
   /** Full references of `-t`. */
@@ -178,7 +181,7 @@ async function writeDocker(
   if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
   const { loadWithDocker } = await import('./docker-load.ts')
   return loadWithDocker((sink) => exportDockerArchive(images, sink, options), {
-    environment: tools.options.environment,
+    environment: tools.environment,
     context: output.context,
     signal: tools.signal,
   })

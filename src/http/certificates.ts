@@ -1,10 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { configFolder, type Environment } from '../base/environment.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { configFolder } from '../base/home.ts'
 import { readNamedFile } from '../values/named-file.ts'
-import type { Environment } from './proxy.ts'
 
 /** Options of node:tls for one registry. */
 export interface TlsOptions {

@@ -1,8 +1,7 @@
 import { BlockList, isIP } from 'node:net'
+import type { Environment } from '../base/environment.ts'
 import { TbuildError } from '../base/errors.ts'
 import { kindOfHost } from './origin.ts'
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 /** The proxy for a URL from HTTP_PROXY, HTTPS_PROXY and NO_PROXY (golang.org/x/net/http/httpproxy); loopback is never proxied. */
 export function proxyFor(url: URL, environment: Environment): URL | undefined {

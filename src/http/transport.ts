@@ -1,8 +1,9 @@
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Environment } from '../base/environment.ts'
 import type { TlsOptions } from './certificates.ts'
 import { tlsOptionsFor } from './certificates.ts'
-import { type Environment, proxyFor } from './proxy.ts'
+import { proxyFor } from './proxy.ts'
 import { redactUrl } from './redact.ts'
 
 /**

@@ -6,7 +6,7 @@ import type { Store } from '../store/store.ts'
 import type { ImageSources } from './images.ts'
 
 /** Where this build's images come from; each is loaded at its first use. */
-export function imageSources(options: BuildOptions, store: Store, registries: Registries): ImageSources {
+export function imageSources(options: Pick<BuildOptions, 'pull'>, store: Store, registries: Registries): ImageSources {
   return {
     registry: lazily(async () => {
       const [{ registrySource }, client] = await Promise.all([import('../sources/registry/pull.ts'), registries.client()])

@@ -59,7 +59,11 @@ export function stagesOf(file: SourceFile, { options, onEvent }: Telling): Stage
 }
 
 /** What is told of a file that does not parse, for `error`: what BuildKit finds before it comes there. A malformed `# check=` comes before all. */
-export function mistakeOf(file: SourceFile, options: ResolvedOptions, error: TbuildError): { findings: Finding[]; error: TbuildError } {
+export function mistakeOf(
+  file: SourceFile,
+  options: Pick<ResolvedOptions, 'buildArgs'>,
+  error: TbuildError,
+): { findings: Finding[]; error: TbuildError } {
   if (file.text === '') return { findings: [], error }
   const broken = parseBroken(file)
   try {
@@ -98,7 +102,7 @@ export function tell(findings: readonly Finding[], onEvent: OnEvent): void {
 }
 
 /** As the file, or the build argument in its stead, sets the checks. */
-export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: ResolvedOptions): Linter {
+export function linterFor(file: Pick<StagedDockerfile, 'directives'>, options: Pick<ResolvedOptions, 'buildArgs'>): Linter {
   return Linter.of(file.directives, options.buildArgs.BUILDKIT_DOCKERFILE_CHECK)
 }
 

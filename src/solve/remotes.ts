@@ -2,9 +2,10 @@ import { constants } from 'node:fs'
 import { chmod, copyFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigest, sha256 } from '../base/digest.ts'
-import { homeFolder } from '../base/home.ts'
+import { type Environment, homeFolder } from '../base/environment.ts'
 import { type Login, maskUrls } from '../base/mask-url.ts'
 import { Shared } from '../base/shared.ts'
+import type { Caller } from '../caller/caller.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
 import type { Asker, SecretProvider } from '../ops/types.ts'
@@ -23,10 +24,10 @@ export interface RemoteParts {
   readonly secrets: SecretProvider
   /** What earlier builds fetched of URLs. */
   readonly known: StatCacheFile
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly caller: Pick<Caller, 'environment'>
   readonly registries: Registries
   /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
-  readonly agent?: string | undefined
+  readonly agent: (() => Promise<string | undefined>) | undefined
   readonly limits: Limits
 }
 
@@ -130,17 +131,21 @@ async function secretText(id: string, asker: Asker, secrets: SecretProvider): Pr
   return data === undefined ? undefined : Buffer.from(data).toString('utf8').trim()
 }
 
-async function gitAccess(op: GitOp, { store, secrets, environment, agent, limits }: RemoteParts, step: GitStep): Promise<GitAccess> {
+async function gitAccess(
+  op: GitOp,
+  { store, secrets, caller: { environment }, agent, limits }: RemoteParts,
+  step: GitStep,
+): Promise<GitAccess> {
   const authorization = (await gitAuthorization(op, secrets)) ?? op.login?.basic()
   const ssh = /^https?:|^git:/i.test(op.remote)
     ? {}
     : {
-        sshSocket: secrets.withholds('ssh', op) ? undefined : ((await secrets.ssh('default', op)) ?? agent),
+        sshSocket: secrets.withholds('ssh', op) ? undefined : ((await secrets.ssh('default', op)) ?? (await agent?.())),
         knownHosts: knownHosts(store, environment),
       }
   return { environment, authorization, limit: limits.git, ...ssh, ...step }
 }
 
-function knownHosts(store: Store, environment: RemoteParts['environment']): string[] {
+function knownHosts(store: Store, environment: Environment): string[] {
   return [store.temporary(), join(homeFolder(environment), '.ssh', 'known_hosts')]
 }

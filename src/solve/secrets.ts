@@ -1,51 +1,32 @@
-import { createReadStream } from 'node:fs'
-import { errorCode, TbuildError } from '../base/errors.ts'
-import { readCapped } from '../base/read-capped.ts'
 import type { BuildOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
 import type { SecretProvider } from '../ops/types.ts'
-import { openNamedFile } from '../values/named-file.ts'
+import type { AgentSockets } from '../ssh/agents.ts'
 
-/** BuildKit's limit of a secret. Bytes. */
-const LIMIT = 500 * 1024
-
-/** The agents of it end with the build. */
 export interface Secrets extends SecretProvider {
+  /** The socket of the agent that the caller uses itself. */
+  ownAgent(): Promise<string | undefined>
+  /** Ends the sockets. */
   close(): void
 }
 
-/** `--secret`, whose values are read when a RUN asks for them and kept nowhere, and the agents of `--ssh`, which are looked at now. */
-export async function openSecrets(
-  { secrets = [], ssh = [], allow = [] }: BuildOptions,
-  environment: Readonly<Record<string, string | undefined>>,
-  temporary: () => string,
-): Promise<Secrets> {
-  const sources = new Map(secrets.map(({ id, source }) => [id, source]))
-  const agents = ssh.length === 0 ? undefined : (await import('../ssh/agents.ts')).openAgents(ssh, environment, temporary)
+/** Secrets and agents of the caller, for who may have them. `temporary` is a free path of the store. */
+export function openSecrets({ allow = [] }: Pick<BuildOptions, 'allow'>, caller: Caller, temporary: () => string): Secrets {
+  let sockets: AgentSockets | undefined
+  const socketOf = async (id: string | undefined) => {
+    const agent = await caller.agent(id)
+    if (agent === undefined) return undefined
+    const { AgentSockets: Sockets } = await import('../ssh/agents.ts')
+    sockets ??= new Sockets(temporary)
+    return sockets.path(JSON.stringify([id]), agent)
+  }
   const withholds: Secrets['withholds'] = (kind, { triggerOf }) =>
     triggerOf !== undefined && !allow.includes(kind === 'secret' ? 'onbuild.secrets' : 'onbuild.ssh')
   return {
     withholds,
-    async secret(id, asker) {
-      if (withholds('secret', asker)) return undefined
-      const source = sources.get(id)
-      if (source === undefined) return undefined
-      if ('file' in source) return readSecret(id, source.file)
-      const value = environment[source.env]
-      return value === undefined ? undefined : Buffer.from(value)
-    },
-    ssh: async (id, asker) => (withholds('ssh', asker) ? undefined : agents?.socket(id)),
-    close: () => agents?.close(),
-  }
-}
-
-async function readSecret(id: string, file: string): Promise<Buffer> {
-  try {
-    // As a stream: it may be a pipe.
-    const value = await readCapped(createReadStream('', { fd: openNamedFile(file) }), LIMIT)
-    if (value === undefined) throw new TbuildError('SECRET_TOO_LARGE', `secret ${id} is larger than ${LIMIT} bytes`)
-    return value
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error
-    throw new TbuildError('SECRET_FILE', `the file of secret ${id} is not there: ${file}`)
+    secret: async (id, asker) => (withholds('secret', asker) ? undefined : caller.secret(id)),
+    ssh: async (id, asker) => (withholds('ssh', asker) ? undefined : socketOf(id)),
+    ownAgent: () => socketOf(undefined),
+    close: () => sockets?.close(),
   }
 }

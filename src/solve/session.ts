@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Progress } from '../base/events.ts'
-import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
+import type { ResolvedOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
 import { BaseLayers } from '../layers/base-layers.ts'
@@ -22,7 +23,7 @@ import { Images } from './images.ts'
 import type { Sandboxes } from './lazy-sandbox.ts'
 import { LocalWorker } from './local-worker.ts'
 import { remotes } from './remotes.ts'
-import { openSecrets, type Secrets } from './secrets.ts'
+import { openSecrets } from './secrets.ts'
 import { StoreSteps, type StoreStepsDeps } from './store-steps.ts'
 import { Walk, type WalkDeps } from './walk.ts'
 
@@ -68,26 +69,30 @@ export interface Session {
   close(): Promise<void>
 }
 
-export async function openSession(options: ResolvedOptions, engine: EngineDeps, { onEvent, signal }: Progress): Promise<Session> {
-  const { environment } = options
+export async function openSession(
+  options: ResolvedOptions,
+  caller: Caller,
+  engine: EngineDeps,
+  { onEvent, signal }: Progress,
+): Promise<Session> {
   const onNotice = (message: string) => onEvent({ type: 'notice', message })
   let known: BaseLayers | undefined
   const store = engine.store.begin({ onNotice, canFetch: (id) => known?.canFetch(id) ?? false })
-  let secrets: Secrets | undefined
-  const registries = new Registries(environment)
+  const registries = new Registries(caller)
+  const secrets = openSecrets(options, caller, store.temporary)
   const close = () => {
-    secrets?.close()
+    secrets.close()
     return registries.close().then(() => store.close())
   }
   try {
-    secrets = await openSecrets(options, environment, store.temporary)
+    for (const id of options.agents) await caller.agent(id)
     const snapshots = createSnapshotter(store)
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
     const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: limits.unpack })
     known = baseLayers
     const images = new Images(imageSources(options, store, registries), baseLayers, onEvent, signal)
     const caches = new StatCaches(store)
-    const agent = contextAgent(options, environment)
+    const agent = isOverSsh(options.context) ? secrets.ownAgent : undefined
     const withoutContexts: Omit<WalkedWith, 'contexts'> = {
       snapshots,
       baseLayers,
@@ -95,7 +100,7 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
       sandbox: engine.sandboxes.for({ onNotice, isolation: options.isolation }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       cacheMountOwner: options.cacheMountOwner === 'user' ? 'user' : undefined,
-      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), environment, registries, agent, limits }),
+      remotes: remotes({ images, store, secrets, known: caches.open('files of URLs'), caller, registries, agent, limits }),
       secrets,
       limits,
     }
@@ -104,7 +109,7 @@ export async function openSession(options: ResolvedOptions, engine: EngineDeps, 
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
       walk: () => newWalk({ ...withoutContexts, contexts: NO_CONTEXTS }, owner),
     })
-    const inputs = await loadInputs(options, sources)
+    const inputs = await loadInputs(options, caller, sources)
     const deps = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
       ...{ store, snapshots, baseLayers, images, inputs, registries },
@@ -141,8 +146,8 @@ const NO_CONTEXTS: WalkedWith['contexts'] = {
 }
 
 /** buildx hands the caller's agent on by itself when the context is a repository over ssh. */
-function contextAgent({ context }: BuildOptions, environment: Readonly<Record<string, string | undefined>>): string | undefined {
-  return /^ssh:\/\//i.test(context) || /^[\w-]+@[^/]*:/.test(context) ? environment.SSH_AUTH_SOCK : undefined
+function isOverSsh(context: string): boolean {
+  return /^ssh:\/\//i.test(context) || /^[\w-]+@[^/]*:/.test(context)
 }
 
 /** The digest caches that this build opened, to be written once at its end. */

@@ -1,17 +1,19 @@
 import { existsSync } from 'node:fs'
 import { isTbuildError, systemError, TbuildError } from '../base/errors.ts'
 import type { Progress } from '../base/events.ts'
-import type { BuildHooks, ResolvedOptions } from '../build-options.ts'
-import { defaultRoot, openSharedStore } from '../store/store.ts'
+import type { ResolvedOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
+import { openSharedStore } from '../store/store.ts'
 import { Sandboxes } from './lazy-sandbox.ts'
 import { openSession, type Session } from './session.ts'
 
 /** One session from opening to closing. What the operating system refuses and what the caller cancels leaves it as a TbuildError. */
 export async function withSession<T>(
   options: ResolvedOptions,
-  { onEvent = () => {}, signal = new AbortController().signal }: BuildHooks,
+  caller: Caller,
   work: (session: Session, progress: Progress) => Promise<T>,
 ): Promise<T> {
+  const { onEvent, signal } = caller.progress
   let session: Session | undefined
   const over = new AbortController()
   const progress = { onEvent, signal: AbortSignal.any([signal, over.signal]) }
@@ -19,8 +21,8 @@ export async function withSession<T>(
     // Attributes of files are asked for by way of it, and everything that the sandbox makes.
     if (!existsSync('/proc/self/fd'))
       throw new TbuildError('PROC_MISSING', 'there is no /proc', { hint: 'mount /proc: mount -t proc proc /proc' })
-    const store = openSharedStore(options.root ?? defaultRoot(options.environment, process.getuid?.() ?? 0))
-    session = await openSession(options, { store, sandboxes: new Sandboxes(store.layout.root) }, progress)
+    const store = openSharedStore(options.root)
+    session = await openSession(options, caller, { store, sandboxes: new Sandboxes(store.layout.root) }, progress)
     return await work(session, progress)
   } catch (error) {
     throw signal.aborted && !isTbuildError(error) ? canceled(error) : systemError(error)

@@ -54,19 +54,21 @@ async function* messages(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   }
 }
 
-/** Serves one connection until either end closes it; that is no error. A client that does not read is not read from. */
-export function serveClient(client: Duplex, answer: (request: Buffer) => Buffer | Promise<Buffer>): Promise<void> {
+/**
+ * Serves one connection until either end closes it; that is no error. A client that does not read is not read from. Of its requests the agent hears only
+ * those that are allowed.
+ */
+export function serveClient(client: Duplex, ask: (request: Buffer) => Promise<Buffer>): Promise<void> {
   async function* answers(requests: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const request of messages(requests)) yield string(await answer(request))
+    for await (const request of messages(requests)) yield string(isAllowed(request) ? await ask(request) : REFUSAL)
   }
   return pipeline(client, answers, client).catch(() => {})
 }
 
-/** Hands allowed requests on to another agent, one at a time. */
-export function forwardTo(agent: Duplex): (request: Buffer) => Promise<Buffer> {
+/** Asks an agent at the other end of a connection, one request at a time. */
+export function remoteAgent(agent: Duplex): (request: Buffer) => Promise<Buffer> {
   const answers = messages(agent)
   return async (request) => {
-    if (!isAllowed(request)) return REFUSAL
     agent.write(string(request))
     const { done, value } = await answers.next()
     if (done) throw new Error('the agent closed the connection')

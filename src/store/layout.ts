@@ -1,9 +1,7 @@
 import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { homeFolder } from '../base/home.ts'
 import { outerRoot } from '../base/privileges.ts'
-import { absolutePath } from '../values/absolute-path.ts'
 import { OCI_LAYOUT } from '../values/oci.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
@@ -50,25 +48,15 @@ function layoutOf(root: string): StoreLayout {
   }
 }
 
-/** `--root` aside: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild, ~/.local/share/tbuild. */
-export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
-  if (env.TBUILD_ROOT) return absolutePath(env.TBUILD_ROOT)
-  if (uid === 0) return '/var/lib/tbuild'
-  // The XDG base directory specification: a relative value is invalid and is ignored.
-  if (env.XDG_DATA_HOME?.startsWith('/')) return join(env.XDG_DATA_HOME, 'tbuild')
-  return join(homeFolder(env), '.local', 'share', 'tbuild')
-}
-
 /**
- * The layout of the store at `root`, made when it is not there. Four system calls when it is. In a directory that others may write to, as a volume of a
+ * The layout of the store at `root`, an absolute path, made when it is not there. Four system calls when it is. In a directory that others may write to, as a volume of a
  * container is (emptyDir of Kubernetes, --tmpfs of Docker), the store is a private directory of this user.
  * Errors: STORE_UNSAFE, STORE_READONLY, STORE_FORMAT, STORE_FULL, STORE_IO.
  */
 export function openLayout(root: string): StoreLayout {
   try {
-    const named = absolutePath(root)
-    mkdirSync(named, { recursive: true, mode: 0o700 })
-    const layout = layoutOf(placeIn(realpathSync(named)))
+    mkdirSync(root, { recursive: true, mode: 0o700 })
+    const layout = layoutOf(placeIn(realpathSync(root)))
     // Image layers hold setuid programs and secrets: nobody else may reach them (CVE-2021-41091, CVE-2024-25621).
     checkOwner(layout.root, 0o022)
     if (ifPresent(() => lstatSync(layout.v1)) === undefined) mkdirSync(layout.v1, { recursive: true, mode: 0o700 })

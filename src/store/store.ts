@@ -11,8 +11,6 @@ import { createLocks, type Locks } from './locks.ts'
 import { createStatCaches, type StatCaches } from './stat-cache.ts'
 import type { BlobStore, CacheIndex, ImageIndex, LayerInfo } from './types.ts'
 
-export { defaultRoot } from './layout.ts'
-
 export interface StoreOptions {
   /** Things the user may want to know, and that are no errors. */
   readonly onNotice?: (message: string) => void

@@ -50,7 +50,7 @@ function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
 
 async function check(one: LintCase): Promise<string[]> {
   const source = { name: 'Dockerfile', text: one.dockerfile }
-  const options = { context: '.', environment: {}, buildArgs: Object.fromEntries(buildArgsOf(one)) }
+  const options = { buildArgs: Object.fromEntries(buildArgsOf(one)) }
   let linter: Linter | undefined
   let found: readonly Finding[] = []
   const errors: string[] = []

@@ -3,12 +3,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sys } from '../../src/base/sys.ts'
 import { AT_FDCWD, S_IFCHR, S_IFIFO, S_IFSOCK } from '../../src/base/sys-constants.ts'
-import type { ResolvedOptions } from '../../src/build-options.ts'
 import { type BuildInputs, loadInputs } from '../../src/context/contexts.ts'
 import type { ContextSources } from '../../src/context/sources.ts'
-import { openSecrets } from '../../src/solve/secrets.ts'
-import { readDockerConfig } from '../../src/sources/registry/docker-config-file.ts'
-import { openAgents } from '../../src/ssh/agents.ts'
+import { readDockerConfig } from '../../src/this-machine/docker-config-file.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { root } from '../support/cli.ts'
 import { codeOf, temporary } from '../unit/tree/folders.ts'
 
@@ -26,7 +24,7 @@ function place(script: string): { top: string; context: string } {
 }
 
 const load = (context: string, file?: string): Promise<BuildInputs> =>
-  loadInputs({ context, ...(file === undefined ? {} : { file }), buildArgs: {} } as unknown as ResolvedOptions, SOURCES)
+  loadInputs({ context, ...(file === undefined ? {} : { file }), buildArgs: {} }, new ThisMachine({}), SOURCES)
 
 describe('symlinks of a context (BuildKit: the folder of the Dockerfile is their root)', () => {
   test.each(['../secret', '/etc/passwd', 'nowhere', '../../../../../../../../etc/passwd'])(
@@ -95,10 +93,9 @@ describe.each(KINDS)('%s where a file is read is an error at once', (_what, make
     const { top } = place('')
     const file = join(top, 'odd')
     make(file)
-    const secrets = await openSecrets({ context: '.', secrets: [{ id: 's', source: { file } }] }, {}, () => top)
-    expect(await codeOf(secrets.secret('s', {}))).toBe('NOT_A_FILE')
-    if (make !== KINDS[2][1])
-      expect(await codeOf(() => openAgents([{ id: 'default', paths: [file] }], {}, () => top))).toMatch(/NOT_A_FILE|SSH/)
+    const machine = new ThisMachine({ secrets: [{ id: 's', source: { file } }], ssh: [{ id: 'default', paths: [file] }] })
+    expect(await codeOf(machine.secret('s'))).toBe('NOT_A_FILE')
+    if (make !== KINDS[2][1]) expect(await codeOf(machine.agent('default'))).toMatch(/NOT_A_FILE|SSH/)
     expect(await codeOf(() => readDockerConfig(file))).toBe('DOCKER_CONFIG_INVALID')
   }, 10_000)
 })

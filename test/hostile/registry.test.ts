@@ -7,9 +7,10 @@ import { kindOfHost, realmProblem, redirectProblem } from '../../src/http/origin
 import { parseImageConfig } from '../../src/sources/image/image-config.ts'
 import { ociLayoutSource } from '../../src/sources/layout/oci-layout.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
-import { askHelper } from '../../src/sources/registry/credential-helper.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import { fetchToBlobStore } from '../../src/sources/registry/verified-blob.ts'
+import { askHelper } from '../../src/this-machine/credential-helper.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
 import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { blobsOf, document, json, makeImage, makeIndex, type TestImage } from '../support/oci-image.ts'
@@ -38,7 +39,10 @@ async function start(options: TestRegistryOptions = {}, served: TestImage = imag
 
 function source(blobs = createMemoryBlobStore()) {
   const retry = { attempts: 2, delay: 1, maxDelay: 10 }
-  return registrySource({ blobs, client: new RegistryClient({ environment: { HOME: home }, registries: [], retry, idleTimeout: 1000 }) })
+  return registrySource({
+    blobs,
+    client: new RegistryClient({ caller: new ThisMachine({ environment: { HOME: home } }), registries: [], retry, idleTimeout: 1000 }),
+  })
 }
 
 const pull = (blobs = createMemoryBlobStore()) => source(blobs).resolve(`${registry.host}/team/app:v1`, amd64)

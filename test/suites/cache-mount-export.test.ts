@@ -8,6 +8,7 @@ import { sys } from '../../src/base/sys.ts'
 import { AT_FDCWD } from '../../src/base/sys-constants.ts'
 import { exportCacheMounts, importCacheMounts } from '../../src/export/cache-mounts.ts'
 import { pullCacheMounts, pushCacheMounts } from '../../src/export/cache-mounts-registry.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 import { temporaryStore } from './temporary-store.ts'
 
@@ -56,7 +57,11 @@ describe('through a registry', () => {
     registry = await startTestRegistry()
   })
   afterEach(() => registry.close())
-  const place = () => ({ ref: `${registry.host}/app:mounts`, environment: {}, folder: join(folder, '..', `on-the-way-${++count}`) })
+  const place = () => ({
+    ref: `${registry.host}/app:mounts`,
+    caller: new ThisMachine({ environment: {} }),
+    folder: join(folder, '..', `on-the-way-${++count}`),
+  })
   const push = () => pushCacheMounts(from.store.cacheMounts, from.store.cacheMounts.list(), place())
 
   test('the same arrives', async () => {

@@ -9,6 +9,7 @@ import { storeSource } from '../../src/sources/layout/store-source.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import type { ImageIndex, ImageRecord, LayerId } from '../../src/store/types.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
 import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { blobsOf, json, makeImage, makeIndex } from '../support/oci-image.ts'
@@ -31,7 +32,7 @@ async function registrySubject(): Promise<Subject> {
   registry.addImage('team/app', image, 'one')
   registry.addImage('team/app', other)
   registry.addDocument('team/app', index, 'many')
-  const client = new RegistryClient({ environment: {}, registries: [] })
+  const client = new RegistryClient({ caller: new ThisMachine({ environment: {} }), registries: [] })
   return {
     source: registrySource({ blobs: createMemoryBlobStore(), client }),
     names: { image: `${registry.host}/team/app:one`, index: `${registry.host}/team/app:many`, missing: `${registry.host}/team/app:none` },

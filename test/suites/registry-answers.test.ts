@@ -4,6 +4,7 @@ import { sha256 } from '../../src/base/digest.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import { pushImage } from '../../src/sources/registry/push.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parseImageReference } from '../../src/values/image-reference.ts'
 import { MediaType } from '../../src/values/oci.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
@@ -24,7 +25,11 @@ afterEach(async () => {
 async function start(options: TestRegistryOptions = {}): Promise<void> {
   registry = await startTestRegistry(options)
   registry.addImage('team/app', image, 'v1')
-  client = new RegistryClient({ environment: { HOME: '/nowhere' }, registries: [], retry: { attempts: 3, delay: 1, maxDelay: 50 } })
+  client = new RegistryClient({
+    caller: new ThisMachine({ environment: { HOME: '/nowhere' } }),
+    registries: [],
+    retry: { attempts: 3, delay: 1, maxDelay: 50 },
+  })
 }
 
 const pull = (name = 'team/app:v1') =>

@@ -7,6 +7,7 @@ import { sha256 } from '../../src/base/digest.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import { type PushBlob, pushImage } from '../../src/sources/registry/push.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parseImageReference } from '../../src/values/image-reference.ts'
 import { MediaType } from '../../src/values/oci.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
@@ -35,7 +36,11 @@ async function start(options: TestRegistryOptions, login = 'ann:secret'): Promis
   mkdirSync(join(home, '.docker'))
   const auths = { [registry.host]: { auth: Buffer.from(login).toString('base64') } }
   writeFileSync(join(home, '.docker/config.json'), JSON.stringify({ auths }))
-  client = new RegistryClient({ environment: { HOME: home }, registries: [], retry: { attempts: 3, delay: 1, maxDelay: 50 } })
+  client = new RegistryClient({
+    caller: new ThisMachine({ environment: { HOME: home } }),
+    registries: [],
+    retry: { attempts: 3, delay: 1, maxDelay: 50 },
+  })
 }
 
 const blobs = (from?: (index: number) => string): PushBlob[] =>
@@ -87,7 +92,7 @@ describe('several requests at once', () => {
       `${registry.host}/team/app:v1`,
       parsePlatform('linux/amd64'),
     )
-    const other = new RegistryClient({ environment: { HOME: home }, registries: [] })
+    const other = new RegistryClient({ caller: new ThisMachine({ environment: { HOME: home } }), registries: [] })
     const repository = other.repository(registry.host, 'team/app')
     const all = await Promise.all(found.layers.map(async (layer) => buffer(await repository.blob(layer.digest))))
     await other.close()

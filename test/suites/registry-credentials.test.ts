@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { findLogin } from '../../src/sources/registry/docker-config.ts'
+import { loginFor } from '../../src/caller/credentials.ts'
+import { findLogins } from '../../src/this-machine/docker-config.ts'
 
 /** Where logins come from, and what is said of those that do not. */
 let home: string
@@ -16,8 +17,10 @@ const HOST = 'registry.example:5000'
 const auth = (text: string) => ({ auth: Buffer.from(text).toString('base64') })
 const config = (value: object) => writeFileSync(join(home, '.docker/config.json'), JSON.stringify(value))
 const helper = (script: string) => writeFileSync(join(home, 'docker-credential-ci'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-const find = (environment: Readonly<Record<string, string>> = {}, signal?: AbortSignal) =>
-  findLogin(HOST, 'team/app', { HOME: home, PATH: `${home}:/usr/bin:/bin`, ...environment }, signal)
+const find = async (environment: Readonly<Record<string, string>> = {}, signal?: AbortSignal) => {
+  const found = await findLogins(HOST, { HOME: home, PATH: `${home}:/usr/bin:/bin`, ...environment }, signal)
+  return { login: loginFor(found, 'team/app'), notes: found.notes }
+}
 
 describe('DOCKER_AUTH_CONFIG', () => {
   const variable = (value: unknown) => find({ DOCKER_AUTH_CONFIG: typeof value === 'string' ? value : JSON.stringify(value) })

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { sha256 } from '../../src/base/digest.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
 import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { makeImage, type TestImage } from '../support/oci-image.ts'
@@ -34,7 +35,11 @@ async function pull(reference: string, mirrors: string, registry = ''): Promise<
   const file = join(folder, 'registries.conf')
   writeFileSync(file, `[[registry]]\nprefix = "corp.example/team"\nlocation = "${primary.host}/team"\n${registry}\n${mirrors}`)
   const environment = { HOME: folder, CONTAINERS_REGISTRIES_CONF: file }
-  const client = new RegistryClient({ environment, retry: { attempts: 2, delay: 1, maxDelay: 5 }, idleTimeout: 500 })
+  const client = new RegistryClient({
+    caller: new ThisMachine({ environment }),
+    retry: { attempts: 2, delay: 1, maxDelay: 5 },
+    idleTimeout: 500,
+  })
   try {
     const found = await registrySource({ blobs: createMemoryBlobStore(), client }).resolve(`corp.example/team/${reference}`, amd64)
     return await Promise.all(found.layers.map(async (layer) => buffer(await found.fetch(layer))))
@@ -82,7 +87,11 @@ describe('mirrors of registries.conf', () => {
   async function pullTwice(host: string): Promise<void> {
     const mirrors = [{ location: `${host}/cache`, insecure: false, serves: 'all' }] as const
     const entry = { prefix: primary.host, location: primary.host, insecure: false, blocked: false, mirrors }
-    const client = new RegistryClient({ environment: { HOME: folder }, registries: [entry], retry: { attempts: 2, delay: 1, maxDelay: 5 } })
+    const client = new RegistryClient({
+      caller: new ThisMachine({ environment: { HOME: folder } }),
+      registries: [entry],
+      retry: { attempts: 2, delay: 1, maxDelay: 5 },
+    })
     try {
       const source = registrySource({ blobs: createMemoryBlobStore(), client })
       for (const name of ['team/app:v1', 'team/other:v1']) {

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { Transport } from '../../src/http/transport.ts'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
 import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
 import { makeImage } from '../support/oci-image.ts'
@@ -69,7 +70,7 @@ const retry = { attempts: 1, delay: 1, maxDelay: 1 }
 async function pull(environment: Record<string, string>, insecure = false) {
   const registries = [{ prefix: 'registry.test', location: 'registry.test', insecure, blocked: false }]
   const proxied = { HOME: join(folder, 'home'), HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`, ...environment }
-  const client = new RegistryClient({ environment: proxied, registries, retry })
+  const client = new RegistryClient({ caller: new ThisMachine({ environment: proxied }), registries, retry })
   const resolved = registrySource({ blobs: createMemoryBlobStore(), client }).resolve(
     'registry.test/team/app:v1',
     parsePlatform('linux/amd64'),
@@ -130,7 +131,7 @@ test('an insecure registry without TLS is reached through a proxy that opens no 
 
 test('a certificate for another name is said', async () => {
   const client = new RegistryClient({
-    environment: { SSL_CERT_FILE: certificate, HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}` },
+    caller: new ThisMachine({ environment: { SSL_CERT_FILE: certificate, HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}` } }),
     registries: [],
     retry,
   })
@@ -144,7 +145,11 @@ test('a certificate for another name is said', async () => {
 
 describe('a registry of this machine', () => {
   const loopback = async (port: number, environment: Record<string, string> = {}) => {
-    const client = new RegistryClient({ environment: { HOME: join(folder, 'home'), ...environment }, registries: [], retry })
+    const client = new RegistryClient({
+      caller: new ThisMachine({ environment: { HOME: join(folder, 'home'), ...environment } }),
+      registries: [],
+      retry,
+    })
     const found = registrySource({ blobs: createMemoryBlobStore(), client }).resolve(
       `127.0.0.1:${port}/team/app:v1`,
       parsePlatform('linux/amd64'),

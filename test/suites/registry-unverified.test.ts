@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { RegistryClient } from '../../src/sources/registry/client.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { tbuildAsync } from '../support/cli.ts'
 import { makeImage } from '../support/oci-image.ts'
 import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
@@ -84,7 +85,7 @@ function pull(host: string, { insecure = false, environment = {} as Record<strin
   mkdirSync(join(folder, '.docker'), { recursive: true })
   writeFileSync(join(folder, '.docker/config.json'), JSON.stringify({ auths: { [host]: auths } }))
   client.current = new RegistryClient({
-    environment: { HOME: folder, ...environment },
+    caller: new ThisMachine({ environment: { HOME: folder, ...environment } }),
     registries: [],
     retry: { attempts: 1, delay: 1, maxDelay: 1 },
   })

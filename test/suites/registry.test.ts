@@ -8,6 +8,7 @@ import { RegistryClient } from '../../src/sources/registry/client.ts'
 import { registrySource } from '../../src/sources/registry/pull.ts'
 import { type PushBlob, pushImage } from '../../src/sources/registry/push.ts'
 import { fetchToBlobStore } from '../../src/sources/registry/verified-blob.ts'
+import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { parseImageReference } from '../../src/values/image-reference.ts'
 import { MediaType } from '../../src/values/oci.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
@@ -37,7 +38,7 @@ async function start(options: TestRegistryOptions = {}): Promise<void> {
 
 function client(environment: Record<string, string> = {}): RegistryClient {
   return new RegistryClient({
-    environment: { HOME: home, PATH: `${home}:${process.env.PATH}`, ...environment },
+    caller: new ThisMachine({ environment: { HOME: home, PATH: `${home}:${process.env.PATH}`, ...environment } }),
     registries: [],
     retry,
     idleTimeout: 500,

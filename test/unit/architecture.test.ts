@@ -11,10 +11,12 @@ const RANKS: readonly (readonly string[])[] = [
   ['base'],
   ['go'],
   ['values'],
+  ['caller'],
   ['dockerfile', 'store'],
   ['tar'],
   ['snapshot', 'graph'],
   ['tree', 'sandbox', 'http', 'ssh'],
+  ['this-machine'],
   ['sources', 'context'],
   ['layers'],
   ['image'],
@@ -155,7 +157,7 @@ describe('the environment', () => {
   test('of the process is read by the command line, and where the library has been given none', () => {
     const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
     const readers = SRC.filter(({ text }) => /process\.env\b|\bhomedir\(/.test(code(text))).map(({ path }) => path)
-    expect(readers).toEqual(['src/cli/rootless.ts', 'src/solve/resolve-options.ts'])
+    expect(readers).toEqual(['src/cli/rootless.ts', 'src/this-machine/request.ts', 'src/this-machine/this-machine.ts'])
   })
 })
 

@@ -4,6 +4,7 @@ import type { MountsPlace } from '../../export/cache-mounts-registry.ts'
 import type { CacheMountEntry } from '../../store/cache-mounts.ts'
 import type { Store } from '../../store/store.ts'
 import { ifPresent } from '../../store/store-error.ts'
+import { ThisMachine } from '../../this-machine/this-machine.ts'
 import { parseImageReference } from '../../values/image-reference.ts'
 import type { Io } from '../io.ts'
 import { csvPairs } from '../options/csv.ts'
@@ -103,7 +104,7 @@ function mountsPlace(text: string, environment: NodeJS.ProcessEnv): Place {
   if (type !== 'registry' || !ref || pairs.size > 0)
     throw usage(`not a place for cache mounts: ${text}`, 'give a directory, or type=registry,ref=REF')
   parseImageReference(ref)
-  return { directory: '', registry: { ref, environment, ...(insecure === undefined ? {} : { insecure }) } }
+  return { directory: '', registry: { ref, caller: new ThisMachine({ environment }), ...(insecure === undefined ? {} : { insecure }) } }
 }
 
 async function inTemporary<T>(store: Store, work: (folder: string) => Promise<T>): Promise<T> {

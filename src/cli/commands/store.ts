@@ -1,5 +1,7 @@
 import { TbuildError } from '../../base/errors.ts'
 import type { ImageRecord, LayerId } from '../../store/types.ts'
+import { storeRoot } from '../../this-machine/store-root.ts'
+import { ThisMachine } from '../../this-machine/this-machine.ts'
 import { familiarName } from '../../values/image-reference.ts'
 import type { ImageConfigFile } from '../../values/oci.ts'
 
@@ -22,8 +24,8 @@ const MAX_CONFIG = 8 * 1024 * 1024
 
 /** Opens the store, hands a view of it to `use`, and lets go of it. */
 export async function withStore<T>(root: string | undefined, env: NodeJS.ProcessEnv, use: (view: StoreView) => Promise<T>): Promise<T> {
-  const { defaultRoot, openStore } = await import('../../store/store.ts')
-  const store = await openStore(root || defaultRoot(env, process.getuid?.() ?? 0))
+  const { openStore } = await import('../../store/store.ts')
+  const store = await openStore(storeRoot(root, new ThisMachine({ environment: env })))
   try {
     return await use({
       images: () => store.images.list(),

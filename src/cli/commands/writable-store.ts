@@ -1,4 +1,6 @@
 import type { Store } from '../../store/store.ts'
+import { storeRoot } from '../../this-machine/store-root.ts'
+import { ThisMachine } from '../../this-machine/this-machine.ts'
 import type { Io } from '../io.ts'
 import { buildInUserNamespace } from '../rootless.ts'
 
@@ -20,8 +22,8 @@ export async function withWritableStore(
   // Nothing is mounted here: root is whom all files of its store belong to.
   const inside = await buildInUserNamespace(args, io, { notice, isolation: process.geteuid?.() === 0 ? 'chroot' : undefined })
   if (inside !== undefined) return inside
-  const { defaultRoot, openStore } = await import('../../store/store.ts')
-  const store = await openStore(flags.root || defaultRoot(io.env, process.getuid?.() ?? 0), { onNotice: notice })
+  const { openStore } = await import('../../store/store.ts')
+  const store = await openStore(storeRoot(flags.root, new ThisMachine({ environment: io.env })), { onNotice: notice })
   try {
     return await use(store)
   } finally {

@@ -1,6 +1,6 @@
 import type { BuildOptions, CacheExportSpec } from '../../build-options.ts'
 import { parseGoBool } from '../../go/bool.ts'
-import { buildArgValues } from '../../solve/resolve-options.ts'
+import { buildArgValues } from '../../this-machine/request.ts'
 import { usage } from '../usage.ts'
 import { annotations } from './annotation.ts'
 import { refuseAttestations } from './attest.ts'

@@ -1,5 +1,6 @@
 import { errorCode } from '../../base/errors.ts'
-import { dockerProxies } from '../../sources/registry/docker-proxies.ts'
+import { dockerProxies } from '../../this-machine/docker-proxies.ts'
+import { withHome } from '../../this-machine/environment.ts'
 
 /** Those of docker's configuration; none when it cannot be read: a build need not fail for it, as docker's does not. */
 export function proxies(environment: NodeJS.ProcessEnv): Record<string, string> {
@@ -28,7 +29,7 @@ function read(environment: NodeJS.ProcessEnv): Found {
 
 function look(environment: NodeJS.ProcessEnv): Found {
   try {
-    return { values: dockerProxies(environment) }
+    return { values: dockerProxies(withHome(environment)) }
   } catch (error) {
     if (errorCode(error) !== 'DOCKER_CONFIG_INVALID') throw error
     return { values: {}, problem: (error as Error).message }

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Environment } from '../../base/environment.ts'
 import { errorCode, TbuildError } from '../../base/errors.ts'
 import { maskUrls, splitLogin } from '../../base/mask-url.ts'
 import { pump } from '../../base/pump.ts'
-import type { Environment } from '../../http/proxy.ts'
 import { printable } from '../../http/redact.ts'
 
 /** How a repository is reached. */

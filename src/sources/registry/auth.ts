@@ -1,14 +1,13 @@
 import { TbuildError } from '../../base/errors.ts'
 import { readCapped } from '../../base/read-capped.ts'
 import { Shared } from '../../base/shared.ts'
+import type { Caller } from '../../caller/caller.ts'
+import { type Credentials, type HostCredentials, loginFor } from '../../caller/credentials.ts'
 import { SMALL_BODY } from '../../http/error-detail.ts'
 import { isAt, realmProblem } from '../../http/origin.ts'
-import type { Environment } from '../../http/proxy.ts'
 import { printable, redactUrl } from '../../http/redact.ts'
 import type { HttpRequest, HttpResponse } from '../../http/transport.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import type { Credentials } from './credentials.ts'
-import { type FoundLogin, findLogin } from './docker-config.ts'
 import { tokenError, unreachable } from './registry-error.ts'
 
 /** What a request is allowed to do, as the token server calls it: `repository:library/debian:pull`. */
@@ -31,17 +30,18 @@ interface Token {
 /** Answers challenges and remembers, in this process, what each origin and scope wants. */
 export class Authorizer {
   readonly #send: Send
-  readonly #environment: Environment
+  readonly #caller: Pick<Caller, 'credentials'>
   readonly #tokens = new Map<string, Token>()
   /** Token requests under way. */
   readonly #pending = new Shared<string, Token>()
-  readonly #logins = new Shared<string, FoundLogin>()
+  /** By the registry. */
+  readonly #logins = new Shared<string, HostCredentials>()
   /** Those of `#logins` that are known by now, for messages. */
-  readonly #found = new Map<string, FoundLogin>()
+  readonly #found = new Map<string, HostCredentials>()
 
-  constructor(send: Send, environment: Environment) {
+  constructor(send: Send, caller: Pick<Caller, 'credentials'>) {
     this.#send = send
-    this.#environment = environment
+    this.#caller = caller
   }
 
   /** The Authorization header that this origin took before, when it is still good. */
@@ -74,7 +74,9 @@ export class Authorizer {
 
   /** For messages: which credentials were used, by source, and why not others. */
   describe(access: Access): string {
-    const { login, notes = [] } = this.#found.get(loginKey(access)) ?? {}
+    const found = this.#found.get(access.domain)
+    const login = found && loginFor(found, access.path)
+    const notes = found?.notes ?? []
     const used = login === undefined ? 'no credentials' : `the credentials of ${login.source}`
     return notes.length === 0 ? used : `${used} (${notes.join('; ')})`
   }
@@ -93,16 +95,15 @@ export class Authorizer {
 
   /** What is wrong with a helper or a file is told about only when the registry then says no: most images are public. */
   async #login(access: Access, signal: AbortSignal | undefined): Promise<Credentials | undefined> {
-    const key = loginKey(access)
     const find = async () => {
-      const found = await findLogin(access.domain, access.path, this.#environment, signal)
+      const credentials = await this.#caller.credentials(access.domain, signal)
       // A helper that ended with its caller has said nothing.
       signal?.throwIfAborted()
-      return found
+      return credentials
     }
-    const found = await this.#logins.of(key, find, signal)
-    this.#found.set(key, found)
-    return found.login
+    const found = await this.#logins.of(access.domain, find, signal)
+    this.#found.set(access.domain, found)
+    return loginFor(found, access.path)
   }
 
   async #bearer(challenge: Challenge, registry: URL, access: Access, signal?: AbortSignal): Promise<Token> {
@@ -139,10 +140,6 @@ function moreScopes(wanted: string, scopes: readonly string[]): string[] {
 
 function keyOf(url: URL, access: Access): string {
   return [url.origin, access.domain, ...access.scopes].join(' ')
-}
-
-function loginKey(access: Access): string {
-  return `${access.domain}/${access.path}`
 }
 
 function basicHeader(username: string, password: string): string {

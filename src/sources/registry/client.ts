@@ -2,9 +2,9 @@ import { type Digest, digestLike, digestProblem, parseDigest, sha256 } from '../
 import { TbuildError } from '../../base/errors.ts'
 import { readCapped } from '../../base/read-capped.ts'
 import { Shared } from '../../base/shared.ts'
+import type { Caller } from '../../caller/caller.ts'
 import { discard } from '../../http/body.ts'
 import { isAt, redirectProblem, sameOrigin } from '../../http/origin.ts'
-import type { Environment } from '../../http/proxy.ts'
 import { DEFAULT_RETRY, type RetryPolicy, withRetry } from '../../http/retry.ts'
 import { type HttpRequest, type HttpResponse, Transport } from '../../http/transport.ts'
 import type { Bytes } from '../../store/types.ts'
@@ -17,9 +17,11 @@ import { badRedirect, statusError, unreachable } from './registry-error.ts'
 import { resumedBlob } from './resumed-blob.ts'
 import { findScheme } from './scheme.ts'
 
+/** Whose registries.conf, proxies, certificates and logins count. */
+export type RegistryCaller = Pick<Caller, 'environment' | 'credentials'>
+
 export interface RegistryClientOptions {
-  /** Of the caller: for proxies, logins and certificates. */
-  readonly environment: Environment
+  readonly caller: RegistryCaller
   /** registries.conf; read from the usual places when absent. */
   readonly registries?: readonly RegistryEntry[]
   readonly retry?: RetryPolicy
@@ -59,32 +61,32 @@ const REDIRECT_STATUS = new Set([301, 302, 303, 307, 308])
 
 /** The connections, logins and tokens of one session. */
 export class RegistryClient {
-  readonly environment: Environment
   readonly retry: RetryPolicy
   readonly transport: Transport
   readonly authorizer: Authorizer
+  readonly #caller: RegistryCaller
   #registries: readonly RegistryEntry[] | undefined
   readonly #bases = new Shared<string, URL>()
   /** Hosts of mirrors. */
   readonly #unreachable = new Set<string>()
 
   constructor(options: RegistryClientOptions) {
-    this.environment = options.environment
+    this.#caller = options.caller
     this.retry = options.retry ?? DEFAULT_RETRY
     this.#registries = options.registries
     this.transport = new Transport({
-      environment: this.environment,
+      environment: this.#caller.environment,
       ...(options.idleTimeout === undefined ? {} : { idleTimeout: options.idleTimeout }),
       ...(options.userAgent === undefined ? {} : { userAgent: options.userAgent }),
     })
     this.authorizer = new Authorizer(
       (request) => withRetry(this.retry, request.signal, () => this.transport.request(request)),
-      this.environment,
+      this.#caller,
     )
   }
 
   repository(domain: string, path: string, use: RepositoryUse = {}): Repository {
-    this.#registries ??= loadRegistriesConf(this.environment)
+    this.#registries ??= loadRegistriesConf(this.#caller.environment)
     return new Repository(this, endpointOf(domain, path, this.#registries, use.insecure), use)
   }
 

@@ -1,18 +1,16 @@
-import type { RegistryClient } from './client.ts'
+import type { RegistryCaller, RegistryClient } from './client.ts'
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-/** The registries of one session, with the logins, proxies and registries.conf of its environment. Code and connections are those of the first who asks. */
+/** The registries of one session, as its caller reaches them. Code and connections are those of the first who asks. */
 export class Registries {
-  readonly #environment: Environment
+  readonly #caller: RegistryCaller
   #client: Promise<RegistryClient> | undefined
 
-  constructor(environment: Environment) {
-    this.#environment = environment
+  constructor(caller: RegistryCaller) {
+    this.#caller = caller
   }
 
   client(): Promise<RegistryClient> {
-    this.#client ??= import('./client.ts').then(({ RegistryClient: Client }) => new Client({ environment: this.#environment }))
+    this.#client ??= import('./client.ts').then(({ RegistryClient: Client }) => new Client({ caller: this.#caller }))
     return this.#client
   }
 

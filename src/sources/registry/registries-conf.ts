@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
+import type { Environment } from '../../base/environment.ts'
+import { configFolder } from '../../base/environment.ts'
 import { TbuildError } from '../../base/errors.ts'
-import { configFolder } from '../../base/home.ts'
 import { hostnameOf, kindOfHost } from '../../http/origin.ts'
-import type { Environment } from '../../http/proxy.ts'
 import { readNamedFile } from '../../values/named-file.ts'
 
 /** `[[registry]]` of containers-registries.conf(5), version 2. */

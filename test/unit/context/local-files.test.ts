@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ResolvedOptions } from '../../../src/build-options.ts'
 import { loadInputs, openNamedContext } from '../../../src/context/contexts.ts'
 import type { ContextSources } from '../../../src/context/sources.ts'
+import { ThisMachine } from '../../../src/this-machine/this-machine.ts'
 import { copyInto } from '../../../src/tree/copy.ts'
 import { hashSources } from '../../../src/tree/hash.ts'
 import type { TreeView } from '../../../src/tree/types.ts'
@@ -18,7 +18,7 @@ test('F14 files of a local context have no capabilities, and keep other attribut
   const context = folder('context')
   shell('mkdir d; echo x > f; echo y > d/g; setfattr -n user.note -v 1 f d/g d', context)
   writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\n')
-  const main = async () => (await loadInputs({ context, buildArgs: {} } as unknown as ResolvedOptions, SOURCES)).context.view
+  const main = async () => (await loadInputs({ context, buildArgs: {} }, new ThisMachine({}), SOURCES)).context.view
   const named = async () => (await openNamedContext('other', context, SOURCES)).view
   const digest = (view: TreeView) => hashSources(view, { path: '/', parents: false, exclude: [] }, { resetOwner: true })
   const before = await digest(await main())

@@ -6,6 +6,7 @@ import type { Image } from '../../../src/image/types.ts'
 import type { Layer } from '../../../src/layers/types.ts'
 import { Registries } from '../../../src/sources/registry/open.ts'
 import type { LayerId } from '../../../src/store/types.ts'
+import { ThisMachine } from '../../../src/this-machine/this-machine.ts'
 import { MediaType } from '../../../src/values/oci.ts'
 import { parsePlatform } from '../../../src/values/platform.ts'
 import { startTestRegistry, type TestRegistry } from '../../support/registry-server.ts'
@@ -14,7 +15,7 @@ let registry: TestRegistry
 let registries: Registries
 beforeEach(async () => {
   registry = await startTestRegistry()
-  registries = new Registries({})
+  registries = new Registries(new ThisMachine({ environment: {} }))
 })
 afterEach(async () => {
   await registries.close()

@@ -7,13 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import type { Agent } from '../../../src/caller/caller.ts'
 import { keyAgent } from '../../../src/ssh/agent.ts'
-import { type Agents, openAgents } from '../../../src/ssh/agents.ts'
+import { AgentSockets } from '../../../src/ssh/agents.ts'
 import { parsePrivateKey } from '../../../src/ssh/private-key.ts'
 import { string, uint32 } from '../../../src/ssh/wire.ts'
+import { ThisMachine } from '../../../src/this-machine/this-machine.ts'
 
 let folder = ''
-const open: Agents[] = []
+const open: AgentSockets[] = []
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'tbuild-ssh-'))
@@ -32,10 +34,12 @@ function keygen(name: string, ...args: readonly string[]): string {
 }
 
 let count = 0
-function agents(paths: readonly string[], environment = {}): Agents {
-  const opened = openAgents([{ id: 'default', paths }], environment, () => join(folder, `agent-${count++}`))
-  open.push(opened)
-  return opened
+function agents(paths: readonly string[], environment = {}, temporary = () => join(folder, `agent-${count++}`)) {
+  const machine = new ThisMachine({ ssh: [{ id: 'default', paths }], environment })
+  const sockets = new AgentSockets(temporary)
+  open.push(sockets)
+  const agent = machine.agent('default') as Promise<Agent>
+  return { agent, sockets, socket: async () => sockets.path('default', await agent), close: () => sockets.close() }
 }
 
 /** The judge: OpenSSH's own client of agents. */
@@ -62,14 +66,14 @@ const KINDS: readonly (readonly [string, readonly string[]])[] = [
 describe('an agent of private keys', () => {
   test.each(KINDS)('%s is listed, and signs so that ssh-add -T verifies it', async (name, args) => {
     const path = keygen(name, ...args)
-    const socket = await agents([path]).socket('default')
+    const socket = await agents([path]).socket()
     const [, publicKey] = readFileSync(`${path}.pub`, 'utf8').split(' ')
     expect((await sshAdd(socket, '-L')).output).toContain(publicKey)
     expect(await sshAdd(socket, '-T', `${path}.pub`)).toEqual({ status: 0, output: '' })
   })
 
   test('several keys, in their order', async () => {
-    const socket = await agents([keygen('one', '-t', 'ed25519'), keygen('two', '-t', 'ed25519')]).socket('default')
+    const socket = await agents([keygen('one', '-t', 'ed25519'), keygen('two', '-t', 'ed25519')]).socket()
     expect((await sshAdd(socket, '-l')).output.trim().split('\n')).toHaveLength(2)
   })
 
@@ -77,7 +81,7 @@ describe('an agent of private keys', () => {
     [['-D'], 'removing all keys'],
     [['-x'], 'locking'],
   ])('%j is refused: %s', async (args) => {
-    const socket = await agents([keygen(`locked${args[0]}`, '-t', 'ed25519')]).socket('default')
+    const socket = await agents([keygen(`locked${args[0]}`, '-t', 'ed25519')]).socket()
     await sshAdd(socket, ...args)
     expect((await sshAdd(socket, '-l')).status).toBe(0)
   })
@@ -128,7 +132,7 @@ describe('an agent of the caller', () => {
   })
 
   test('lists and signs, and never hears of anything else', async () => {
-    const socket = await agents([path()]).socket('default')
+    const socket = await agents([path()]).socket()
     expect((await sshAdd(socket, '-l')).status).toBe(0)
     expect((await sshAdd(socket, '-T', join(folder, 'host-key.pub'))).status).toBe(0)
     await sshAdd(socket, '-D')
@@ -136,14 +140,14 @@ describe('an agent of the caller', () => {
   })
 
   test('without a path it is that of SSH_AUTH_SOCK', async () => {
-    expect((await sshAdd(await agents([], { SSH_AUTH_SOCK: path() }).socket('default'), '-l')).status).toBe(0)
+    expect((await sshAdd(await agents([], { SSH_AUTH_SOCK: path() }).socket(), '-l')).status).toBe(0)
   })
 
   test('one that is gone refuses, it does not throw', async () => {
     const gone = join(folder, 'gone')
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(gone, resolve))
-    const socket = await agents([gone]).socket('default')
+    const socket = await agents([gone]).socket()
     await new Promise<void>((resolve) => server.close(() => resolve()))
     expect((await sshAdd(socket, '-l')).status).not.toBe(0)
   })
@@ -153,7 +157,7 @@ describe('an agent of the caller', () => {
     const server = createServer((socket) => sockets.add(socket))
     await new Promise<void>((resolve) => server.listen(silent, resolve))
     const opened = agents([silent])
-    const client = connect((await opened.socket('default')) as string)
+    const client = connect(await opened.socket())
     const accepted = once(server, 'connection')
     client.write(string(Buffer.of(11)))
     const [asked] = (await accepted) as [Socket]
@@ -165,7 +169,7 @@ describe('an agent of the caller', () => {
   })
 
   test('a client that only stops writing gets its answer', async () => {
-    const client = connect((await agents([path()]).socket('default')) as string)
+    const client = connect(await agents([path()]).socket())
     client.end(string(Buffer.of(11)))
     const [answer] = (await once(client, 'data')) as [Buffer]
     expect(answer[4]).toBe(12)
@@ -188,76 +192,76 @@ describe('a socket that cannot be made', () => {
     mkdirSync(closed)
     chmodSync(closed, 0o777)
     const made: string[] = []
-    const opened = openAgents([{ id: 'default', paths: [keygen('retried', '-t', 'ed25519')] }], {}, () => {
+    const opened = agents([keygen('retried', '-t', 'ed25519')], {}, () => {
       made.push(join(closed, String(made.length)))
       return made.at(-1) as string
     })
-    open.push(opened)
+    const agent = await opened.agent
     // The folder is made without the right to write into it; what root may do is taken away for the call.
     const mask = process.umask(0o300)
     if (process.getuid?.() === 0) process.seteuid?.(65534)
-    const refused = opened.socket('default')
+    const refused = opened.sockets.path('default', agent)
     process.seteuid?.(process.getuid?.() ?? 0)
     process.umask(mask)
     await expect(refused).rejects.toMatchObject({ code: 'EACCES' })
     expect(existsSync(made[0] as string)).toBe(false)
     expect(openFolders().filter((target) => target.startsWith(closed))).toEqual([])
-    expect((await sshAdd(await opened.socket('default'), '-l')).status).toBe(0)
+    expect((await sshAdd(await opened.socket(), '-l')).status).toBe(0)
   })
 })
 
 describe('what is refused, with the words of BuildKit', () => {
-  const refusal = (...args: Parameters<typeof openAgents>) => {
+  const refusal = async (ssh: readonly { readonly id: string; readonly paths: readonly string[] }[]) => {
     try {
-      openAgents(...args)
+      await new ThisMachine({ ssh, environment: {} }).agent('k')
     } catch (error) {
       const { code, message, hint } = error as Error & { code: string; hint?: string }
       return { code, message, hint }
     }
     return undefined
   }
-  const of = (...paths: readonly string[]) => refusal([{ id: 'k', paths }], {}, () => '')
+  const of = (...paths: readonly string[]) => refusal([{ id: 'k', paths }])
 
-  test('a key with a passphrase, in either form', () => {
+  test('a key with a passphrase, in either form', async () => {
     const message = expect.stringMatching(/^failed to parse .*: ssh: this private key is passphrase protected$/)
     for (const format of [[], ['-m', 'PEM'], ['-m', 'PKCS8']]) {
       const path = keygen(`locked${format[1] ?? ''}`, '-t', 'rsa', '-b', '2048', ...format)
       spawnSync('ssh-keygen', ['-p', '-q', '-f', path, '-P', '', '-N', 'secret', ...format])
-      expect(of(path)).toEqual({ code: 'SSH_KEY', message, hint: 'add it to an ssh-agent and pass --ssh default' })
+      expect(await of(path)).toEqual({ code: 'SSH_KEY', message, hint: 'add it to an ssh-agent and pass --ssh default' })
     }
   })
 
-  test('no key, and a public one', () => {
+  test('no key, and a public one', async () => {
     writeFileSync(join(folder, 'text'), 'hello')
-    expect(of(join(folder, 'text'))).toEqual({
+    expect(await of(join(folder, 'text'))).toEqual({
       code: 'SSH_KEY',
       message: `failed to parse ${join(folder, 'text')}: ssh: no key found`,
       hint: 'name the file of a private key, or the socket of an agent',
     })
-    expect(of(`${keygen('public', '-t', 'ed25519')}.pub`)?.code).toBe('SSH_KEY')
+    expect((await of(`${keygen('public', '-t', 'ed25519')}.pub`))?.code).toBe('SSH_KEY')
   })
 
-  test('a broken one', () => {
+  test('a broken one', async () => {
     const path = keygen('broken', '-t', 'ed25519')
     const lines = readFileSync(path, 'utf8').split('\n')
     writeFileSync(path, [lines[0], lines[1], ...lines.slice(-2)].join('\n'))
-    expect(of(path)).toMatchObject({ code: 'SSH_KEY' })
+    expect(await of(path)).toMatchObject({ code: 'SSH_KEY' })
   })
 
   test('a path that is not there, no agent at all, the same id twice, keys with a socket', async () => {
-    expect(of(join(folder, 'none'))).toMatchObject({ code: 'SSH_AGENT', message: expect.stringContaining('ENOENT') })
-    expect(of()?.message).toBe('invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set')
+    expect(await of(join(folder, 'none'))).toMatchObject({ code: 'SSH_AGENT', message: expect.stringContaining('ENOENT') })
+    expect((await of())?.message).toBe('invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set')
     const key = keygen('both', '-t', 'ed25519')
     const twice = [
       { id: 'k', paths: [key] },
       { id: 'k', paths: [key] },
     ] as const
-    expect(refusal(twice, {}, () => '')?.message).toBe('duplicate agent ID "k"')
+    expect((await refusal(twice))?.message).toBe('duplicate agent ID "k"')
     mkdirSync(join(folder, 's'))
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(join(folder, 's/socket'), resolve))
-    expect(of(key, join(folder, 's/socket'))?.message).toBe('invalid combination of keys and sockets')
-    expect(of(join(folder, 's/socket'), key)?.message).toBe('only single socket allowed')
+    expect((await of(key, join(folder, 's/socket')))?.message).toBe('invalid combination of keys and sockets')
+    expect((await of(join(folder, 's/socket'), key))?.message).toBe('only single socket allowed')
     server.close()
   })
 

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sha256 } from '../../../src/base/digest.ts'
-import { defaultRoot, openStore } from '../../../src/store/store.ts'
+import { openStore } from '../../../src/store/store.ts'
 import { testWith } from '../../support/needs.ts'
 
 describe('opening a store', () => {
@@ -135,14 +135,4 @@ describe('opening a store', () => {
     await store.close()
     expect(execFileSync('find', [folder, '-printf', '%p %T@ %i\n'], { encoding: 'utf8' })).toBe(before)
   })
-})
-
-test.each([
-  [{ TBUILD_ROOT: '/x' }, 0, '/x'],
-  [{ XDG_DATA_HOME: '/d' }, 0, '/var/lib/tbuild'],
-  [{ XDG_DATA_HOME: '/d', HOME: '/h' }, 1000, '/d/tbuild'],
-  [{ XDG_DATA_HOME: 'relative', HOME: '/h' }, 1000, '/h/.local/share/tbuild'],
-  [{ TBUILD_ROOT: '', HOME: '/h' }, 1000, '/h/.local/share/tbuild'],
-])('the default root for %j and uid %i is %s', (env, uid, root) => {
-  expect(defaultRoot(env, uid)).toBe(root)
 })

@@ -2,9 +2,10 @@ import { lstatSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 
-/** A path of the caller, from the working directory. Errors: WORKING_DIRECTORY. */
-export function absolutePath(path: string): string {
-  return isAbsolute(path) ? resolve(path) : resolve(workingDirectory(), path)
+/** A path of the caller. `base` is what it is relative to; the process's working directory where there is none. Errors: WORKING_DIRECTORY. */
+export function absolutePath(path: string, base?: string): string {
+  if (isAbsolute(path)) return resolve(path)
+  return base !== undefined && isAbsolute(base) ? resolve(base, path) : resolve(workingDirectory(), base ?? '', path)
 }
 
 function workingDirectory(): string {

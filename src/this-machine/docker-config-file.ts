@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { errorCode, TbuildError } from '../../base/errors.ts'
-import { homeFolder } from '../../base/home.ts'
-import type { Environment } from '../../http/proxy.ts'
-import { readNamedFile } from '../../values/named-file.ts'
+import type { Environment } from '../base/environment.ts'
+import { homeFolder } from '../base/environment.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { readNamedFile } from '../values/named-file.ts'
 
 /** docker's own config.json. */
 export function dockerConfigFile(environment: Environment): string {

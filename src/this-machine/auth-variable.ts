@@ -1,4 +1,4 @@
-import { TbuildError } from '../../base/errors.ts'
+import { TbuildError } from '../base/errors.ts'
 
 /**
  * DOCKER_AUTH_CONFIG, which docker has read since its command line 28.3: `{"auths":{"HOST":{"auth":"…"}}}`, one object. As docker, with anything else in it

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { isTbuildError } from '../../base/errors.ts'
-import { configFolder } from '../../base/home.ts'
-import type { Environment } from '../../http/proxy.ts'
+import type { Environment } from '../base/environment.ts'
+import { configFolder } from '../base/environment.ts'
+import { isTbuildError } from '../base/errors.ts'
+import type { Credentials, HostCredentials } from '../caller/credentials.ts'
 import { authVariable } from './auth-variable.ts'
-import type { Credentials } from './credentials.ts'
 import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
 
 interface ConfigFile {
@@ -27,61 +27,56 @@ function authFiles(environment: Environment): string[] {
   ]
 }
 
-/** A login, if there is one, and why others were not taken. */
-export interface FoundLogin {
-  readonly login?: Credentials
-  readonly notes: readonly string[]
-}
+type Logins = HostCredentials['logins']
 
 /**
- * The login for `domain/path`. Looked up by the exact registry (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a
- * namespace `host/path`, of which the longest wins. DOCKER_AUTH_CONFIG comes before all files; in a file a helper named for the host comes before credsStore,
- * which comes before auths. A source that is broken, or whose helper fails, hides no login of the next.
+ * The logins for a registry, looked up by its exact name (CVE-2021-41092): a key may be a host, a host with scheme and /v1/ or /v2/, or a namespace
+ * `host/path`, of which the longest comes first. DOCKER_AUTH_CONFIG comes before all files; in a file a helper named for the host comes before credsStore, which
+ * comes before auths. A source that is broken, or whose helper fails, hides no login of the next; one with a login for the whole registry hides them all.
  */
-export async function findLogin(domain: string, path: string, environment: Environment, signal?: AbortSignal): Promise<FoundLogin> {
+export async function findLogins(host: string, environment: Environment, signal?: AbortSignal): Promise<HostCredentials> {
   const notes: string[] = []
+  const logins: Logins[number][] = []
   const sources = [
-    async () => fromAuths(authVariable(environment.DOCKER_AUTH_CONFIG ?? ''), 'DOCKER_AUTH_CONFIG', domain, path),
-    ...authFiles(environment).map((file) => () => findIn(file, { domain, path, environment, notes, signal })),
+    async () => fromAuths(authVariable(environment.DOCKER_AUTH_CONFIG ?? ''), 'DOCKER_AUTH_CONFIG', host),
+    ...authFiles(environment).map((file) => () => findIn(file, { host, environment, notes, signal })),
   ]
   for (const find of sources) {
     try {
-      const login = await find()
-      if (login !== undefined) return { login, notes }
+      logins.push(...(await find()))
     } catch (error) {
       if (!isTbuildError(error)) throw error
       notes.push(error.message)
     }
+    if (logins.at(-1)?.namespace === '') break
   }
-  return { notes }
+  return { logins, notes }
 }
 
 interface Wanted {
-  readonly domain: string
-  readonly path: string
+  readonly host: string
   readonly environment: Environment
   readonly notes: string[]
   readonly signal: AbortSignal | undefined
 }
 
-async function findIn(file: string, wanted: Wanted): Promise<Credentials | undefined> {
+async function findIn(file: string, { host: given, environment, notes, signal }: Wanted): Promise<Logins> {
   const config = readConfig(file)
-  if (config === undefined) return undefined
-  const { domain, path, environment, notes, signal } = wanted
-  const helper = helperOf(config, domain)
+  if (config === undefined) return []
+  const helper = helperOf(config, given)
   if (helper !== undefined) {
     try {
-      const host = canonicalHost(domain)
+      const host = canonicalHost(given)
       const { askHelper } = await import('./credential-helper.ts')
       const login = await askHelper(helper, host === HUB ? HUB_SERVER : host, environment, signal)
-      if (login !== undefined) return login
+      if (login !== undefined) return [{ namespace: '', login }]
       notes.push(`docker-credential-${helper} has none for ${host}`)
     } catch (error) {
       if (!isTbuildError(error)) throw error
       notes.push(error.message)
     }
   }
-  return fromAuths(config.auths, config.file, domain, path)
+  return fromAuths(config.auths, config.file, given)
 }
 
 function readConfig(file: string): ConfigFile | undefined {
@@ -117,23 +112,23 @@ function splitKey(key: string): { host: string; namespace: string } {
   return { host, namespace: isApi ? '' : rest }
 }
 
-function helperOf(config: ConfigFile, domain: string): string | undefined {
-  const host = canonicalHost(domain)
+function helperOf(config: ConfigFile, given: string): string | undefined {
+  const host = canonicalHost(given)
   const own = [...config.credHelpers].find(([key]) => splitKey(key).host === host)?.[1]
   return typeof own === 'string' && own !== '' ? own : config.credsStore
 }
 
-function fromAuths(auths: ReadonlyMap<string, unknown>, file: string, domain: string, path: string): Credentials | undefined {
-  const host = canonicalHost(domain)
-  const matching = [...auths]
+/** Those of longer namespaces first. */
+function fromAuths(auths: ReadonlyMap<string, unknown>, file: string, given: string): Logins {
+  const host = canonicalHost(given)
+  return [...auths]
     .map(([key, value]) => ({ key, value, ...splitKey(key) }))
-    .filter((entry) => entry.host === host && (entry.namespace === '' || `${path}/`.startsWith(`${entry.namespace}/`)))
+    .filter((entry) => entry.host === host)
     .sort((a, b) => b.namespace.length - a.namespace.length)
-  for (const { key, value } of matching) {
-    const found = decodeEntry(value, `${file} (${key})`)
-    if (found !== undefined) return found
-  }
-  return undefined
+    .flatMap(({ key, value, namespace }) => {
+      const login = decodeEntry(value, `${file} (${key})`)
+      return login === undefined ? [] : [{ namespace, login }]
+    })
 }
 
 function decodeEntry(value: unknown, source: string): Credentials | undefined {

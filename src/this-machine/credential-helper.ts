@@ -1,10 +1,10 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TbuildError } from '../../base/errors.ts'
-import type { Environment } from '../../http/proxy.ts'
-import { printable } from '../../http/redact.ts'
-import type { Credentials } from './credentials.ts'
+import type { Environment } from '../base/environment.ts'
+import { TbuildError } from '../base/errors.ts'
+import type { Credentials } from '../caller/credentials.ts'
+import { printable } from '../http/redact.ts'
 
 /** Characters of an answer, and of what is shown of a failure. */
 const LIMIT = 64 * 1024

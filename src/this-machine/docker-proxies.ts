@@ -1,4 +1,4 @@
-import type { Environment } from '../../http/proxy.ts'
+import type { Environment } from '../base/environment.ts'
 import { dockerConfigFile, readDockerConfig } from './docker-config-file.ts'
 
 /** Members of `proxies.default` in docker's config.json, and the variables that they stand for; each in lower case, too. */
