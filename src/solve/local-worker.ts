@@ -7,12 +7,10 @@ import type { StepRequest, Worker, WorkerIo } from './worker.ts'
 
 /** Runs ops in this process, so many at once. */
 export class LocalWorker implements Worker {
-  readonly slots: number
   readonly #deps: StepDeps
   readonly #queue: PQueue
 
   constructor(deps: StepDeps, slots: number) {
-    this.slots = slots
     this.#deps = deps
     this.#queue = new PQueue({ concurrency: slots })
   }

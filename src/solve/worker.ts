@@ -18,8 +18,6 @@ export interface WorkerIo extends StepIo {
 
 /** Who runs ops. */
 export interface Worker {
-  /** Steps at once. */
-  readonly slots: number
   /** Waits for a slot; only for that: all that the step needs is there or can be fetched. */
   run(step: StepRequest, io: WorkerIo): Promise<Ref>
 }

@@ -79,7 +79,6 @@ class FakeFiles {
 
 /** Makes layers of which two are the same when they were made by the same command, unless `make` says otherwise. */
 class FakeWorker implements Worker {
-  readonly slots = 4
   readonly ran: string[] = []
   make: (name: string, io: WorkerIo) => Promise<void> = async () => {}
   readonly #store: FakeStore
