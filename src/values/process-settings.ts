@@ -1,4 +1,5 @@
 import type { Json } from '../base/canonical-json.ts'
+import { type Codec, integer, listOf, object, orUndefined, text } from '../base/codec.ts'
 import type { ExtraHost } from './extra-host.ts'
 import type { Ulimit } from './ulimit.ts'
 
@@ -29,4 +30,14 @@ export function settingsParts({ extraHosts, ulimits, cgroupParent }: ProcessSett
     ...(ulimits.length === 0 ? [] : [{ name: 'ulimits', value: ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`) }]),
     ...(cgroupParent === undefined ? [] : [{ name: 'cgroup parent', value: cgroupParent }]),
   ]
+}
+
+/** How they go to another machine with the op of a RUN. */
+export function settingsCodec(): Codec<ProcessSettings> {
+  return object<ProcessSettings>({
+    extraHosts: listOf(object<ExtraHost>({ host: text, ip: text })),
+    ulimits: listOf(object<Ulimit>({ name: text, soft: integer(-1), hard: integer(-1) })),
+    shmSize: orUndefined(integer(0)),
+    cgroupParent: orUndefined(text),
+  })
 }

@@ -1,4 +1,5 @@
 import { TbuildError } from '../../base/errors.ts'
+import { parseStrictJson } from '../../base/strict-json.ts'
 
 /** The members of a JSON object from elsewhere. A Map: a key such as `__proto__` is only a key. */
 export type Members = ReadonlyMap<string, unknown>
@@ -17,24 +18,9 @@ export function membersOf(value: unknown): Members | undefined {
 
 /** Strict: UTF-8, an object, not nested deeper than DEPTH. The caller has capped the bytes. */
 export function parseJson(bytes: Uint8Array, what: string): Members {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch {
-    throw invalid(what, 'not JSON')
-  }
-  const members = membersOf(value)
+  const parsed = parseStrictJson(bytes, DEPTH)
+  if ('problem' in parsed) throw invalid(what, parsed.problem)
+  const members = membersOf(parsed.value)
   if (members === undefined) throw invalid(what, 'not a JSON object')
-  if (isDeeper(value, DEPTH)) throw invalid(what, `nested deeper than ${DEPTH} levels`)
   return members
-}
-
-/** Level by level and not by recursion, which is what the depth would break. */
-function isDeeper(value: unknown, limit: number): boolean {
-  let level = [value]
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > limit) return true
-    level = level.flatMap((item) => (item !== null && typeof item === 'object' ? Object.values(item) : []))
-  }
-  return false
 }
