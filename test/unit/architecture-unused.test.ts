@@ -21,13 +21,17 @@ const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   rejectUnauthorized: 'node:tls',
   chunkSize: 'node:zlib',
   params: 'node:zlib',
+  capabilities: 'the runner: a field of a record',
+  scoped: 'the runner: a field of a record',
+  resource: 'the runner: a field of a record',
 }
 
 /** Given by somebody else than our code, with who. */
 const GIVEN_ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^src\/cli\/(?:.*Flags|options\/call\.ts )\./, 'commander, from the command line'],
   [/^src\/sources\/registry\/auth\.ts /, 'a token server'],
-  [/^src\/sources\/registry\/credential-helper\.ts /, 'a credential helper'],
+  [/\/credential-helper\.ts /, 'a credential helper'],
+  [/ BuildOptions\./, 'who calls the library'],
   [/\.(?:_handle|setBlocking)$/, 'Node, for its streams'],
   [/ ZlibZstd\./, 'node:zlib, since Node 22'],
 ]
@@ -38,6 +42,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'unrunnable 1': 'the folder of binfmt_misc',
   'unrunnable 2': 'the host’s platform',
   'parsePlatform 1': 'the host’s platform',
+  'storeRoot 2': 'the user’s id',
   'ociLayoutSource 0': 'where relative paths begin',
 }
 
