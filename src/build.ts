@@ -38,7 +38,10 @@ export async function build(given: BuildOptions, hooks: BuildHooks = {}): Promis
     const graphs = await graphsOf(stagesOf(session.inputs.dockerfile, { options, ...progress }), session, { options, ...progress })
     const cache = await openCache(options, session, progress)
     const refused = await refusedSteps(graphs, session, cache)
-    for (const { graph } of graphs) announce(graph, progress.onEvent)
+    announce(
+      graphs.flatMap(({ graph }) => graph.vertices),
+      progress.onEvent,
+    )
     const around: Surroundings = { options, ...progress, cache, refused, names, stdout: hooks.stdout, environment: caller.environment }
     const { built, walk, written } = await untilUsable(cache, () => buildAndWrite(graphs, session, around))
     if (cache !== undefined) {

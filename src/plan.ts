@@ -18,7 +18,10 @@ export async function plan(given: BuildOptions, hooks: BuildHooks = {}): Promise
     const file = stagesOf(session.inputs.dockerfile, { options, onEvent })
     const graphs: Graph[] = []
     for (const platform of platformsOf(options)) graphs.push(await lowerFor(platform, file, session, { options, onEvent }))
-    for (const graph of graphs) announce(graph, onEvent)
+    announce(
+      graphs.flatMap(({ vertices }) => vertices),
+      onEvent,
+    )
     const watcher = new ExplainingWatcher({ cache: session.store.cache, files: (digest) => session.content.files(digest), onEvent })
     const cache = await openCache({ ...options, cacheTo: [] }, session, { onEvent, signal })
     const walk = session.walk({ watcher, imported: cache?.imports })

@@ -1,3 +1,4 @@
+import type { Digest } from './digest.ts'
 import type { Verdict } from './explanation.ts'
 import type { Span } from './span.ts'
 
@@ -9,7 +10,7 @@ import type { Span } from './span.ts'
  * `explain` comes once a step, when it was asked for.
  */
 export type BuildEvent =
-  | { type: 'vertex'; id: string; name: string; stage?: string; span?: Span }
+  | { type: 'vertex'; id: string; digest: Digest; inputs: readonly Digest[]; name: string; stage?: string; span?: Span }
   | { type: 'started'; id: string; time: number }
   | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; data: Uint8Array; time: number }
   | { type: 'progress'; id: string; item: string; current: number; total?: number; done: boolean; time: number }

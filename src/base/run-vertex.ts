@@ -1,8 +1,9 @@
+import { sha256 } from './digest.ts'
 import type { Progress } from './events.ts'
 
 /** A vertex that is announced and run at once: work besides the Dockerfile's steps, such as a look-up or an export. */
 export async function runVertex<T>(id: string, name: string, { onEvent, signal }: Progress, run: () => Promise<T>): Promise<T> {
-  onEvent({ type: 'vertex', id, name })
+  onEvent({ type: 'vertex', id, digest: sha256(`${id} ${name}`), inputs: [], name })
   onEvent({ type: 'started', id, time: Date.now() })
   try {
     const value = await run()

@@ -4,6 +4,7 @@ import { maskedTexts } from '../graph/builder.ts'
 import type { CopyOp, GitOp, HttpOp, Op, Vertex } from '../graph/op.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { Store } from '../store/store.ts'
+import { announce } from './announce.ts'
 import type { Walk } from './walk.ts'
 
 export interface ContextSourceParts extends Progress {
@@ -28,7 +29,7 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
     return known
   }
   const solve = async (target: Vertex): Promise<string> => {
-    parts.onEvent({ type: 'vertex', id: target.id, name: target.name })
+    announce([target], parts.onEvent)
     const layers = await parts.walk().solve(target)
     const [directory] = await parts.snapshots.directories(layers)
     if (directory === undefined) throw new Error('a context is one layer')

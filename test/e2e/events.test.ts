@@ -46,3 +46,19 @@ test.each([
   expect(pull.started).toBeLessThan(pull.done ?? -1)
   expect(made.started).toBeGreaterThan(pull.done ?? Number.POSITIVE_INFINITY)
 })
+
+test('every vertex has a digest, and its inputs are vertices that were announced before it', async () => {
+  const dockerfile = 'FROM scratch AS a\nWORKDIR /a\nFROM scratch\nCOPY file /\nCOPY --from=a /a /b\n'
+  const { events } = await builds.build(context(dockerfile))
+  const vertices = events.filter((event) => event.type === 'vertex')
+  const named = new Map(vertices.map(({ name, digest }) => [digest, name]))
+  expect(named.size).toBe(vertices.length)
+  const graph = Object.fromEntries(vertices.map(({ name, inputs }) => [name, inputs.map((digest) => named.get(digest))]))
+  expect(graph).toEqual({
+    '[internal] load build context': [],
+    '[a 1/1] WORKDIR /a': [],
+    '[stage-1 1/2] COPY file /': ['[internal] load build context'],
+    '[stage-1 2/2] COPY --from=a /a /b': ['[stage-1 1/2] COPY file /', '[a 1/1] WORKDIR /a'],
+    'exporting to oci image format': [],
+  })
+})

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
+import { sha256 } from '../../../src/base/digest.ts'
 import type { BuildEvent } from '../../../src/base/events.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 import { finished, frame, painter, summary } from '../../../src/cli/progress/frame.ts'
@@ -12,11 +13,12 @@ import { cost } from '../../support/cost.ts'
 
 const T = 1_700_000_000_000
 const bytes = (text: string) => Buffer.from(text)
+const vertex = (id: string, name: string) => ({ type: 'vertex', id, digest: sha256(id), inputs: [], name }) as const
 
 const BUILD: BuildEvent[] = [
-  { type: 'vertex', id: 'a', name: '[build 1/3] FROM busybox' },
-  { type: 'vertex', id: 'b', name: '[build 2/3] RUN npm ci' },
-  { type: 'vertex', id: 'c', name: '[build 3/3] RUN false' },
+  vertex('a', '[build 1/3] FROM busybox'),
+  vertex('b', '[build 2/3] RUN npm ci'),
+  vertex('c', '[build 3/3] RUN false'),
   { type: 'started', id: 'a', time: T },
   { type: 'done', id: 'a', time: T + 5, cached: true },
   { type: 'started', id: 'b', time: T + 10 },
@@ -70,8 +72,8 @@ test('a silent step is named when it lasts or ends, and once', async () => {
     for (const event of events) display.event(event)
   }
   send([
-    { type: 'vertex', id: 'a', name: '[2/2] WORKDIR /src' },
-    { type: 'vertex', id: 'b', name: '[1/2] FROM busybox' },
+    vertex('a', '[2/2] WORKDIR /src'),
+    vertex('b', '[1/2] FROM busybox'),
     { type: 'started', id: 'a', time: T },
     { type: 'done', id: 'b', time: T, cached: true },
   ])
@@ -95,7 +97,7 @@ describe('a line without an end', () => {
   function opened(screen: Partial<Screen> = {}) {
     let text = ''
     const display = plainDisplay({ ...screen, write: (part: string) => (text += part) })
-    for (const id of ['a', 'b']) display.event({ type: 'vertex', id, name: `RUN ${id}` })
+    for (const id of ['a', 'b']) display.event(vertex(id, `RUN ${id}`))
     display.event({ type: 'started', id: 'a', time: T })
     return { display, text: () => text }
   }
@@ -162,7 +164,7 @@ describe('a line without an end', () => {
 
   test('is the newest below its step on a terminal', () => {
     const book = new StepBook()
-    book.apply({ type: 'vertex', id: 'a', name: 'RUN a' })
+    book.apply(vertex('a', 'RUN a'))
     book.apply({ type: 'started', id: 'a', time: T })
     book.apply(log('a', 'first\n\u001b[1mname:\u001b[0m ', 1))
     const size = { columns: 40, rows: 10 }
@@ -175,17 +177,14 @@ test('the output of a command keeps its colours on a terminal only', () => {
 })
 
 test('a name cannot move the cursor, or begin a line of its own', () => {
-  const events: BuildEvent[] = [
-    { type: 'vertex', id: 'a', name: 'RUN <<EOF\n\u001b[2Jevil\nEOF' },
-    { type: 'done', id: 'a', time: T, cached: true },
-  ]
+  const events: BuildEvent[] = [vertex('a', 'RUN <<EOF\n\u001b[2Jevil\nEOF'), { type: 'done', id: 'a', time: T, cached: true }]
   expect(shown(plainDisplay, events)).toBe('#1 RUN <<EOF \\x1b[2Jevil EOF\n#1 CACHED\n')
 })
 
 test('bytes that are cut within a character are joined', () => {
   const data = bytes('é\n')
   const events: BuildEvent[] = [
-    { type: 'vertex', id: 'a', name: 'RUN x' },
+    vertex('a', 'RUN x'),
     { type: 'started', id: 'a', time: T },
     { type: 'log', id: 'a', stream: 'stdout', data: data.subarray(0, 1), time: T },
     { type: 'log', id: 'a', stream: 'stdout', data: data.subarray(1), time: T },
@@ -197,7 +196,7 @@ test('rawjson: one event a line, output as text or base64, spans without the fil
   const file = { name: 'Dockerfile', text: 'FROM a\n' }
   const position = { line: 1, column: 1 }
   const lines = shown(rawjsonDisplay, [
-    { type: 'vertex', id: 'a', name: 'FROM a', span: { file, start: position, end: position } },
+    { ...vertex('a', 'FROM a'), span: { file, start: position, end: position } },
     { type: 'log', id: 'a', stream: 'stdout', data: bytes('text'), time: T },
     { type: 'log', id: 'a', stream: 'stdout', data: Uint8Array.of(0xff, 0x00), time: T },
   ])
@@ -207,7 +206,7 @@ test('rawjson: one event a line, output as text or base64, spans without the fil
       .split('\n')
       .map((line) => JSON.parse(line)),
   ).toEqual([
-    { type: 'vertex', id: 'a', name: 'FROM a', span: { file: 'Dockerfile', start: position, end: position } },
+    { ...vertex('a', 'FROM a'), span: { file: 'Dockerfile', start: position, end: position } },
     { type: 'log', id: 'a', stream: 'stdout', data: 'text', time: T },
     { type: 'log', id: 'a', stream: 'stdout', base64: '/wA=', time: T },
   ])
@@ -219,7 +218,7 @@ describe('terminal', () => {
   function running(count: number): StepBook {
     const book = new StepBook()
     for (let index = 0; index < count; index += 1) {
-      book.apply({ type: 'vertex', id: `${index}`, name: `[${index}] RUN a command that is rather long, with 日本語` })
+      book.apply(vertex(`${index}`, `[${index}] RUN a command that is rather long, with 日本語`))
       book.apply({ type: 'started', id: `${index}`, time: T })
       book.apply({ type: 'log', id: `${index}`, stream: 'stdout', data: bytes('first\nsecond\tline\nthird\n'), time: T })
     }
