@@ -161,7 +161,6 @@ async function finishPlatform(
   session: Session,
   { options, onEvent, signal, walk, cache }: Surroundings & { readonly walk: Walk },
 ): Promise<BuiltPlatform> {
-  const { snapshots, baseLayers } = session
   const { epoch, target } = graph
   const inlined = cache?.inliner(stepsOf(walk, targetsOf([{ graph }])))
   const assemble: BuiltPlatform['assemble'] = async (how) => {
@@ -170,9 +169,7 @@ async function finishPlatform(
       ...how,
       stepEpoch: epoch,
       blobs: session.store.blobs,
-      snapshots,
-      baseLayers,
-      signal,
+      layers: session.layers,
       warn,
     })
     return inlined === undefined ? image : inlined(image)
@@ -180,7 +177,7 @@ async function finishPlatform(
   return {
     ...{ platform, epoch, assemble },
     image: await assemble({ epoch, rewriteTimestamps: false, form: wantedForm(options.outputs ?? []) }),
-    files: () => viewOf({ kind: 'snapshot', layers: snapshot }, { snapshots, baseLayers }, signal),
+    files: () => viewOf({ kind: 'snapshot', layers: snapshot }, session, signal),
   }
 }
 

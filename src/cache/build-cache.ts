@@ -36,14 +36,12 @@ export class BuildCache {
   }
 
   static async open(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
-    const { store, snapshots, baseLayers } = session
     const nodes: NodeGraph = stepNodes(session, progress)
     const contents = new StepContents(session, progress.signal)
     const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, session.registries))
     const imports = await Imports.load(places, { ...progress, session, nodes, contents })
-    const sources = { blobs: store.blobs, snapshots, baseLayers, signal: progress.signal }
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), sources }, imports, session.registries)
+    return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), layers: session.layers }, imports, session.registries)
   }
 
   /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */

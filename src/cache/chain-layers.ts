@@ -1,10 +1,11 @@
 import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import type { Vertex } from '../graph/op.ts'
-import type { CachedLayer, CacheSource } from '../layers/cached-layers.ts'
+import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
 import { shownFiles } from './buildkit/nodes.ts'
+import type { Place } from './places.ts'
 import type { BaseIdentity } from './session.ts'
 
 /** What BuildKit writes on the descriptor of a layer. */
@@ -70,25 +71,29 @@ export function spread(layers: readonly OfferedLayer[], lengths: readonly number
 
 /**
  * The layers of steps as layers of the store. Their ids follow from what they are said to be, never from what a cache calls them, so that no cache can name
- * a layer of the store, of an image or of another content; and each is compared with its diffID before the store has it (CachedLayers).
+ * a layer of the store, of an image or of another content; and each is compared with its diffID before the store has it.
  */
-export function toStoreLayers(layers: readonly OfferedLayer[], { base, steps }: Foundation, source: CacheSource): CachedLayer[] {
+export function layersOfSteps(layers: readonly OfferedLayer[], { base, steps }: Foundation): PackedLayer[] {
   const below: LayerId[] = [...base.layers]
-  return layers.map((layer, index): CachedLayer => {
+  return layers.map((layer, index) => {
     const step = steps[index]
     const parent: Snapshot = step?.op.kind === 'copy' && step.op.link ? [] : [...below]
-    const known = storeLayer(layer, parent, source)
+    const known = storeLayer(layer, parent)
     below.push(known.id)
     return known
   })
 }
 
-function storeLayer(layer: OfferedLayer, parent: Snapshot, source: CacheSource): CachedLayer {
-  const { diffId, descriptor, created } = layer
+function storeLayer({ diffId, descriptor, created }: OfferedLayer, parent: Snapshot): PackedLayer {
   const id = hexOf(sha256(canonicalJson(['cached layer', parent, diffId, created ?? null]))) as LayerId
   const { mediaType, digest, size } = descriptor
-  const from = layer === EMPTY ? { ...source, fetch: async () => emptyBlob() } : source
-  return { id, diffId, descriptor: { mediaType, digest, size }, parent, source: from, ...(created === undefined ? {} : { created }) }
+  return { id, diffId, descriptor: { mediaType, digest, size }, parent, created }
+}
+
+/** A cache as the source of its layers, and of the empty ones that it leaves out. */
+export function cacheSource({ name, origin, blob }: Pick<Place, 'name' | 'origin' | 'blob'>): LayerSource {
+  const fetch: LayerSource['blob'] = async ({ digest }, signal) => (digest === EMPTY.descriptor.digest ? emptyBlob() : blob(digest, signal))
+  return { name, trust: 'claimed', origin, pull: undefined, blob: fetch }
 }
 
 async function* emptyBlob(): AsyncGenerator<Uint8Array> {

@@ -1,10 +1,9 @@
 import type { Digest } from '../base/digest.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
-import { type LayerSources, layerInfo, storeLayers } from '../image/target.ts'
-import type { BlobForm, LayerBlob } from '../layers/types.ts'
-import { ofEach, type StoreLayers } from '../layers/values.ts'
-import type { LayerId, Snapshot } from '../store/types.ts'
+import { ofEach } from '../layers/packing.ts'
+import type { BlobForm, LayerBlob, LayerCatalog } from '../layers/types.ts'
+import type { LayerId, LayerState, Snapshot } from '../store/types.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { ConfigWriter, type WrittenLayer, type WrittenLink, type WrittenRecord } from './buildkit/config-writer.ts'
 import type { Base, Node } from './buildkit/node.ts'
@@ -26,7 +25,7 @@ export interface BuiltSteps {
 export interface ExportTools {
   readonly nodes: NodeGraph
   readonly contents: StepContents
-  readonly sources: LayerSources
+  readonly layers: LayerCatalog
 }
 
 /** A layer as a cache has it. */
@@ -75,7 +74,6 @@ class Export {
   readonly #extent: Extent
   readonly #tools: ExportTools
   readonly #contentOf: ContentOf
-  readonly #values: StoreLayers
   readonly #seen = new Set<Vertex>()
   /** Steps that have their layers. */
   readonly #done = new Set<Vertex>()
@@ -86,11 +84,10 @@ class Export {
     this.#built = built
     this.#extent = extent
     this.#tools = tools
-    this.#values = storeLayers(tools.sources)
     // Nothing is fetched to be hashed: the record of what made the files is a link, too.
     const contentOf = tools.contents.reader(async (vertex) => {
       const layers = await built.result(vertex)
-      return layers !== undefined && (await this.#areHere(layers)) ? layers : undefined
+      return layers !== undefined && (await this.#statesOf(layers)).every((state) => state === 'directory') ? layers : undefined
     })
     const isChanged = ({ op }: Vertex) => op.kind === 'context' && changed?.has(op.name) === true
     this.#contentOf = async (request) => (isChanged(request.source) ? undefined : contentOf(request))
@@ -148,9 +145,10 @@ class Export {
 
   async #open(id: LayerId): Promise<WrittenLayer | undefined> {
     const { form, by } = this.#extent
-    if (!(await this.#isThere(id))) return undefined
-    const layer = await this.#values.open(id, by === 'blob' ? { form } : {})
-    const { created } = await layerInfo(id, this.#tools.sources)
+    if ((await this.#statesOf([id])).includes('missing')) return undefined
+    const [layer] = await this.#tools.layers.open([id], by === 'blob' ? form : undefined)
+    if (layer === undefined) return undefined
+    const { created } = layer
     if (by === 'diffId') return { blob: layer.diffId, created }
     const blob = await layer.blob({ ...form, lazy: true })
     const { mediaType, digest, size } = blob.descriptor
@@ -159,17 +157,8 @@ class Export {
     return { blob: digest, created }
   }
 
-  async #areHere(layers: Snapshot): Promise<boolean> {
-    for (const id of layers) if (!(await this.#tools.sources.snapshots.has(id))) return false
-    return true
-  }
-
-  /** Its files or its blob, here or where an image or a cache of this build has it. */
-  async #isThere(id: LayerId): Promise<boolean> {
-    const { snapshots, baseLayers, blobs } = this.#tools.sources
-    if ((await snapshots.has(id)) || baseLayers.canFetch(id)) return true
-    const stored = await Promise.all(((await snapshots.info(id))?.blobs ?? []).map(({ digest }) => blobs.stat(digest)))
-    return stored.some((found) => found !== undefined)
+  async #statesOf(layers: Snapshot): Promise<LayerState[]> {
+    return [...(await this.#tools.layers.where(layers)).values()]
   }
 }
 

@@ -3,7 +3,7 @@ import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
-import type { CachedLayer, CacheSource } from '../layers/cached-layers.ts'
+import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, StepCache, WantedStep } from '../ops/step-cache.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
@@ -11,7 +11,7 @@ import type { ConfigRecord, ConfigResult } from './buildkit/cache-config.ts'
 import type { Base, Node } from './buildkit/node.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { type ContentOf, type FoundNodes, RecordGraph } from './buildkit/record-graph.ts'
-import { type Foundation, foundationOf, type OfferedLayer, ownLayers, spread, toStoreLayers } from './chain-layers.ts'
+import { cacheSource, type Foundation, foundationOf, layersOfSteps, type OfferedLayer, ownLayers, spread } from './chain-layers.ts'
 import { type LoadedCache, loadCaches } from './load.ts'
 import type { Place } from './places.ts'
 import type { CacheSession } from './session.ts'
@@ -24,10 +24,10 @@ export interface ImportTools extends Progress {
 }
 
 /** Keeps a step's layers for later builds, if all that its key needs is here. */
-export type Adopt = (vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>) => Promise<void>
+export type Adopt = (vertex: Vertex, layers: Snapshot) => Promise<void>
 
 interface ImportedCache extends LoadedCache {
-  readonly source: CacheSource
+  readonly source: LayerSource
   readonly graph: RecordGraph
   /** What is found without files of steps. */
   readonly known: FoundNodes
@@ -81,41 +81,32 @@ export class Imports implements StepCache {
 
   /** Steps whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
   async keep(adopt: Adopt): Promise<void> {
-    const { layers, blobs } = this.#tools.session.store
-    const { baseLayers } = this.#tools.session
-    const isKept = async (id: LayerId) => {
-      if (baseLayers.describe(id) !== undefined || layers.isPresent(id)) return true
-      for (const { digest } of layers.info(id)?.blobs ?? []) if ((await blobs.stat(digest)) !== undefined) return true
-      return false
-    }
-    const isHere = async (snapshot: Snapshot) => snapshot.every((id) => layers.isPresent(id))
+    const { layers } = this.#tools.session
     for (const [vertex, snapshot] of this.#used) {
-      const kept = await Promise.all(snapshot.map(isKept))
-      if (!kept.includes(false)) await adopt(vertex, snapshot, isHere)
+      const states = await layers.where(snapshot)
+      const isOurs = (id: LayerId) => states.get(id) !== 'remote' || layers.source(id)?.trust === 'vouched'
+      if (snapshot.every(isOurs) && ![...states.values()].includes('missing')) await adopt(vertex, snapshot)
     }
   }
 
   /** After a layer of a cache could not be had: true when the build is to be tried again without it. */
   recover(error: unknown): boolean {
-    if (errorCode(error) !== 'CACHE_LAYER_UNUSABLE') return false
-    const { cached } = this.#tools.session.baseLayers
-    const failure = cached.takeFailure()
-    if (failure === undefined) return false
-    const { source, problem } = failure
-    this.damaged.add(source.name)
-    warn(this.#tools, `the cache ${source.name} is not used any more: ${problem}`)
-    this.#caches = this.#caches.filter((cache) => cache.source.name !== source.name)
+    const { layers } = this.#tools.session
+    if (errorCode(error) !== 'CACHE_LAYER_UNUSABLE' || layers.failures.size === 0) return false
+    for (const [{ name }, problem] of [...layers.failures]) {
+      this.damaged.add(name)
+      warn(this.#tools, `the cache ${name} is not used any more: ${problem}`)
+      for (const { source } of this.#caches) if (source.name === name) layers.withdraw(source)
+      this.#caches = this.#caches.filter(({ source }) => source.name !== name)
+    }
     this.#used.clear()
-    cached.clear()
     return true
   }
 
   async #use(vertex: Vertex, found: readonly LayerId[]): Promise<FoundStep> {
-    const { layers } = this.#tools.session.store
-    // So that those that are here stay.
-    await layers.claim(found, 'usable')
+    const states = await this.#tools.session.layers.where(found)
     this.#used.set(vertex, found)
-    return { layers: found, elsewhere: !found.every((id) => layers.isPresent(id)) }
+    return { layers: found, pending: [...states.values()].some((state) => state !== 'directory') }
   }
 
   async #resultOf(node: Base, foundation: Foundation, cache: ImportedCache, look: Look): Promise<Snapshot | undefined> {
@@ -125,20 +116,20 @@ export class Imports implements StepCache {
     for (const result of results.sort((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))) {
       const layers = await this.#layersOf(result, foundation, cache, look)
       if (layers === undefined) continue
-      for (const layer of layers) this.#tools.session.baseLayers.cached.register(layer)
+      this.#tools.session.layers.offer(layers, cache.source)
       return [...foundation.base.layers, ...layers.map(({ id }) => id)]
     }
     return undefined
   }
 
   /** Undefined when the layers are not what this step could have made on its base. */
-  async #layersOf({ chain }: ConfigResult, foundation: Foundation, cache: ImportedCache, look: Look): Promise<CachedLayer[] | undefined> {
+  async #layersOf({ chain }: ConfigResult, foundation: Foundation, cache: ImportedCache, look: Look): Promise<PackedLayer[] | undefined> {
     const offered = chain.map((position) => cache.layers[position] as OfferedLayer)
     const own = ownLayers(offered, foundation.base)
     if (own === undefined || own.length > foundation.steps.length) return this.#misfit(cache)
     const isWhole = own.length === foundation.steps.length
     const all = isWhole ? own : spread(own, await this.#lengths(chain, chain.length - own.length, foundation, cache, look))
-    return all && toStoreLayers(all, foundation, cache.source)
+    return all && layersOfSteps(all, foundation)
   }
 
   #misfit({ source: { name } }: ImportedCache): undefined {
@@ -174,12 +165,8 @@ function layersOf(ref: Ref | undefined): Snapshot | undefined {
 
 function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
   const { onEvent, signal } = tools
-  const { name, origin } = place
-  const source: CacheSource = {
-    name,
-    ...(origin === undefined ? {} : { origin }),
-    fetch: ({ digest }, stop) => place.blob(digest, stop ?? signal),
-  }
+  const { name } = place
+  const source = cacheSource(place)
   return runVertex(id, `importing cache manifest from ${name}`, tools, async () => {
     try {
       const { caches, notices } = await loadCaches(place, signal)

@@ -1,8 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import type { ContextFiles } from '../context/contexts.ts'
-import type { BaseLayers } from '../layers/base-layers.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { Remotes } from '../ops/remotes.ts'
-import type { Snapshotter } from '../snapshot/types.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Store } from '../store/store.ts'
@@ -11,8 +10,7 @@ import type { Snapshot } from '../store/types.ts'
 /** The parts of a build's session that caches stand on. */
 export interface CacheSession {
   readonly store: Store
-  readonly snapshots: Snapshotter
-  readonly baseLayers: BaseLayers
+  readonly layers: LayerCatalog
   readonly images: { describe(digest: Digest): BaseIdentity }
   readonly contexts: { files(name: string): Promise<ContextFiles> }
   readonly remotes: Remotes

@@ -2,7 +2,7 @@ import { TbuildError } from '../base/errors.ts'
 import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import type { Image } from '../image/types.ts'
-import type { BaseLayers } from '../layers/base-layers.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { Store } from '../store/store.ts'
 import type { LayerInfo } from '../store/types.ts'
 import { formatImageReference, type ImageReference, isPinned, REFERENCE_HINT, readImageReference } from '../values/image-reference.ts'
@@ -36,7 +36,7 @@ export interface StoreNames {
 
 interface TagTools extends Progress {
   readonly store: Store
-  readonly baseLayers: BaseLayers
+  readonly layers: Pick<LayerCatalog, 'keep' | 'where'>
 }
 
 /** Puts the images into the store, under their names; a name stands for the first platform's image. */
@@ -59,10 +59,11 @@ export async function tagImages(images: readonly Image[], { own, pushed }: Store
   }
 }
 
-async function fetchLayers(image: Image, { baseLayers, onEvent, signal }: TagTools): Promise<void> {
-  const missing = await baseLayers.elsewhere(image.layers.map(({ id }) => id))
-  if (missing.length === 0) return
-  const fetch = () => baseLayers.fetchBlobs(missing, signal)
+async function fetchLayers(image: Image, { layers, onEvent, signal }: TagTools): Promise<void> {
+  const states = await layers.where(image.layers.map(({ id }) => id))
+  const remote = [...states.keys()].filter((id) => states.get(id) === 'remote')
+  if (remote.length === 0) return
+  const fetch = () => layers.keep(remote, signal)
   await runVertex('store-layers', 'fetching layers of the image for the store', { onEvent, signal }, fetch)
 }
 

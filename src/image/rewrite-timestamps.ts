@@ -1,9 +1,12 @@
 import type { Digest } from '../base/digest.ts'
-import type { BlobForm, Layer } from '../layers/types.ts'
-import { StoreLayers } from '../layers/values.ts'
-import type { BlobStore, LayerId, LayerInfo } from '../store/types.ts'
+import { Shared } from '../base/shared.ts'
+import { Meter, type TarFacts } from '../layers/meter.ts'
+import { ofEach, type Packed, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from '../layers/packing.ts'
+import type { BlobForm, Layer, LayerBlob } from '../layers/types.ts'
+import type { BlobStore, Bytes } from '../store/types.ts'
 import { readTar } from '../tar/read.ts'
 import type { TarItem } from '../tar/types.ts'
+import { writeTar } from '../tar/write.ts'
 import { REWRITTEN_ANNOTATION } from './manifest.ts'
 
 export interface RewriteOptions {
@@ -20,36 +23,44 @@ export interface RewriteOptions {
  * the directories, so that a layer that was altered in the store is noticed. What is learnt of them is not kept: another epoch gives other layers.
  */
 export async function rewriteTimestamps(layers: readonly Layer[], options: RewriteOptions): Promise<Layer[]> {
-  const { epoch, base, blobs, form } = options
-  const known = new Map<LayerId, LayerInfo>()
-  const byId = new Map(layers.map((layer) => [layer.id, layer]))
-  const rewritten = new StoreLayers({
-    blobs,
-    snapshots: {
-      info: async (id) => known.get(id),
-      update: async (id, info) => void known.set(id, { ...known.get(id), ...info }),
-    },
-    changes: (id) => clamped((byId.get(id) as Layer).tar(), epoch),
-  })
+  const { base } = options
   const first = layers.findIndex((layer, index) => layer.diffId !== base[index])
   const kept = first === -1 ? layers : layers.slice(0, first)
-  const ids = layers.slice(kept.length).map(({ id }) => id)
-  const changed = await rewritten.openAll(ids, form === undefined ? {} : { form })
-  return [...kept, ...changed.map((layer) => marked(layer, epoch))]
+  return [...kept, ...(await ofEach(layers.slice(kept.length), (layer) => rewritten(layer, options)))]
+}
+
+async function rewritten(layer: Layer, { epoch, blobs, form }: RewriteOptions): Promise<Layer> {
+  const tar = (meter: Meter) => meter.pass(writeTar(clamped(layer.tar(), epoch)))
+  const made = new Shared<string, Packed>()
+  const packed = (packing: Packing) =>
+    made.of(packing.name, () => {
+      const meter = new Meter()
+      return pack(tar(meter), meter, packing, blobs)
+    })
+  const wanted = form && packingOf(form)
+  const facts = wanted === undefined ? await measured(tar) : (await packed(wanted)).facts
+  const { diffId } = facts
+  const { id, created } = layer
+  const open = () => verified(id, writeTar(clamped(layer.tar(), epoch)), diffId)
+  return {
+    ...{ id, diffId, created, tar: open },
+    async blob(other = {}) {
+      const packing = packingOf(other)
+      const blob = packing === undefined ? tarBlob(facts, open) : storedBlob((await packed(packing)).blob, blobs)
+      return marked(blob, epoch)
+    },
+  }
+}
+
+async function measured(tar: (meter: Meter) => Bytes): Promise<TarFacts> {
+  const meter = new Meter()
+  for await (const _chunk of tar(meter));
+  return meter.finish()
 }
 
 /** BuildKit's annotation of such a layer (util/converter), by which its next export knows that it need not do it again. */
-function marked(layer: Layer, epoch: number): Layer {
-  const annotations = { [REWRITTEN_ANNOTATION]: String(epoch) }
-  return {
-    id: layer.id,
-    diffId: layer.diffId,
-    tar: () => layer.tar(),
-    blob: async (form) => {
-      const blob = await layer.blob(form)
-      return { ...blob, descriptor: { ...blob.descriptor, annotations }, open: () => blob.open() }
-    },
-  }
+function marked(blob: LayerBlob, epoch: number): LayerBlob {
+  return { ...blob, descriptor: { ...blob.descriptor, annotations: { [REWRITTEN_ANNOTATION]: String(epoch) } } }
 }
 
 async function* clamped(tar: AsyncIterable<Uint8Array>, epoch: number): AsyncGenerator<TarItem> {

@@ -2,7 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
-import type { BlobStore, LayerId, Snapshot } from '../store/types.ts'
+import type { BlobStore } from '../store/types.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
 import { readTar } from '../tar/read.ts'
 import { unpackLayer } from '../tree/unpack.ts'
@@ -11,19 +11,10 @@ import { layerWriter } from '../tree/writer.ts'
 import { limitHint } from '../values/limits.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { Meter } from './meter.ts'
+import { offeredFacts } from './offers.ts'
+import type { PackedLayer } from './types.ts'
 
-/** A layer whose blob is in the blob store. */
-export interface PackedLayer {
-  readonly id: LayerId
-  readonly diffId: Digest
-  readonly descriptor: Descriptor
-  /** The layers that its tar is the difference to. */
-  readonly parent: Snapshot
-  /** ISO time. */
-  readonly created?: string
-}
-
-export interface UnpackTools {
+export interface UnpackDeps {
   readonly snapshots: Snapshotter
   readonly blobs: BlobStore
   /** What a layer may unpack to. */
@@ -31,12 +22,8 @@ export interface UnpackTools {
 }
 
 /** Makes the layer's directory over its parent, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
-export async function unpackBlob(
-  layer: PackedLayer,
-  { snapshots, blobs, maxBytes }: UnpackTools,
-  signal: AbortSignal | undefined,
-): Promise<true> {
-  const { id, descriptor, diffId, parent, created } = layer
+export async function unpackBlob(layer: PackedLayer, { snapshots, blobs, maxBytes }: UnpackDeps, signal: AbortSignal): Promise<true> {
+  const { id, descriptor, parent } = layer
   const active = await snapshots.prepare(parent)
   try {
     const meter = new Meter()
@@ -45,8 +32,7 @@ export async function unpackBlob(
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
     await unpackLayer(readTar(tar, { maxBytes }), writer, { signal, onSkipped: () => {} })
     checkDiffId(meter.finish().diffId, layer)
-    const info = { diffId, blobs: [descriptor], parent, ...(created === undefined ? {} : { created }) }
-    await snapshots.commit(active, { id, info })
+    await snapshots.commit(active, { id, info: offeredFacts(layer) })
     return true
   } catch (error) {
     await snapshots.discard(active)
@@ -55,7 +41,7 @@ export async function unpackBlob(
 }
 
 /** The same check without unpacking. */
-export async function checkBlob({ descriptor, ...layer }: PackedLayer, { blobs, maxBytes }: Omit<UnpackTools, 'snapshots'>): Promise<void> {
+export async function checkBlob({ descriptor, ...layer }: PackedLayer, { blobs, maxBytes }: Omit<UnpackDeps, 'snapshots'>): Promise<void> {
   const meter = new Meter()
   for await (const _chunk of meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes })));
   checkDiffId(meter.finish().diffId, { ...layer, descriptor })

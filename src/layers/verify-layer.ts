@@ -15,7 +15,7 @@ import { layerWriter } from '../tree/writer.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { layerItems } from './layer-items.ts'
 import { Meter } from './meter.ts'
-import { isOwnBlob } from './values.ts'
+import { isOwnBlob } from './packing.ts'
 
 /**
  * Whether a layer's directory is what it was. One that was made here is packed again and its diffID compared. One of a base image came from a tar
@@ -24,7 +24,8 @@ import { isOwnBlob } from './values.ts'
 export function layerChecker(store: Store, snapshots: Snapshotter): (id: LayerId, info: LayerInfo) => Promise<LayerVerdict> {
   return async (id, info) => {
     const { diffId, parent = [] } = info
-    if (diffId === undefined || !(await store.layers.claim(parent, 'present'))) return { state: 'unknown' }
+    if (diffId === undefined || [...(await store.layers.claim(parent)).values()].some((state) => state !== 'directory'))
+      return { state: 'unknown' }
     try {
       const original = info.blobs?.find((blob) => !isOwnBlob(blob))
       if (original === undefined) return await compareTar(snapshots, id, parent, diffId)

@@ -2,20 +2,16 @@ import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
-import type { BaseLayers } from '../layers/base-layers.ts'
-import type { Snapshotter } from '../snapshot/types.ts'
 import type { Listings } from '../store/listings.ts'
 import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
-import { type Ref, viewOf } from './ref.ts'
+import { type Ref, type ViewDeps, viewOf } from './ref.ts'
 
 /** Raised when hash.ts changes what it hashes: remembered digests are then not found. */
 const HASH_VERSION = 1
 
-interface HasherParts {
+interface HasherParts extends ViewDeps {
   readonly memo: DigestMemo
-  readonly snapshots: Snapshotter
-  readonly baseLayers: BaseLayers
   /** Digests of files by identity and stat, for files that are not in the store. */
   readonly statCache: (identity: string) => StatCache
   readonly listings: Listings

@@ -120,11 +120,10 @@ async function bindMount(mount: BindOpMount, inputs: readonly Ref[], deps: ViewD
 }
 
 /** Layer directories of a source; lowering makes the build context a snapshot before it is mounted. */
-async function sourceDirectories(ref: Ref | undefined, { baseLayers, snapshots }: ViewDeps, { signal }: StepIo): Promise<string[]> {
+async function sourceDirectories(ref: Ref | undefined, { layers }: ViewDeps, { signal }: StepIo): Promise<string[]> {
   if (ref === undefined) return []
   if (ref.kind !== 'snapshot') throw new Error('only snapshots are mounted')
-  await baseLayers.ensure(ref.layers, signal)
-  return snapshots.directories(ref.layers)
+  return layers.directories(ref.layers, signal)
 }
 
 interface CacheMountSurroundings {

@@ -7,11 +7,11 @@ import type { LayerDeps, StepIo } from './types.ts'
 /** Makes one layer over `parent`: `fill` writes it, then it is committed, or thrown away when anything fails. */
 export async function makeLayer(
   parent: Snapshot,
-  { snapshots, baseLayers }: LayerDeps,
+  { snapshots, layers }: LayerDeps,
   { signal }: Pick<StepIo, 'signal'>,
   fill: (active: ActiveLayer) => Promise<void>,
 ): Promise<Snapshot> {
-  await baseLayers.ensure(parent, signal)
+  await layers.directories(parent, signal)
   const active = await snapshots.prepare(parent)
   try {
     await fill(active)

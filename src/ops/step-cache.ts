@@ -22,8 +22,8 @@ export interface WantedStep {
 export interface FoundStep {
   /** The whole root file system; of a layer that does not depend on what it is put on, that layer alone. */
   readonly layers: Snapshot
-  /** Some of the layers are not in this store: whoever needs the files fetches them. */
-  readonly elsewhere?: boolean
+  /** Some of the layers are no directories yet: whoever needs the files has them fetched or unpacked. */
+  readonly pending?: boolean
   /** Its key is new, but an earlier build did the same to the same files. */
   readonly sameFiles?: boolean
 }

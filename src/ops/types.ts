@@ -56,7 +56,7 @@ export interface StepIo {
 
 /** To make a layer. */
 export interface LayerDeps extends ViewDeps {
-  readonly snapshots: Pick<Snapshotter, 'directories' | 'prepare' | 'commit' | 'discard'>
+  readonly snapshots: Pick<Snapshotter, 'prepare' | 'commit' | 'discard'>
 }
 
 export interface ContentDeps {

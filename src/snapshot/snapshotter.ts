@@ -20,8 +20,9 @@ export function createSnapshotter(store: Store): Snapshotter {
   const { layers } = store
 
   async function directories(snapshot: Snapshot): Promise<string[]> {
-    if (!(await layers.claim(snapshot, 'present'))) {
-      const missing = snapshot.filter((id) => !layers.isPresent(id))
+    const states = await layers.claim(snapshot)
+    const missing = snapshot.filter((id) => states.get(id) !== 'directory')
+    if (missing.length > 0) {
       throw new TbuildError('SNAPSHOT_MISSING', `the store has no layer ${missing.join(', ')}`, {
         hint: 'run the build again; `tbuild verify-store` finds what else is missing',
       })
@@ -67,7 +68,7 @@ export function createSnapshotter(store: Store): Snapshotter {
     commit,
     discard,
     directories,
-    has: (id) => layers.claim([id], 'present'),
+    has: async (id) => (await layers.claim([id])).get(id) === 'directory',
     async info(id) {
       try {
         return layers.info(id)
@@ -77,7 +78,7 @@ export function createSnapshotter(store: Store): Snapshotter {
     },
     update: (id, info) => layers.update(id, info),
     async *list() {
-      for (const id of layers.directories()) if (layers.isPresent(id)) yield id
+      for (const id of layers.directories()) if (layers.state(id) === 'directory') yield id
     },
     async remove(id) {
       const away = store.temporary()

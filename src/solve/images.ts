@@ -3,7 +3,8 @@ import { errorCode } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
-import { type BaseLayers, chainIds, type PullListener } from '../layers/base-layers.ts'
+import { chainIds, imageLayers } from '../layers/image-layers.ts'
+import type { LayerCatalog, PullListener } from '../layers/types.ts'
 import type { ImageSource, RemoteImage } from '../sources/image/types.ts'
 import type { Snapshot } from '../store/types.ts'
 import type { Platform } from '../values/platform.ts'
@@ -15,16 +16,16 @@ export interface ImageSources {
   readonly store: ImageSource | undefined
 }
 
-/** The images of one build: resolved while lowering, registered as layers when a vertex names them. */
+/** The images of one build: resolved while lowering, whose layers are then offered. */
 export class Images {
   readonly #sources: ImageSources
-  readonly #layers: BaseLayers
+  readonly #layers: Pick<LayerCatalog, 'offer'>
   readonly #onEvent: OnEvent
   readonly #signal: AbortSignal
   readonly #known = new Map<Digest, RemoteImage>()
   #lookups = 0
 
-  constructor(sources: ImageSources, layers: BaseLayers, onEvent: OnEvent, signal: AbortSignal) {
+  constructor(sources: ImageSources, layers: Pick<LayerCatalog, 'offer'>, onEvent: OnEvent, signal: AbortSignal) {
     this.#sources = sources
     this.#layers = layers
     this.#onEvent = onEvent
@@ -34,8 +35,8 @@ export class Images {
   readonly resolve: ResolveImage = async (reference, platform) => {
     const image = await this.#find(reference, platform)
     this.#known.set(image.manifestDigest, image)
-    // Registered at once, so that records of earlier builds on these layers are known to be usable.
-    this.#layers.register(image)
+    // At once, so that records of earlier builds on these layers are known to be usable.
+    this.#offer(image, undefined)
     return baseImage(image)
   }
 
@@ -43,7 +44,7 @@ export class Images {
   layers(digest: Digest, vertex: string): Snapshot {
     const image = this.#known.get(digest)
     if (image === undefined) throw new Error(`image ${digest} was not resolved`)
-    return this.#layers.register(image, pullEvents(vertex, this.#onEvent, this.#signal))
+    return this.#offer(image, pullEvents(vertex, this.#onEvent, this.#signal))
   }
 
   /** What an image that `resolve` found is made of, and what its name resolved to (of an index, where it has one). */
@@ -52,6 +53,15 @@ export class Images {
     if (image === undefined) throw new Error(`image ${digest} was not resolved`)
     const diffIds = image.configFile.rootfs.diff_ids
     return { resolved: image.resolvedDigest, diffIds, layers: image.layerIds ?? chainIds(diffIds) }
+  }
+
+  #offer(image: RemoteImage, pull: PullListener | undefined): Snapshot {
+    // An image of the store has its layers under ids of their own.
+    if (image.layerIds !== undefined) return image.layerIds
+    const layers = imageLayers(image.configFile.rootfs.diff_ids, image.layers)
+    const { name } = image
+    this.#layers.offer(layers, { name, trust: 'vouched', origin: name, pull, blob: (blob, signal) => image.fetch(blob, signal) })
+    return layers.map(({ id }) => id)
   }
 
   async #find(reference: string, platform: Platform): Promise<RemoteImage> {

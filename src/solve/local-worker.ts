@@ -24,7 +24,7 @@ export class LocalWorker implements Worker {
 
   async #runNow(step: StepRequest, { onStart, ...io }: WorkerIo): Promise<Ref> {
     io.signal.throwIfAborted()
-    await this.#deps.baseLayers.ensure(neededLayers(step), io.signal)
+    await this.#deps.layers.directories(neededLayers(step), io.signal)
     onStart()
     const { op, root, inputs } = step
     return handlerOf(op).run(op, { root, inputs }, this.#deps, io)

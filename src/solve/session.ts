@@ -4,7 +4,8 @@ import type { ResolvedOptions } from '../build-options.ts'
 import type { Caller } from '../caller/caller.ts'
 import { type BuildInputs, loadInputs } from '../context/contexts.ts'
 import { NamedContexts } from '../context/named.ts'
-import { BaseLayers } from '../layers/base-layers.ts'
+import { openCatalog } from '../layers/catalog.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import { contentHasher } from '../ops/content-hasher.ts'
 import type { Remotes } from '../ops/remotes.ts'
@@ -34,7 +35,7 @@ import { Walk, type WalkDeps } from './walk.ts'
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
 /** What steps are keyed, looked for and run with. */
-type WalkedWith = StepDeps & FileDeps & Pick<StoreStepsDeps, 'content' | 'snapshots'>
+type WalkedWith = StepDeps & FileDeps & Pick<StoreStepsDeps, 'content' | 'layers'>
 
 type WalkOptions = Pick<WalkDeps, 'watcher' | 'imported' | 'refused'> & {
   /** A dry run whose events nobody is to see. */
@@ -51,7 +52,7 @@ export interface EngineDeps {
 export interface Session {
   readonly store: Store
   readonly snapshots: Snapshotter
-  readonly baseLayers: BaseLayers
+  readonly layers: LayerCatalog
   readonly images: Images
   readonly inputs: BuildInputs
   readonly contexts: NamedContexts
@@ -76,8 +77,7 @@ export async function openSession(
   { onEvent, signal }: Progress,
 ): Promise<Session> {
   const onNotice = (message: string) => onEvent({ type: 'notice', message })
-  let known: BaseLayers | undefined
-  const store = engine.store.begin({ onNotice, canFetch: (id) => known?.canFetch(id) ?? false })
+  const store = engine.store.begin({ onNotice })
   const registries = new Registries(caller)
   const secrets = openSecrets(options, caller, store.temporary)
   const close = () => {
@@ -88,15 +88,14 @@ export async function openSession(
     for (const id of options.agents) await caller.agent(id)
     const snapshots = createSnapshotter(store)
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
-    const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: limits.unpack })
-    known = baseLayers
-    const images = new Images(imageSources(options, store, registries), baseLayers, onEvent, signal)
+    const layers = openCatalog({ ...store, snapshots, maxBytes: limits.unpack, signal })
+    const images = new Images(imageSources(options, store, registries), layers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = isOverSsh(options.context) ? secrets.ownAgent : undefined
     const withoutContexts: Omit<WalkedWith, 'contexts'> = {
       snapshots,
-      baseLayers,
-      content: contentHasher({ ...caches.forContent(), snapshots, baseLayers, listings: store.listings }),
+      layers,
+      content: contentHasher({ ...caches.forContent(), layers, listings: store.listings }),
       sandbox: engine.sandboxes.for({ onNotice, isolation: options.isolation }),
       cacheMounts: options.resetCacheMounts ? resettingCacheMounts(store.cacheMounts, onNotice) : store.cacheMounts,
       cacheMountOwner: options.cacheMountOwner === 'user' ? 'user' : undefined,
@@ -112,7 +111,7 @@ export async function openSession(
     const inputs = await loadInputs(options, caller, sources)
     const deps = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
     return {
-      ...{ store, snapshots, baseLayers, images, inputs, registries },
+      ...{ store, snapshots, layers, images, inputs, registries },
       ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
       statCache: (identity) => caches.open(identity),
       walk: (asked) => newWalk(deps, owner, asked),
@@ -137,7 +136,16 @@ interface WalkOwner extends Pick<WalkDeps, 'onEvent' | 'signal'> {
 function newWalk(deps: WalkedWith, { store, jobs, onEvent, signal }: WalkOwner, { silent = false, ...asked }: WalkOptions = {}): Walk {
   const cache = new StoreSteps({ ...deps, cache: store.cache })
   const worker = new LocalWorker(deps, jobs)
-  return new Walk({ ...asked, cache, worker, keys: deps, locks: store.locks, onEvent: silent ? () => {} : onEvent, signal })
+  return new Walk({
+    ...asked,
+    cache,
+    worker,
+    keys: deps,
+    layers: deps.layers,
+    locks: store.locks,
+    onEvent: silent ? () => {} : onEvent,
+    signal,
+  })
 }
 
 /** What a context is made of is no context. */

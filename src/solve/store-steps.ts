@@ -8,7 +8,7 @@ import { findTwin, type TwinDeps } from './twin.ts'
 
 export interface StoreStepsDeps {
   readonly cache: CacheIndex
-  readonly snapshots: TwinDeps['snapshots']
+  readonly layers: TwinDeps['layers']
   readonly content: Pick<ContentHasher, 'keep'>
 }
 

@@ -1,6 +1,6 @@
 import type { Vertex } from '../graph/op.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { StepKey } from '../ops/step-cache.ts'
-import type { Snapshotter } from '../snapshot/types.ts'
 import type { CacheIndex, CacheRecord, LayerId, Snapshot } from '../store/types.ts'
 import { sameLayer } from '../tree/same-layer.ts'
 import { actionOf } from './key.ts'
@@ -10,7 +10,7 @@ const CANDIDATES = 8
 
 export interface TwinDeps {
   readonly cache: CacheIndex
-  readonly snapshots: Pick<Snapshotter, 'has' | 'directories'>
+  readonly layers: Pick<LayerCatalog, 'where' | 'directories'>
   readonly signal: AbortSignal
 }
 
@@ -44,8 +44,8 @@ async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search:
   return true
 }
 
-async function sameFiles([one, other]: [LayerId, LayerId], { snapshots, signal }: TwinDeps): Promise<boolean> {
-  if (!(await snapshots.has(one)) || !(await snapshots.has(other))) return false
-  const [left, right] = await snapshots.directories([one, other])
+async function sameFiles([one, other]: [LayerId, LayerId], { layers, signal }: TwinDeps): Promise<boolean> {
+  if ([...(await layers.where([one, other])).values()].some((state) => state !== 'directory')) return false
+  const [left, right] = await layers.directories([one, other], signal)
   return sameLayer(left as string, right as string, { signal })
 }

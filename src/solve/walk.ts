@@ -2,6 +2,7 @@ import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/er
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { contextsOf } from '../graph/vertex.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, KeepingStepCache, StepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
@@ -25,6 +26,7 @@ export interface WalkDeps {
   readonly imported?: StepCache | undefined
   readonly worker: Worker
   readonly keys: FileDeps
+  readonly layers: Pick<LayerCatalog, 'where'>
   readonly onEvent: OnEvent
   readonly signal: AbortSignal
   /** Of all processes on the store that want a record, one makes it and the others wait. */
@@ -118,17 +120,21 @@ export class Walk {
   }
 
   /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
-  async adopt(vertex: Vertex, layers: Snapshot, isHere: (layers: Snapshot) => Promise<boolean>): Promise<void> {
+  async adopt(vertex: Vertex, layers: Snapshot): Promise<void> {
     const adopted = this.#step(vertex)
     if (!adopted.isImported) return
     for (let step: Step | undefined = adopted; step !== undefined; step = step.root) {
       for (const input of step.inputs) {
         if (input.vertex.op.kind === 'context') continue
         const made = await this.#known(input)
-        if (made === undefined || !(await isHere(made))) return
+        if (made === undefined || !(await this.#areDirectories(made))) return
       }
     }
     await this.#deps.cache.keep({ vertex, key: await this.#key(adopted), layers })
+  }
+
+  async #areDirectories(layers: Snapshot): Promise<boolean> {
+    return [...(await this.#deps.layers.where(layers)).values()].every((state) => state === 'directory')
   }
 
   #step(vertex: Vertex): Step {
@@ -208,20 +214,20 @@ export class Walk {
 
   async #canKnowKey({ root, inputs }: Step): Promise<boolean> {
     if (root !== undefined && !(await this.#isKeyReady(root))) return false
-    for (const input of inputs) if (!input.isSource && !(await this.#isHere(input))) return false
+    for (const input of inputs) if (!input.isSource && !(await this.#isReadable(input))) return false
     return true
   }
 
   /** Cached, and its files can be read at once. */
-  async #isHere(step: Step): Promise<boolean> {
+  async #isReadable(step: Step): Promise<boolean> {
     const found = await this.#lookup(step)
-    return found !== undefined && found.elsewhere !== true
+    return found !== undefined && found.pending !== true
   }
 
   /** The inputs of a step, and of those below it, that have to run, or be fetched, before its key can be known. */
   async #waitsFor({ root, inputs }: Step): Promise<Vertex[]> {
     const waits = root === undefined ? [] : await this.#waitsFor(root)
-    for (const input of inputs) if (!input.isSource && !(await this.#isHere(input))) waits.push(input.vertex)
+    for (const input of inputs) if (!input.isSource && !(await this.#isReadable(input))) waits.push(input.vertex)
     return waits
   }
 

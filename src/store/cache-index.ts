@@ -45,7 +45,7 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
     async find(key) {
       try {
         const record = load(key)
-        if (record === undefined || !(await layers.claim(record.layers, 'usable'))) return undefined
+        if (record === undefined || [...(await layers.claim(record.layers)).values()].includes('missing')) return undefined
         touch(record)
         return record
       } catch (error) {

@@ -25,7 +25,8 @@ export function createImageIndex(layout: StoreLayout, leases: Leases, layers: La
     return isImageRecord(record) && file(record.name) === path ? record : undefined
   }
 
-  const isWhole = (record: ImageRecord) => hasBlob(layout.blobs, record.config) && record.layers.every(({ id }) => layers.isUsable(id))
+  const isWhole = (record: ImageRecord) =>
+    hasBlob(layout.blobs, record.config) && record.layers.every(({ id }) => layers.state(id) !== 'missing')
 
   return {
     async get(name) {

@@ -3,38 +3,37 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
+import { hasBlob } from './blob-store.ts'
 import { bootMark, durableMark } from './durability.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
 import type { Locks } from './locks.ts'
 import { ifPresent, storeError } from './store-error.ts'
-import type { LayerId, LayerInfo } from './types.ts'
-
-/** Whether a layer that is not there could be fetched from somewhere, by what is known of it. */
-export type CanFetch = (id: LayerId, info: LayerInfo) => boolean
+import type { LayerId, LayerInfo, LayerState } from './types.ts'
 
 /** What the layers of one store share with the rest of it. */
 export interface LayersParts {
   readonly layout: StoreLayout
   readonly leases: Leases
   readonly locks: Locks
-  readonly canFetch: CanFetch
   /** Called when a layer's directory came to be. */
   readonly onGrowth: () => void
 }
 
 /**
- * The layers on disk. A layer is *known* when layers/<id>.json says something of it, *present* when its directory is there and safe to use in this
- * boot, *usable* when present or fetchable. All but `install`, `update` and `claim` are synchronous and cheap.
+ * The layers on disk. A layer is *known* when layers/<id>.json says something of it, which need not be there. All but `install`, `update` and `claim` are
+ * synchronous and cheap.
  */
 export interface Layers {
   directory(id: LayerId): string
   fs(id: LayerId): string
   info(id: LayerId): LayerInfo | undefined
-  isPresent(id: LayerId): boolean
-  isUsable(id: LayerId): boolean
-  /** Keeps layers from gc until the store is closed; false when one of them is not as needed. */
-  claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean>
+  /** What can be had from elsewhere while the store is open: kept by whoever knows it (src/layers). */
+  readonly remote: Set<LayerId>
+  /** For whoever has claimed it, or only looks. */
+  state(id: LayerId): LayerState
+  /** Keeps layers from gc until the store is closed, and then looks where they are. */
+  claim(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>>
   update(id: LayerId, info: LayerInfo): Promise<void>
   /** Renames a prepared directory (with fs/ in it) to its id; false when there is one already, and the prepared one is untouched. */
   install(prepared: string, id: LayerId): Promise<boolean>
@@ -65,7 +64,8 @@ export function randomLayerId(): LayerId {
 /** The line under which a layer stands in a lease. */
 export const layerName = (id: LayerId): string => `layer:${id}`
 
-export function createLayers({ layout, leases, locks, canFetch, onGrowth }: LayersParts): Layers {
+export function createLayers({ layout, leases, locks, onGrowth }: LayersParts): Layers {
+  const remote = new Set<LayerId>()
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()
   const directory = (id: LayerId) => join(layout.layers, parseLayerId(id))
@@ -78,25 +78,30 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
 
   const markOf = (id: LayerId) => ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
 
-  function isPresent(id: LayerId): boolean {
+  function hasDirectory(id: LayerId): boolean {
     const boot = markOf(id)
     if (boot !== durableMark() && boot !== bootMark()) return false
     return ifPresent(() => lstatSync(fs(id)))?.isDirectory() ?? false
   }
 
-  function isUsable(id: LayerId): boolean {
-    if (isPresent(id)) return true
-    const known = info(id)
-    return known !== undefined && canFetch(id, known)
+  /** Only a blob whose content can be checked after unpacking, and of which it is known over what it unpacks, is as good as the layer. */
+  function hasBlobOf({ diffId, parent, blobs = [] }: LayerInfo): boolean {
+    return diffId !== undefined && parent !== undefined && blobs.some(({ digest }) => hasBlob(layout.blobs, digest))
   }
 
-  async function claim(ids: readonly LayerId[], need: 'present' | 'usable'): Promise<boolean> {
-    const check = (id: LayerId) => {
-      if (isPresent(id)) safe.add(id)
-      return safe.has(id) || (need === 'usable' && isUsable(id))
-    }
+  function state(id: LayerId): LayerState {
+    if (hasDirectory(id)) return 'directory'
+    const known = info(id)
+    if (known !== undefined && hasBlobOf(known)) return 'blob'
+    return remote.has(id) ? 'remote' : 'missing'
+  }
+
+  async function claim(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>> {
     const open = ids.filter((id) => !safe.has(id))
-    return open.length === 0 || (await leases.use(open.map(layerName), () => open.every(check)))
+    const states = open.length === 0 ? [] : await leases.use(open.map(layerName), () => open.map(state))
+    for (const [index, id] of open.entries()) if (states[index] === 'directory') safe.add(id)
+    const found = new Map(open.map((id, index) => [id, states[index] as LayerState]))
+    return new Map(ids.map((id) => [id, found.get(id) ?? 'directory']))
   }
 
   async function update(id: LayerId, more: LayerInfo): Promise<void> {
@@ -114,7 +119,7 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
     try {
       writeFileSync(join(prepared, 'boot'), bootMark())
       const installed = await leases.use([layerName(id)], () => renameInto(prepared, id))
-      const result = installed || isPresent(id) ? installed : await replaceStale(prepared, id)
+      const result = installed || hasDirectory(id) ? installed : await replaceStale(prepared, id)
       safe.add(id)
       if (result) onGrowth()
       return result
@@ -136,7 +141,7 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
   /** A power cut left a directory of unknown content. Under a lock, or a second process would take away the first one's new layer. */
   async function replaceStale(prepared: string, id: LayerId): Promise<boolean> {
     return await locks.withLock(`layer-stale:${id}`, { mode: 'exclusive' }, async () => {
-      if (isPresent(id)) return false
+      if (hasDirectory(id)) return false
       takeAway(id, leases.temporary())
       return renameInto(prepared, id)
     })
@@ -157,8 +162,8 @@ export function createLayers({ layout, leases, locks, canFetch, onGrowth }: Laye
     directory,
     fs,
     info,
-    isPresent,
-    isUsable,
+    remote,
+    state,
     claim,
     update,
     install,

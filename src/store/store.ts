@@ -1,21 +1,19 @@
-import { createBlobStore, hasBlob } from './blob-store.ts'
+import { createBlobStore } from './blob-store.ts'
 import { createCacheIndex } from './cache-index.ts'
 import { type CacheMounts, createCacheMounts } from './cache-mounts.ts'
 import { syncFileSystem } from './durability.ts'
 import { blobName, createImageIndex } from './image-index.ts'
-import { type CanFetch, createLayers, type Layers } from './layers.ts'
+import { createLayers, type Layers } from './layers.ts'
 import { openLayout, type StoreLayout } from './layout.ts'
 import { createLeases, type Leases } from './leases.ts'
 import { createListings, type Listings } from './listings.ts'
 import { createLocks, type Locks } from './locks.ts'
 import { createStatCaches, type StatCaches } from './stat-cache.ts'
-import type { BlobStore, CacheIndex, ImageIndex, LayerInfo } from './types.ts'
+import type { BlobStore, CacheIndex, ImageIndex } from './types.ts'
 
 export interface StoreOptions {
   /** Things the user may want to know, and that are no errors. */
   readonly onNotice?: (message: string) => void
-  /** Besides layers whose blob is in the store: which layers can be had from elsewhere. */
-  readonly canFetch?: CanFetch
 }
 
 /** A store that is open. Nothing of it is held: who uses it begins an operation, and gc of any process may collect between two of them. */
@@ -67,12 +65,11 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
 function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions): Store {
   const onNotice = options.onNotice ?? (() => {})
   const leases = createLeases(layout, onNotice)
-  const canFetch: CanFetch = (id, info) => hasStoredBlob(layout, info) || (options.canFetch?.(id, info) ?? false)
   let grew = false
   const onGrowth = () => {
     grew = true
   }
-  const layers = createLayers({ layout, leases, locks, canFetch, onGrowth })
+  const layers = createLayers({ layout, leases, locks, onGrowth })
   return {
     layout,
     blobs: createBlobStore({
@@ -100,9 +97,4 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
     },
     close: leases.close,
   }
-}
-
-/** Only a blob whose content can be checked after unpacking, and of which it is known over what it unpacks, is as good as the layer. */
-function hasStoredBlob(layout: StoreLayout, info: LayerInfo): boolean {
-  return info.diffId !== undefined && info.parent !== undefined && (info.blobs ?? []).some(({ digest }) => hasBlob(layout.blobs, digest))
 }

@@ -23,6 +23,9 @@ import type { Descriptor } from '../values/oci.ts'
 /** A layer directory. For a layer of an image it is the hex of its chainID, otherwise random hex. */
 export type LayerId = string & { readonly __layerId: unique symbol }
 
+/** Where a layer is: as a directory that is safe to use, as a blob that the store can unpack, where the operation can have it from, or nowhere. */
+export type LayerState = 'directory' | 'blob' | 'remote' | 'missing'
+
 /** A root file system: its layers, bottom first. Empty is scratch. */
 export type Snapshot = readonly LayerId[]
 
@@ -82,7 +85,7 @@ export interface CacheRecord {
 }
 
 export interface CacheIndex {
-  /** The record, when it is whole and all its layers are there or can be fetched (`isUsable`). */
+  /** The record, when it is whole and all its layers are there or can be had. */
   find(key: Digest): Promise<CacheRecord | undefined>
   /** The most recent records of the same step, newest first. */
   nearest(step: string, limit?: number): Promise<CacheRecord[]>

@@ -117,8 +117,8 @@ class Verification {
   async #problemOfLayer(id: LayerId): Promise<string | undefined> {
     const { layers } = this.#store
     // Claimed, so that gc leaves it while it is read.
-    await layers.claim([id], 'present')
-    if (!layers.isPresent(id)) {
+    await layers.claim([id])
+    if (layers.state(id) !== 'directory') {
       if (!layers.directories().includes(id)) return undefined
       return 'it was not completely written before the machine went down, or its directory is damaged'
     }
@@ -148,7 +148,7 @@ class Verification {
         if (isThere(path)) await this.#forgetFile({ type: 'record', id: name, problem: 'it is torn' }, path)
         continue
       }
-      const missing = record.layers.find((id) => !layers.isUsable(id))
+      const missing = record.layers.find((id) => layers.state(id) === 'missing')
       // gc takes a record before its layers: one that is gone by now is in order.
       if (missing === undefined || !isThere(path)) continue
       const problem = `it names a layer that is not there: ${missing}`
@@ -164,7 +164,7 @@ class Verification {
         await this.#forgetFile({ type: 'image', id: path, problem: 'its record is torn' }, path)
         continue
       }
-      const missing = record.layers.find(({ id }) => !layers.isUsable(id))
+      const missing = record.layers.find(({ id }) => layers.state(id) === 'missing')
       const noConfig = existsSync(blobs.path(record.config)) ? undefined : 'its config is not there'
       const problem = missing ? `its layer ${missing.id} is not there` : noConfig
       if (problem !== undefined) await this.#forgetFile({ type: 'image', id: record.name, problem }, path)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { canonicalJson } from '../../src/base/canonical-json.ts'
 import { type Digest, hexOf, sha256 } from '../../src/base/digest.ts'
 import { createSnapshotter } from '../../src/snapshot/snapshotter.ts'
-import { openStore, type Store } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import type { CacheRecord, KeyPart, LayerId } from '../../src/store/types.ts'
 import { collected, temporaryStore } from './temporary-store.ts'
 
@@ -82,10 +82,17 @@ describe('a cache index', () => {
     const gone = 'a'.repeat(32) as LayerId
     const record = recordOf([], { layers: [gone] })
     await store.cache.save(record)
-    await store.layers.update(gone, { diffId: sha256('tar') })
-    const other = await openStore(store.layout.root, { canFetch: (id) => id === gone })
-    expect(await other.cache.find(record.key)).toBeDefined()
-    await other.close()
+    expect(await store.layers.claim([layer, gone])).toEqual(
+      new Map([
+        [layer, 'directory'],
+        [gone, 'missing'],
+      ]),
+    )
+    store.layers.remote.add(gone)
+    expect(await store.cache.find(record.key)).toBeDefined()
+    expect(store.layers.state(gone)).toBe('remote')
+    store.layers.remote.delete(gone)
+    expect(await store.cache.find(record.key)).toBeUndefined()
   })
 
   test('cut short at any byte, or with any byte changed, it is a miss and no error', async () => {

@@ -2,19 +2,17 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
 import { exportDockerArchive } from '../../src/export/docker-archive.ts'
 import { exportOciDirectory, exportOciTar } from '../../src/export/oci.ts'
 import { assembleConfig, toImage } from '../../src/image/assemble.ts'
 import type { Image } from '../../src/image/types.ts'
 import type { BlobForm } from '../../src/layers/types.ts'
-import { StoreLayers } from '../../src/layers/values.ts'
-import type { LayerId, LayerInfo } from '../../src/store/types.ts'
+import type { LayerId } from '../../src/store/types.ts'
 import type { Index, Manifest } from '../../src/values/oci.ts'
-import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
+import { type CountedCatalog, committed, countedCatalog } from '../support/catalog.ts'
 import { validateLayout } from '../support/validate-layout.ts'
-import { chunks, collect, entry, file, type Whole } from '../unit/tar/items.ts'
+import { entry, file, type Whole } from '../unit/tar/items.ts'
 
 const LAYERS: Readonly<Record<string, readonly Whole[]>> = {
   one: [
@@ -22,39 +20,30 @@ const LAYERS: Readonly<Record<string, readonly Whole[]>> = {
     file('etc/motd', 'hello\n'),
     file('big', Buffer.alloc(300_000, 'abc')),
   ],
-  two: [file('etc/.wh.motd', ''), file('bin', '#!/bin/sh\n', { mode: 0o755 })],
+  two: [
+    { entry: entry('etc', { type: 'directory', mode: 0o755 }), data: Buffer.alloc(0) },
+    file('etc/.wh.motd', ''),
+    file('bin', '#!/bin/sh\n', { mode: 0o755 }),
+  ],
 }
 
 const present = (command: string) => execFileSync('sh', ['-c', `command -v ${command} || true`]).length > 0
 
 let folder = ''
-beforeEach(() => {
+let layers: CountedCatalog
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tbuild-export-'))
+  layers = await countedCatalog()
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-
-/** Layer values over a store of this test; `passes` counts how often a layer was read from its files. */
-function layers() {
-  const known = new Map<LayerId, LayerInfo>()
-  const passes = new Map<string, number>()
-  const blobs = createMemoryBlobStore()
-  const values = new StoreLayers({
-    blobs,
-    snapshots: {
-      info: async (id) => known.get(id),
-      update: async (id, info) => void known.set(id, { ...known.get(id), ...info }),
-    },
-    changes: async function* (id) {
-      passes.set(id, (passes.get(id) ?? 0) + 1)
-      for (const { entry, data } of LAYERS[id] ?? []) yield { entry, content: chunks(data) }
-    },
-  })
-  return { values, known, passes, blobs }
-}
+afterEach(async () => {
+  rmSync(folder, { recursive: true, force: true })
+  await layers.dispose()
+})
 
 async function image(form?: BlobForm, architecture = 'amd64'): Promise<Image> {
-  const { values } = layers()
-  const opened = await Promise.all(['one', 'two'].map((id) => values.open(id as LayerId, form === undefined ? {} : { form })))
+  const ids: LayerId[] = []
+  for (const items of Object.values(LAYERS)) ids.push(await committed(layers.snapshots, items, ids))
+  const opened = await layers.catalog.open(ids, form)
   const platform = { os: 'linux', architecture }
   const created = '2024-01-01T00:00:00Z'
   const { file } = assembleConfig({
@@ -193,66 +182,6 @@ async function* failing(): AsyncGenerator<Uint8Array> {
   yield Buffer.from('x')
   throw Object.assign(new Error('read error'), { code: 'EIO' })
 }
-
-describe('layers of the store', () => {
-  test('diffID and blob are made in one pass, once, shared by callers at the same time', async () => {
-    const { values, known, passes } = layers()
-    const form = { compression: 'gzip' } as const
-    const [a, b] = await Promise.all([values.open('one' as LayerId, { form }), values.open('one' as LayerId, { form })])
-    const [x, y] = await Promise.all([a.blob(), b.blob()])
-    expect(passes.get('one')).toBe(1)
-    expect(x.descriptor).toEqual(y.descriptor)
-    const packed = await collect(x.open())
-    expect(sha256(packed)).toBe(x.descriptor.digest)
-    expect(sha256(gunzipSync(packed))).toBe(a.diffId)
-    expect(known.get('one' as LayerId)).toMatchObject({ diffId: a.diffId, tarSize: gunzipSync(packed).length })
-    expect(sha256(await collect(a.tar()))).toBe(a.diffId)
-  })
-
-  test('the original blob of a base layer is kept, and fetched when it is not there', async () => {
-    const source = layers()
-    const { descriptor, open } = await (await source.values.open('one' as LayerId)).blob()
-    const bytes = await collect(open())
-    const diffId = (await source.values.open('one' as LayerId)).diffId
-    const blobs = createMemoryBlobStore()
-    let fetched = 0
-    const original = { ...descriptor, mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip' }
-    const values = new StoreLayers({
-      blobs,
-      snapshots: { info: async () => ({ diffId, blobs: [original] }), update: async () => {} },
-      // biome-ignore lint/correctness/useYield: nothing may read the files of a base layer
-      changes: async function* () {
-        throw new Error('not from the files')
-      },
-      fetch: async () => {
-        fetched += 1
-        await blobs.put(bytes)
-        return true
-      },
-    })
-    const layer = await values.open('base' as LayerId)
-    const blob = await layer.blob({ compression: 'uncompressed' })
-    expect(blob.descriptor).toEqual(original)
-    expect(sha256(await collect(layer.tar()))).toBe(diffId)
-    expect(fetched).toBe(1)
-  })
-
-  test('files that changed in the store are noticed before they leave', async () => {
-    const { values, known } = layers()
-    const layer = await values.open('one' as LayerId)
-    known.set('one' as LayerId, { ...known.get('one' as LayerId), diffId: sha256('other') })
-    const again = await new StoreLayers({
-      blobs: createMemoryBlobStore(),
-      snapshots: { info: async (id) => known.get(id), update: async () => {} },
-      changes: async function* () {
-        yield { entry: entry('changed'), content: chunks(Buffer.alloc(0)) }
-      },
-    }).open('one' as LayerId)
-    expect(again.diffId).not.toBe(layer.diffId)
-    await expect(again.blob()).rejects.toMatchObject({ code: 'LAYER_CHANGED' })
-    await expect(collect(again.tar())).rejects.toMatchObject({ code: 'LAYER_CHANGED' })
-  })
-})
 
 test('the oracle notices what is wrong', async () => {
   const directory = join(folder, 'layout')

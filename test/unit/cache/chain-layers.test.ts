@@ -1,7 +1,8 @@
 import type { Digest } from '../../../src/base/digest.ts'
 import { sha256 } from '../../../src/base/digest.ts'
-import { type OfferedLayer, ownLayers, spread, toStoreLayers } from '../../../src/cache/chain-layers.ts'
+import { cacheSource, layersOfSteps, type OfferedLayer, ownLayers, spread } from '../../../src/cache/chain-layers.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
+import type { PackedLayer } from '../../../src/layers/types.ts'
 import type { LayerId } from '../../../src/store/types.ts'
 
 const EMPTY = sha256(Buffer.alloc(1024))
@@ -37,9 +38,8 @@ test.each([
 })
 
 test('the id of a layer follows from its content and what it was made over, but for a link, which was made over nothing', () => {
-  const source = { name: 'cache', fetch: () => Promise.reject(new Error('not fetched here')) }
   const ids = (layers: readonly OfferedLayer[], steps: Vertex[], below = base) =>
-    toStoreLayers(layers, { base: below, steps }, source).map(({ id }) => id)
+    layersOfSteps(layers, { base: below, steps }).map(({ id }) => id)
   const [one, two] = ids([a, b], [step(), step()])
   expect(ids([a, b], [step(), step()])).toEqual([one, two])
   expect(ids([c, b], [step(), step()])[1]).not.toBe(two)
@@ -50,9 +50,10 @@ test('the id of a layer follows from its content and what it was made over, but 
 })
 
 test('the empty layer is had without the cache', async () => {
-  const source = { name: 'cache', fetch: () => Promise.reject(new Error('not fetched here')) }
-  const [empty] = toStoreLayers(spread([], [0]) ?? [], { base, steps: [step()] }, source)
+  const source = cacheSource({ name: 'cache', blob: () => Promise.reject(new Error('not fetched here')) })
+  const [empty] = layersOfSteps(spread([], [0]) ?? [], { base, steps: [step()] })
   const chunks: Uint8Array[] = []
-  for await (const chunk of (await empty?.source.fetch(empty.descriptor)) ?? []) chunks.push(chunk)
-  expect(sha256(Buffer.concat(chunks))).toBe(empty?.descriptor.digest)
+  const { descriptor } = empty as PackedLayer
+  for await (const chunk of await source.blob(descriptor, new AbortController().signal)) chunks.push(chunk)
+  expect(sha256(Buffer.concat(chunks))).toBe(descriptor.digest)
 })

@@ -11,7 +11,7 @@ import { localPlace } from '../../../src/cache/places.ts'
 import type { CacheSession } from '../../../src/cache/session.ts'
 import type { StepContents } from '../../../src/cache/step-contents.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
-import { BaseLayers } from '../../../src/layers/base-layers.ts'
+import { openCatalog } from '../../../src/layers/catalog.ts'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
 import { temporaryStore } from '../../suites/temporary-store.ts'
@@ -59,7 +59,6 @@ function contents(): { asked: number; readonly tools: StepContents } {
 async function built() {
   const { store } = temporary
   const snapshots = createSnapshotter(store)
-  const baseLayers = new BaseLayers({ snapshots, blobs: store.blobs, locks: store.locks, maxBytes: 2 ** 30 })
   const made: LayerId[] = []
   for (let at = 0; at < LAYERS; at++) {
     const active = await snapshots.prepare(made)
@@ -71,15 +70,16 @@ async function built() {
     reads += 1
     return snapshots.info(id)
   }
-  const counting = { ...snapshots, info }
+  const { signal } = new AbortController()
+  const layers = openCatalog({ ...store, snapshots: { ...snapshots, info }, maxBytes: 2 ** 30, signal })
   const result = async (step: Vertex): Promise<Snapshot> => made.slice(0, Math.floor(steps.indexOf(step) / 2) + 1)
   const steps_: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
   const tools = (asked: StepContents): ExportTools => ({
     nodes: nodes(),
     contents: asked,
-    sources: { blobs: store.blobs, snapshots: counting, baseLayers, signal: new AbortController().signal },
+    layers,
   })
-  return { steps: steps_, tools, snapshots, baseLayers, reads: () => reads }
+  return { steps: steps_, tools, layers, reads: () => reads }
 }
 
 test.each(['min', 'max'] as const)(
@@ -93,14 +93,14 @@ test.each(['min', 'max'] as const)(
 )
 
 test('an import goes over the graph once a look, however many steps made nothing', async () => {
-  const { steps: done, tools, baseLayers, snapshots } = await built()
+  const { steps: done, tools, layers } = await built()
   const directory = join(temporary.root, 'cache')
   mkdirSync(directory)
   const { signal } = new AbortController()
   const place = localPlace(directory)
   const extent = { mode: 'max', form: {}, by: 'blob' } as const
   await place.put(cacheManifest(await exportSteps(done, extent, tools(contents().tools)), {}), { signal, isDamaged: false })
-  const session = { store: temporary.store, baseLayers, snapshots, images: { describe: refuse } } as unknown as CacheSession
+  const session = { store: temporary.store, layers, images: { describe: refuse } } as unknown as CacheSession
   const counted = contents()
   const imports = await Imports.load([place], { session, nodes: nodes(), contents: counted.tools, signal, onEvent: () => {} })
   const found = await imports.lookup({ vertex: target, key: undefined, made: () => undefined })

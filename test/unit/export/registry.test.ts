@@ -32,7 +32,13 @@ function layer(interrupt: () => Promise<void>): Layer {
     yield other
   }
   const descriptor = { mediaType: MediaType.ociLayer, digest, size: 2 ** 20 }
-  return { id: digest.slice('sha256:'.length) as LayerId, diffId: digest, tar: open, blob: async () => ({ descriptor, open }) }
+  return {
+    id: digest.slice('sha256:'.length) as LayerId,
+    diffId: digest,
+    created: undefined,
+    tar: open,
+    blob: async () => ({ descriptor, open }),
+  }
 }
 
 function image(layers: readonly Layer[]): Image {

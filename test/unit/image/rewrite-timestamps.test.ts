@@ -12,7 +12,7 @@ async function layer(id: string, items: readonly Whole[]): Promise<Layer> {
   const unused = async () => {
     throw new Error('the blob of a layer that is rewritten is not wanted')
   }
-  return { id: id as LayerId, diffId: sha256(bytes), tar: () => chunks(bytes, 1000), blob: unused }
+  return { id: id as LayerId, diffId: sha256(bytes), created: undefined, tar: () => chunks(bytes, 1000), blob: unused }
 }
 
 async function times(layer: Layer): Promise<Record<string, number>> {

@@ -21,8 +21,7 @@ const files = (identity: string): Ref => ({
 const refuse = () => Promise.reject(new Error('no key of these needs it'))
 const deps: KeyDeps = {
   content: { digest: async (ref, selector) => sha256(JSON.stringify([{ ...ref, view: undefined }, selector])) },
-  snapshots: { directories: refuse },
-  baseLayers: { ensure: refuse },
+  layers: { directories: refuse },
   secrets: { withholds: () => false },
   remotes: { file: refuse, commit: refuse },
 }

@@ -11,8 +11,7 @@ import { processSettings } from '../../../src/values/process-settings.ts'
 const refuse = () => Promise.reject(new Error('no key of these needs it'))
 const deps: KeyDeps = {
   content: { digest: async (_ref, selector) => sha256(JSON.stringify(selector)) },
-  snapshots: { directories: refuse },
-  baseLayers: { ensure: refuse },
+  layers: { directories: refuse },
   secrets: { withholds: () => true },
   remotes: {
     file: async () => ({ name: 'f', digest: sha256('f'), mtime: 5 }),

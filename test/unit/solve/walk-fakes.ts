@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
 import type { BuildEvent } from '../../../src/base/events.ts'
 import type { CopyOp, ExecOp, Op, Vertex } from '../../../src/graph/op.ts'
+import type { LayerCatalog } from '../../../src/layers/types.ts'
 import type { ContentHasher } from '../../../src/ops/content.ts'
 import type { Ref } from '../../../src/ops/ref.ts'
 import type { DoneStep, FoundStep, StepCache, WantedStep } from '../../../src/ops/step-cache.ts'
@@ -131,8 +132,8 @@ export class FakeStore {
     delete: async () => {},
   }
 
-  readonly snapshots = {
-    has: async (id: LayerId) => !this.gone.has(id),
+  readonly layers: Pick<LayerCatalog, 'where' | 'directories'> = {
+    where: async (ids) => new Map(ids.map((id) => [id, this.gone.has(id) ? 'missing' : 'directory'])),
     directories: async (layers: Snapshot) => layers.map((id) => join(this.folder, id)),
   }
 }
@@ -158,12 +159,11 @@ export function build(folder: string, store: FakeStore, given: Partial<WalkDeps>
   const kept: DoneStep[] = []
   const keys: FileDeps = {
     content: files.hasher,
-    snapshots: { directories: refuse },
-    baseLayers: { ensure: refuse },
+    layers: { directories: refuse },
     secrets: { withholds: () => false },
     remotes: { file: refuse, commit: refuse },
   }
-  const steps = new StoreSteps({ cache: store.cache, snapshots: store.snapshots, content: files.hasher })
+  const steps = new StoreSteps({ cache: store.cache, layers: store.layers, content: files.hasher })
   const walk = new Walk({
     cache: {
       lookup: (step, signal) => steps.lookup(step, signal),
@@ -174,6 +174,7 @@ export function build(folder: string, store: FakeStore, given: Partial<WalkDeps>
     },
     worker,
     keys,
+    layers: store.layers,
     locks: createLocks(folder),
     onEvent: (event) => events.push(event),
     signal: new AbortController().signal,

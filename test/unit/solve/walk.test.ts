@@ -196,15 +196,14 @@ describe('imported caches', () => {
   test('are asked for what the store does not have, and adopted when it has all layers', async () => {
     const imported = new FakeImports()
     const target = () => run('after', run('found', image()))
-    imported.has.set('found', { layers: [layer('base'), layer('elsewhere')], elsewhere: true })
+    imported.has.set('found', { layers: [layer('base'), layer('elsewhere')], pending: true })
     const { walk, worker } = build(folder, store, { imported })
     const after = target()
     expect(await walk.solve(after)).toEqual([layer('base'), layer('elsewhere'), layer('layer-1')])
     expect([worker.ran, imported.asked]).toEqual([['after'], ['after', 'found', 'after']])
     const found = after.root as typeof after
-    const here = async () => true
-    await walk.adopt(after, await walk.solve(after), here)
-    await walk.adopt(found, (await walk.result(found)) ?? [], here)
+    await walk.adopt(after, await walk.solve(after))
+    await walk.adopt(found, (await walk.result(found)) ?? [])
     const again = build(folder, store, { imported: new FakeImports() })
     await again.walk.solve(target().root as typeof after)
     expect(again.worker.ran).toEqual([])

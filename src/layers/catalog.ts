@@ -1,0 +1,223 @@
+import type { Digest } from '../base/digest.ts'
+import { TbuildError } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
+import { sideBySide } from '../base/side-by-side.ts'
+import type { Layers } from '../store/layers.ts'
+import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
+import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
+import { writeTar } from '../tar/write.ts'
+import { layerChanges } from '../tree/diff.ts'
+import { layeredView } from '../tree/view.ts'
+import type { Descriptor } from '../values/oci.ts'
+import { Directories, type DirectoryDeps, PARALLEL_FETCHES } from './directories.ts'
+import { Fetches } from './fetches.ts'
+import { layerItems } from './layer-items.ts'
+import { Meter, type TarFacts } from './meter.ts'
+import { Offers, offeredFacts } from './offers.ts'
+import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from './packing.ts'
+import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer } from './types.ts'
+
+interface CatalogDeps extends DirectoryDeps {
+  readonly layers: Pick<Layers, 'claim' | 'remote'>
+  /** Ends the operation: layers are had only when somebody reads them, long after the steps. */
+  readonly signal: AbortSignal
+}
+
+export function openCatalog(deps: CatalogDeps): LayerCatalog {
+  return new Catalog(deps)
+}
+
+class Catalog implements LayerCatalog {
+  readonly #deps: CatalogDeps
+  readonly #offers: Offers
+  readonly #fetches: Fetches
+  readonly #directories: Directories
+  readonly #tarFacts = new Shared<LayerId, TarFacts>()
+  readonly #packed = new Shared<string, Descriptor>()
+
+  constructor(deps: CatalogDeps) {
+    this.#deps = deps
+    this.#offers = new Offers(deps.layers.remote)
+    this.#fetches = new Fetches(deps)
+    this.#directories = new Directories(deps, this.#offers, this.#fetches)
+  }
+
+  get failures(): ReadonlyMap<LayerSource, string> {
+    return this.#fetches.failures
+  }
+
+  offer(layers: readonly PackedLayer[], source: LayerSource): void {
+    this.#offers.add(layers, source)
+  }
+
+  source(id: LayerId): LayerSource | undefined {
+    return this.#offers.of(id)?.source
+  }
+
+  withdraw(source: LayerSource): void {
+    this.#offers.withdraw(source)
+    this.#fetches.failures.delete(source)
+  }
+
+  async facts(id: LayerId): Promise<LayerInfo> {
+    return this.#completed(id, await this.#recorded(id))
+  }
+
+  where(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>> {
+    return this.#deps.layers.claim(ids)
+  }
+
+  async directories(snapshot: Snapshot, signal: AbortSignal): Promise<string[]> {
+    await this.#directories.make(snapshot, signal)
+    return this.#deps.snapshots.directories(snapshot)
+  }
+
+  open(ids: readonly LayerId[], form?: BlobForm): Promise<Layer[]> {
+    return ofEach(ids, (id) => this.#open(id, form))
+  }
+
+  async keep(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
+    const stop = new AbortController()
+    const either = AbortSignal.any([signal, stop.signal])
+    const fetches = sideBySide(
+      ids.map((id) => () => this.#keep(id, either)),
+      PARALLEL_FETCHES,
+    )
+    try {
+      await Promise.all(fetches)
+    } catch (error) {
+      // Nothing goes on behind the back of who called.
+      stop.abort(error)
+      await Promise.allSettled(fetches)
+      throw error
+    }
+  }
+
+  async #keep(id: LayerId, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const offer = this.#offers.of(id)
+    if (offer === undefined) return
+    await this.#fetches.fetchTrusted(offer, signal)
+    if (offer.source.trust === 'vouched') await this.#deps.snapshots.update(id, offeredFacts(offer.layer))
+  }
+
+  async #recorded(id: LayerId): Promise<LayerInfo> {
+    return (await this.#deps.snapshots.info(id)) ?? {}
+  }
+
+  /** An image completes what the store knows. What is only claimed counts for this operation, where the store has no blob of the layer. */
+  async #completed(id: LayerId, recorded: LayerInfo): Promise<LayerInfo> {
+    const offer = this.#offers.of(id)
+    if (offer === undefined) return recorded
+    const completed = { ...recorded, ...offeredFacts(offer.layer) }
+    if (offer.source.trust === 'vouched') return recorded.diffId === undefined || recorded.parent === undefined ? completed : recorded
+    for (const { digest } of recorded.blobs ?? []) if ((await this.#deps.blobs.stat(digest)) !== undefined) return recorded
+    return completed
+  }
+
+  async #open(id: LayerId, form: BlobForm | undefined): Promise<Layer> {
+    const recorded = await this.#recorded(id)
+    const facts = await this.#completed(id, recorded)
+    const offer = this.#offers.of(id)
+    // A layer of a base that was never unpacked: later builds know it then, too.
+    if (facts !== recorded && offer?.source.trust === 'vouched') await this.#deps.snapshots.update(id, offeredFacts(offer.layer))
+    const packing = form && packingOf(form)
+    if (facts.diffId === undefined && packing !== undefined) await this.#pack(id, packing)
+    const diffId = facts.diffId ?? (await this.#measure(id)).diffId
+    const { created } = facts
+    return { id, diffId, created, tar: () => this.#tar(id, diffId), blob: (wanted = {}) => this.#blob(id, diffId, wanted) }
+  }
+
+  async *#tar(id: LayerId, diffId: Digest, meter?: Meter): Bytes {
+    const blob = (await this.facts(id)).blobs?.[0]
+    const { blobs, maxBytes, signal } = this.#deps
+    const isHad = blob !== undefined && (await this.#fetch(id, blob))
+    const tar = isHad ? decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes }) : this.#written(id)
+    yield* verified(id, tar, diffId, meter, signal)
+  }
+
+  /** The tar of a layer whose diffID may not be known yet; `meter` knows it in the end. */
+  #measured(id: LayerId, diffId: Digest | undefined, meter: Meter): Bytes {
+    return diffId === undefined ? meter.pass(this.#written(id), this.#deps.signal) : this.#tar(id, diffId, meter)
+  }
+
+  /** The tar of a layer's directory: the difference to what it was made over, which is not always what it stands on now (--link). */
+  async *#written(id: LayerId): Bytes {
+    const { parent = [] } = await this.#recorded(id)
+    const lower = await this.directories(parent, this.#deps.signal)
+    const [upper = ''] = await this.#deps.snapshots.directories([id])
+    yield* writeTar(layerItems(layerChanges(upper, layeredView(lower))))
+  }
+
+  async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {
+    const original = (await this.facts(id)).blobs?.find((blob) => !isOwnBlob(blob))
+    if (original !== undefined && suits(original, form)) {
+      if (form.lazy === true || (await this.#fetch(id, original))) return this.#original(id, original)
+    }
+    const packing = packingOf(form)
+    if (packing !== undefined) return storedBlob(await this.#pack(id, packing), this.#deps.blobs)
+    return tarBlob(await this.#measure(id), () => this.#tar(id, diffId))
+  }
+
+  #original(id: LayerId, blob: Descriptor): LayerBlob {
+    const origin = this.source(id)?.origin
+    return { ...storedBlob(blob, this.#deps.blobs), open: () => this.#opened(id, blob), ...(origin === undefined ? {} : { origin }) }
+  }
+
+  async *#opened(id: LayerId, blob: Descriptor): Bytes {
+    await this.#fetch(id, blob)
+    yield* this.#deps.blobs.get(blob.digest)
+  }
+
+  /** True when the blob is in the store, if need be after fetching it; one that is only claimed was compared then. */
+  async #fetch(id: LayerId, blob: Descriptor): Promise<boolean> {
+    const offer = isOwnBlob(blob) ? undefined : this.#offers.of(id)
+    const isOffered = offer?.layer.descriptor.digest === blob.digest
+    if (offer?.source.trust === 'claimed' && isOffered) {
+      await this.#fetches.fetchTrusted(offer, this.#deps.signal)
+      return true
+    }
+    if ((await this.#deps.blobs.stat(blob.digest)) !== undefined) return true
+    if (offer !== undefined && isOffered) await this.#fetches.fetchTrusted(offer, this.#deps.signal)
+    else if (offer === undefined && !isOwnBlob(blob)) throw missing(id)
+    return isOffered
+  }
+
+  #measure(id: LayerId): Promise<TarFacts> {
+    return this.#tarFacts.of(id, async () => {
+      const { diffId, tarSize } = await this.facts(id)
+      if (diffId !== undefined && tarSize !== undefined) return { diffId, tarSize }
+      const meter = new Meter()
+      for await (const _chunk of this.#measured(id, diffId, meter));
+      const facts = meter.finish()
+      await this.#deps.snapshots.update(id, { ...facts })
+      return facts
+    })
+  }
+
+  #pack(id: LayerId, packing: Packing): Promise<Descriptor> {
+    return this.#packed.of(`${id} ${packing.name}`, async () => {
+      const { diffId, blobs = [] } = await this.facts(id)
+      const known = blobs.find((blob) => isPackedBy(blob, packing))
+      if (known !== undefined && (await this.#fetch(id, known))) return known
+      const meter = new Meter()
+      const { facts, blob } = await pack(this.#measured(id, diffId, meter), meter, packing, this.#deps.blobs)
+      const others = blobs.filter(({ digest }) => digest !== blob.digest)
+      await this.#deps.snapshots.update(id, { ...facts, blobs: [...others, blob] })
+      return blob
+    })
+  }
+}
+
+/** Whether the original blob of a base layer may leave as it is. */
+function suits(original: Descriptor, form: BlobForm): boolean {
+  if (form.force !== true) return true
+  const wanted = form.compression === 'uncompressed' ? 'none' : (form.compression ?? 'gzip')
+  return layerCompression(original.mediaType) === wanted
+}
+
+function missing(id: LayerId): TbuildError {
+  return new TbuildError('LAYER_MISSING', `layer ${id} is neither in the store nor part of an image of this build`, {
+    hint: 'build again with --no-cache',
+  })
+}

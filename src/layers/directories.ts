@@ -1,0 +1,109 @@
+import { Shared } from '../base/shared.ts'
+import { sideBySide } from '../base/side-by-side.ts'
+import type { Locks } from '../store/locks.ts'
+import type { LayerId, Snapshot } from '../store/types.ts'
+import type { Fetches } from './fetches.ts'
+import type { Offer, Offers } from './offers.ts'
+import type { LayerSource } from './types.ts'
+import { type UnpackDeps, unpackBlob } from './unpack-blob.ts'
+
+/** Layers fetched at once. */
+export const PARALLEL_FETCHES = 3
+
+export interface DirectoryDeps extends UnpackDeps {
+  readonly locks: Pick<Locks, 'singleFlight'>
+}
+
+/** Makes the directories of layers that are offered, or in the store as a blob. */
+export class Directories {
+  readonly #deps: DirectoryDeps
+  readonly #offers: Offers
+  readonly #fetches: Fetches
+  readonly #pulls = new Shared<LayerSource, void>()
+
+  constructor(deps: DirectoryDeps, offers: Offers, fetches: Fetches) {
+    this.#deps = deps
+    this.#offers = offers
+    this.#fetches = fetches
+  }
+
+  /** Of all layers in the snapshot that can be had: first those of images, whole, then the others with what they were made over. */
+  async make(snapshot: Snapshot, signal: AbortSignal): Promise<void> {
+    const all = await this.#closure(snapshot)
+    const vouched = all.flatMap((id) => this.#vouched(id) ?? [])
+    for (const source of new Set(vouched)) await this.#pulls.of(source, () => this.#pull(source, signal), signal)
+    const rest: Offer[] = []
+    for (const id of all) {
+      if (this.#vouched(id) !== undefined || (await this.#deps.snapshots.has(id))) continue
+      const offer = await this.#offer(id)
+      if (offer !== undefined) rest.push(offer)
+    }
+    await this.#unpack(rest, signal)
+  }
+
+  #vouched(id: LayerId): LayerSource | undefined {
+    const source = this.#offers.of(id)?.source
+    return source?.trust === 'vouched' ? source : undefined
+  }
+
+  /** The snapshot with all that its missing layers were made over, bottom first. */
+  async #closure(snapshot: Snapshot): Promise<LayerId[]> {
+    const found = new Set<LayerId>()
+    const visit = async (id: LayerId) => {
+      if (found.has(id)) return
+      if (!(await this.#deps.snapshots.has(id))) for (const below of (await this.#offer(id))?.layer.parent ?? []) await visit(below)
+      found.add(id)
+    }
+    for (const id of snapshot) await visit(id)
+    return [...found]
+  }
+
+  async #offer(id: LayerId): Promise<Offer | undefined> {
+    return this.#offers.of(id) ?? (await this.#stored(id))
+  }
+
+  /** A layer that the store has as a blob. */
+  async #stored(id: LayerId): Promise<Offer | undefined> {
+    const { snapshots, blobs } = this.#deps
+    const { diffId, blobs: known = [], parent, created } = (await snapshots.info(id)) ?? {}
+    if (diffId === undefined || parent === undefined) return undefined
+    for (const descriptor of known) {
+      if ((await blobs.stat(descriptor.digest)) === undefined) continue
+      return { layer: { id, diffId, descriptor, parent, created }, source: undefined }
+    }
+    return undefined
+  }
+
+  async #pull(source: LayerSource, signal: AbortSignal): Promise<void> {
+    const missing: Offer[] = []
+    for (const layer of this.#offers.from(source)) if (!(await this.#deps.snapshots.has(layer.id))) missing.push({ layer, source })
+    if (missing.length === 0) {
+      source.pull?.present()
+      return
+    }
+    source.pull?.started()
+    try {
+      await this.#unpack(missing, signal)
+    } catch (error) {
+      source.pull?.failed(error)
+      throw error
+    }
+    source.pull?.done()
+  }
+
+  /** From the bottom, while those above are being fetched. */
+  async #unpack(offers: readonly Offer[], signal: AbortSignal): Promise<void> {
+    const fetches = sideBySide(
+      offers.map((offer) => () => this.#fetches.fetch(offer, signal)),
+      PARALLEL_FETCHES,
+    )
+    const { snapshots, locks } = this.#deps
+    for (const [index, { layer, source }] of offers.entries()) {
+      await fetches[index]
+      // Of all processes that want the layer one unpacks it.
+      const find = async () => (await snapshots.has(layer.id)) || undefined
+      const unpack = () => locks.singleFlight(`layer-${layer.id}`, find, () => unpackBlob(layer, this.#deps, signal), { signal })
+      await this.#fetches.blaming(source, signal, unpack)
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { counted } from '../base/counted.ts'
+import type { Digest } from '../base/digest.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import { Shared } from '../base/shared.ts'
+import { type Offer, offeredFacts, type SourcedOffer } from './offers.ts'
+import type { LayerSource } from './types.ts'
+import { checkBlob, checkPackedSize, type UnpackDeps } from './unpack-blob.ts'
+
+/** Brings the blobs of offered layers into the blob store, each once, and knows which sources failed at that. */
+export class Fetches {
+  readonly failures = new Map<LayerSource, string>()
+  readonly #deps: UnpackDeps
+  readonly #fetched = new Shared<Digest, void>()
+  readonly #compared = new Shared<string, void>()
+
+  constructor(deps: UnpackDeps) {
+    this.#deps = deps
+  }
+
+  /** The blob as its digest says; that of a layer of the store is there. */
+  async fetch({ layer, source }: Offer, signal: AbortSignal): Promise<void> {
+    if (source === undefined) return
+    const { blobs, maxBytes } = this.#deps
+    const { descriptor } = layer
+    const { digest, size } = descriptor
+    const fetch = async () => {
+      if ((await blobs.stat(digest)) === undefined) {
+        checkPackedSize(descriptor, maxBytes)
+        const progress = (current: number) => source.pull?.progress(descriptor, current, false)
+        await blobs.put(counted(await source.blob(descriptor, signal), progress, signal), { digest, size })
+      }
+    }
+    await this.#fetched.of(digest, () => this.blaming(source, signal, fetch), signal)
+    source.pull?.progress(descriptor, size, true)
+  }
+
+  /** The blob as good as the layer: one that is only claimed was compared with its diffID, and the store knows it then. */
+  async fetchTrusted(offer: SourcedOffer, signal: AbortSignal): Promise<void> {
+    const { layer, source } = offer
+    if (source.trust === 'vouched') return this.fetch(offer, signal)
+    const compare = async () => {
+      await this.fetch(offer, signal)
+      await this.blaming(source, signal, () => checkBlob(layer, this.#deps))
+      await this.#deps.snapshots.update(layer.id, offeredFacts(layer))
+    }
+    return this.#compared.of(`${layer.id} ${layer.descriptor.digest}`, compare, signal)
+  }
+
+  /** What goes wrong with a layer that is only claimed is its source's fault, unless the store cannot keep it or the work was ended. */
+  async blaming<T>(source: LayerSource | undefined, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (source?.trust !== 'claimed' || signal.aborted || errorCode(error)?.startsWith('STORE_')) throw error
+      const problem = (error as Error).message
+      if (!this.failures.has(source)) this.failures.set(source, problem)
+      throw new TbuildError('CACHE_LAYER_UNUSABLE', `a layer of the cache ${source.name} cannot be used: ${problem}`, {
+        hint: 'build without this --cache-from',
+        cause: error,
+      })
+    }
+  }
+}
