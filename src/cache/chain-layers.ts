@@ -2,10 +2,9 @@ import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, hexOf, sha256 } from '../base/digest.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { LayerSource, PackedLayer } from '../layers/types.ts'
-import type { LayerId, Snapshot } from '../store/types.ts'
+import type { Bytes, LayerId, Snapshot } from '../store/types.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
 import { shownFiles } from './buildkit/nodes.ts'
-import type { Place } from './places.ts'
 import type { BaseIdentity } from './session.ts'
 
 /** What BuildKit writes on the descriptor of a layer. */
@@ -90,8 +89,14 @@ function storeLayer({ diffId, descriptor, created }: OfferedLayer, parent: Snaps
   return { id, diffId, descriptor: { mediaType, digest, size }, parent, created }
 }
 
+interface BlobPlace {
+  readonly name: string
+  readonly origin?: string
+  blob(digest: Digest, signal: AbortSignal): Promise<Bytes>
+}
+
 /** A cache as the source of its layers, and of the empty ones that it leaves out. */
-export function cacheSource({ name, origin, blob }: Pick<Place, 'name' | 'origin' | 'blob'>): LayerSource {
+export function cacheSource({ name, origin, blob }: BlobPlace): LayerSource {
   const fetch: LayerSource['blob'] = async ({ digest }, signal) => (digest === EMPTY.descriptor.digest ? emptyBlob() : blob(digest, signal))
   return { name, trust: 'claimed', origin, pull: undefined, blob: fetch }
 }

@@ -2,8 +2,9 @@ import type { Digest } from '../base/digest.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
 import { ofEach } from '../layers/packing.ts'
+import { areDirectories } from '../layers/states.ts'
 import type { BlobForm, LayerBlob, LayerCatalog } from '../layers/types.ts'
-import type { LayerId, LayerState, Snapshot } from '../store/types.ts'
+import type { LayerId, Snapshot } from '../store/types.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { ConfigWriter, type WrittenLayer, type WrittenLink, type WrittenRecord } from './buildkit/config-writer.ts'
 import type { Base, Node } from './buildkit/node.ts'
@@ -87,7 +88,7 @@ class Export {
     // Nothing is fetched to be hashed: the record of what made the files is a link, too.
     const contentOf = tools.contents.reader(async (vertex) => {
       const layers = await built.result(vertex)
-      return layers !== undefined && (await this.#statesOf(layers)).every((state) => state === 'directory') ? layers : undefined
+      return layers !== undefined && areDirectories(await tools.layers.where(layers)) ? layers : undefined
     })
     const isChanged = ({ op }: Vertex) => op.kind === 'context' && changed?.has(op.name) === true
     this.#contentOf = async (request) => (isChanged(request.source) ? undefined : contentOf(request))
@@ -145,8 +146,9 @@ class Export {
 
   async #open(id: LayerId): Promise<WrittenLayer | undefined> {
     const { form, by } = this.#extent
-    if ((await this.#statesOf([id])).includes('missing')) return undefined
-    const [layer] = await this.#tools.layers.open([id], by === 'blob' ? form : undefined)
+    const { layers } = this.#tools
+    if ((await layers.where([id])).get(id) === 'missing') return undefined
+    const [layer] = await layers.open([id], by === 'blob' ? form : undefined)
     if (layer === undefined) return undefined
     const { created } = layer
     if (by === 'diffId') return { blob: layer.diffId, created }
@@ -155,10 +157,6 @@ class Export {
     const annotations = { ...(created === undefined ? {} : { [CREATED]: created }), [DIFF_ID]: layer.diffId }
     this.layers.set(digest, { blob, descriptor: { mediaType, digest, size, annotations } })
     return { blob: digest, created }
-  }
-
-  async #statesOf(layers: Snapshot): Promise<LayerState[]> {
-    return [...(await this.#tools.layers.where(layers)).values()]
   }
 }
 

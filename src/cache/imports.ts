@@ -3,6 +3,7 @@ import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
+import { areDirectories } from '../layers/states.ts'
 import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, StepCache, WantedStep } from '../ops/step-cache.ts'
@@ -106,7 +107,7 @@ export class Imports implements StepCache {
   async #use(vertex: Vertex, found: readonly LayerId[]): Promise<FoundStep> {
     const states = await this.#tools.session.layers.where(found)
     this.#used.set(vertex, found)
-    return { layers: found, pending: [...states.values()].some((state) => state !== 'directory') }
+    return { layers: found, pending: !areDirectories(states) }
   }
 
   async #resultOf(node: Base, foundation: Foundation, cache: ImportedCache, look: Look): Promise<Snapshot | undefined> {

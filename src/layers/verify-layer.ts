@@ -16,6 +16,7 @@ import type { Descriptor } from '../values/oci.ts'
 import { layerItems } from './layer-items.ts'
 import { Meter } from './meter.ts'
 import { isOwnBlob } from './packing.ts'
+import { areDirectories } from './states.ts'
 
 /**
  * Whether a layer's directory is what it was. One that was made here is packed again and its diffID compared. One of a base image came from a tar
@@ -24,8 +25,7 @@ import { isOwnBlob } from './packing.ts'
 export function layerChecker(store: Store, snapshots: Snapshotter): (id: LayerId, info: LayerInfo) => Promise<LayerVerdict> {
   return async (id, info) => {
     const { diffId, parent = [] } = info
-    if (diffId === undefined || [...(await store.layers.claim(parent)).values()].some((state) => state !== 'directory'))
-      return { state: 'unknown' }
+    if (diffId === undefined || !areDirectories(await store.layers.claim(parent))) return { state: 'unknown' }
     try {
       const original = info.blobs?.find((blob) => !isOwnBlob(blob))
       if (original === undefined) return await compareTar(snapshots, id, parent, diffId)

@@ -1,4 +1,5 @@
 import type { Vertex } from '../graph/op.ts'
+import { areDirectories } from '../layers/states.ts'
 import type { LayerCatalog } from '../layers/types.ts'
 import type { StepKey } from '../ops/step-cache.ts'
 import type { CacheIndex, CacheRecord, LayerId, Snapshot } from '../store/types.ts'
@@ -45,7 +46,7 @@ async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search:
 }
 
 async function sameFiles([one, other]: [LayerId, LayerId], { layers, signal }: TwinDeps): Promise<boolean> {
-  if ([...(await layers.where([one, other])).values()].some((state) => state !== 'directory')) return false
+  if (!areDirectories(await layers.where([one, other]))) return false
   const [left, right] = await layers.directories([one, other], signal)
   return sameLayer(left as string, right as string, { signal })
 }

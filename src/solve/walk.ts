@@ -2,6 +2,7 @@ import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/er
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { contextsOf } from '../graph/vertex.ts'
+import { areDirectories } from '../layers/states.ts'
 import type { LayerCatalog } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, KeepingStepCache, StepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
@@ -127,14 +128,10 @@ export class Walk {
       for (const input of step.inputs) {
         if (input.vertex.op.kind === 'context') continue
         const made = await this.#known(input)
-        if (made === undefined || !(await this.#areDirectories(made))) return
+        if (made === undefined || !areDirectories(await this.#deps.layers.where(made))) return
       }
     }
     await this.#deps.cache.keep({ vertex, key: await this.#key(adopted), layers })
-  }
-
-  async #areDirectories(layers: Snapshot): Promise<boolean> {
-    return [...(await this.#deps.layers.where(layers)).values()].every((state) => state === 'directory')
   }
 
   #step(vertex: Vertex): Step {
