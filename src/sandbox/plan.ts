@@ -219,12 +219,12 @@ function mountsOf(spec: ExecSpec, host: HostFacts, options: string): PlanMount[]
 /** Throws ISOLATION for what a chroot cannot carry out: nothing is asked for and ignored. */
 export function refuseInChroot({ network, settings, mounts }: ExecSpec): void {
   const refused = (what: string, hint: string) => new TbuildError('ISOLATION', `isolation chroot cannot carry out ${what}`, { hint })
-  const elsewhere = 'build where namespaces are allowed, without --isolation=chroot'
-  if (network === 'none') throw refused('--network=none: there is no network namespace', elsewhere)
+  const hint = 'build where namespaces are allowed, without --isolation=chroot'
+  if (network === 'none') throw refused('--network=none: there is no network namespace', hint)
   if (settings.shmSize !== undefined) throw refused('--shm-size: /dev/shm is an ordinary directory', 'leave it out')
   if (settings.cgroupParent !== undefined) throw refused('--cgroup-parent', 'leave it out; limit the surrounding container')
   for (const mount of mounts) {
-    if (mount.type === 'socket') throw refused(`RUN --mount=type=ssh (${mount.target}): a socket cannot be copied`, elsewhere)
+    if (mount.type === 'socket') throw refused(`RUN --mount=type=ssh (${mount.target}): a socket cannot be copied`, hint)
     if (mount.type === 'tmpfs' && mount.size !== undefined) throw refused(`a tmpfs with a size (${mount.target})`, 'leave the size out')
   }
 }

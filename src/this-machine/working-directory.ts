@@ -11,7 +11,7 @@ export function absolutePath(path: string, base?: string): string {
 function workingDirectory(): string {
   const name = currentName()
   // Node shows bytes that are no UTF-8 as U+FFFD: what is then named is another directory, or none.
-  if (name.includes('\ufffd') && !isHere(name)) throw unnamed('its path is not UTF-8')
+  if (name.includes('\ufffd') && !isWorkingDirectory(name)) throw unnamed('its path is not UTF-8')
   return name
 }
 
@@ -23,7 +23,7 @@ function currentName(): string {
   }
 }
 
-function isHere(name: string): boolean {
+function isWorkingDirectory(name: string): boolean {
   const [here, there] = [lstatSync('.', { bigint: true }), lstatSync(name, { bigint: true, throwIfNoEntry: false })]
   return there !== undefined && here.ino === there.ino && here.dev === there.dev
 }
