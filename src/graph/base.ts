@@ -7,11 +7,13 @@ import { goQuote } from '../go/quote.ts'
 import { readImageReference } from '../values/image-reference.ts'
 import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../values/platform.ts'
 import type { Env } from './env.ts'
-import type { BaseChoice, BaseImage, LowerOptions, NamedContext } from './lower-types.ts'
+import type { BaseChoice, BaseImage, CheckDeps, FromDeps, LowerOptions, NamedContext } from './lower-types.ts'
 import type { Lowering } from './stage-context.ts'
 import { bareState, childState, imageState, type StageState, scratchState } from './stage-state.ts'
 
-export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
+type BaseOptions = Pick<LowerOptions, 'platforms' | 'from'>
+
+export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: BaseOptions): BaseChoice {
   try {
     return chooseBase(stage, file, globals, options)
   } catch (error) {
@@ -19,24 +21,24 @@ export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, optio
   }
 }
 
-function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: LowerOptions): BaseChoice {
+function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: BaseOptions): BaseChoice {
   // Before all else: a blank name is an error even when a named context stands for the stage.
   const name = baseName(stage.from, globals, file.directives)
   const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, file.directives)
-  const platform = explicit ?? options.targetPlatform
+  const platform = explicit ?? options.platforms.target
   if (stage.name !== undefined) {
     assertContextName(stage.name)
     // A stage named like these two is nobody's but its own; as the name of an image `context` can be a context's.
-    const replacement = /^(context|scratch)$/i.test(stage.name) ? undefined : findContext(stage.name, platform, options)
+    const replacement = /^(context|scratch)$/i.test(stage.name) ? undefined : findContext(stage.name, platform, options.from)
     if (replacement) return fromContext(replacement, platform, true)
   }
   const parent = stageNamed(stage, file, globals)
   // That stage's platform is its own, whatever --platform says here.
   if (parent !== undefined) return { kind: 'stage', index: parent.index }
-  const context = findContext(name, platform, options)
+  const context = findContext(name, platform, options.from)
   if (context) return fromContext(context, platform, false)
   // Whatever --platform says.
-  if (name === 'scratch') return { kind: 'scratch', platform: options.targetPlatform }
+  if (name === 'scratch') return { kind: 'scratch', platform: options.platforms.target }
   return { kind: 'image', reference: name, platform, replacesStage: false }
 }
 
@@ -93,9 +95,9 @@ export function assertImageName(reference: string, place: ErrorPlace): void {
 }
 
 /** `name::platform` wins over `name` (G13). What `scratch` means nothing replaces. */
-export function findContext(name: string, platform: Platform, options: LowerOptions): NamedContext | undefined {
+export function findContext(name: string, platform: Platform, { namedContext }: Pick<FromDeps, 'namedContext'>): NamedContext | undefined {
   if (name === 'scratch') return undefined
-  return options.namedContext(`${name}::${formatPlatform(platform)}`) ?? options.namedContext(name)
+  return namedContext(`${name}::${formatPlatform(platform)}`) ?? namedContext(name)
 }
 
 function fromContext(context: NamedContext, platform: Platform, replacesStage: boolean): BaseChoice {
@@ -121,8 +123,8 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
       return { state: base.replacesStage === true ? bareState(base.platform) : scratchState(base.platform), triggers: [] }
     case 'files': {
       const root = lowering.filesAsRoot(base, stage)
-      const { targetPlatform } = lowering.options
-      const files = base.replacesStage ? bareState(targetPlatform) : scratchState(targetPlatform)
+      const { target } = lowering.options.platforms
+      const files = base.replacesStage ? bareState(target) : scratchState(target)
       return { state: { ...files, platform: base.platform, root }, triggers: [] }
     }
     case 'stage': {
@@ -133,8 +135,8 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
       return { state: childState(parent), triggers: parseTriggers(expressions, lowering, stage.from.image.text) }
     }
     case 'image': {
-      const image = await lowering.options.resolveImage(base.reference, base.platform)
-      checkImagePlatform(base.reference, image, base.platform, stage.from, lowering.options)
+      const image = await lowering.options.from.resolveImage(base.reference, base.platform)
+      checkImagePlatform(base.reference, image, base.platform, stage.from, lowering.options.checks)
       const state = imageState(undefined, base.platform, image.configFile)
       const triggers = imageTriggers(image, lowering)
       // An image without layers is scratch with a config (G14).
@@ -144,7 +146,13 @@ export async function resolveBase(stage: Stage, base: BaseChoice, lowering: Lowe
 }
 
 /** An image that exists for one platform only is taken for any. */
-export function checkImagePlatform(reference: string, image: BaseImage, wanted: Platform, place: Place, { linter }: LowerOptions): void {
+export function checkImagePlatform(
+  reference: string,
+  image: BaseImage,
+  wanted: Platform,
+  place: Place,
+  { linter }: Pick<CheckDeps, 'linter'>,
+): void {
   const { os, architecture } = image.platform
   // One that does not say what it is for is for any.
   if (image.configFile.rootfs.diff_ids.length === 0 || architecture === '') return
@@ -171,7 +179,7 @@ function parseTriggers(
 ): Instruction[] {
   return (expressions ?? []).map((expression) => {
     try {
-      const trigger = lowering.options.parseTrigger(expression, image)
+      const trigger = lowering.options.from.parseTrigger(expression, image)
       check(trigger)
       return trigger
     } catch (error) {

@@ -18,12 +18,14 @@ export interface Epoch {
   readonly buildArgs: LowerOptions['buildArgs']
 }
 
+type EpochOptions = Pick<LowerOptions, 'buildArgs' | 'from' | 'times'>
+
 /**
  * SOURCE_DATE_EPOCH of a build: `--build-arg`, or the default of an ARG before the first FROM (d2l/epoch.go). It holds whether or not a stage declares
  * it; declaring is what puts it into a RUN's environment (K19). `context` is the time of a remote context, the name of another context or of a stage
  * that of its one remote source; what has no such time is no epoch. Throws EPOCH_INVALID.
  */
-export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, options: LowerOptions): Promise<Epoch> {
+export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, options: EpochOptions): Promise<Epoch> {
   const { buildArgs } = options
   const given = buildArgs.get(NAME)
   const value = given ?? globals.get(NAME)
@@ -40,15 +42,15 @@ export async function sourceDateEpoch(file: StagedDockerfile, globals: Env, opti
     : { seconds, globals, buildArgs: new Map([...buildArgs, [NAME, text]]) }
 }
 
-async function namedTime(value: string, file: StagedDockerfile, globals: Env, options: LowerOptions): Promise<number | undefined> {
-  if (value === 'context') return options.contextTime?.()
+async function namedTime(value: string, file: StagedDockerfile, globals: Env, options: EpochOptions): Promise<number | undefined> {
+  if (value === 'context') return options.times.contextTime()
   assertName(value)
-  const context = options.namedContext(value)
-  if (context !== undefined) return context.kind === 'files' ? options.timeOf?.(context) : undefined
+  const context = options.from.namedContext(value)
+  if (context !== undefined) return context.kind === 'files' ? options.times.timeOf(context) : undefined
   const stage = file.stages.find(({ name }) => name === value.toLowerCase())
   if (stage === undefined) throw invalid(value)
   try {
-    return await options.timeOf?.(sourceStageOp(stage, globals.without(NAME), options.buildArgs, file.directives))
+    return await options.times.timeOf(sourceStageOp(stage, globals.without(NAME), options.buildArgs, file.directives))
   } catch (error) {
     throw withSpan(error, stage.from.span)
   }

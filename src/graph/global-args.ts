@@ -5,11 +5,13 @@ import { type BuildArgValues, platformArgs } from './build-args.ts'
 import type { Env } from './env.ts'
 import type { LowerOptions } from './lower-types.ts'
 
+type GlobalOptions = Pick<LowerOptions, 'platforms' | 'target' | 'buildArgs'>
+
 /** The ARGs before the first FROM: visible in FROM lines, and through `ARG NAME` inside a stage (A1). */
-export function globalArgs(file: StagedDockerfile, options: LowerOptions, given: BuildArgValues = options.buildArgs): Env {
+export function globalArgs(file: StagedDockerfile, options: GlobalOptions, given: BuildArgValues = options.buildArgs): Env {
   // Measured: without --target it is the last stage's name, `default` when that has none.
   const targetStage = options.target || file.stages.at(-1)?.name || 'default'
-  let env = platformArgs(options.targetPlatform, options.buildPlatform, targetStage, options.buildArgs)
+  let env = platformArgs(options.platforms.target, options.platforms.build, targetStage, options.buildArgs)
   for (const instruction of file.globals) {
     for (const { name, value } of instruction.args) {
       try {
@@ -24,7 +26,7 @@ export function globalArgs(file: StagedDockerfile, options: LowerOptions, given:
 }
 
 /** What they are without build arguments; undefined when a default cannot be expanded. */
-export function globalDefaults(file: StagedDockerfile, options: LowerOptions): Env | undefined {
+export function globalDefaults(file: StagedDockerfile, options: GlobalOptions): Env | undefined {
   try {
     return globalArgs(file, options, new Map())
   } catch (error) {

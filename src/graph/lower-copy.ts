@@ -29,7 +29,7 @@ export async function lowerCopy(state: StageState, instruction: CopyInstruction,
   const sources = await copySources(state, instruction, words, context, inputs)
   if (instruction.from === undefined) {
     const paths = words.sources.filter((source) => remoteKind(source) === 'path')
-    context.checks.copy(instruction, paths, context.options.ignored)
+    context.checks.copy(instruction, paths, context.options.checks.ignored)
   }
   const destination = destinationPath(state.workdir, slashDestination(words.destination, state.platform))
   const op: CopyOp = {

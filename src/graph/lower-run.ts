@@ -42,7 +42,7 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
     security: securityMode(instruction, state, context),
     mounts,
     ...(script === undefined ? {} : { script }),
-    settings: context.options.settings,
+    settings: context.options.run.settings,
     platform: state.platform,
   }
   const root = addStep(op, state, context, inputs)
@@ -69,9 +69,9 @@ function heredocCommand(state: StageState, { command, heredocs }: RunInstruction
 }
 
 function networkMode(instruction: RunInstruction, state: StageState, context: StageContext): ExecOp['network'] {
-  if (instruction.network === undefined) return context.options.network
+  if (instruction.network === undefined) return context.options.run.network
   const value = context.expander(state.env).word(instruction.network.text)
-  if (value === 'default') return context.options.network
+  if (value === 'default') return context.options.run.network
   if (value === 'none' || value === 'host') return value
   throw new TbuildError('NETWORK_MODE', `invalid network mode: ${value}`, { span: instruction.network.span, hint: 'default, none or host' })
 }
@@ -166,6 +166,6 @@ function contextAsRoot(source: Vertex, name: string, path: string, context: Stag
     copyOf: source,
     name: `[internal] mount ${clean} of ${name === 'context' ? 'build context' : `context ${name}`}`,
     span: context.instruction.span,
-    step: `${context.options.identity}|mount ${name} ${clean}`,
+    step: `${context.options.naming.identity}|mount ${name} ${clean}`,
   })
 }

@@ -54,13 +54,13 @@ export class StageLowering implements Lowering {
 
   constructor(file: StagedDockerfile, options: LowerOptions, epoch: Epoch) {
     this.file = file
-    this.builder = new GraphBuilder(options.idPrefix)
-    this.options = { ...options, buildArgs: epoch.buildArgs, resolveImage: once(options.resolveImage) }
+    this.builder = new GraphBuilder(options.naming.idPrefix)
+    this.options = { ...options, buildArgs: epoch.buildArgs, from: { ...options.from, resolveImage: once(options.from.resolveImage) } }
     this.globals = epoch.globals
     this.epoch = epoch.seconds
     const scope = { globals: this.globals, declared: declaredGlobals(file, this.globals), directives: file.directives }
     this.#bases = file.stages.map((stage) => {
-      checkFrom(stage.from, scope, options.linter.text)
+      checkFrom(stage.from, scope, options.checks.linter.text)
       return baseOf(stage, file, this.globals, options)
     })
   }
@@ -119,14 +119,15 @@ export class StageLowering implements Lowering {
     // The first in the file is told, whichever ends first.
     for (const lookUp of lookUps) lookUp.catch(() => {})
     for (const lookUp of lookUps) await lookUp
-    if (this.options.ignoreProblem !== undefined) throw this.options.ignoreProblem
+    const { ignoreProblem } = this.options.checks
+    if (ignoreProblem !== undefined) throw ignoreProblem
     for (const index of stages) await this.stage(index)
     return Promise.all(targets.map((index) => this.stage(index)))
   }
 
   async #lookUp({ reference, platform, place }: NeededImage): Promise<void> {
     try {
-      await this.options.resolveImage(reference, platform)
+      await this.options.from.resolveImage(reference, platform)
     } catch (error) {
       throw withSpan(atWord(error, place.span), place.within)
     }
@@ -169,7 +170,7 @@ export class StageLowering implements Lowering {
       copyOf: files,
       name: `FROM context ${name}`,
       span: stage.from.span,
-      step: `${this.options.identity}|files ${name}`,
+      step: `${this.options.naming.identity}|files ${name}`,
       ...(isRemote === true ? {} : { description: `local source for ${name}` }),
     })
   }
@@ -211,11 +212,14 @@ export class StageLowering implements Lowering {
 
   #context(stage: Stage, base: BaseChoice, instructions: readonly Instruction[]): Scope {
     const { options, builder } = this
-    const checks = new StageChecks(options.linter.stage(stage.index), base.kind === 'stage' ? this.#checks.get(base.index) : undefined)
+    const checks = new StageChecks(
+      options.checks.linter.stage(stage.index),
+      base.kind === 'stage' ? this.#checks.get(base.index) : undefined,
+    )
     this.#checks.set(stage.index, checks)
     const stageName = this.stageName(stage.index)
     const name = { shown: stageName, inHistory: nameInHistory(stage, this.file.stages.length) }
-    const filter = options.noCacheFilter.map((item) => item.toLowerCase())
+    const filter = options.noCache.stages.map((item) => item.toLowerCase())
     return {
       stage,
       stageName,
@@ -225,7 +229,7 @@ export class StageLowering implements Lowering {
       directives: this.file.directives,
       steps: new StepCounter(stage, name, base.kind, instructions, options),
       epoch: this.epoch,
-      noCache: options.noCache || filter.includes(stage.name ?? String(stage.index)),
+      noCache: options.noCache.all || filter.includes(stage.name ?? String(stage.index)),
       checks,
     }
   }

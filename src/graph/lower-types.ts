@@ -49,34 +49,72 @@ export interface FilesChoice extends NamedFiles {
   readonly replacesStage: boolean
 }
 
-export interface LowerOptions {
-  readonly targetPlatform: Platform
+/** Where the image is to run, and where it is built. */
+export interface BuildPlatforms {
+  readonly target: Platform
   /** The caller named it: the image says that it is for that platform, whatever its base is for (I11). */
-  readonly isPlatformGiven?: boolean
-  readonly buildPlatform: Platform
-  readonly target?: string | undefined
-  readonly buildArgs: BuildArgValues
-  /** Of a remote build context, seconds: `SOURCE_DATE_EPOCH=context`. */
-  readonly contextTime?: (() => Promise<number | undefined>) | undefined
-  /** Of a remote source, seconds: its commit's, or Last-Modified, or that of an archive's newest file. */
-  readonly timeOf?: (source: NamedFiles | GitOp | HttpOp) => Promise<number | undefined>
-  readonly labels: Readonly<Record<string, string>>
-  readonly noCache: boolean
-  readonly noCacheFilter: readonly string[]
+  readonly isTargetGiven: boolean
+  readonly build: Platform
+}
+
+/** Which steps run, whatever is known of them. */
+interface NoCache {
+  readonly all: boolean
+  /** Names of stages, or numbers of those without a name. */
+  readonly stages: readonly string[]
+}
+
+/** What every RUN has from the caller; a Dockerfile may ask for another network. */
+interface RunOptions {
   readonly network: 'default' | 'none' | 'host'
   readonly settings: ProcessSettings
+}
+
+/** What vertices are called, besides by their instructions. */
+interface StepNaming {
   /** Of the vertices' ids, when a build has several graphs. */
-  readonly idPrefix?: string | undefined
+  readonly idPrefix: string | undefined
   /** Tells builds of one Dockerfile from those of another when the nearest record is looked for. */
   readonly identity: string
+}
+
+/** What FROM, COPY --from and --mount=from name that is no stage. */
+export interface FromDeps {
   readonly resolveImage: ResolveImage
   readonly namedContext: (name: string) => NamedContext | undefined
   /** Parses an image's ONBUILD trigger. */
   readonly parseTrigger: (expression: string, image: string) => Instruction
+}
+
+/** Times that SOURCE_DATE_EPOCH may name, seconds. */
+interface TimeDeps {
+  /** Of a remote build context: `SOURCE_DATE_EPOCH=context`. */
+  readonly contextTime: () => Promise<number | undefined>
+  /** Of a remote source: its commit's, or Last-Modified, or that of an archive's newest file. */
+  readonly timeOf: (source: NamedFiles | GitOp | HttpOp) => Promise<number | undefined>
+}
+
+export interface CheckDeps {
   /** Finds what is allowed and probably wrong. */
   readonly linter: Linter
-  /** What the ignore file of the build context leaves out, for checks. */
-  readonly ignored?: Ignored | undefined
+  /** What the ignore file of the build context leaves out. */
+  readonly ignored: Ignored | undefined
   /** What is wrong with that file. */
-  readonly ignoreProblem?: Error | undefined
+  readonly ignoreProblem: Error | undefined
+}
+
+/** Of all this a part of the lowering takes what it names: `Pick<LowerOptions, …>`. */
+export interface LowerOptions {
+  readonly platforms: BuildPlatforms
+  /** The stage to build; default: the last. */
+  readonly target: string | undefined
+  /** Of the target's image, added last. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly buildArgs: BuildArgValues
+  readonly noCache: NoCache
+  readonly run: RunOptions
+  readonly naming: StepNaming
+  readonly from: FromDeps
+  readonly times: TimeDeps
+  readonly checks: CheckDeps
 }

@@ -6,7 +6,7 @@ import { checkText } from '../dockerfile/lint/text-checks.ts'
 import { sourceDateEpoch } from './epoch.ts'
 import { globalArgs, globalDefaults } from './global-args.ts'
 import { StageLowering } from './lower-stage.ts'
-import type { LowerOptions } from './lower-types.ts'
+import type { BuildPlatforms, LowerOptions } from './lower-types.ts'
 import type { Vertex } from './op.ts'
 import type { StageState } from './stage-state.ts'
 
@@ -28,7 +28,7 @@ export async function lower(file: StagedDockerfile, options: LowerOptions): Prom
   const { lowering, index, state } = await lowerTarget(file, options)
   return {
     vertices: lowering.builder.vertices,
-    target: forPlatform(withLabels(state, options.labels), options),
+    target: forPlatform(withLabels(state, options.labels), options.platforms),
     stage: lowering.stageName(index),
     epoch: lowering.epoch,
   }
@@ -59,9 +59,9 @@ export async function checkStages(file: StagedDockerfile, options: LowerOptions)
 
 async function begin(file: StagedDockerfile, options: LowerOptions): Promise<StageLowering> {
   if (file.stages.length === 0) throw new TbuildError('DOCKERFILE_EMPTY', 'dockerfile contains no stages to build')
-  checkText(file, options.linter.text)
+  checkText(file, options.checks.linter.text)
   const defaults = globalDefaults(file, options)
-  if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.linter.text)
+  if (defaults !== undefined) checkDefaultBases(file.stages, defaults, file.directives, options.checks.linter.text)
   return new StageLowering(file, options, await sourceDateEpoch(file, globalArgs(file, options), options))
 }
 
@@ -77,8 +77,8 @@ function findTarget(file: StagedDockerfile, target: string | undefined): number 
 }
 
 /** I11 */
-function forPlatform(state: StageState, { isPlatformGiven, targetPlatform }: LowerOptions): StageState {
-  return isPlatformGiven === true ? { ...state, imagePlatform: targetPlatform } : state
+function forPlatform(state: StageState, { isTargetGiven, target }: BuildPlatforms): StageState {
+  return isTargetGiven ? { ...state, imagePlatform: target } : state
 }
 
 /** `--label`: last, and without history (A16). */

@@ -2,7 +2,7 @@ import type { Span } from '../base/span.ts'
 import type { ArgInstruction, FromInstruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import { stageNamed } from './base.ts'
-import type { BuildArg } from './build-args.ts'
+import type { BuildArg, BuildArgValues } from './build-args.ts'
 import { Env } from './env.ts'
 import { lowerTarget } from './lower.ts'
 import type { LoweredStage, StageLowering } from './lower-stage.ts'
@@ -51,7 +51,7 @@ export async function outline(file: StagedDockerfile, options: LowerOptions): Pr
   const { lowering, index } = await lowerTarget(file, options)
   const args = new Map<string, OutlineArg>()
   const mounts = { secret: new Map<string, OutlineMount>(), ssh: new Map<string, OutlineMount>() }
-  const globals = describedGlobals(file, lowering.globals, options)
+  const globals = describedGlobals(file, lowering.globals, options.buildArgs)
   for (const stage of await inOrder(lowering, index)) {
     for (const arg of usedArgs(stage, lowering, globals)) keep(args, arg)
     const spans = new Set([stage.stage.from, ...stage.stage.instructions].map(({ span }) => span))
@@ -93,7 +93,7 @@ function sorted<T extends { readonly span: Span }>(items: ReadonlyMap<string, T>
   return [...items.values()].sort((a, b) => a.span.start.line - b.span.start.line)
 }
 
-function describedGlobals(file: StagedDockerfile, values: Env, { buildArgs }: LowerOptions): Map<string, GlobalArg> {
+function describedGlobals(file: StagedDockerfile, values: Env, buildArgs: BuildArgValues): Map<string, GlobalArg> {
   const found = new Map<string, GlobalArg>()
   let env = Env.empty
   for (const instruction of file.globals) {

@@ -25,8 +25,10 @@ interface Reach {
   readonly images: readonly NeededImage[]
 }
 
+type FromOptions = Pick<LowerOptions, 'platforms' | 'from'>
+
 /** What the Dockerfile's text says that `targets` need, themselves included. What ONBUILD triggers will add is found on demand. */
-export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], targets: readonly number[], options: LowerOptions): Reach {
+export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], targets: readonly number[], options: FromOptions): Reach {
   const images: NeededImage[] = []
   const seen = new Set<number>()
   const visit = (index: number) => {
@@ -49,9 +51,9 @@ export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], ta
 }
 
 /** What a `--from` names that is no stage, if it is an image; that is the target's, whatever the platform of the stage. */
-function imageOf(name: string, place: ErrorPlace, options: LowerOptions): NeededImage | undefined {
-  const platform = options.targetPlatform
-  const context = findContext(name, platform, options)
+function imageOf(name: string, place: ErrorPlace, options: FromOptions): NeededImage | undefined {
+  const platform = options.platforms.target
+  const context = findContext(name, platform, options.from)
   if (context === undefined) return name === 'scratch' ? undefined : { reference: name, platform, place }
   return context.kind === 'image' ? { reference: context.reference, platform, place } : undefined
 }

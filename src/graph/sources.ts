@@ -20,15 +20,15 @@ export class SourceFinder implements Sources {
   async from(name: string, stage: Stage, use: FromUse): Promise<Vertex | undefined> {
     const { file, options } = this.#lowering
     // An image is the target's, whatever the platform of the stage that takes from it.
-    const platform = options.targetPlatform
+    const platform = options.platforms.target
     const index = findStage(file, name, use.kind === 'copy')
     if (index !== undefined) return this.#fromStage(name, index, stage, use)
-    const context = findContext(name, platform, options)
+    const context = findContext(name, platform, options.from)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)
     if (context?.kind === 'scratch' || (context === undefined && name === 'scratch')) return undefined
     if (context === undefined) assertImageName(name, { span: use.at.span, within: use.at.span })
-    const image = await options.resolveImage(context?.reference ?? name, platform)
-    checkImagePlatform(context?.reference ?? name, image, platform, use.at, options)
+    const image = await options.from.resolveImage(context?.reference ?? name, platform)
+    checkImagePlatform(context?.reference ?? name, image, platform, use.at, options.checks)
     refuseWindowsLayers(image.configFile)
     if (image.configFile.rootfs.diff_ids.length === 0) return undefined
     return this.#lowering.imageVertex(image, stage.from.span)

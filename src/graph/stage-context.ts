@@ -50,7 +50,7 @@ export function addStep(op: Op, state: StageState, context: StageContext, inputs
 export interface StageContext {
   readonly stage: Stage
   readonly stageName: string
-  readonly options: LowerOptions
+  readonly options: Pick<LowerOptions, 'buildArgs' | 'run' | 'naming' | 'checks'>
   readonly builder: GraphBuilder
   readonly sources: Sources
   readonly steps: StepCounter

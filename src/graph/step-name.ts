@@ -20,14 +20,21 @@ export class StepCounter {
   #current = 0
 
   /** `base`: FROM is a step where it is an image. Files of a context have a number without a step, as BuildKit counts. */
-  constructor(stage: Stage, name: StageName, base: BaseKind, instructions: readonly Instruction[], options: LowerOptions) {
-    const foreign = formatPlatform(options.targetPlatform) !== formatPlatform(options.buildPlatform)
-    this.#prefix = [foreign ? formatPlatform(options.targetPlatform) : '', name.shown].filter(Boolean).join(' ')
-    this.#described = [options.idPrefix?.trim(), name.inHistory].filter(Boolean).join(' ')
+  constructor(
+    stage: Stage,
+    name: StageName,
+    base: BaseKind,
+    instructions: readonly Instruction[],
+    { platforms, naming }: Pick<LowerOptions, 'platforms' | 'naming'>,
+  ) {
+    const target = formatPlatform(platforms.target)
+    const foreign = target !== formatPlatform(platforms.build)
+    this.#prefix = [foreign ? target : '', name.shown].filter(Boolean).join(' ')
+    this.#described = [naming.idPrefix?.trim(), name.inHistory].filter(Boolean).join(' ')
     const steps = instructions.filter((instruction) => ['run', 'copy', 'add', 'workdir'].includes(instruction.kind)).length
     this.#uncounted = base === 'image' ? 0 : 1
     this.#total = (base === 'stage' || base === 'scratch' ? 0 : 1) + steps
-    this.#identity = [options.identity, formatPlatform(options.targetPlatform), stage.name ?? stage.index].join('|')
+    this.#identity = [naming.identity, target, stage.name ?? stage.index].join('|')
   }
 
   /** The name of the next step, its place as history says it (I8), and where explain finds its earlier records. */

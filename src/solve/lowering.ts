@@ -15,29 +15,27 @@ import { processSettings } from '../values/process-settings.ts'
 import { requireEntitlements } from './entitlements.ts'
 import type { Session } from './session.ts'
 
+type LowerSession = Pick<Session, 'images' | 'contexts' | 'inputs'>
+
 /** What lowering needs, from the caller's options and the session. */
-export function lowerOptions(options: ResolvedOptions, platform: Platform, session: Session, linter = Linter.off): LowerOptions {
+export function lowerOptions(
+  options: ResolvedOptions,
+  platform: Platform,
+  { images, contexts, inputs }: LowerSession,
+  linter = Linter.off,
+): LowerOptions {
+  const { platforms = [] } = options
   return {
-    targetPlatform: platform,
-    isPlatformGiven: (options.platforms?.length ?? 0) > 0,
-    buildPlatform: hostPlatform(),
+    platforms: { target: platform, isTargetGiven: platforms.length > 0, build: hostPlatform() },
     target: options.target,
-    buildArgs: new Map(Object.entries(options.buildArgs)),
-    contextTime: session.inputs.time,
-    timeOf: (source) => session.contexts.timeOf(source),
     labels: options.labels ?? {},
-    noCache: options.noCache ?? false,
-    noCacheFilter: options.noCacheFilter ?? [],
-    network: options.network ?? 'default',
-    settings: processSettings(options),
-    idPrefix: (options.platforms?.length ?? 0) > 1 ? `${formatPlatform(platform)} ` : undefined,
-    identity: session.inputs.identity,
-    resolveImage: session.images.resolve,
-    namedContext: (name) => session.contexts.find(name),
-    parseTrigger,
-    linter,
-    ignored: session.inputs.ignore,
-    ignoreProblem: session.inputs.ignoreProblem,
+    buildArgs: new Map(Object.entries(options.buildArgs)),
+    noCache: { all: options.noCache ?? false, stages: options.noCacheFilter ?? [] },
+    run: { network: options.network ?? 'default', settings: processSettings(options) },
+    naming: { idPrefix: platforms.length > 1 ? `${formatPlatform(platform)} ` : undefined, identity: inputs.identity },
+    from: { resolveImage: images.resolve, namedContext: (name) => contexts.find(name), parseTrigger },
+    times: { contextTime: async () => inputs.time?.(), timeOf: (source) => contexts.timeOf(source) },
+    checks: { linter, ignored: inputs.ignore, ignoreProblem: inputs.ignoreProblem },
   }
 }
 

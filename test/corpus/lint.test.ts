@@ -4,13 +4,12 @@ import { isTbuildError } from '../../src/base/errors.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
 import { IgnoreMatcher } from '../../src/dockerfile/dockerignore.ts'
 import { type Finding, type Linter, linesOf } from '../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { checkStages } from '../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
 import { mistakeOf, linterFor } from '../../src/solve/lowering.ts'
-import { processSettings } from '../../src/values/process-settings.ts'
 import { buildArgsOf, type LintCase, loadLintFiles, optionValue } from '../support/lint-cases.ts'
+import { lowerOptions } from '../support/lower-options.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
 
@@ -26,26 +25,15 @@ function busybox(onBuild: readonly string[] = []): BaseImage {
   }
 }
 
-function lowerOptions(one: LintCase, linter: Linter): LowerOptions {
+function optionsOf(one: LintCase, linter: Linter): LowerOptions {
   const ignored = one.ignore === undefined ? undefined : IgnoreMatcher.parse('.dockerignore', one.ignore)
-  return {
-    // --platform does not reach BuildKit's checks.
-    targetPlatform: AMD64,
-    buildPlatform: AMD64,
+  // --platform does not reach BuildKit's checks.
+  return lowerOptions({
     target: optionValue(one, '--target'),
     buildArgs: buildArgsOf(one),
-    labels: {},
-    noCache: false,
-    noCacheFilter: [],
-    network: 'default',
-    settings: processSettings({}),
-    identity: 'lint',
-    resolveImage: async () => busybox(),
-    namedContext: () => undefined,
-    parseTrigger,
-    linter,
-    ignored,
-  }
+    from: { resolveImage: async () => busybox() },
+    checks: { linter, ignored },
+  })
 }
 
 async function check(one: LintCase): Promise<string[]> {
@@ -57,7 +45,7 @@ async function check(one: LintCase): Promise<string[]> {
   try {
     const file = parseStages(source)
     linter = linterFor(file, options)
-    await checkStages(file, lowerOptions(one, linter))
+    await checkStages(file, optionsOf(one, linter))
     if (linter.violation) errors.push(`error: ${linter.violation.message}`)
   } catch (error) {
     if (!isTbuildError(error)) throw error

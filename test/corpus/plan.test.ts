@@ -6,12 +6,10 @@ import { formatPlace } from '../../src/base/span.ts'
 import { isTbuildError, TbuildError } from '../../src/base/errors.ts'
 import type { ImageConfigFile } from '../../src/values/oci.ts'
 import { parsePlatform } from '../../src/values/platform.ts'
-import { Linter } from '../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../src/dockerfile/parse.ts'
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { lower } from '../../src/graph/lower.ts'
 import type { LowerOptions } from '../../src/graph/lower-types.ts'
-import { processSettings } from '../../src/values/process-settings.ts'
+import { lowerOptions } from '../support/lower-options.ts'
 import { printGraph } from '../support/print-graph.ts'
 
 /**
@@ -29,7 +27,6 @@ interface CaseOptions {
 }
 
 const folder = join(import.meta.dirname, 'plan')
-const BUILD = parsePlatform('linux/amd64')
 const LAYER = sha256('layer')
 
 test.each(readdirSync(folder).sort())('%s', async (name) => {
@@ -42,25 +39,21 @@ test.each(readdirSync(folder).sort())('%s', async (name) => {
 
 async function plan(text: string, options: CaseOptions): Promise<string> {
   try {
-    return printGraph(await lower(parseStages({ name: 'Dockerfile', text }), lowerOptions(options)))
+    return printGraph(await lower(parseStages({ name: 'Dockerfile', text }), optionsOf(options)))
   } catch (error) {
     if (!isTbuildError(error)) throw error
     return `${error.span === undefined ? '' : `${formatPlace(error.span)}: `}${error.code}: ${error.message}\n`
   }
 }
 
-function lowerOptions(options: CaseOptions): LowerOptions {
-  return {
-    targetPlatform: options.platform === undefined ? BUILD : parsePlatform(options.platform),
-    buildPlatform: BUILD,
+function optionsOf(options: CaseOptions): LowerOptions {
+  return lowerOptions({
+    ...(options.platform === undefined ? {} : { platforms: { target: parsePlatform(options.platform) } }),
     target: options.target,
     buildArgs: new Map(Object.entries(options.buildArgs ?? {})),
     labels: options.labels ?? {},
-    noCache: false,
-    noCacheFilter: options.noCacheFilter ?? [],
-    network: 'default',
-    settings: processSettings({}),
-    identity: 'test',
+    noCache: { stages: options.noCacheFilter ?? [] },
+    from: {
     async resolveImage(reference, platform) {
       const known = options.images?.[reference]
       if (known === undefined) throw new TbuildError('IMAGE_NOT_FOUND', `${reference}: not found`)
@@ -72,7 +65,6 @@ function lowerOptions(options: CaseOptions): LowerOptions {
       if (value === undefined) return undefined
       return value.startsWith('docker-image://') ? { kind: 'image', reference: value.slice(15) } : { kind: 'files', name }
     },
-    parseTrigger,
-    linter: Linter.off,
-  }
+    },
+  })
 }

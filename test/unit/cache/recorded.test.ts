@@ -9,8 +9,6 @@ import { type ContentOf, type FoundNodes, RecordGraph } from '../../../src/cache
 import { ulimit } from '../../../src/cli/options/limits.ts'
 import { extraHosts } from '../../../src/cli/options/network.ts'
 import { IgnoreMatcher } from '../../../src/dockerfile/dockerignore.ts'
-import { Linter } from '../../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { lower } from '../../../src/graph/lower.ts'
 import type { LowerOptions } from '../../../src/graph/lower-types.ts'
@@ -19,6 +17,7 @@ import type { ImageConfigFile } from '../../../src/values/oci.ts'
 import { parsePlatform } from '../../../src/values/platform.ts'
 import { processSettings } from '../../../src/values/process-settings.ts'
 import { type DifferentialCase, loadCases, materialize } from '../../support/differential-case.ts'
+import { lowerOptions } from '../../support/lower-options.ts'
 
 /** Caches that docker 28.5 (BuildKit 0.25) wrote of the Dockerfiles beside them; `node scripts/cache-peer.mjs record` writes them anew. */
 const AMD64 = parsePlatform('linux/amd64')
@@ -34,25 +33,13 @@ function layout(one: DifferentialCase, name: string) {
 function optionsOf(one: DifferentialCase): LowerOptions {
   const base = layout(one, 'base')
   const values = (name: string) => (one.args ?? []).filter((_arg, index, all) => all[index - 1] === name)
-  return {
-    targetPlatform: AMD64,
-    buildPlatform: AMD64,
-    buildArgs: new Map(),
-    labels: {},
-    noCache: false,
-    noCacheFilter: [],
-    network: 'host',
-    settings: processSettings({
-      extraHosts: extraHosts(values('--add-host')),
-      ulimits: values('--ulimit').map(ulimit),
-      shmSize: values('--shm-size').length === 0 ? undefined : 32 << 20,
-    }),
-    identity: 'test',
-    resolveImage: async () => ({ name: 'busybox', digest: base.digest, platform: AMD64, configFile: base.config as ImageConfigFile }),
-    namedContext: () => undefined,
-    parseTrigger,
-    linter: Linter.off,
-  }
+  const settings = processSettings({
+    extraHosts: extraHosts(values('--add-host')),
+    ulimits: values('--ulimit').map(ulimit),
+    shmSize: values('--shm-size').length === 0 ? undefined : 32 << 20,
+  })
+  const image = { name: 'busybox', digest: base.digest, platform: AMD64, configFile: base.config as ImageConfigFile }
+  return lowerOptions({ run: { network: 'host', settings }, from: { resolveImage: async () => image } })
 }
 
 test.each(loadCases(join(import.meta.dirname, '../../corpus/buildkit-cache')).map((one) => [one.name, one] as const))(

@@ -1,12 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles look like templates.
 import { sha256 } from '../../../src/base/digest.ts'
-import { Linter } from '../../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { lower } from '../../../src/graph/lower.ts'
-import type { BaseImage, LowerOptions } from '../../../src/graph/lower-types.ts'
+import type { BaseImage } from '../../../src/graph/lower-types.ts'
 import { type Platform, parsePlatform } from '../../../src/values/platform.ts'
-import { processSettings } from '../../../src/values/process-settings.ts'
+import { lowerOptions } from '../../support/lower-options.ts'
 
 const AMD64 = parsePlatform('linux/amd64')
 const digest = sha256('layer')
@@ -21,43 +19,31 @@ function image(layers: number, config: BaseImage['configFile']['config'] = {}): 
   }
 }
 
-function lowered(text: string, change: Partial<LowerOptions> = {}) {
-  return lower(parseStages({ name: 'Dockerfile', text }), {
-    targetPlatform: AMD64,
-    buildPlatform: AMD64,
-    buildArgs: new Map(),
-    labels: {},
-    noCache: false,
-    noCacheFilter: [],
-    network: 'default',
-    settings: processSettings({}),
-    identity: 'test',
-    resolveImage: async () => image(1),
-    namedContext: () => undefined,
-    parseTrigger,
-    linter: Linter.off,
-    ...change,
-  })
+function lowered(text: string, { from, ...change }: Parameters<typeof lowerOptions>[0] = {}) {
+  return lower(
+    parseStages({ name: 'Dockerfile', text }),
+    lowerOptions({ from: { resolveImage: async () => image(1), ...from }, ...change }),
+  )
 }
 
 test('G14 a base without layers is scratch with its configuration', async () => {
-  const graph = await lowered('FROM empty\nENV B=2\n', { resolveImage: async () => image(0, { Env: ['A=1'] }) })
+  const graph = await lowered('FROM empty\nENV B=2\n', { from: { resolveImage: async () => image(0, { Env: ['A=1'] }) } })
   expect(graph.target.root).toBeUndefined()
   expect(graph.target.config.Env).toEqual([expect.stringMatching(/^A=1$/), expect.stringMatching(/^PATH=/), 'B=2'])
 })
 
 test('G13 a stage that a context of files replaces has no config, a base that it replaces has that of scratch', async () => {
   const namedContext = (name: string) => (name === 'foo' ? ({ kind: 'files', name } as const) : undefined)
-  const stage = await lowered('FROM scratch AS foo\nWORKDIR /lost\nFROM foo\nENV A=1\n', { namedContext })
+  const stage = await lowered('FROM scratch AS foo\nWORKDIR /lost\nFROM foo\nENV A=1\n', { from: { namedContext } })
   expect(stage.target.config).toEqual({ Env: [expect.stringMatching(/^PATH=/), 'A=1'] })
-  const base = await lowered('FROM foo\nENV A=1\n', { namedContext })
+  const base = await lowered('FROM foo\nENV A=1\n', { from: { namedContext } })
   expect(base.target.config).toEqual({ Env: [expect.stringMatching(/^PATH=/), 'A=1'], WorkingDir: '/' })
 })
 
 test.each([
   ['FROM base', {}, 'amd64'],
   ['FROM --platform=linux/arm64 base', {}, 'amd64'],
-  ['FROM --platform=linux/arm64 base', { isPlatformGiven: true, targetPlatform: { os: 'linux', architecture: 'riscv64' } }, 'riscv64'],
+  ['FROM --platform=linux/arm64 base', { platforms: { isTargetGiven: true, target: { os: 'linux', architecture: 'riscv64' } } }, 'riscv64'],
   ['FROM --platform=linux/arm64 scratch', {}, 'amd64'],
   ['FROM --platform=linux/arm64 scratch AS a\nFROM --platform=linux/s390x a', {}, 'amd64'],
 ])('I11 what %j with %j is for', async (text, change, architecture) => {
@@ -71,7 +57,7 @@ test('G6 an image that COPY takes from is the target’s', async () => {
     asked.push(`${reference} ${architecture}`)
     return image(1)
   }
-  await lowered('FROM --platform=linux/arm64 base\nCOPY --from=other a b\n', { resolveImage })
+  await lowered('FROM --platform=linux/arm64 base\nCOPY --from=other a b\n', { from: { resolveImage } })
   expect(asked).toEqual(['base arm64', 'other amd64'])
 })
 
@@ -81,7 +67,7 @@ test('G9 the base of a stage that nothing needs is not looked up', async () => {
     asked.push(reference)
     return image(1)
   }
-  await lowered('FROM unneeded AS a\nFROM needed\n', { resolveImage })
+  await lowered('FROM unneeded AS a\nFROM needed\n', { from: { resolveImage } })
   expect(asked).toEqual(['needed'])
 })
 
@@ -95,7 +81,7 @@ test('G9 its name must be one all the same', async () => {
 
 test('O3 a trigger is reported at the FROM that runs it', async () => {
   const resolveImage = async () => image(1, { OnBuild: ['VOLUME $nothing'] })
-  await expect(lowered('ARG A\nFROM base\n', { resolveImage })).rejects.toMatchObject({
+  await expect(lowered('ARG A\nFROM base\n', { from: { resolveImage } })).rejects.toMatchObject({
     code: 'VOLUME_EMPTY',
     span: { start: { line: 2 } },
   })
@@ -118,7 +104,7 @@ test.each([
 test('M1 what lowering makes to hold the files of a context says which it copies, and an instruction’s copy is none', async () => {
   const namedContext = (name: string) => (name === 'files' ? ({ kind: 'files', name } as const) : undefined)
   const run = 'RUN --mount=type=bind,target=/a --mount=from=none,target=/b true'
-  const { vertices } = await lowered(`FROM scratch AS none\nFROM files\n${run}\nCOPY a b\n`, { namedContext })
+  const { vertices } = await lowered(`FROM scratch AS none\nFROM files\n${run}\nCOPY a b\n`, { from: { namedContext } })
   const copies = vertices.filter(({ op }) => op.kind === 'copy').map(({ name, copyOf }) => [name, copyOf === null ? null : copyOf?.name])
   expect(copies).toEqual([
     ['FROM context files', '[context files] load files'],

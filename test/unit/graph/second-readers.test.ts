@@ -1,17 +1,13 @@
 import fc from 'fast-check'
 import { isTbuildError } from '../../../src/base/errors.ts'
 import type { Span } from '../../../src/base/span.ts'
-import { Linter, linesOf } from '../../../src/dockerfile/lint/linter.ts'
-import { parseTrigger } from '../../../src/dockerfile/parse.ts'
+import { linesOf } from '../../../src/dockerfile/lint/linter.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
-import type { LowerOptions } from '../../../src/graph/lower-types.ts'
 import { outline } from '../../../src/graph/outline.ts'
-import { parsePlatform } from '../../../src/values/platform.ts'
-import { processSettings } from '../../../src/values/process-settings.ts'
+import { lowerOptions } from '../../support/lower-options.ts'
 
 /** Rules of the stage graph read a second time, from a model of the file and not from its text, and compared on random files. */
 
-const platform = parsePlatform('linux/amd64')
 const NAMES = ['A', 'B', 'C'] as const
 
 interface ModelStage {
@@ -61,24 +57,6 @@ function write({ globals, used, stages }: Model) {
   return { text: `${lines.join('\n')}\n`, args, copies }
 }
 
-function optionsFor(): LowerOptions {
-  return {
-    targetPlatform: platform,
-    buildPlatform: platform,
-    buildArgs: new Map(),
-    labels: {},
-    noCache: false,
-    noCacheFilter: [],
-    network: 'default',
-    settings: processSettings({}),
-    identity: '',
-    resolveImage: () => Promise.reject(new Error('there are no images')),
-    namedContext: () => undefined,
-    parseTrigger,
-    linter: Linter.off,
-  }
-}
-
 /** Each name once: of the stage itself, of those that it is FROM, of those that it takes from. */
 function argsByRule(model: Model, lines: ReturnType<typeof write>): Map<string, number> {
   const found = new Map<string, number>()
@@ -106,7 +84,7 @@ test('the names of an outline and where they are listed', async () => {
   await fc.assert(
     fc.asyncProperty(modelOf(true), async (model) => {
       const lines = write(model)
-      const { args } = await outline(parseStages({ name: 'Dockerfile', text: lines.text }), optionsFor())
+      const { args } = await outline(parseStages({ name: 'Dockerfile', text: lines.text }), lowerOptions())
       const got = new Map(args.map(({ name, span }) => [name, span.start.line]))
       expect([...got].sort()).toEqual([...argsByRule(model, lines)].sort())
     }),
@@ -127,7 +105,7 @@ test('G11 a circle is refused, its places are a path that ends in itself', async
       const lines = write(model)
       let refused: unknown
       try {
-        await outline(parseStages({ name: 'Dockerfile', text: lines.text }), optionsFor())
+        await outline(parseStages({ name: 'Dockerfile', text: lines.text }), lowerOptions())
       } catch (error) {
         refused = error
       }
