@@ -1,17 +1,37 @@
-/* Calls for many files of one directory at a time: a call from JavaScript and its results cost as much as the system calls behind it. */
-#ifndef TBUILD_ADDON_BATCH_H
-#define TBUILD_ADDON_BATCH_H
-
+// Calls for many files of one directory at a time: a call from JavaScript and its results cost as much as the system calls behind it.
+#pragma once
 #include <sys/stat.h>
 
 #include "values.h"
 
-#define STAT_FIELDS 13
+// Where each field stands in a Float64Array: STAT and COPY of src/base/sys-values.ts.
+enum stat_field {
+  STAT_DEV = 0,
+  STAT_INO = 1,
+  STAT_MODE = 2,
+  STAT_NLINK = 3,
+  STAT_UID = 4,
+  STAT_GID = 5,
+  STAT_RDEV_MAJOR = 6,
+  STAT_RDEV_MINOR = 7,
+  STAT_SIZE = 8,
+  STAT_MTIME_SECONDS = 9,
+  STAT_MTIME_NANOSECONDS = 10,
+  STAT_CTIME_SECONDS = 11,
+  STAT_CTIME_NANOSECONDS = 12,
+};
+enum { STAT_FIELDS = STAT_CTIME_NANOSECONDS + 1 };
 
-/* The fields of SysStat (src/base/sys.ts), in its order. */
+enum copy_field {
+  COPY_MODE = 0,
+  COPY_UID = 1,
+  COPY_GID = 2,
+  COPY_MTIME_SECONDS = 3,
+  COPY_MTIME_NANOSECONDS = 4,
+};
+enum { COPY_FIELDS = COPY_MTIME_NANOSECONDS + 1 };
+
 void write_stat(double *fields, const struct stat *st);
 
 napi_value sys_stateach(napi_env env, napi_callback_info info);
 napi_value sys_copyeach(napi_env env, napi_callback_info info);
-
-#endif

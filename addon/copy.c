@@ -1,5 +1,6 @@
-/* The content of one file into another. */
 #define _GNU_SOURCE
+#include "copy.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,70 +10,71 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "copy.h"
-
-/* Bytes at `offset` by read and write, for file systems between which copy_file_range does not work. */
+// A call: bytes at `offset` by read and write, for file systems between which copy_file_range does not work.
 static ssize_t copy_by_hand(int from, int to, off_t offset, size_t length) {
-    char block[65536];
-    ssize_t got = pread(from, block, length < sizeof block ? length : sizeof block, offset);
-    for (ssize_t put = 0; got > 0 && put < got;) {
-        ssize_t count = pwrite(to, block + put, (size_t)(got - put), offset + put);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return -1;
-        put += count;
-    }
-    return got;
+  char block[65536];
+  ssize_t got = pread(from, block, length < sizeof block ? length : sizeof block, offset);
+  for (ssize_t put = 0; got > 0 && put < got;) {
+    ssize_t count = pwrite(to, block + put, (size_t)(got - put), offset + put);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -1;
+    put += count;
+  }
+  return got;
 }
 
-/* Below this a read and a write are cheaper than the kernel's splice machinery. */
-#define SMALL 65536
+// Below this a read and a write are cheaper than the kernel's splice machinery.
+enum { SMALL = 65536 };
 
+// A call.
 static ssize_t copy_some(int from, int to, off_t offset, size_t length, bool *by_hand) {
-    if (!*by_hand && length > SMALL) {
-        loff_t in = offset, out = offset;
-        ssize_t count = copy_file_range(from, &in, to, &out, length, 0);
-        /* 0 is what some file systems (procfs, FUSE) answer instead of an error. */
-        if (count > 0) return count;
-        if (count < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM && errno != EINTR) return -1;
-        *by_hand = true;
-    }
-    return copy_by_hand(from, to, offset, length);
+  if (!*by_hand && length > SMALL) {
+    loff_t in = offset, out = offset;
+    ssize_t count = copy_file_range(from, &in, to, &out, length, 0);
+    // 0 is what some file systems (procfs, FUSE) answer instead of an error.
+    if (count > 0) return count;
+    if (count < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM && errno != EINTR) return -1;
+    *by_hand = true;
+  }
+  return copy_by_hand(from, to, offset, length);
 }
 
-/*
- * copyFile(from, to, offset, limit): copies up to `limit` bytes from `offset` on, holes left out, and returns the offset reached. The file is
- * complete when that is the size of the source. Large files are copied in several calls, so that the event loop goes on.
- */
+// Where the next data ends that is to be copied; moves `offset` over a hole before it, at most to `end`.
+static off_t next_data(int from, off_t size, off_t *offset, off_t end) {
+  off_t data = lseek(from, *offset, SEEK_DATA);
+  if (data < 0 && errno == ENXIO) data = size;
+  if (data > *offset) *offset = data;
+  if (*offset >= end) return *offset;
+  off_t hole = lseek(from, *offset, SEEK_HOLE);
+  return hole > *offset && hole < end ? hole : end;
+}
+
+// A call: copies from `offset` to `end`, holes left out, and says in `offset` how far it came.
+static int copy_range(int from, int to, const struct stat *st, off_t *offset, off_t end) {
+  bool sparse = (off_t)st->st_blocks * 512 < st->st_size, by_hand = false;
+  while (*offset < end) {
+    off_t stop = sparse ? next_data(from, st->st_size, offset, end) : end;
+    if (*offset >= stop) break;
+    ssize_t count = copy_some(from, to, *offset, (size_t)(stop - *offset), &by_hand);
+    if (count < 0 && errno == EINTR) continue;
+    // It is shorter than it was.
+    if (count == 0) errno = EIO;
+    if (count <= 0) return -1;
+    *offset += count;
+  }
+  return sparse && *offset >= st->st_size ? ftruncate(to, st->st_size) : 0;
+}
+
+// copyFile(from, to, offset, limit): copies up to `limit` bytes from `offset` on, holes left out, and returns the offset reached. The file is complete when that is
+// the size of the source. Large files are copied in several calls, so that the event loop goes on.
 napi_value sys_copyfile(napi_env env, napi_callback_info info) {
-    Args args = arguments(env, info, 4);
-    int from = int_of(&args, 0), to = int_of(&args, 1);
-    off_t offset = (off_t)number_of(&args, 2), limit = (off_t)number_of(&args, 3);
-    if (args.failed) return NULL;
-    struct stat st;
-    if (fstat(from, &st) < 0) return fail(env, errno, "fstat", NULL);
-    if (offset == 0 && st.st_size > SMALL && ioctl(to, FICLONE, from) == 0) return number_value(env, (double)st.st_size);
-    off_t end = st.st_size - offset < limit ? st.st_size : offset + limit;
-    bool sparse = (off_t)st.st_blocks * 512 < st.st_size;
-    bool by_hand = false;
-    while (offset < end) {
-        off_t stop = end;
-        if (sparse) {
-            off_t data = lseek(from, offset, SEEK_DATA);
-            if (data < 0 && errno == ENXIO) data = st.st_size;
-            if (data >= end) {
-                offset = data;
-                break;
-            }
-            if (data > offset) offset = data;
-            off_t hole = lseek(from, offset, SEEK_HOLE);
-            if (hole > offset && hole < end) stop = hole;
-        }
-        ssize_t count = copy_some(from, to, offset, (size_t)(stop - offset), &by_hand);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return fail(env, errno, "copy_file_range", NULL);
-        if (count == 0) return fail(env, EIO, "copy_file_range: the source shrank", NULL);
-        offset += count;
-    }
-    if (sparse && offset >= st.st_size && ftruncate(to, st.st_size) < 0) return fail(env, errno, "ftruncate", NULL);
-    return number_value(env, (double)offset);
+  Args args = arguments(env, info, "copy_file_range", 4);
+  int from = int_of(&args, 0), to = int_of(&args, 1);
+  off_t offset = whole_of(&args, 2, 0, INT64_MAX), limit = whole_of(&args, 3, 1, INT64_MAX);
+  if (args.failed) return NULL;
+  struct stat st;
+  if (fstat(from, &st) < 0) return fail(&args, NULL);
+  if (offset == 0 && st.st_size > SMALL && ioctl(to, FICLONE, from) == 0) return number_value(env, (double)st.st_size);
+  off_t end = st.st_size - offset < limit ? st.st_size : offset + limit;
+  return copy_range(from, to, &st, &offset, end) < 0 ? fail(&args, NULL) : number_value(env, (double)offset);
 }

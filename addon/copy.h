@@ -1,9 +1,7 @@
-/* The content of one file into another: shared, else copied by the kernel, else by hand. */
-#ifndef TBUILD_ADDON_COPY_H
-#define TBUILD_ADDON_COPY_H
+// The content of one file into another: shared, else copied by the kernel, else by hand.
+#pragma once
 
 #include "values.h"
 
 napi_value sys_copyfile(napi_env env, napi_callback_info info);
 
-#endif

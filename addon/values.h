@@ -1,47 +1,58 @@
-/* What the addon's parts share: arguments of a call from JavaScript, results for it, and errors as Node's fs throws them. */
-#ifndef TBUILD_ADDON_VALUES_H
-#define TBUILD_ADDON_VALUES_H
-
+// What the functions of the addon share: arguments of a call from JavaScript, results for it, and errors.
+//
+// How every function ends. One that JavaScript calls (napi_value) returns its value, or throws and returns NULL. It throws
+//   an Error, with code ('ENOENT'), errno (negative), syscall and, where there is one, path, as Node's fs does, where the kernel refused: fail();
+//   a TypeError or RangeError, with a code of Node's (ERR_INVALID_ARG_TYPE …), for an argument that src/base/sys.ts must not give: `failed` of Args.
+// What is usual is a value and no exception, as Sys says: the errno of statat, null of getxattrat, false of flock.
+// Inside there are calls (int, ssize_t: -1 with errno, like a system call) and questions (bool). Neither throws, and no function is of two kinds.
+#pragma once
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define NAPI_VERSION 8
 #include <node_api.h>
 
-#define MAX_ARGS 8
+enum { MAX_ARGS = 6 };
 
 typedef struct {
-    napi_env env;
-    napi_value v[MAX_ARGS];
-    bool failed;
+  napi_env env;
+  const char *syscall; // what an error names
+  napi_value values[MAX_ARGS];
+  bool failed; // an exception is pending; every reader below then gives what is empty
 } Args;
 
 typedef struct {
-    char bytes[PATH_MAX];
-    size_t length;
+  char bytes[PATH_MAX]; // ended by NUL, none inside
+  size_t length;
 } Path;
 
-/* Throws an Error with code, errno, syscall and path; returns NULL. */
-napi_value fail(napi_env env, int code, const char *call, const char *path);
-/* Ends a call that returns nothing. */
-napi_value done(napi_env env, long result, const char *call, const char *path);
-
-/* After these `failed` says that an exception is pending. */
-Args arguments(napi_env env, napi_callback_info info, size_t wanted);
-double number_of(Args *args, int index);
+Args arguments(napi_env env, napi_callback_info info, const char *syscall, size_t wanted);
+// A whole number of this range.
+int64_t whole_of(Args *args, int index, int64_t least, int64_t most);
+// Descriptors and flags.
 int int_of(Args *args, int index);
-/* Modes, device numbers, ids: 32 bits, -1 all of them. */
-unsigned unsigned_of(Args *args, int index);
+// Modes, device numbers, ids: 32 bits, -1 all of them.
+uint32_t bits_of(Args *args, int index);
+// Bytes, or a string as UTF-8.
 void path_of(Args *args, int index, Path *path);
-bool bytes_of(Args *args, int index, const uint8_t **data, size_t *length);
-/* A Float64Array of at least `wanted` numbers. */
+const uint8_t *bytes_of(Args *args, int index, size_t *length);
+// A Float64Array of at least `wanted` numbers.
 double *numbers_of(Args *args, int index, size_t wanted);
+// For what is wrong with a part of an argument.
+void refuse(Args *args, const char *code, const char *text);
 
+// Throws an Error for errno; `path` may be NULL.
+napi_value fail(const Args *args, const char *path);
+// The end of a call that returns nothing: its result, or an Error for errno.
+napi_value done(const Args *args, long result, const char *path);
+
+// NULL when the engine is ending, or has no memory: an exception is pending then, or about to be.
 napi_value number_value(napi_env env, double value);
 napi_value bool_value(napi_env env, bool value);
 napi_value null_value(napi_env env);
 napi_value buffer_value(napi_env env, const void *data, size_t length);
-
-#endif
+// The Error that fail() throws.
+napi_value error_value(napi_env env, int code, const char *syscall, const char *path);

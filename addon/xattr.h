@@ -1,6 +1,5 @@
-/* Extended attributes of a name in a directory, by (dirfd, path); an empty path is the descriptor itself. */
-#ifndef TBUILD_ADDON_XATTR_H
-#define TBUILD_ADDON_XATTR_H
+// Extended attributes of a name in a directory, by (dirfd, path); an empty path is the descriptor itself.
+#pragma once
 
 #include "values.h"
 
@@ -9,4 +8,3 @@ napi_value sys_getxattrat(napi_env env, napi_callback_info info);
 napi_value sys_setxattrat(napi_env env, napi_callback_info info);
 napi_value sys_removexattrat(napi_env env, napi_callback_info info);
 
-#endif

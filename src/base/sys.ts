@@ -3,6 +3,19 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TbuildError } from './errors.ts'
 import { AT_SYMLINK_NOFOLLOW } from './sys-constants.ts'
+import {
+  copyFields,
+  entriesOf,
+  foundStat,
+  type Name,
+  namesOf,
+  type PlainCopy,
+  recordsOf,
+  STAT_FIELDS,
+  type SysDirent,
+  type SysStat,
+  statOf,
+} from './sys-values.ts'
 
 /**
  * The system calls that Node lacks, from `addon/` (a Node-API addon, compiled into `build/sys.node`). The only file that loads native code.
@@ -44,7 +57,7 @@ export interface Sys {
    * holes. Begins at `offset` and stops after `limit` bytes; returns the offset reached, the source's size when all is copied.
    */
   copyFile(fromfd: number, tofd: number, offset?: number, limit?: number): number
-  /** Of entries of one directory, in their order; undefined for those that are gone. One call into native code for all of them. */
+  /** Of entries of one directory, in their order; undefined for those that are gone, another error is thrown. One call into native code for all of them. */
   statEach(dirfd: number, entries: readonly SysDirent[]): (SysStat | undefined)[]
   /**
    * Copies regular files of one directory to new ones of the same names in another, on a thread of libuv's pool. Both descriptors may be closed
@@ -57,56 +70,18 @@ export interface Sys {
   syncfs(fd: number): void
 }
 
-export type Name = Uint8Array | string
-
-export interface SysDirent {
-  name: Buffer
-  /** DT_*; DT_UNKNOWN on file systems that do not tell. */
-  type: number
-}
-
-/** A file without extended attributes and what its copy gets. */
-export interface PlainCopy {
-  readonly name: Buffer
-  /** Permission bits with setuid, setgid and sticky. */
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-  readonly mtimeSeconds: number
-  readonly mtimeNanoseconds: number
-}
-
-export interface SysStat {
-  dev: number
-  /** Folded into 53 bits (overlayfs with xino uses all 64). */
-  ino: number
-  mode: number
-  nlink: number
-  uid: number
-  gid: number
-  rdevMajor: number
-  rdevMinor: number
-  size: number
-  mtimeSeconds: number
-  mtimeNanoseconds: number
-  ctimeSeconds: number
-  ctimeNanoseconds: number
-}
-
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
 interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach'> {
-  /** 0, or ENOENT or ENOTDIR; the fields in the order of SysStat. */
+  /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
   listxattrat(dirfd: number, path: Name): Buffer | null
   copyFile(fromfd: number, tofd: number, offset: number, limit: number): number
-  /** `fields`: STAT_FIELDS a record; a mode of 0 where there is nothing. */
-  statEach(dirfd: number, records: Uint8Array, fields: Float64Array): number
-  /** `plan`: mode, uid, gid, seconds and nanoseconds a record. */
-  copyEach(fromfd: number, tofd: number, records: Uint8Array, plan: Float64Array, count: number): Promise<Uint8Array>
+  /** `fields`: those of STAT a record; a mode of 0 where there is nothing. */
+  statEach(dirfd: number, records: Uint8Array, fields: Float64Array): void
+  /** `fields`: those of COPY a record. */
+  copyEach(fromfd: number, tofd: number, records: Uint8Array, fields: Float64Array): Promise<Uint8Array>
 }
-
-const STAT_FIELDS = 13
 
 let loaded: Sys | undefined
 
@@ -153,36 +128,15 @@ function wrap(native: Native): Sys {
       if (errno !== 0) throw missing(errno, path)
       return statOf(fields)
     },
-    readdir: (fd) => dirents(native.readdir(fd)),
-    listxattrat: (dirfd, path) => split(native.listxattrat(dirfd, path)),
+    readdir: (fd) => entriesOf(native.readdir(fd)),
+    listxattrat: (dirfd, path) => namesOf(native.listxattrat(dirfd, path)),
     statEach(dirfd, entries) {
       const all = new Float64Array(entries.length * STAT_FIELDS)
-      native.statEach(dirfd, records(entries), all)
-      return entries.map((_, index) => (all[index * STAT_FIELDS + 2] === 0 ? undefined : statOf(all, index * STAT_FIELDS)))
+      native.statEach(dirfd, recordsOf(entries), all)
+      return entries.map((_, index) => foundStat(all, index * STAT_FIELDS))
     },
-    copyEach(fromfd, tofd, files) {
-      const plan = Float64Array.from(files.flatMap((file) => [file.mode, file.uid, file.gid, file.mtimeSeconds, file.mtimeNanoseconds]))
-      return native.copyEach(fromfd, tofd, records(files), plan, files.length)
-    },
+    copyEach: (fromfd, tofd, files) => native.copyEach(fromfd, tofd, recordsOf(files), copyFields(files)),
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
-  }
-}
-
-function statOf(fields: Float64Array, at = 0): SysStat {
-  return {
-    dev: fields[at] as number,
-    ino: fields[at + 1] as number,
-    mode: fields[at + 2] as number,
-    nlink: fields[at + 3] as number,
-    uid: fields[at + 4] as number,
-    gid: fields[at + 5] as number,
-    rdevMajor: fields[at + 6] as number,
-    rdevMinor: fields[at + 7] as number,
-    size: fields[at + 8] as number,
-    mtimeSeconds: fields[at + 9] as number,
-    mtimeNanoseconds: fields[at + 10] as number,
-    ctimeSeconds: fields[at + 11] as number,
-    ctimeNanoseconds: fields[at + 12] as number,
   }
 }
 
@@ -190,40 +144,4 @@ function missing(errno: number, path: Name): Error {
   const code = errno === 2 ? 'ENOENT' : 'ENOTDIR'
   const text = `${code}: ${errno === 2 ? 'no such file or directory' : 'not a directory'}, fstatat '${Buffer.from(path)}'`
   return Object.assign(new Error(text), { code, errno: -errno, syscall: 'fstatat' })
-}
-
-/** Records of { type: u8, length: u16le, name }. */
-function dirents(records: Buffer): SysDirent[] {
-  const entries: SysDirent[] = []
-  for (let at = 0; at < records.length; ) {
-    const end = at + 3 + records.readUInt16LE(at + 1)
-    entries.push({ type: records[at] as number, name: records.subarray(at + 3, end) })
-    at = end
-  }
-  return entries
-}
-
-/** The reverse of `dirents`. */
-function records(entries: readonly { readonly name: Buffer; readonly type?: number }[]): Buffer {
-  const buffer = Buffer.allocUnsafe(entries.reduce((sum, { name }) => sum + 3 + name.length, 0))
-  let at = 0
-  for (const { name, type = 0 } of entries) {
-    buffer[at] = type
-    buffer.writeUInt16LE(name.length, at + 1)
-    buffer.set(name, at + 3)
-    at += 3 + name.length
-  }
-  return buffer
-}
-
-/** Names that each end with NUL. */
-function split(list: Buffer | null): Buffer[] {
-  const names: Buffer[] = []
-  if (list === null) return names
-  for (let at = 0; at < list.length; ) {
-    const end = list.indexOf(0, at)
-    names.push(list.subarray(at, end))
-    at = end + 1
-  }
-  return names
 }

@@ -1,8 +1,9 @@
 import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode } from '../base/errors.ts'
-import { type Name, type SysStat, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
 import { S_IFDIR, S_IFMT, S_IFREG } from '../base/sys-constants.ts'
+import type { Name, SysStat } from '../base/sys-values.ts'
 import { type IdMap, idMap } from '../values/id-map.ts'
 import { ifPresent } from './store-error.ts'
 

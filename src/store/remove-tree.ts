@@ -1,7 +1,8 @@
 import { closeSync, constants, lstatSync, openSync, rmdirSync, unlinkSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { errorCode } from '../base/errors.ts'
-import { type Name, type Sys, sys } from '../base/sys.ts'
+import { type Sys, sys } from '../base/sys.ts'
+import type { Name } from '../base/sys-values.ts'
 import { ifPresent } from './store-error.ts'
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW

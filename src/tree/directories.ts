@@ -1,5 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
-import type { Name } from '../base/sys.ts'
+import type { Name } from '../base/sys-values.ts'
 import { keyOf } from './node.ts'
 import { joinKey, type Key, latin1, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'

@@ -1,5 +1,6 @@
-import { type SysDirent, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../base/sys-constants.ts'
+import type { SysDirent } from '../base/sys-values.ts'
 import { bytes, type Key, nameOf, parentKey } from './path.ts'
 
 /** Open directories over all trees; a build has many. The least recently used are closed. */

@@ -1,6 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
-import { type Name, type SysStat, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
+import type { Name, SysStat } from '../base/sys-values.ts'
 import type { LayerOwners } from '../store/layer-owners.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'

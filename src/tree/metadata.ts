@@ -1,5 +1,6 @@
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { type Name, type SysStat, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
+import type { Name, SysStat } from '../base/sys-values.ts'
 import type { LayerOwners, OwnedFile, Owner } from '../store/layer-owners.ts'
 import type { NodeType } from './node.ts'
 import { isStoreXattr } from './view.ts'

@@ -1,4 +1,3 @@
-import type { SysStat } from '../base/sys.ts'
 import {
   DT_BLK,
   DT_CHR,
@@ -16,6 +15,7 @@ import {
   S_IFREG,
   S_IFSOCK,
 } from '../base/sys-constants.ts'
+import type { SysStat } from '../base/sys-values.ts'
 import { bytes, type Key, nameOf } from './path.ts'
 import type { TreeNode } from './types.ts'
 

@@ -1,4 +1,4 @@
-import type { Name } from '../base/sys.ts'
+import type { Name } from '../base/sys-values.ts'
 import { makeOne, notDirectory } from './directories.ts'
 import { keyOf } from './node.ts'
 import { joinKey, type Key } from './path.ts'

@@ -1,4 +1,4 @@
-import type { Name } from '../base/sys.ts'
+import type { Name } from '../base/sys-values.ts'
 
 /**
  * Inside tree/ a path is a `Key`: the bytes as a latin1 string, one code unit a byte, relative to the root, '' for the root itself, no `.`, no

@@ -1,4 +1,5 @@
-import { type PlainCopy, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
+import type { PlainCopy } from '../base/sys-values.ts'
 import type { Metadata } from './metadata.ts'
 import { bytes, type Key, nameOf, parentKey } from './path.ts'
 import type { Listing, TreeNode, TreeView } from './types.ts'

@@ -1,4 +1,5 @@
-import { type SysDirent, type SysStat, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
+import type { SysDirent, SysStat } from '../base/sys-values.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import type { Key } from './path.ts'
 import type { Listing } from './types.ts'

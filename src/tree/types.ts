@@ -1,4 +1,4 @@
-import type { SysStat } from '../base/sys.ts'
+import type { SysStat } from '../base/sys-values.ts'
 
 /**
  * Inside a root file system that nobody else is changing. Every path here is hostile and in-root: resolved component by component, absolute symlinks

@@ -1,5 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
-import { type Name, type SysDirent, type SysStat, sys } from '../base/sys.ts'
+import { sys } from '../base/sys.ts'
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -11,6 +11,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from '../base/sys-constants.ts'
+import type { Name, SysDirent, SysStat } from '../base/sys-values.ts'
 import type { MatchState } from '../go/pattern-matcher.ts'
 import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'

@@ -1,7 +1,8 @@
 import { errorCode } from '../../base/errors.ts'
 import { Pace } from '../../base/pace.ts'
-import { type SysStat, sys } from '../../base/sys.ts'
+import { sys } from '../../base/sys.ts'
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT, S_IFREG } from '../../base/sys-constants.ts'
+import type { SysStat } from '../../base/sys-values.ts'
 
 /** A file or directory of the caller's file system; symlinks are not followed. */
 export interface Walked {

@@ -109,13 +109,13 @@ test('copyEach leaves what is not plain, and nothing of it', async () => {
   ])
 })
 
-test('copyEach refuses names with a slash', async () => {
+test('copyEach refuses names with a slash', () => {
   const [from, to] = [folder('from'), folder('to')]
   shell('mkdir d; echo 1 > d/f', from)
   shell('mkdir d', to)
   const [fromFd, toFd] = [from, to].map((path) => sys().openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0)) as [number, number]
   const file = { name: Buffer.from('d/f'), mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0, mtimeNanoseconds: 0 }
-  expect([...(await sys().copyEach(fromFd, toFd, [file]))]).toEqual([1])
+  expect(() => sys().copyEach(fromFd, toFd, [file])).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }))
   expect(listing(directoryView(to)).length).toBe(1)
   for (const fd of [fromFd, toFd]) sys().close(fd)
 })

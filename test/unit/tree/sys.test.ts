@@ -1,9 +1,10 @@
-import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { nativeFolder, sys } from '../../../src/base/sys.ts'
 import * as c from '../../../src/base/sys-constants.ts'
+import { COPY, STAT, STAT_FIELDS } from '../../../src/base/sys-values.ts'
 
 let folder: string
 let root: number
@@ -148,4 +149,78 @@ test('the addon loads in a worker thread', async () => {
   const count = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
   expect(count).toBeGreaterThan(20)
   await worker.terminate()
+})
+
+describe('many at a time', () => {
+  const entry = (name: string | Buffer) => ({ name: Buffer.from(name), type: 0 })
+
+  test('statEach gives what statat gives, in order, and undefined for what is gone', () => {
+    create('a', 'one')
+    sys().mkdirat(root, 'd', 0o750)
+    sys().symlinkat('a', root, 'l')
+    const stats = sys().statEach(root, ['a', 'gone', 'd', 'l'].map(entry))
+    expect(stats).toEqual([sys().statat(root, 'a'), undefined, sys().statat(root, 'd'), sys().statat(root, 'l')])
+    expect(sys().statEach(root, [])).toEqual([])
+  })
+
+  test('statEach throws what is no absence: nothing may look as if it were gone', () => {
+    create('file')
+    const file = sys().openat(root, 'file', c.O_RDONLY, 0)
+    expect(() => sys().statEach(file, [entry('x')])).toThrow(
+      expect.objectContaining({ code: 'ENOTDIR', errno: -20, syscall: 'fstatat', path: 'x' }),
+    )
+    expect(codeOf(() => sys().statEach(987654, [entry('x')]))).toBe('EBADF')
+    sys().close(file)
+  })
+
+  test.each(['', 'a/b', 'a\0b', 'x'.repeat(256)])('%j is no name of a directory', async (name) => {
+    create('a')
+    expect(codeOf(() => sys().statEach(root, [entry('a'), entry(name)]))).toBe('ERR_INVALID_ARG_VALUE')
+    const file = { name: Buffer.from(name), mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0, mtimeNanoseconds: 0 }
+    expect(codeOf(() => sys().copyEach(root, root, [file]))).toBe('ERR_INVALID_ARG_VALUE')
+  })
+
+  test('copyEach refuses numbers that the kernel would take for others', () => {
+    create('a')
+    const file = { name: Buffer.from('a'), mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0, mtimeNanoseconds: 0 }
+    for (const wrong of [{ mode: Number.NaN }, { uid: -1 }, { gid: 2 ** 32 }, { mtimeSeconds: 1e300 }, { mtimeNanoseconds: 1e9 }]) {
+      expect(codeOf(() => sys().copyEach(root, root, [{ ...file, ...wrong }]))).toBe('ERR_OUT_OF_RANGE')
+    }
+    expect(codeOf(() => sys().copyEach(987654, root, [file]))).toBe('EBADF')
+  })
+
+  test('the addon has the same places for fields', () => {
+    const header = readFileSync(join(import.meta.dirname, '../../../addon/batch.h'), 'utf8')
+    const places = (prefix: string) =>
+      Object.fromEntries(
+        [...header.matchAll(new RegExp(`${prefix}_(\\w+) = (\\d+)`, 'g'))].map(([, name = '', place]) => [
+          name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+          Number(place),
+        ]),
+      )
+    expect(places('STAT')).toEqual(STAT)
+    expect(places('COPY')).toEqual(COPY)
+    expect(Object.values(STAT)).toHaveLength(STAT_FIELDS)
+  })
+})
+
+describe('arguments', () => {
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, -(2 ** 31) - 1])('%d is no descriptor', (fd) => {
+    expect(codeOf(() => sys().close(fd))).toBe('ERR_OUT_OF_RANGE')
+  })
+
+  test('an id or a time that is out of range is refused and not cut', () => {
+    create('f')
+    expect(codeOf(() => sys().chownat(root, 'f', 2 ** 32, 0))).toBe('ERR_OUT_OF_RANGE')
+    expect(codeOf(() => sys().chownat(root, 'f', -2, 0))).toBe('ERR_OUT_OF_RANGE')
+    expect(codeOf(() => sys().utimesat(root, 'f', 1e300, 0))).toBe('ERR_OUT_OF_RANGE')
+    expect(codeOf(() => sys().utimesat(root, 'f', 0, 1e9))).toBe('ERR_OUT_OF_RANGE')
+    expect(sys().statat(root, 'f')).toMatchObject({ uid: 0, gid: 0 })
+  })
+
+  test('the error of a path that is too long names the call', () => {
+    expect(() => sys().mkdirat(root, 'x'.repeat(5000), 0o755)).toThrow(
+      expect.objectContaining({ code: 'ENAMETOOLONG', syscall: 'mkdirat' }),
+    )
+  })
 })

@@ -1,0 +1,137 @@
+/** What system calls take and give, and the flat forms in which the addon has them: decoded here, once. */
+
+export type Name = Uint8Array | string
+
+export interface SysDirent {
+  name: Buffer
+  /** DT_*; DT_UNKNOWN on file systems that do not tell. */
+  type: number
+}
+
+/** A file without extended attributes and what its copy gets. */
+export interface PlainCopy {
+  readonly name: Buffer
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
+}
+
+export interface SysStat {
+  dev: number
+  /** Folded into 53 bits (overlayfs with xino uses all 64). */
+  ino: number
+  mode: number
+  nlink: number
+  uid: number
+  gid: number
+  rdevMajor: number
+  rdevMinor: number
+  size: number
+  mtimeSeconds: number
+  mtimeNanoseconds: number
+  ctimeSeconds: number
+  ctimeNanoseconds: number
+}
+
+/** Where each field of a SysStat stands: enum stat_field of addon/batch.h. */
+export const STAT = {
+  dev: 0,
+  ino: 1,
+  mode: 2,
+  nlink: 3,
+  uid: 4,
+  gid: 5,
+  rdevMajor: 6,
+  rdevMinor: 7,
+  size: 8,
+  mtimeSeconds: 9,
+  mtimeNanoseconds: 10,
+  ctimeSeconds: 11,
+  ctimeNanoseconds: 12,
+} as const satisfies Record<keyof SysStat, number>
+export const STAT_FIELDS = 13
+
+/** Where each field of a copy stands: enum copy_field of addon/batch.h. */
+export const COPY = { mode: 0, uid: 1, gid: 2, mtimeSeconds: 3, mtimeNanoseconds: 4 } as const satisfies Record<
+  Exclude<keyof PlainCopy, 'name'>,
+  number
+>
+const COPY_FIELDS = 5
+
+/** The one that begins at `at`. */
+export function statOf(fields: Float64Array, at = 0): SysStat {
+  return {
+    dev: fields[at + STAT.dev] as number,
+    ino: fields[at + STAT.ino] as number,
+    mode: fields[at + STAT.mode] as number,
+    nlink: fields[at + STAT.nlink] as number,
+    uid: fields[at + STAT.uid] as number,
+    gid: fields[at + STAT.gid] as number,
+    rdevMajor: fields[at + STAT.rdevMajor] as number,
+    rdevMinor: fields[at + STAT.rdevMinor] as number,
+    size: fields[at + STAT.size] as number,
+    mtimeSeconds: fields[at + STAT.mtimeSeconds] as number,
+    mtimeNanoseconds: fields[at + STAT.mtimeNanoseconds] as number,
+    ctimeSeconds: fields[at + STAT.ctimeSeconds] as number,
+    ctimeNanoseconds: fields[at + STAT.ctimeNanoseconds] as number,
+  }
+}
+
+/** Of statEach: every file has a mode, its type. */
+export function foundStat(fields: Float64Array, at: number): SysStat | undefined {
+  return fields[at + STAT.mode] === 0 ? undefined : statOf(fields, at)
+}
+
+export function copyFields(files: readonly PlainCopy[]): Float64Array {
+  const fields = new Float64Array(files.length * COPY_FIELDS)
+  files.forEach((file, index) => {
+    const at = index * COPY_FIELDS
+    fields[at + COPY.mode] = file.mode
+    fields[at + COPY.uid] = file.uid
+    fields[at + COPY.gid] = file.gid
+    fields[at + COPY.mtimeSeconds] = file.mtimeSeconds
+    fields[at + COPY.mtimeNanoseconds] = file.mtimeNanoseconds
+  })
+  return fields
+}
+
+/** Of a record { type: u8, length: u16le, name }. */
+const RECORD_HEADER = 3
+
+export function entriesOf(records: Buffer): SysDirent[] {
+  const entries: SysDirent[] = []
+  for (let at = 0; at < records.length; ) {
+    const end = at + RECORD_HEADER + records.readUInt16LE(at + 1)
+    entries.push({ type: records[at] as number, name: records.subarray(at + RECORD_HEADER, end) })
+    at = end
+  }
+  return entries
+}
+
+/** The reverse of `entriesOf`. */
+export function recordsOf(entries: readonly { readonly name: Buffer; readonly type?: number }[]): Buffer {
+  const buffer = Buffer.allocUnsafe(entries.reduce((sum, { name }) => sum + RECORD_HEADER + name.length, 0))
+  let at = 0
+  for (const { name, type = 0 } of entries) {
+    buffer[at] = type
+    buffer.writeUInt16LE(name.length, at + 1)
+    buffer.set(name, at + RECORD_HEADER)
+    at += RECORD_HEADER + name.length
+  }
+  return buffer
+}
+
+/** Names that each end with NUL. */
+export function namesOf(list: Buffer | null): Buffer[] {
+  const names: Buffer[] = []
+  if (list === null) return names
+  for (let at = 0; at < list.length; ) {
+    const end = list.indexOf(0, at)
+    names.push(list.subarray(at, end))
+    at = end + 1
+  }
+  return names
+}
