@@ -1,6 +1,7 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
 import type { Limits } from './values/limits.ts'
+import type { ContainerConfig } from './values/oci.ts'
 import type { Platform } from './values/platform.ts'
 import type { ProcessSettings } from './values/process-settings.ts'
 
@@ -71,12 +72,10 @@ export const ENTITLEMENTS = ['network.host', 'security.insecure', 'onbuild.secre
 export type Entitlement = (typeof ENTITLEMENTS)[number]
 
 /** The options as the engine reads them: every build argument has a value. What only the caller can answer is asked of it (`src/caller`). */
-export interface ResolvedOptions extends Omit<BuildOptions, 'environment' | 'workingDirectory' | 'stdin' | 'secrets' | 'ssh'> {
+export interface ResolvedOptions extends Omit<BuildOptions, 'root' | 'environment' | 'workingDirectory' | 'stdin' | 'secrets' | 'ssh'> {
   readonly buildArgs: Readonly<Record<string, string>>
   /** Ids of agents that the caller is to have: what is wrong with them is said before anything is built. */
   readonly agents: readonly string[]
-  /** The store: an absolute path. */
-  readonly root: string
 }
 
 /** `-o type=…`. `dest` `-` writes to `stdout` of the BuildHooks. Without outputs the image goes to the store only. */
@@ -173,6 +172,15 @@ export interface BuildHooks {
   readonly signal?: AbortSignal
   /** Receives an output with dest `-`. */
   readonly stdout?: (data: Uint8Array) => Promise<void>
+}
+
+/** What an open build makes for one platform. */
+export interface BuildTarget {
+  readonly platform: Platform
+  /** The name of its stage, or its number. */
+  readonly stage: string
+  /** The image's, as the instructions fold it. */
+  readonly config: ContainerConfig
 }
 
 /** What a build made. */

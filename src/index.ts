@@ -7,20 +7,19 @@ export type { Change, FileChange, MissCause, Verdict } from './base/explanation.
 export type { Position, SourceFile, Span } from './base/span.ts'
 export { build } from './build.ts'
 export type * from './build-options.ts'
+export type { Agent, Caller } from './caller/caller.ts'
+export type { Credentials, HostCredentials } from './caller/credentials.ts'
 export type * from './dockerfile/instruction.ts'
 export type { Finding } from './dockerfile/lint/linter.ts'
 export { parseStages } from './dockerfile/stages.ts'
+export { type Engine, type EngineOptions, openEngine } from './engine/engine.ts'
+export type { OpenBuild } from './engine/open-build.ts'
+export type { CheckResult, OutlineResult, Target, TargetsResult } from './engine/questions.ts'
 export type { Outline, OutlineArg, OutlineMount } from './graph/outline.ts'
-export {
-  type CheckResult,
-  check,
-  listTargets,
-  type OutlineResult,
-  outlineTarget,
-  type Target,
-  type TargetsResult,
-} from './inquiry.ts'
+export { check, listTargets, outlineTarget } from './inquiry.ts'
 export { plan } from './plan.ts'
+export { fromThisMachine } from './this-machine/request.ts'
+export type { TreeNode, TreeView } from './tree/types.ts'
 export type { ExtraHost } from './values/extra-host.ts'
 export { DEFAULT_LIMITS, type Limits } from './values/limits.ts'
 export { formatPlatform, type Platform, parsePlatform } from './values/platform.ts'

@@ -15,13 +15,14 @@ import { processSettings } from '../values/process-settings.ts'
 import { requireEntitlements } from './entitlements.ts'
 import type { Session } from './session.ts'
 
-type LowerSession = Pick<Session, 'images' | 'contexts' | 'inputs'>
+/** What lowering asks of a build's session. */
+export type LoweringDeps = Pick<Session, 'images' | 'contexts' | 'inputs'>
 
 /** What lowering needs, from the caller's options and the session. */
 export function lowerOptions(
   options: ResolvedOptions,
   platform: Platform,
-  { images, contexts, inputs }: LowerSession,
+  { images, contexts, inputs }: LoweringDeps,
   linter = Linter.off,
 ): LowerOptions {
   const { platforms = [] } = options
@@ -78,7 +79,7 @@ export function mistakeOf(
 export async function lowerFor(
   platform: Platform,
   file: StagedDockerfile,
-  session: Session,
+  session: LoweringDeps,
   { options, onEvent }: Telling,
 ): Promise<Graph> {
   const linter = platform === (options.platforms?.[0] ?? platform) ? linterFor(file, options) : Linter.off

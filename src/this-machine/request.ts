@@ -1,7 +1,6 @@
 import type { Environment } from '../base/environment.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { BuildHooks, BuildOptions, ResolvedOptions } from '../build-options.ts'
-import { storeRoot } from './store-root.ts'
 import { ThisMachine } from './this-machine.ts'
 
 /** What is to be built, and who asks for it: this machine. Errors: BUILD_ARG, WORKING_DIRECTORY. */
@@ -10,13 +9,13 @@ export function fromThisMachine(
   hooks?: BuildHooks,
 ): { readonly options: ResolvedOptions; readonly caller: ThisMachine } {
   const caller = new ThisMachine(given, hooks)
-  const { environment, workingDirectory, stdin, secrets, ssh = [], ...options } = given
+  const { root, environment, workingDirectory, stdin, secrets, ssh = [], ...options } = given
   const variables = environment ?? process.env
   const buildArgs = buildArgValues(options.buildArgs ?? {}, variables)
   const epoch = variables.SOURCE_DATE_EPOCH
   // As buildx hands it on.
   if (epoch) buildArgs.SOURCE_DATE_EPOCH ??= epoch
-  return { options: { ...options, buildArgs, agents: ssh.map(({ id }) => id), root: storeRoot(options.root, caller) }, caller }
+  return { options: { ...options, buildArgs, agents: ssh.map(({ id }) => id) }, caller }
 }
 
 /** A name without a value takes that of the environment, or is not set (A10). */

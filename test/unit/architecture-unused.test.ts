@@ -15,6 +15,7 @@ const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   __digest: 'the compiler: a brand',
   __layerId: 'the compiler: a brand',
   toJSON: 'JSON.stringify',
+  evaluate: 'who calls the library',
   formatError: 'nearley asks its lexer for it',
   ca: 'node:tls',
   cert: 'node:tls',

@@ -22,6 +22,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['image'],
   ['ops'],
   ['solve', 'export', 'explain', 'cache'],
+  ['engine'],
   ['build.ts', 'inquiry.ts', 'plan.ts'],
   ['cli', 'index.ts'],
 ]

@@ -1,6 +1,7 @@
 import { maskUrls } from '../../base/mask-url.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
-import { type OutlineResult, outlineTarget } from '../../inquiry.ts'
+import type { OutlineResult } from '../../engine/questions.ts'
+import { outlineTarget } from '../../inquiry.ts'
 import { base64, location } from '../location.ts'
 import { alignTabs } from '../table.ts'
 import type { Answer } from './answer.ts'

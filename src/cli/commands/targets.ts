@@ -1,5 +1,6 @@
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
-import { listTargets, type Target, type TargetsResult } from '../../inquiry.ts'
+import type { Target, TargetsResult } from '../../engine/questions.ts'
+import { listTargets } from '../../inquiry.ts'
 import { base64, location } from '../location.ts'
 import { alignTabs } from '../table.ts'
 import type { Answer } from './answer.ts'

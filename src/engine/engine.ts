@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs'
+import { TbuildError } from '../base/errors.ts'
+import type { BuildHooks, BuildOptions, ResolvedOptions } from '../build-options.ts'
+import type { Caller } from '../caller/caller.ts'
+import { Sandboxes } from '../solve/lazy-sandbox.ts'
+import { type EngineDeps, openSession } from '../solve/session.ts'
+import { openSharedStore } from '../store/store.ts'
+import { storeRoot } from '../this-machine/store-root.ts'
+import { ThisMachine } from '../this-machine/this-machine.ts'
+import { Lifetime } from './lifetime.ts'
+import { OpenBuild } from './open-build.ts'
+
+/** Where the store is, and what its default is found with. */
+export type EngineOptions = Pick<BuildOptions, 'root' | 'environment' | 'workingDirectory'>
+
+/**
+ * What all builds on one store have in common: the store, and what was learnt of this machine's sandboxes. It may live as long as its process: between
+ * builds nothing of the store is held, so that gc of any process may take what no record or image has.
+ */
+export class Engine {
+  readonly #deps: EngineDeps
+  readonly #builds = new Set<OpenBuild>()
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps
+  }
+
+  /** Reads the Dockerfile and opens what the build is made of: an operation on the store, until it is closed. `stdout` receives an output with dest `-`. */
+  async openBuild(options: ResolvedOptions, caller: Caller, stdout?: BuildHooks['stdout']): Promise<OpenBuild> {
+    const lifetime = new Lifetime(caller.progress)
+    try {
+      const session = await lifetime.run(() => openSession(options, caller, this.#deps, lifetime.progress))
+      const onClose = () => this.#builds.delete(build)
+      const build: OpenBuild = new OpenBuild({ options, session, lifetime, environment: caller.environment, stdout, onClose })
+      this.#builds.add(build)
+      return build
+    } catch (error) {
+      await lifetime.end()
+      throw error
+    }
+  }
+
+  /** Closes all builds of it. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#builds].map((build) => build.close()))
+  }
+}
+
+/** The engine on a store, which is made when it is not there. Errors: PROC_MISSING, and those of a store. */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  // Attributes of files are asked for by way of it, and everything that the sandbox makes.
+  if (!existsSync('/proc/self/fd'))
+    throw new TbuildError('PROC_MISSING', 'there is no /proc', { hint: 'mount /proc: mount -t proc proc /proc' })
+  const store = openSharedStore(storeRoot(options.root, new ThisMachine(options)))
+  return new Engine({ store, sandboxes: new Sandboxes(store.layout.root) })
+}

@@ -1,0 +1,151 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { BuildEvent, OnEvent } from '../../src/base/events.ts'
+import type { BuildOptions } from '../../src/build-options.ts'
+import { type Engine, openEngine } from '../../src/engine/engine.ts'
+import type { OpenBuild } from '../../src/engine/open-build.ts'
+import { fromThisMachine } from '../../src/this-machine/request.ts'
+import { readFileInRoot } from '../../src/tree/read.ts'
+import { script, tbuild, tbuildAsync } from '../support/cli.ts'
+import { running } from '../support/processes.ts'
+import { openWorkspace, type Workspace } from '../support/workspace.ts'
+
+/** An engine in this process; what looks after the store is the command line, in processes of its own. */
+let workspace: Workspace
+let busybox = ''
+let engine: Engine
+beforeAll(async () => {
+  workspace = openWorkspace()
+  busybox = `oci-layout://${script('busybox-layout.mjs').stdout.trim()}`
+  engine = await openEngine({ root: workspace.store })
+}, 300_000)
+afterAll(async () => {
+  await engine.close()
+  workspace.remove()
+}, 120_000)
+
+const request = (dockerfile: string, more: Partial<BuildOptions> = {}): BuildOptions => ({
+  context: workspace.context({ Dockerfile: dockerfile }),
+  buildContexts: { busybox },
+  ...more,
+})
+
+function open(given: BuildOptions, onEvent: OnEvent = () => {}): Promise<OpenBuild> {
+  const { options, caller } = fromThisMachine(given, { onEvent })
+  return engine.openBuild(options, caller)
+}
+
+/** Opens a build and closes it after its use. */
+async function opened<T>(given: BuildOptions, use: (build: OpenBuild) => Promise<T>, onEvent?: OnEvent): Promise<T> {
+  const build = await open(given, onEvent)
+  try {
+    return await use(build)
+  } finally {
+    await build.close()
+  }
+}
+
+async function read(build: OpenBuild, path: string): Promise<string | undefined> {
+  const [target] = await build.targets()
+  if (target === undefined) throw new Error('no target')
+  return readFileInRoot(await build.files(target), path, 1000)?.toString()
+}
+
+const inStore = (folder: string) => readdirSync(join(workspace.store, 'v1', folder)).filter((name) => !name.endsWith('.json'))
+const pruneAll = ['prune', '--all', '--root']
+
+describe('what an engine holds of its store', () => {
+  test('an idle one holds nothing: another process collects what it built, and it builds that again', async () => {
+    const given = request('FROM busybox\nRUN echo one > /file\n')
+    expect(await opened(given, (build) => read(build, '/file'))).toBe('one\n')
+    expect(await opened(given, (build) => build.export())).toMatchObject({ steps: { total: 1, cached: 1 } })
+    expect([inStore('layers').length > 0, inStore('leases')]).toEqual([true, []])
+    expect(tbuild([...pruneAll, workspace.store]).status).toBe(0)
+    expect(inStore('layers')).toEqual([])
+    const again = await opened(given, async (build) => [(await build.export()).steps, await read(build, '/file')])
+    expect(again).toEqual([{ total: 1, cached: 0 }, 'one\n'])
+  }, 120_000)
+
+  test('a build holds what it uses from the first step until it is closed', async () => {
+    const given = request('FROM busybox\nRUN echo two > /file\nRUN echo ready && sleep 3 && cat /file > /copy\n')
+    let pruned: Promise<{ status: number | null }> | undefined
+    const onEvent = (event: BuildEvent) => {
+      if (event.type === 'log' && Buffer.from(event.data).includes('ready')) pruned = tbuildAsync([...pruneAll, workspace.store])
+    }
+    await opened(
+      given,
+      async (build) => {
+        await build.evaluate()
+        expect(await pruned).toMatchObject({ status: 0 })
+        expect(tbuild([...pruneAll, workspace.store]).status).toBe(0)
+        expect(await read(build, '/copy')).toBe('two\n')
+        expect((await build.export([{ type: 'oci', dest: workspace.path('held'), tar: false }])).images).toHaveLength(1)
+      },
+      onEvent,
+    )
+    expect([inStore('leases'), inStore('tmp')]).toEqual([[], []])
+    tbuild([...pruneAll, workspace.store])
+    expect(inStore('layers')).toEqual([])
+  }, 120_000)
+
+  test('of two builds at once the one that ends first takes nothing from the other', async () => {
+    const one = await open(request('FROM busybox\nRUN echo a > /a\n'))
+    const two = await open(request('FROM busybox\nRUN echo b > /b\n'))
+    await Promise.all([one.evaluate(), two.evaluate()])
+    await one.close()
+    tbuild([...pruneAll, workspace.store])
+    expect(await read(two, '/b')).toBe('b\n')
+    await two.close()
+  }, 120_000)
+})
+
+describe('an open build', () => {
+  test('its targets are known, with their config, before anything has run', async () => {
+    const events: BuildEvent[] = []
+    const dockerfile = 'FROM busybox AS app\nENV A=1\nRUN exit 9\nCMD ["a"]\nUSER 7\n'
+    await opened(
+      request(dockerfile, { platforms: [{ os: 'linux', architecture: 'amd64' }], labels: { l: 'm' } }),
+      async (build) => {
+        expect(await build.targets()).toMatchObject([
+          { stage: 'app', platform: { architecture: 'amd64' }, config: { Cmd: ['a'], User: '7', Labels: { l: 'm' } } },
+        ])
+        expect((await build.stages()).targets).toMatchObject([{ name: 'app' }])
+        expect((await build.check()).findings).toEqual([])
+        expect((await build.outline()).args).toEqual([])
+      },
+      (event) => events.push(event),
+    )
+    expect(events.filter(({ type }) => type === 'vertex' || type === 'started')).toEqual([])
+  }, 120_000)
+
+  test('each step may be asked for again, and after a failure', async () => {
+    await opened(request('FROM busybox\nRUN exit 9\n'), async (build) => {
+      await expect(build.evaluate()).rejects.toMatchObject({ code: 'RUN_FAILED' })
+      await expect(build.export()).rejects.toMatchObject({ code: 'RUN_FAILED' })
+      await expect(build.evaluate((await build.targets())[0])).rejects.toMatchObject({ code: 'RUN_FAILED' })
+    })
+    await opened(request('FROM busybox\nRUN echo three > /file\n', { tags: ['three'] }), async (build) => {
+      await build.evaluate()
+      const first = await build.export()
+      expect(first).toMatchObject({ steps: { cached: 0 }, tags: ['docker.io/library/three:latest'] })
+      expect((await build.export([{ type: 'oci', dest: workspace.path('three'), tar: false }])).images[0]?.configDigest).toBe(first.iid)
+      await expect(build.export([{ type: 'image', push: false, pushByDigest: true }])).rejects.toMatchObject({ code: 'OUTPUT_CONFLICT' })
+    })
+  }, 120_000)
+
+  test('that is closed gives nothing any more, and its processes have ended', async () => {
+    let begun = () => {}
+    const printed = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    const build = await open(request('FROM busybox\nRUN echo begun && sleep 543217\n'), (event) => event.type === 'log' && begun())
+    const evaluated = expect(build.evaluate()).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
+    await printed
+    await Promise.all([build.close(), build.close()])
+    await evaluated
+    expect(running('sleep 543217')).toEqual([])
+    await expect(build.targets()).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
+    expect(inStore('leases')).toEqual([])
+  }, 120_000)
+})
