@@ -9,7 +9,7 @@ import type { Registries } from '../sources/registry/open.ts'
 import { absolutePath } from '../this-machine/working-directory.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
-import { type BuiltSteps, type ExportTools, exportSteps } from './exports.ts'
+import { type BuiltSteps, type ExportDeps, exportSteps } from './exports.ts'
 import { type Adopt, Imports } from './imports.ts'
 import { localPlace, type Place, registryPlace } from './places.ts'
 import type { CacheSession } from './session.ts'
@@ -24,14 +24,14 @@ export class BuildCache {
   readonly imports: Imports
   readonly #options: BuildOptions
   readonly #progress: Progress
-  readonly #tools: ExportTools
+  readonly #deps: ExportDeps
   readonly #registries: Registries
 
-  private constructor(options: BuildOptions, progress: Progress, tools: ExportTools, imports: Imports, registries: Registries) {
+  private constructor(options: BuildOptions, progress: Progress, deps: ExportDeps, imports: Imports, registries: Registries) {
     this.imports = imports
     this.#options = options
     this.#progress = progress
-    this.#tools = tools
+    this.#deps = deps
     this.#registries = registries
   }
 
@@ -54,7 +54,7 @@ export class BuildCache {
     if (this.#options.cacheTo?.some(({ type }) => type === 'inline') !== true) return async (image) => image
     let exported: ReturnType<typeof exportSteps> | undefined
     return async (image) => {
-      exported ??= exportSteps(built, { mode: 'min', form: {}, by: 'diffId' }, this.#tools)
+      exported ??= exportSteps(built, { mode: 'min', form: {}, by: 'diffId' }, this.#deps)
       const { writer } = await exported
       const records = writer.inline(image.layers.map(({ diffId }) => diffId))
       const member = Buffer.from(records).toString('base64')
@@ -78,7 +78,7 @@ export class BuildCache {
         const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
         for (;;) {
           try {
-            const exported = await exportSteps(built, extent, this.#tools)
+            const exported = await exportSteps(built, extent, this.#deps)
             return await place.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(place.name) })
           } catch (error) {
             if (!this.recover(error)) throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error

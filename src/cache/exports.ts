@@ -23,9 +23,9 @@ export interface BuiltSteps {
   changedContexts(): Promise<ReadonlySet<string>>
 }
 
-export interface ExportTools {
+export interface ExportDeps {
   readonly nodes: NodeGraph
-  readonly contents: StepContents
+  readonly contents: Pick<StepContents, 'reader'>
   readonly layers: LayerCatalog
 }
 
@@ -56,14 +56,14 @@ const FETCHED: ReadonlySet<string> = new Set(['image', 'http', 'git'])
  * The records of a build as BuildKit would have made them (solver/exporter.go), and the blobs of their layers. Files of the caller are hashed only now: where
  * they have changed since they were copied, nothing is said of what was made of them.
  */
-export async function exportSteps(built: BuiltSteps, extent: Extent, tools: ExportTools): Promise<Exported> {
-  const exported = await exportOf(built, extent, tools)
+export async function exportSteps(built: BuiltSteps, extent: Extent, deps: ExportDeps): Promise<Exported> {
+  const exported = await exportOf(built, extent, deps)
   const changed = await built.changedContexts()
-  return changed.size === 0 ? exported : exportOf(built, extent, tools, changed)
+  return changed.size === 0 ? exported : exportOf(built, extent, deps, changed)
 }
 
-async function exportOf(built: BuiltSteps, extent: Extent, tools: ExportTools, changed?: ReadonlySet<string>): Promise<Exported> {
-  const walk = new Export(built, extent, tools, changed)
+async function exportOf(built: BuiltSteps, extent: Extent, deps: ExportDeps, changed?: ReadonlySet<string>): Promise<Exported> {
+  const walk = new Export(built, extent, deps, changed)
   for (const target of built.targets) await walk.add(target)
   return { writer: walk.writer, layers: walk.layers }
 }
@@ -73,7 +73,7 @@ class Export {
   readonly layers = new Map<Digest, ExportedLayer>()
   readonly #built: BuiltSteps
   readonly #extent: Extent
-  readonly #tools: ExportTools
+  readonly #deps: ExportDeps
   readonly #contentOf: ContentOf
   readonly #seen = new Set<Vertex>()
   /** Steps that have their layers. */
@@ -81,14 +81,14 @@ class Export {
   readonly #records = new Shared<string, readonly WrittenRecord[]>()
   readonly #known = new Shared<LayerId, WrittenLayer | undefined>()
 
-  constructor(built: BuiltSteps, extent: Extent, tools: ExportTools, changed?: ReadonlySet<string>) {
+  constructor(built: BuiltSteps, extent: Extent, deps: ExportDeps, changed?: ReadonlySet<string>) {
     this.#built = built
     this.#extent = extent
-    this.#tools = tools
+    this.#deps = deps
     // Nothing is fetched to be hashed: the record of what made the files is a link, too.
-    const contentOf = tools.contents.reader(async (vertex) => {
+    const contentOf = deps.contents.reader(async (vertex) => {
       const layers = await built.result(vertex)
-      return layers !== undefined && areDirectories(await tools.layers.where(layers)) ? layers : undefined
+      return layers !== undefined && areDirectories(await deps.layers.where(layers)) ? layers : undefined
     })
     const isChanged = ({ op }: Vertex) => op.kind === 'context' && changed?.has(op.name) === true
     this.#contentOf = async (request) => (isChanged(request.source) ? undefined : contentOf(request))
@@ -109,7 +109,7 @@ class Export {
 
   async #step(vertex: Vertex, withLayers: boolean): Promise<void> {
     if (this.#done.has(vertex)) return
-    const { whole, layer } = await this.#tools.nodes.of(vertex)
+    const { whole, layer } = await this.#deps.nodes.of(vertex)
     const records = await this.#recordsOf(whole)
     if (!withLayers || records.length === 0 || FETCHED.has(vertex.op.kind)) return
     this.#done.add(vertex)
@@ -146,7 +146,7 @@ class Export {
 
   async #open(id: LayerId): Promise<WrittenLayer | undefined> {
     const { form, by } = this.#extent
-    const { layers } = this.#tools
+    const { layers } = this.#deps
     if ((await layers.where([id])).get(id) === 'missing') return undefined
     const [layer] = await layers.open([id], by === 'blob' ? form : undefined)
     if (layer === undefined) return undefined

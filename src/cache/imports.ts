@@ -18,10 +18,10 @@ import type { Place } from './places.ts'
 import type { CacheSession } from './session.ts'
 import type { StepContents } from './step-contents.ts'
 
-export interface ImportTools extends Progress {
-  readonly session: CacheSession
+export interface ImportDeps extends Progress {
+  readonly session: Pick<CacheSession, 'images' | 'layers'>
   readonly nodes: NodeGraph
-  readonly contents: StepContents
+  readonly contents: Pick<StepContents, 'reader'>
 }
 
 /** Keeps a step's layers for later builds, if all that its key needs is here. */
@@ -45,26 +45,26 @@ interface Look {
 export class Imports implements StepCache {
   /** Names of the places where something was wrong. */
   readonly damaged: Set<string>
-  readonly #tools: ImportTools
+  readonly #deps: ImportDeps
   #caches: readonly ImportedCache[]
   readonly #used = new Map<Vertex, Snapshot>()
 
-  private constructor(tools: ImportTools, caches: readonly ImportedCache[], damaged: Set<string>) {
+  private constructor(deps: ImportDeps, caches: readonly ImportedCache[], damaged: Set<string>) {
     this.damaged = damaged
-    this.#tools = tools
+    this.#deps = deps
     this.#caches = caches
   }
 
-  static async load(places: readonly Place[], tools: ImportTools): Promise<Imports> {
+  static async load(places: readonly Place[], deps: ImportDeps): Promise<Imports> {
     const damaged = new Set<string>()
-    const loaded = await Promise.all(places.map((place, index) => load(place, `import-${index + 1}`, tools, damaged)))
-    return new Imports(tools, loaded.flat(), damaged)
+    const loaded = await Promise.all(places.map((place, index) => load(place, `import-${index + 1}`, deps, damaged)))
+    return new Imports(deps, loaded.flat(), damaged)
   }
 
   /** The newest result of the first cache that has one for the step. */
   async lookup({ vertex, made }: WantedStep): Promise<FoundStep | undefined> {
     if (this.#caches.length === 0) return undefined
-    const { session, nodes, contents } = this.#tools
+    const { session, nodes, contents } = this.#deps
     const foundation = foundationOf(vertex, (digest) => session.images.describe(digest))
     if (foundation === undefined) return undefined
     const { whole, layer } = await nodes.of(vertex)
@@ -82,7 +82,7 @@ export class Imports implements StepCache {
 
   /** Steps whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
   async keep(adopt: Adopt): Promise<void> {
-    const { layers } = this.#tools.session
+    const { layers } = this.#deps.session
     for (const [vertex, snapshot] of this.#used) {
       const states = await layers.where(snapshot)
       const isOurs = (id: LayerId) => states.get(id) !== 'remote' || layers.source(id)?.trust === 'vouched'
@@ -92,11 +92,11 @@ export class Imports implements StepCache {
 
   /** After a layer of a cache could not be had: true when the build is to be tried again without it. */
   recover(error: unknown): boolean {
-    const { layers } = this.#tools.session
+    const { layers } = this.#deps.session
     if (errorCode(error) !== 'CACHE_LAYER_UNUSABLE' || layers.failures.size === 0) return false
     for (const [{ name }, problem] of [...layers.failures]) {
       this.damaged.add(name)
-      warn(this.#tools, `the cache ${name} is not used any more: ${problem}`)
+      warn(this.#deps, `the cache ${name} is not used any more: ${problem}`)
       for (const { source } of this.#caches) if (source.name === name) layers.withdraw(source)
       this.#caches = this.#caches.filter(({ source }) => source.name !== name)
     }
@@ -105,7 +105,7 @@ export class Imports implements StepCache {
   }
 
   async #use(vertex: Vertex, found: readonly LayerId[]): Promise<FoundStep> {
-    const states = await this.#tools.session.layers.where(found)
+    const states = await this.#deps.session.layers.where(found)
     this.#used.set(vertex, found)
     return { layers: found, pending: !areDirectories(states) }
   }
@@ -117,7 +117,7 @@ export class Imports implements StepCache {
     for (const result of results.sort((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))) {
       const layers = await this.#layersOf(result, foundation, cache, look)
       if (layers === undefined) continue
-      this.#tools.session.layers.offer(layers, cache.source)
+      this.#deps.session.layers.offer(layers, cache.source)
       return [...foundation.base.layers, ...layers.map(({ id }) => id)]
     }
     return undefined
@@ -135,7 +135,7 @@ export class Imports implements StepCache {
 
   #misfit({ source: { name } }: ImportedCache): undefined {
     if (!this.damaged.has(name))
-      warn(this.#tools, `the cache ${name} has layers for a step that are not on the step's base: they are not used`)
+      warn(this.#deps, `the cache ${name} has layers for a step that are not on the step's base: they are not used`)
     this.damaged.add(name)
   }
 
@@ -143,7 +143,7 @@ export class Imports implements StepCache {
   async #lengths(chain: readonly number[], base: number, { steps }: Foundation, cache: ImportedCache, look: Look): Promise<number[]> {
     const lengths: number[] = []
     for (const step of steps.slice(0, -1)) {
-      const { whole } = await this.#tools.nodes.of(step)
+      const { whole } = await this.#deps.nodes.of(step)
       const records = whole === null ? [] : await recordsOf(whole, cache, look)
       const below = records
         .flatMap((record) => record.results)
@@ -164,11 +164,11 @@ function layersOf(ref: Ref | undefined): Snapshot | undefined {
   return ref?.kind === 'snapshot' ? ref.layers : undefined
 }
 
-function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>): Promise<ImportedCache[]> {
-  const { onEvent, signal } = tools
+function load(place: Place, id: string, deps: ImportDeps, damaged: Set<string>): Promise<ImportedCache[]> {
+  const { onEvent, signal } = deps
   const { name } = place
   const source = cacheSource(place)
-  return runVertex(id, `importing cache manifest from ${name}`, tools, async () => {
+  return runVertex(id, `importing cache manifest from ${name}`, deps, async () => {
     try {
       const { caches, notices } = await loadCaches(place, signal)
       for (const notice of notices) onEvent({ type: 'notice', message: `${name}: ${notice}` })
@@ -178,7 +178,7 @@ function load(place: Place, id: string, tools: ImportTools, damaged: Set<string>
       if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${name} yet` })
       else {
         damaged.add(name)
-        warn(tools, `the cache ${name} is not used: ${(error as Error).message}`)
+        warn(deps, `the cache ${name} is not used: ${(error as Error).message}`)
       }
       return []
     }

@@ -4,16 +4,14 @@ import type { LayerCatalog } from '../layers/types.ts'
 import type { Remotes } from '../ops/remotes.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
-import type { Store } from '../store/store.ts'
 import type { Snapshot } from '../store/types.ts'
 
 /** The parts of a build's session that caches stand on. */
 export interface CacheSession {
-  readonly store: Store
   readonly layers: LayerCatalog
   readonly images: { describe(digest: Digest): BaseIdentity }
   readonly contexts: { files(name: string): Promise<ContextFiles> }
-  readonly remotes: Remotes
+  readonly remotes: Pick<Remotes, 'file' | 'commit'>
   readonly registries: Registries
   statCache(identity: string): StatCacheFile
 }

@@ -11,14 +11,16 @@ import type { CacheSession } from './session.ts'
 /** The root file system of a step, when its files may be read for a key. */
 export type FilesOf = (vertex: Vertex) => Promise<Snapshot | undefined>
 
+type ContentSession = Pick<CacheSession, 'contexts' | 'layers' | 'statCache'>
+
 /** BuildKit's content hashes of what a build's steps read, each computed once. */
 export class StepContents {
-  readonly #session: CacheSession
+  readonly #session: ContentSession
   readonly #signal: AbortSignal
   readonly #ofCaller = new Shared<string, Digest | undefined>()
   readonly #ofSteps: Shared<string, Digest | undefined>
 
-  constructor(session: CacheSession, signal: AbortSignal, ofSteps = new Shared<string, Digest | undefined>()) {
+  constructor(session: ContentSession, signal: AbortSignal, ofSteps = new Shared<string, Digest | undefined>()) {
     this.#session = session
     this.#signal = signal
     this.#ofSteps = ofSteps

@@ -3,7 +3,7 @@ import { NodeGraph } from './buildkit/nodes.ts'
 import type { CacheSession } from './session.ts'
 
 /** A build's steps in BuildKit's graph; a URL and a repository are asked as for our own keys, and no more than once. */
-export function stepNodes({ images, remotes }: CacheSession, { onEvent, signal }: Progress): NodeGraph {
+export function stepNodes({ images, remotes }: Pick<CacheSession, 'images' | 'remotes'>, { onEvent, signal }: Progress): NodeGraph {
   return new NodeGraph({
     image: ({ digest }) => images.describe(digest),
     file: (_vertex, op) => remotes.file(op, signal),

@@ -8,7 +8,7 @@ const CONTEXT_LINES = 2
 const MAX_MARKED = 20
 
 /** Prints the error and returns the exit status. */
-export function reportError(error: unknown, io: Pick<Io, 'env'> & { readonly stderr: Pick<Io['stderr'], 'write'> }): number {
+export function reportError(error: unknown, io: Pick<Io, 'env'> & { readonly stderr: { write(text: string): unknown } }): number {
   const debug = io.env.TBUILD_DEBUG === '1'
   const text = isTbuildError(error) ? errorReport(error) : bugReport(error)
   io.stderr.write(debug ? `${text}\n${stackOf(error)}\n` : text)

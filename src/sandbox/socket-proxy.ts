@@ -9,7 +9,10 @@ import type { ExecSpec } from './types.ts'
  * A `socket` mount is not the host's own socket but one that passes connections on to it, so that it can have the mode and owner that the mount asks for
  * without touching the host's. It lies beside the layer's work directory and goes with it when the builder is killed.
  */
-export async function withSocketProxies<T>(spec: ExecSpec, run: (spec: ExecSpec) => Promise<T>): Promise<T> {
+export async function withSocketProxies<T, S extends Pick<ExecSpec, 'mounts' | 'rootfs'>>(
+  spec: S,
+  run: (spec: S) => Promise<T>,
+): Promise<T> {
   if (!spec.mounts.some((mount) => mount.type === 'socket')) return run(spec)
   const folder = dirname(spec.rootfs.work)
   const servers: { server: Server; path: string }[] = []

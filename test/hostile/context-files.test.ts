@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { sys } from '../../src/base/sys.ts'
 import { AT_FDCWD, S_IFCHR, S_IFIFO, S_IFSOCK } from '../../src/base/sys-constants.ts'
 import { type BuildInputs, loadInputs } from '../../src/context/contexts.ts'
-import type { ContextSources } from '../../src/context/sources.ts'
 import { readDockerConfig } from '../../src/this-machine/docker-config-file.ts'
 import { ThisMachine } from '../../src/this-machine/this-machine.ts'
 import { root } from '../support/cli.ts'
+import { noSources } from '../support/context-sources.ts'
 import { codeOf, temporary } from '../unit/tree/folders.ts'
 
 const { folder, shell } = temporary()
-const SOURCES = {} as ContextSources
+const SOURCES = noSources()
 
 /** A context below a folder with files of somebody else. */
 function place(script: string): { top: string; context: string } {

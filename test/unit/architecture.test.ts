@@ -148,6 +148,15 @@ describe('house', () => {
     expect(wrong.map(({ path }) => path)).toEqual([])
   })
 
+  test('no test casts what it gives to a type that it does not have, but for streams of Node', () => {
+    const casts = /\bas unknown as (?!NodeJS\.)\w|\{\} as (?!Record<)[A-Z]/
+    expect(
+      sources('test')
+        .filter(({ text }) => casts.test(text))
+        .map(({ path }) => path),
+    ).toEqual([])
+  })
+
   test('nothing is exported as default, and there is no any', () => {
     const wrong = ALL.filter(({ text }) => /^export default\b/m.test(text) || /(?::|<|as) any\b/.test(withoutComments(text)))
     expect(wrong.map(({ path }) => path).filter((path) => !path.endsWith('.d.ts'))).toEqual([])

@@ -5,11 +5,9 @@ import { sha256 } from '../../../src/base/digest.ts'
 import { NodeGraph } from '../../../src/cache/buildkit/nodes.ts'
 import type { ContentOf } from '../../../src/cache/buildkit/record-graph.ts'
 import { cacheManifest } from '../../../src/cache/cache-manifest.ts'
-import { type BuiltSteps, type ExportTools, exportSteps } from '../../../src/cache/exports.ts'
+import { type BuiltSteps, type ExportDeps, exportSteps } from '../../../src/cache/exports.ts'
 import { Imports } from '../../../src/cache/imports.ts'
 import { localPlace } from '../../../src/cache/places.ts'
-import type { CacheSession } from '../../../src/cache/session.ts'
-import type { StepContents } from '../../../src/cache/step-contents.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
 import { openCatalog } from '../../../src/layers/catalog.ts'
 import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
@@ -46,13 +44,12 @@ const steps = stage()
 const target = steps.at(-1) as Vertex
 
 /** Counts what is asked for contents. */
-function contents(): { asked: number; readonly tools: StepContents } {
-  const counted = { asked: 0, tools: undefined as unknown as StepContents }
+function contents(): { asked: number; reader(): ContentOf } {
+  const counted = { asked: 0, reader: () => contentOf }
   const contentOf: ContentOf = async ({ selections }) => {
     counted.asked += 1
     return sha256(JSON.stringify(selections))
   }
-  counted.tools = { reader: () => contentOf } as unknown as StepContents
   return counted
 }
 
@@ -74,35 +71,43 @@ async function built() {
   const layers = openCatalog({ ...store, snapshots: { ...snapshots, info }, maxBytes: 2 ** 30, signal })
   const result = async (step: Vertex): Promise<Snapshot> => made.slice(0, Math.floor(steps.indexOf(step) / 2) + 1)
   const steps_: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
-  const tools = (asked: StepContents): ExportTools => ({
+  const deps = (asked: ExportDeps['contents']): ExportDeps => ({
     nodes: nodes(),
     contents: asked,
     layers,
   })
-  return { steps: steps_, tools, layers, reads: () => reads }
+  return { steps: steps_, deps, layers, reads: () => reads }
 }
 
 test.each(['min', 'max'] as const)(
   'an export reads what is known of a layer a few times, however many steps stand on it: %s',
   async (mode) => {
-    const { steps, tools, reads } = await built()
-    const { layers } = await exportSteps(steps, { mode, form: {}, by: 'blob' }, tools(contents().tools))
+    const { steps, deps, reads } = await built()
+    const { layers } = await exportSteps(steps, { mode, form: {}, by: 'blob' }, deps(contents()))
     expect(layers.size).toBe(LAYERS)
     expect(reads()).toBeLessThanOrEqual(6 * LAYERS)
   },
 )
 
 test('an import goes over the graph once a look, however many steps made nothing', async () => {
-  const { steps: done, tools, layers } = await built()
+  const { steps: done, deps, layers } = await built()
   const directory = join(temporary.root, 'cache')
   mkdirSync(directory)
   const { signal } = new AbortController()
   const place = localPlace(directory)
   const extent = { mode: 'max', form: {}, by: 'blob' } as const
-  await place.put(cacheManifest(await exportSteps(done, extent, tools(contents().tools)), {}), { signal, isDamaged: false })
-  const session = { store: temporary.store, layers, images: { describe: refuse } } as unknown as CacheSession
+  await place.put(cacheManifest(await exportSteps(done, extent, deps(contents())), {}), { signal, isDamaged: false })
+  const describe = () => {
+    throw new Error('no image here')
+  }
   const counted = contents()
-  const imports = await Imports.load([place], { session, nodes: nodes(), contents: counted.tools, signal, onEvent: () => {} })
+  const imports = await Imports.load([place], {
+    session: { layers, images: { describe } },
+    nodes: nodes(),
+    contents: counted,
+    signal,
+    onEvent: () => {},
+  })
   const found = await imports.lookup({ vertex: target, key: undefined, made: () => undefined })
   expect(found?.layers).toHaveLength(STEPS)
   expect(counted.asked).toBeLessThanOrEqual(STEPS)

@@ -7,7 +7,10 @@ import { type ContentOf, RecordGraph } from '../../../src/cache/buildkit/record-
 import type { Vertex } from '../../../src/graph/op.ts'
 
 const op = (name: string, ...inputs: NodeInput[]): Node => opNode([sha256(name)], inputs)
-const CONTEXT = { node: localNode('context'), content: { source: {} as Vertex, selections: [] } }
+const SOURCE: Vertex = {
+  ...{ id: '1', op: { kind: 'context', name: 'context' }, root: undefined, inputs: [], name: 'context', step: 'context', noCache: false },
+}
+const CONTEXT = { node: localNode('context'), content: { source: SOURCE, selections: [] } }
 const of = (node: Node) => node.records[0] as Digest
 const content = (text: string) => recordDigest(sha256(text), -1)
 const hashes = (text: string | undefined): ContentOf & { asked: number } => {

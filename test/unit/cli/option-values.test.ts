@@ -11,10 +11,11 @@ import { openIo } from '../../../src/cli/io.ts'
 import { normalizeArguments } from '../../../src/cli/options/arguments.ts'
 import { buildOptions } from '../../../src/cli/options/build.ts'
 import { call } from '../../../src/cli/options/call.ts'
-import { asUsage, type BuildCommandFlags, type Handlers, ignoredOptions, program } from '../../../src/cli/program.ts'
+import { asUsage, type BuildCommandFlags, ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 import { storeHandlers } from '../../../src/cli/store-handlers.ts'
 import { parseTags } from '../../../src/export/tag.ts'
+import { handlers } from '../../support/handlers.ts'
 
 /** Option → value → what it asks for, or a part of the refusal: the acceptance is that of buildx 0.29, where docs/options.md names no difference. */
 const VALUES: Readonly<Record<string, Readonly<Record<string, object | string>>>> = JSON.parse(
@@ -39,8 +40,8 @@ async function asked(command: 'build' | 'explain', args: readonly string[]): Pro
     }
     return 0
   }
-  const handlers = { build: read, explain: read } as unknown as Handlers
-  await program('1', handlers, { done() {}, print() {} }).parseAsync(normalizeArguments([command, ...args, '.']), { from: 'user' })
+  const reading = handlers({ build: read, explain: read })
+  await program('1', reading, { done() {}, print() {} }).parseAsync(normalizeArguments([command, ...args, '.']), { from: 'user' })
   return JSON.parse(JSON.stringify(found))
 }
 
@@ -93,21 +94,21 @@ test.each([
   [['cache', 'import', ''], 'no place to import cache mounts is named'],
 ])('%j is refused', async (args, message) => {
   const io = openIo(process)
-  const handlers: Handlers = {
+  const given = handlers({
     build: async (context, flags) => buildOptions(context, flags, ENVIRONMENT) && 0,
     explain: (context, flags) => explainCommand(context, flags, { io, args: [] }),
     images: (flags) => imagesCommand(flags, io),
     inspect: (image, flags) => inspectCommand(image, flags, io),
     history: (image, flags) => historyCommand(image, flags, io),
     ...storeHandlers(io, []),
-  }
-  const parsed = program('1', handlers, { done() {}, print() {} }).parseAsync(normalizeArguments(args), { from: 'user' })
+  })
+  const parsed = program('1', given, { done() {}, print() {} }).parseAsync(normalizeArguments(args), { from: 'user' })
   const refusal = asUsage(await parsed.then(() => undefined).catch((error: unknown) => error))
   expect(refusal).toMatchObject({ message: expect.stringContaining(message), exitCode: 2 })
 })
 
 test('every option of a build has its empty value here, by its long name', () => {
-  const build = program('', {} as Handlers, { done() {}, print() {} }).commands.find((command) => command.name() === 'build')
+  const build = program('', handlers(), { done() {}, print() {} }).commands.find((command) => command.name() === 'build')
   const own = ['--cache-mount-owner', '--dry-run', '--explain', '--fail-on-miss', '--no-normalize-modes', '--normalize-modes']
   const missing = (build?.options ?? []).map(({ long }: Option) => long as string).filter((long) => VALUES[long]?.[''] === undefined)
   expect(missing.sort()).toEqual(own)

@@ -14,9 +14,10 @@ import { entitlements, extraHosts, network } from '../../../src/cli/options/netw
 import { output, outputs } from '../../../src/cli/options/output.ts'
 import { platforms } from '../../../src/cli/options/platform.ts'
 import { secret, ssh } from '../../../src/cli/options/secret.ts'
-import { type Handlers, ignoredOptions, program } from '../../../src/cli/program.ts'
+import { ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 import { formatPlatform, hostPlatform } from '../../../src/values/platform.ts'
+import { handlers } from '../../support/handlers.ts'
 
 /** The message of a usage error. */
 function refusal(action: () => unknown): string {
@@ -251,7 +252,7 @@ test.each([
 })
 
 test('a switch takes no value from the argument behind it', () => {
-  const commands = [program('1', {} as Handlers, { done() {}, print() {} })]
+  const commands = [program('1', handlers(), { done() {}, print() {} })]
   for (const command of commands) {
     commands.push(...command.commands)
     const written = command.options.filter((option) => !option.required && !option.optional).flatMap(({ long, short }) => [long, short])

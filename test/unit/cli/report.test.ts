@@ -89,9 +89,8 @@ describe('exit status and streams', () => {
     let text = ''
     const write = (part: string) => {
       text += part
-      return true
     }
-    const status = reportError(error, { env, stderr: { write } as unknown as NodeJS.WriteStream })
+    const status = reportError(error, { env, stderr: { write } })
     return { status, text }
   }
 

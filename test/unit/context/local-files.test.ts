@@ -1,17 +1,17 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadInputs, openNamedContext } from '../../../src/context/contexts.ts'
-import type { ContextSources } from '../../../src/context/sources.ts'
 import { ThisMachine } from '../../../src/this-machine/this-machine.ts'
 import { copyInto } from '../../../src/tree/copy.ts'
 import { hashSources } from '../../../src/tree/hash.ts'
 import type { TreeView } from '../../../src/tree/types.ts'
 import { layeredView } from '../../../src/tree/view.ts'
 import { layerWriter } from '../../../src/tree/writer.ts'
+import { noSources } from '../../support/context-sources.ts'
 import { temporary } from '../tree/folders.ts'
 
 const { folder, shell } = temporary()
-const SOURCES = {} as ContextSources
+const SOURCES = noSources()
 
 /** BuildKit sends attributes and sets them, then the owner, which takes capabilities away from all but directories. */
 test('F14 files of a local context have no capabilities, and keep other attributes; the key does not count them', async () => {

@@ -34,8 +34,8 @@ test('I7 unknown members of a base are kept, keys sorted, HTML escaped as Go doe
     architecture: 'x',
     os: 'y',
     'moby.thing': { b: 1, a: '<&>' },
-    rootfs: { type: 'layers', diff_ids: [] },
-  } as unknown as ImageConfigFile
+    rootfs: { type: 'layers' as const, diff_ids: [] },
+  }
   const { file } = assembleConfig({ base, platform, config: { Labels: { z: '\u2028', a: '1' }, Odd: [] }, history: [], layers: [] })
   expect(encodeConfig(file).toString()).toBe(
     '{"architecture":"amd64","config":{"Labels":{"a":"1","z":"\\u2028"},"Odd":[]},"history":[],"moby.thing":{"a":"\\u003c\\u0026\\u003e","b":1},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}',

@@ -18,7 +18,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-function specIn(deep: string, target: string): ExecSpec {
+function specIn(deep: string, target: string): Pick<ExecSpec, 'mounts' | 'rootfs'> {
   mkdirSync(deep, { recursive: true })
   const mount = {
     type: 'socket',
@@ -28,7 +28,7 @@ function specIn(deep: string, target: string): ExecSpec {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
   } as const
-  return { rootfs: { lower: [], upper: join(deep, 'upper'), work: join(deep, 'work') }, mounts: [mount] } as unknown as ExecSpec
+  return { rootfs: { lower: [], upper: join(deep, 'upper'), work: join(deep, 'work') }, mounts: [mount] }
 }
 
 const ask = (path: string, question: string) =>

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
-import type { Vertex } from '../../../src/graph/op.ts'
+import type { Op, Vertex } from '../../../src/graph/op.ts'
 import { unrunnable } from '../../../src/solve/emulation.ts'
+import type { Platform } from '../../../src/values/platform.ts'
+import { processSettings } from '../../../src/values/process-settings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tbuild-binfmt-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -25,13 +27,18 @@ function handlers(name: string, files: Record<string, string>): string {
   return path
 }
 
-const vertex = (op: object, root?: Vertex): Vertex =>
-  ({ id: '', op, root, inputs: [], name: '', step: '', noCache: false, span: undefined }) as unknown as Vertex
+const vertex = (op: Op, root?: Vertex): Vertex => ({ id: '', op, root, inputs: [], name: '', step: '', noCache: false })
+const WORKDIR: Op = { kind: 'workdir', path: '/', user: '' }
+const COPY: Op = { kind: 'copy', sources: [], destination: '/', link: false, parents: false, exclude: [] }
+const exec = (platform: Platform): Op => ({
+  ...{ kind: 'exec', args: [], env: [], proxyEnv: [], cwd: '/', user: '', hostname: '', network: 'default', security: 'sandbox' },
+  ...{ mounts: [], settings: processSettings({}), platform },
+})
 
 /** A RUN on an image of the platform. */
 function run(architecture: string, asked = architecture): Vertex[] {
   const image = vertex({ kind: 'image', name: 'x', digest: sha256('x'), platform: { os: 'linux', architecture } })
-  return [image, vertex({ kind: 'exec', platform: { os: 'linux', architecture: asked } }, vertex({ kind: 'workdir' }, image))]
+  return [image, vertex(exec({ os: 'linux', architecture: asked }), vertex(WORKDIR, image))]
 }
 
 /** Throws what the first of the steps that cannot run is refused with. */
@@ -55,7 +62,7 @@ describe('RUN for another platform', () => {
 
   test('a COPY alone needs no emulator', () => {
     const [image] = run('arm64')
-    requireRunnable([image as Vertex, vertex({ kind: 'copy' }, image)], none, HOST)
+    requireRunnable([image as Vertex, vertex(COPY, image)], none, HOST)
   })
 
   test.each([
