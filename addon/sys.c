@@ -81,7 +81,7 @@ typedef struct {
 static int add_entry(Listing *listing, const struct kernel_dirent *entry) {
   size_t length = strlen(entry->d_name);
   if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) return 0;
-  if (listing->used + length + 3 > listing->room) {
+  if (listing->bytes == NULL || listing->used + length + 3 > listing->room) {
     size_t room = listing->room * 2 + 8192;
     uint8_t *larger = realloc(listing->bytes, room);
     if (larger == NULL) return -1;

@@ -2,7 +2,6 @@
 #pragma once
 #include <errno.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 // A call: all of it, also to a pipe that does not block. 0, or -1 with errno.
@@ -23,8 +22,6 @@ static inline void close_fd(const int *fd) {
   if (*fd >= 0) close(*fd);
   errno = error;
 }
-static inline void free_pointer(void *pointer) { free(*(void **)pointer); }
 
-// An fd or an allocation that ends with its scope.
+// An fd that ends with its scope.
 #define AUTO_FD __attribute__((cleanup(close_fd))) int
-#define AUTO_FREE __attribute__((cleanup(free_pointer)))

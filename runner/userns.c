@@ -48,7 +48,8 @@ static void read_line(int fd, char *text, size_t size) {
   text[strcspn(text, "\n")] = '\0';
 }
 
-enum { MOST_WORDS = 3 * 340 + 2 }; // the kernel takes 340 ranges
+// The kernel takes 340 ranges, of three numbers of at most ten digits.
+enum { MOST_WORDS = 3 * 340 + 2, MOST_TEXT = MOST_WORDS * 11 };
 
 // A question: whether the list, newuidmap PID inside outside count..., has room for all of the map. Its words are cut in place.
 static bool has_room(char *list[MOST_WORDS + 1], int count, char *map) {
@@ -62,13 +63,12 @@ static bool has_room(char *list[MOST_WORDS + 1], int count, char *map) {
 }
 
 static bool run_helper(const char *helper, pid_t pid, const char *map) {
-  char number[16], said[256], *list[MOST_WORDS + 1] = {(char *)helper, number};
-  AUTO_FREE char *words = strdup(map);
+  char number[16], said[256], words[MOST_TEXT], *list[MOST_WORDS + 1] = {(char *)helper, number};
   int status, pipe[2];
   snprintf(number, sizeof number, "%d", pid);
-  if (!words) return fail("run %s", helper);
+  bool fits = (size_t)snprintf(words, sizeof words, "%s", map) < sizeof words && has_room(list, 2, words);
   errno = E2BIG;
-  if (!has_room(list, 2, words) || pipe2(pipe, O_CLOEXEC) < 0) return fail("run %s", helper);
+  if (!fits || pipe2(pipe, O_CLOEXEC) < 0) return fail("run %s", helper);
   pid_t child = fork();
   if (child == 0) {
     dup2(pipe[1], STDERR_FILENO);

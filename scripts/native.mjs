@@ -9,14 +9,18 @@ import { installPackages } from './packages.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const output = join(root, 'build')
+const WARNINGS = ['-Wall', '-Wextra', '-Wshadow', '-Wconversion']
+const HARDENED = ['-O2', '-s', '-fstack-protector-strong', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2']
+const SANITIZED = ['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
+
+/** `npm run check-native` names one: it wants a runner that is not static, and names of functions. */
+const isSanitized = (folder, environment = process.env) => environment.TBUILD_SANITIZE === folder
+
 /** In CI a warning ends the build; a user's compiler may know newer ones. */
-const WARNINGS = ['-Wall', '-Wextra', '-Wshadow', '-Wconversion', ...(process.env.CI === undefined ? [] : ['-Werror'])]
-/** `npm run check-native` sets it: the sanitizers want a runner that is not static, and names of functions. */
-const SANITIZED = process.env.TBUILD_SANITIZE === '1'
-const CHECKED = SANITIZED
-  ? ['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
-  : ['-O2', '-s', '-fstack-protector-strong', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2']
-const FLAGS = ['-std=gnu11', ...WARNINGS, ...CHECKED]
+export function compilerFlags(folder, environment = process.env) {
+  const strict = environment.CI === undefined ? [] : ['-Werror']
+  return ['-std=gnu11', ...WARNINGS, ...strict, ...(isSanitized(folder, environment) ? SANITIZED : HARDENED)]
+}
 
 function run(command, args) {
   const result = spawnSync(command, args, { encoding: 'utf8' })
@@ -77,16 +81,29 @@ function compile(folder, target, attempts) {
 }
 
 function compileRunner() {
+  const flags = compilerFlags('runner')
+  // What a run starts has no environment: the sanitizers' settings stand in the program.
+  const settings = [
+    `-DSANITIZER_LOG="${join(output, SANITIZER_LOG)}"`,
+    '-static-libasan',
+    '-static-libubsan',
+    join(root, 'scripts/sanitized.c'),
+  ]
   // Static: it starts in a third of the time and loads nothing that an image could replace.
-  compile('runner', join(output, 'runner'), SANITIZED ? [FLAGS] : [['-static', ...FLAGS], FLAGS])
+  compile('runner', join(output, 'runner'), isSanitized('runner') ? [[...flags, ...settings]] : [['-static', ...flags], flags])
 }
+
+/** What a sanitizer finds in a process that has no other place to tell it: files of this name and the number of the process, in build/. */
+export const SANITIZER_LOG = 'sanitizer'
 
 /** Where node_api.h is. */
 export const addonHeaders = () => createRequire(import.meta.url)('node-api-headers').include_dir
 
 function compileAddon() {
   // Nothing of ours is for others, and `fail` would meet a function of that name in node.
-  compile('addon', join(output, 'sys.node'), [[...FLAGS, '-shared', '-fPIC', '-fvisibility=hidden', `-I${addonHeaders()}`]])
+  compile('addon', join(output, 'sys.node'), [
+    [...compilerFlags('addon'), '-shared', '-fPIC', '-fvisibility=hidden', `-I${addonHeaders()}`],
+  ])
 }
 
 export function compileNative() {
