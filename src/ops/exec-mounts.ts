@@ -126,7 +126,7 @@ async function sourceDirectories(ref: Ref | undefined, { layers }: ViewDeps, { s
   return layers.directories(ref.layers, signal)
 }
 
-interface CacheMountSurroundings {
+interface HeldMounts {
   readonly held: (() => void)[]
   /** What this RUN has already, by id and scope: a second mount of it is the same directory, however it is shared. */
   readonly own: Map<string, CacheMountUse>
@@ -134,7 +134,7 @@ interface CacheMountSurroundings {
 }
 
 /** BuildKit gives a new cache to 0:0 (M6), which a RUN of another USER cannot write to; `--cache-mount-owner user` is for those. */
-function cacheOwner(mount: CacheOpMount, cacheMountOwner: ExecDeps['cacheMountOwner'], runner: CacheMountSurroundings['runner']) {
+function cacheOwner(mount: CacheOpMount, cacheMountOwner: ExecDeps['cacheMountOwner'], runner: HeldMounts['runner']) {
   const { mode, uid, gid } = mount
   if (cacheMountOwner !== 'user' || mount.input !== undefined || uid !== undefined || gid !== undefined) return { mode, uid, gid }
   const user = runner()
@@ -148,7 +148,7 @@ function userOf(op: ExecOp, lower: readonly string[]): { readonly uid: number; r
 async function cacheMount(
   mount: CacheOpMount,
   inputs: readonly Ref[],
-  { held, own, runner }: CacheMountSurroundings,
+  { held, own, runner }: HeldMounts,
   deps: ExecDeps,
   io: StepIo,
 ): Promise<ExecMount> {

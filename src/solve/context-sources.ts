@@ -7,15 +7,15 @@ import type { Store } from '../store/store.ts'
 import { announce } from './announce.ts'
 import type { Walk } from './walk.ts'
 
-export interface ContextSourceParts extends Progress {
+interface ContextSourceDeps extends Progress {
   readonly store: Pick<Store, 'temporary'>
-  readonly snapshots: Snapshotter
+  readonly snapshots: Pick<Snapshotter, 'directories'>
   readonly walk: () => Walk
   readonly unpackLimit: number
 }
 
 /** Contexts from elsewhere are steps like those of a Dockerfile: shown, cancelled, made once by all builds on the store, and found again when nothing changed. */
-export function contextSources(parts: ContextSourceParts): ContextSources {
+export function contextSources(deps: ContextSourceDeps): ContextSources {
   let count = 0
   const vertex = (op: Op, inputs: readonly Vertex[], name: string): Vertex => {
     count += 1
@@ -29,16 +29,16 @@ export function contextSources(parts: ContextSourceParts): ContextSources {
     return known
   }
   const solve = async (target: Vertex): Promise<string> => {
-    announce([target], parts.onEvent)
-    const layers = await parts.walk().solve(target)
-    const [directory] = await parts.snapshots.directories(layers)
+    announce([target], deps.onEvent)
+    const layers = await deps.walk().solve(target)
+    const [directory] = await deps.snapshots.directories(layers)
     if (directory === undefined) throw new Error('a context is one layer')
     return directory
   }
   return {
-    temporary: () => parts.store.temporary(),
-    unpackLimit: parts.unpackLimit,
-    signal: parts.signal,
+    temporary: () => deps.store.temporary(),
+    unpackLimit: deps.unpackLimit,
+    signal: deps.signal,
     checkout: (op: GitOp, name) => solve(vertex(op, [], name)),
     fetch: (op, name) => solve(fetchVertex(op, name)),
     unpack: (op, name) => solve(vertex(unpackOp(op), [fetchVertex(op, name)], `copy /${op.filename} /`)),

@@ -7,7 +7,7 @@ import type { Walk } from './walk.ts'
 /** Earlier records of a step that are looked at. */
 const RECORDS = 8
 
-export interface ForeignTools {
+export interface ForeignDeps {
   /** Of a dry run: `watcher` hears what would run. */
   readonly walk: (watcher: Watcher) => Walk
   readonly cache: Pick<CacheIndex, 'nearest'>
@@ -20,7 +20,7 @@ export interface ForeignTools {
 export async function refuseForeign(
   targets: readonly Vertex[],
   errors: ReadonlyMap<Vertex, TbuildError>,
-  { walk, cache }: ForeignTools,
+  { walk, cache }: ForeignDeps,
 ): Promise<void> {
   const unknown = new Set<Vertex>()
   const planner = walk({

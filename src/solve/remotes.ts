@@ -18,41 +18,48 @@ import type { Store } from '../store/store.ts'
 import type { Limits } from '../values/limits.ts'
 import type { Images } from './images.ts'
 
-export interface RemoteParts {
-  readonly images: Images
-  readonly store: Store
-  readonly secrets: SecretProvider
+interface UrlDeps {
+  readonly store: Pick<Store, 'blobs'>
+  readonly secrets: Pick<SecretProvider, 'secret'>
   /** What earlier builds fetched of URLs. */
-  readonly known: StatCacheFile
-  readonly caller: Pick<Caller, 'environment'>
-  readonly registries: Registries
-  /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
-  readonly agent: (() => Promise<string | undefined>) | undefined
-  readonly limits: Limits
+  readonly known: Pick<StatCacheFile, 'get' | 'set'>
+  readonly registries: Pick<Registries, 'client'>
+  readonly limits: Pick<Limits, 'url'>
 }
 
+interface GitDeps {
+  readonly store: Pick<Store, 'temporary'>
+  readonly secrets: SecretProvider
+  readonly caller: Pick<Caller, 'environment'>
+  /** Used for repositories over ssh when `--ssh default` was not given: for a build context over ssh, as buildx has it. */
+  readonly agent: (() => Promise<string | undefined>) | undefined
+  readonly limits: Pick<Limits, 'git'>
+}
+
+type RemotesDeps = UrlDeps & GitDeps & { readonly images: Pick<Images, 'layers'> }
+
 /** What ops fetch from elsewhere; the code that does it is loaded at its first use. One build sees one state of the outside. */
-export function remotes(parts: RemoteParts): Remotes {
+export function remotes(deps: RemotesDeps): Remotes {
   const files = new Shared<string, RemoteFile>()
   const commits = new Shared<string, GitCommit>()
   return {
-    image: (digest, vertex) => parts.images.layers(digest, vertex),
-    file: (op, signal) => files.of(JSON.stringify(op), () => fetchFile(op, parts, signal), signal),
-    placeFile: (file, folder) => placeFile(file, folder, parts.store),
+    image: (digest, vertex) => deps.images.layers(digest, vertex),
+    file: (op, signal) => files.of(JSON.stringify(op), () => fetchFile(op, deps, signal), signal),
+    placeFile: (file, folder) => placeFile(file, folder, deps.store),
     commit(op, step) {
-      const resolve = async () => (await git()).resolveGitCommit(op, await gitAccess(op, parts, step))
+      const resolve = async () => (await git()).resolveGitCommit(op, await gitAccess(op, deps, step))
       return commits.of(JSON.stringify(op), resolve, step.signal)
     },
     async checkout(op, commit, folder, step) {
-      const scratch = parts.store.temporary()
-      await (await git()).checkoutGit(op, commit, folder, scratch, await gitAccess(op, parts, step))
+      const scratch = deps.store.temporary()
+      await (await git()).checkoutGit(op, commit, folder, scratch, await gitAccess(op, deps, step))
     },
   }
 }
 
 const git = () => import('../sources/git/git.ts')
 
-async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: RemoteParts, signal: AbortSignal): Promise<RemoteFile> {
+async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: UrlDeps, signal: AbortSignal): Promise<RemoteFile> {
   const [{ fetchUrl }, { transport }] = await Promise.all([import('../sources/url/fetch.ts'), registries.client()])
   const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
@@ -69,7 +76,7 @@ async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits
 }
 
 /** Mode 0600, with the time of Last-Modified, else the epoch (F30). */
-async function placeFile(file: RemoteFile, folder: string, store: Store): Promise<void> {
+async function placeFile(file: RemoteFile, folder: string, store: UrlDeps['store']): Promise<void> {
   const path = join(folder, file.name)
   await copyFile(store.blobs.path(file.digest), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
   await chmod(path, 0o600)
@@ -77,7 +84,7 @@ async function placeFile(file: RemoteFile, folder: string, store: Store): Promis
 }
 
 /** Losing it costs time only, so it lies with the other caches of digests: one JSON a URL, ASCII. */
-function fetchCache(known: StatCacheFile, login: Login | undefined): FetchCache {
+function fetchCache(known: UrlDeps['known'], login: Login | undefined): FetchCache {
   // What a login or a token shows is found with the same one only, and the store has neither.
   const keyOf = (url: string) => (login === undefined && maskUrls(url) === url ? url : sha256(`${login?.reveal() ?? ''}@${url}`))
   return {
@@ -104,7 +111,7 @@ function parseFetched(text: string): FetchedFile | undefined {
 }
 
 /** Secrets HTTP_AUTH_HEADER_<host> (a whole value) and HTTP_AUTH_TOKEN_<host> (a bearer's). */
-async function httpAuthorization(op: HttpOp, secrets: SecretProvider): Promise<string | undefined> {
+async function httpAuthorization(op: HttpOp, secrets: UrlDeps['secrets']): Promise<string | undefined> {
   const { host } = new URL(op.url)
   const header = await secretText(`HTTP_AUTH_HEADER_${host}`, op, secrets)
   if (header !== undefined) return header
@@ -113,7 +120,7 @@ async function httpAuthorization(op: HttpOp, secrets: SecretProvider): Promise<s
 }
 
 /** Secrets GIT_AUTH_HEADER and GIT_AUTH_TOKEN, for one host with `.<host>` after the name. */
-async function gitAuthorization(op: GitOp, secrets: SecretProvider): Promise<string | undefined> {
+async function gitAuthorization(op: GitOp, secrets: UrlDeps['secrets']): Promise<string | undefined> {
   if (!/^https?:/i.test(op.remote)) return undefined
   const { host } = new URL(op.remote)
   for (const suffix of [`.${host}`, '']) {
@@ -126,14 +133,14 @@ async function gitAuthorization(op: GitOp, secrets: SecretProvider): Promise<str
 }
 
 /** A file of a secret often ends in a newline, which no header may hold. */
-async function secretText(id: string, asker: Asker, secrets: SecretProvider): Promise<string | undefined> {
+async function secretText(id: string, asker: Asker, secrets: UrlDeps['secrets']): Promise<string | undefined> {
   const data = await secrets.secret(id, asker)
   return data === undefined ? undefined : Buffer.from(data).toString('utf8').trim()
 }
 
 async function gitAccess(
   op: GitOp,
-  { store, secrets, caller: { environment }, agent, limits }: RemoteParts,
+  { store, secrets, caller: { environment }, agent, limits }: GitDeps,
   step: GitStep,
 ): Promise<GitAccess> {
   const authorization = (await gitAuthorization(op, secrets)) ?? op.login?.basic()
@@ -146,6 +153,6 @@ async function gitAccess(
   return { environment, authorization, limit: limits.git, ...ssh, ...step }
 }
 
-function knownHosts(store: Store, environment: Environment): string[] {
+function knownHosts(store: GitDeps['store'], environment: Environment): string[] {
   return [store.temporary(), join(homeFolder(environment), '.ssh', 'known_hosts')]
 }
