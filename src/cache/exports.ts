@@ -26,7 +26,7 @@ export interface BuiltSteps {
 export interface ExportDeps {
   readonly nodes: NodeGraph
   readonly contents: Pick<StepContents, 'reader'>
-  readonly layers: LayerCatalog
+  readonly layers: Pick<LayerCatalog, 'open' | 'where'>
 }
 
 /** A layer as a cache has it. */

@@ -204,6 +204,7 @@ class Catalog implements LayerCatalog {
       const { facts, blob } = await pack(this.#measured(id, diffId, meter), meter, packing, this.#deps.blobs)
       const others = blobs.filter(({ digest }) => digest !== blob.digest)
       await this.#deps.snapshots.update(id, { ...facts, blobs: [...others, blob] })
+      await this.#tarFacts.of(id, async () => facts)
       return blob
     })
   }

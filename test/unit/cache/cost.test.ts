@@ -9,20 +9,18 @@ import { type BuiltSteps, type ExportDeps, exportSteps } from '../../../src/cach
 import { Imports } from '../../../src/cache/imports.ts'
 import { localPlace } from '../../../src/cache/places.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
-import { openCatalog } from '../../../src/layers/catalog.ts'
-import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
-import { temporaryStore } from '../../suites/temporary-store.ts'
+import { type CountedCatalog, countedCatalog } from '../../support/catalog.ts'
 
 /** What caches cost: a stage of many COPY steps, of which every other one made nothing. */
 const STEPS = 32
 const LAYERS = STEPS / 2
 
-let temporary: Awaited<ReturnType<typeof temporaryStore>>
+let own: CountedCatalog
 beforeEach(async () => {
-  temporary = await temporaryStore()
+  own = await countedCatalog()
 })
-afterEach(() => temporary.dispose())
+afterEach(() => own.dispose())
 
 const vertex = (id: string, op: Vertex['op'], root: Vertex | undefined, inputs: Vertex[]): Vertex => ({
   ...{ id, op, root, inputs, name: id, stage: 'stage', step: id, noCache: false },
@@ -54,60 +52,45 @@ function contents(): { asked: number; reader(): ContentOf } {
 }
 
 async function built() {
-  const { store } = temporary
-  const snapshots = createSnapshotter(store)
+  const { snapshots, catalog } = own
   const made: LayerId[] = []
   for (let at = 0; at < LAYERS; at++) {
     const active = await snapshots.prepare(made)
     writeFileSync(join(active.upper, 'file'), `${at}`)
     made.push(await snapshots.commit(active, { info: { parent: [...made], created: new Date(1e12 + at * 1000).toISOString() } }))
   }
-  let reads = 0
-  const info = (id: LayerId) => {
-    reads += 1
-    return snapshots.info(id)
-  }
-  const { signal } = new AbortController()
-  const layers = openCatalog({ ...store, snapshots: { ...snapshots, info }, maxBytes: 2 ** 30, signal })
   const result = async (step: Vertex): Promise<Snapshot> => made.slice(0, Math.floor(steps.indexOf(step) / 2) + 1)
-  const steps_: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
-  const deps = (asked: ExportDeps['contents']): ExportDeps => ({
-    nodes: nodes(),
-    contents: asked,
-    layers,
-  })
-  return { steps: steps_, deps, layers, reads: () => reads }
+  const done: BuiltSteps = { targets: [target], result, changedContexts: async () => new Set() }
+  const deps: ExportDeps = { nodes: nodes(), contents: contents(), layers: catalog }
+  return { done, deps }
 }
 
 test.each(['min', 'max'] as const)(
   'an export reads what is known of a layer a few times, however many steps stand on it: %s',
   async (mode) => {
-    const { steps, deps, reads } = await built()
-    const { layers } = await exportSteps(steps, { mode, form: {}, by: 'blob' }, deps(contents()))
+    const { done, deps } = await built()
+    const { layers } = await exportSteps(done, { mode, form: {}, by: 'blob' }, deps)
     expect(layers.size).toBe(LAYERS)
-    expect(reads()).toBeLessThanOrEqual(6 * LAYERS)
+    expect(own.counts.reads).toBeLessThanOrEqual(4 * LAYERS)
   },
 )
 
 test('an import goes over the graph once a look, however many steps made nothing', async () => {
-  const { steps: done, deps, layers } = await built()
-  const directory = join(temporary.root, 'cache')
+  const { done, deps } = await built()
+  const directory = join(own.store.layout.tmp, 'cache')
   mkdirSync(directory)
   const { signal } = new AbortController()
   const place = localPlace(directory)
   const extent = { mode: 'max', form: {}, by: 'blob' } as const
-  await place.put(cacheManifest(await exportSteps(done, extent, deps(contents())), {}), { signal, isDamaged: false })
-  const describe = () => {
-    throw new Error('no image here')
+  await place.put(cacheManifest(await exportSteps(done, extent, deps), {}), { signal, isDamaged: false })
+  const images = {
+    describe: () => {
+      throw new Error('no image here')
+    },
   }
   const counted = contents()
-  const imports = await Imports.load([place], {
-    session: { layers, images: { describe } },
-    nodes: nodes(),
-    contents: counted,
-    signal,
-    onEvent: () => {},
-  })
+  const session = { layers: own.catalog, images }
+  const imports = await Imports.load([place], { session, nodes: nodes(), contents: counted, signal, onEvent: () => {} })
   const found = await imports.lookup({ vertex: target, key: undefined, made: () => undefined })
   expect(found?.layers).toHaveLength(STEPS)
   expect(counted.asked).toBeLessThanOrEqual(STEPS)
