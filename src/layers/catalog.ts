@@ -2,7 +2,6 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
 import { sideBySide } from '../base/side-by-side.ts'
-import type { Layers } from '../store/layers.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import { writeTar } from '../tar/write.ts'
@@ -15,10 +14,10 @@ import { layerItems } from './layer-items.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import { Offers, offeredFacts } from './offers.ts'
 import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from './packing.ts'
+import { recordedFacts } from './recorded.ts'
 import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer } from './types.ts'
 
 interface CatalogDeps extends DirectoryDeps {
-  readonly layers: Pick<Layers, 'claim' | 'remote'>
   /** Ends the operation: layers are had only when somebody reads them, long after the steps. */
   readonly signal: AbortSignal
 }
@@ -60,7 +59,7 @@ class Catalog implements LayerCatalog {
   }
 
   async facts(id: LayerId): Promise<LayerInfo> {
-    return this.#completed(id, await this.#recorded(id))
+    return this.#completed(id, recordedFacts(id, this.#deps.layers))
   }
 
   where(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>> {
@@ -98,11 +97,7 @@ class Catalog implements LayerCatalog {
     const offer = this.#offers.of(id)
     if (offer === undefined) return
     await this.#fetches.fetchTrusted(offer, signal)
-    if (offer.source.trust === 'vouched') await this.#deps.snapshots.update(id, offeredFacts(offer.layer))
-  }
-
-  async #recorded(id: LayerId): Promise<LayerInfo> {
-    return (await this.#deps.snapshots.info(id)) ?? {}
+    if (offer.source.trust === 'vouched') await this.#deps.layers.update(id, offeredFacts(offer.layer))
   }
 
   /** An image completes what the store knows. What is only claimed counts for this operation, where the store has no blob of the layer. */
@@ -116,11 +111,11 @@ class Catalog implements LayerCatalog {
   }
 
   async #open(id: LayerId, form: BlobForm | undefined): Promise<Layer> {
-    const recorded = await this.#recorded(id)
+    const recorded = recordedFacts(id, this.#deps.layers)
     const facts = await this.#completed(id, recorded)
     const offer = this.#offers.of(id)
     // A layer of a base that was never unpacked: later builds know it then, too.
-    if (facts !== recorded && offer?.source.trust === 'vouched') await this.#deps.snapshots.update(id, offeredFacts(offer.layer))
+    if (facts !== recorded && offer?.source.trust === 'vouched') await this.#deps.layers.update(id, offeredFacts(offer.layer))
     const packing = form && packingOf(form)
     if (facts.diffId === undefined && packing !== undefined) await this.#pack(id, packing)
     const diffId = facts.diffId ?? (await this.#measure(id)).diffId
@@ -143,7 +138,7 @@ class Catalog implements LayerCatalog {
 
   /** The tar of a layer's directory: the difference to what it was made over, which is not always what it stands on now (--link). */
   async *#written(id: LayerId): Bytes {
-    const { parent = [] } = await this.#recorded(id)
+    const { parent = [] } = recordedFacts(id, this.#deps.layers)
     const lower = await this.directories(parent, this.#deps.signal)
     const [upper = ''] = await this.#deps.snapshots.directories([id])
     yield* writeTar(layerItems(layerChanges(upper, layeredView(lower))))
@@ -190,7 +185,7 @@ class Catalog implements LayerCatalog {
       const meter = new Meter()
       for await (const _chunk of this.#measured(id, diffId, meter));
       const facts = meter.finish()
-      await this.#deps.snapshots.update(id, { ...facts })
+      await this.#deps.layers.update(id, { ...facts })
       return facts
     })
   }
@@ -203,7 +198,7 @@ class Catalog implements LayerCatalog {
       const meter = new Meter()
       const { facts, blob } = await pack(this.#measured(id, diffId, meter), meter, packing, this.#deps.blobs)
       const others = blobs.filter(({ digest }) => digest !== blob.digest)
-      await this.#deps.snapshots.update(id, { ...facts, blobs: [...others, blob] })
+      await this.#deps.layers.update(id, { ...facts, blobs: [...others, blob] })
       await this.#tarFacts.of(id, async () => facts)
       return blob
     })

@@ -2,15 +2,17 @@ import { Shared } from '../base/shared.ts'
 import { sideBySide } from '../base/side-by-side.ts'
 import type { Locks } from '../store/locks.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
-import type { Fetches } from './fetches.ts'
+import type { FetchDeps, Fetches } from './fetches.ts'
 import type { Offer, Offers } from './offers.ts'
+import { recordedFacts } from './recorded.ts'
+import { areDirectories } from './states.ts'
 import type { LayerSource } from './types.ts'
-import { type UnpackDeps, unpackBlob } from './unpack-blob.ts'
+import { unpackBlob } from './unpack-blob.ts'
 
 /** Layers fetched at once. */
 export const PARALLEL_FETCHES = 3
 
-export interface DirectoryDeps extends UnpackDeps {
+export interface DirectoryDeps extends FetchDeps {
   readonly locks: Pick<Locks, 'singleFlight'>
 }
 
@@ -34,11 +36,15 @@ export class Directories {
     for (const source of new Set(vouched)) await this.#pulls.of(source, () => this.#pull(source, signal), signal)
     const rest: Offer[] = []
     for (const id of all) {
-      if (this.#vouched(id) !== undefined || (await this.#deps.snapshots.has(id))) continue
+      if (this.#vouched(id) !== undefined || (await this.#isDirectory(id))) continue
       const offer = await this.#offer(id)
       if (offer !== undefined) rest.push(offer)
     }
     await this.#unpack(rest, signal)
+  }
+
+  async #isDirectory(id: LayerId): Promise<boolean> {
+    return areDirectories(await this.#deps.layers.claim([id]))
   }
 
   #vouched(id: LayerId): LayerSource | undefined {
@@ -51,7 +57,7 @@ export class Directories {
     const found = new Set<LayerId>()
     const visit = async (id: LayerId) => {
       if (found.has(id)) return
-      if (!(await this.#deps.snapshots.has(id))) for (const below of (await this.#offer(id))?.layer.parent ?? []) await visit(below)
+      if (!(await this.#isDirectory(id))) for (const below of (await this.#offer(id))?.layer.parent ?? []) await visit(below)
       found.add(id)
     }
     for (const id of snapshot) await visit(id)
@@ -64,8 +70,8 @@ export class Directories {
 
   /** A layer that the store has as a blob. */
   async #stored(id: LayerId): Promise<Offer | undefined> {
-    const { snapshots, blobs } = this.#deps
-    const { diffId, blobs: known = [], parent, created } = (await snapshots.info(id)) ?? {}
+    const { layers, blobs } = this.#deps
+    const { diffId, blobs: known = [], parent, created } = recordedFacts(id, layers)
     if (diffId === undefined || parent === undefined) return undefined
     for (const descriptor of known) {
       if ((await blobs.stat(descriptor.digest)) === undefined) continue
@@ -76,7 +82,7 @@ export class Directories {
 
   async #pull(source: LayerSource, signal: AbortSignal): Promise<void> {
     const missing: Offer[] = []
-    for (const layer of this.#offers.from(source)) if (!(await this.#deps.snapshots.has(layer.id))) missing.push({ layer, source })
+    for (const layer of this.#offers.from(source)) if (!(await this.#isDirectory(layer.id))) missing.push({ layer, source })
     if (missing.length === 0) {
       source.pull?.present()
       return
@@ -97,11 +103,11 @@ export class Directories {
       offers.map((offer) => () => this.#fetches.fetch(offer, signal)),
       PARALLEL_FETCHES,
     )
-    const { snapshots, locks } = this.#deps
+    const { locks } = this.#deps
     for (const [index, { layer, source }] of offers.entries()) {
       await fetches[index]
       // Of all processes that want the layer one unpacks it.
-      const find = async () => (await snapshots.has(layer.id)) || undefined
+      const find = async () => (await this.#isDirectory(layer.id)) || undefined
       const unpack = () => locks.singleFlight(`layer-${layer.id}`, find, () => unpackBlob(layer, this.#deps, signal), { signal })
       await this.#fetches.blaming(source, signal, unpack)
     }

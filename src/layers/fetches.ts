@@ -2,18 +2,23 @@ import { counted } from '../base/counted.ts'
 import type { Digest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
+import type { Layers } from '../store/layers.ts'
 import { type Offer, offeredFacts, type SourcedOffer } from './offers.ts'
 import type { LayerSource } from './types.ts'
 import { checkBlob, checkPackedSize, type UnpackDeps } from './unpack-blob.ts'
 
+export interface FetchDeps extends UnpackDeps {
+  readonly layers: Pick<Layers, 'claim' | 'info' | 'remote' | 'update'>
+}
+
 /** Brings the blobs of offered layers into the blob store, each once, and knows which sources failed at that. */
 export class Fetches {
   readonly failures = new Map<LayerSource, string>()
-  readonly #deps: UnpackDeps
+  readonly #deps: FetchDeps
   readonly #fetched = new Shared<Digest, void>()
   readonly #compared = new Shared<string, void>()
 
-  constructor(deps: UnpackDeps) {
+  constructor(deps: FetchDeps) {
     this.#deps = deps
   }
 
@@ -41,7 +46,7 @@ export class Fetches {
     const compare = async () => {
       await this.fetch(offer, signal)
       await this.blaming(source, signal, () => checkBlob(layer, this.#deps))
-      await this.#deps.snapshots.update(layer.id, offeredFacts(layer))
+      await this.#deps.layers.update(layer.id, offeredFacts(layer))
     }
     return this.#compared.of(`${layer.id} ${layer.descriptor.digest}`, compare, signal)
   }

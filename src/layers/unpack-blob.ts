@@ -15,7 +15,7 @@ import { offeredFacts } from './offers.ts'
 import type { PackedLayer } from './types.ts'
 
 export interface UnpackDeps {
-  readonly snapshots: Snapshotter
+  readonly snapshots: Pick<Snapshotter, 'commit' | 'directories' | 'discard' | 'prepare'>
   readonly blobs: BlobStore
   /** What a layer may unpack to. */
   readonly maxBytes: number

@@ -68,15 +68,6 @@ export function createSnapshotter(store: Store): Snapshotter {
     commit,
     discard,
     directories,
-    has: async (id) => (await layers.claim([id])).get(id) === 'directory',
-    async info(id) {
-      try {
-        return layers.info(id)
-      } catch (error) {
-        throw storeError(error, 'read what is known of a layer')
-      }
-    },
-    update: (id, info) => layers.update(id, info),
     async *list() {
       for (const id of layers.directories()) if (layers.state(id) === 'directory') yield id
     },

@@ -13,10 +13,6 @@ export interface Snapshotter {
   /** With `id` (a pulled layer): when a layer of that id is there already, the active one is discarded. */
   commit(active: ActiveLayer, options?: { id?: LayerId; info?: LayerInfo }): Promise<LayerId>
   discard(active: ActiveLayer): Promise<void>
-  has(id: LayerId): Promise<boolean>
-  info(id: LayerId): Promise<LayerInfo | undefined>
-  /** Merges into what is known; works for a layer that is only known, not there. */
-  update(id: LayerId, info: LayerInfo): Promise<void>
   /** The fs directories, bottom first, one that stands twice only at its upper place; SNAPSHOT_MISSING when one is not there. */
   directories(snapshot: Snapshot): Promise<string[]>
   list(): AsyncIterable<LayerId>

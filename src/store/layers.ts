@@ -34,6 +34,7 @@ export interface Layers {
   state(id: LayerId): LayerState
   /** Keeps layers from gc until the store is closed, and then looks where they are. */
   claim(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>>
+  /** Merges into what is known, also of a layer that is not there. */
   update(id: LayerId, info: LayerInfo): Promise<void>
   /** Renames a prepared directory (with fs/ in it) to its id; false when there is one already, and the prepared one is untouched. */
   install(prepared: string, id: LayerId): Promise<boolean>

@@ -62,22 +62,22 @@ describe('a snapshotter over a store', () => {
   })
 
   test('what is known grows, also of a layer that is not there', async () => {
-    await snapshots.update(chainId, { size: 7 })
-    expect(await snapshots.has(chainId)).toBe(false)
-    await snapshots.update(chainId, { diffId: `sha256:${'d'.repeat(64)}` as never })
-    expect(await snapshots.info(chainId)).toEqual({ size: 7, diffId: `sha256:${'d'.repeat(64)}` })
+    await store.layers.update(chainId, { size: 7 })
+    expect(store.layers.state(chainId)).toBe('missing')
+    await store.layers.update(chainId, { diffId: `sha256:${'d'.repeat(64)}` as never })
+    expect(store.layers.info(chainId)).toEqual({ size: 7, diffId: `sha256:${'d'.repeat(64)}` })
     await layerWith('fetched', [], chainId)
-    expect(await snapshots.has(chainId)).toBe(true)
-    expect(await snapshots.info(chainId)).toEqual({ size: 7, diffId: `sha256:${'d'.repeat(64)}` })
+    expect(store.layers.state(chainId)).toBe('directory')
+    expect(store.layers.info(chainId)).toEqual({ size: 7, diffId: `sha256:${'d'.repeat(64)}` })
   })
 
   test('many updates at once are all kept', async () => {
     await Promise.all([
-      snapshots.update(chainId, { size: 1 }),
-      snapshots.update(chainId, { created: '2020-01-01T00:00:00Z' }),
-      snapshots.update(chainId, { tarSize: 2 }),
+      store.layers.update(chainId, { size: 1 }),
+      store.layers.update(chainId, { created: '2020-01-01T00:00:00Z' }),
+      store.layers.update(chainId, { tarSize: 2 }),
     ])
-    expect(Object.keys((await snapshots.info(chainId)) ?? {}).sort()).toEqual(['created', 'size', 'tarSize'])
+    expect(Object.keys(store.layers.info(chainId) ?? {}).sort()).toEqual(['created', 'size', 'tarSize'])
   })
 
   test('a missing parent is named', async () => {
@@ -89,16 +89,16 @@ describe('a snapshotter over a store', () => {
 
   test('a removed layer is gone with what was known of it', async () => {
     const id = await layerWith('x')
-    await snapshots.update(id, { size: 1 })
+    await store.layers.update(id, { size: 1 })
     await snapshots.remove(id)
-    expect(await snapshots.has(id)).toBe(false)
-    expect(await snapshots.info(id)).toBeUndefined()
+    expect(store.layers.state(id)).toBe('missing')
+    expect(store.layers.info(id)).toBeUndefined()
     expect(existsSync(store.layers.directory(id))).toBe(false)
     expect(leftovers()).toEqual([])
   })
 
   test.each(['../../../etc', 'A'.repeat(64), '', 'abc'])('the id %j is refused', async (id) => {
-    await expect(snapshots.has(id as LayerId)).rejects.toMatchObject({ code: 'LAYER_ID_INVALID' })
+    await expect(store.layers.claim([id as LayerId])).rejects.toMatchObject({ code: 'LAYER_ID_INVALID' })
     await expect(layerWith('x', [], id as LayerId)).rejects.toMatchObject({ code: 'LAYER_ID_INVALID' })
   })
 
@@ -107,14 +107,14 @@ describe('a snapshotter over a store', () => {
     const mark = join(store.layers.directory(id), 'boot')
     writeFileSync(mark, '00000000-another-boot')
     const later = await temporaryView(store)
-    expect(await later.snapshots.has(id)).toBe(false)
+    expect(later.store.layers.state(id)).toBe('missing')
     const active = await later.snapshots.prepare([])
     writeFileSync(join(active.upper, 'file'), 'whole')
     await later.snapshots.commit(active, { id })
     expect(readFileSync(join(store.layers.fs(id), 'file'), 'utf8')).toBe('whole')
     await later.store.flush()
     expect(readFileSync(mark, 'utf8')).toBe('durable')
-    expect(await later.snapshots.has(id)).toBe(true)
+    expect(later.store.layers.state(id)).toBe('directory')
     await later.store.close()
   })
 })

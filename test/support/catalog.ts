@@ -42,10 +42,10 @@ export async function countedCatalog(signal = new AbortController().signal): Pro
     }
   }
   const catalog = openCatalog({
-    snapshots: { ...snapshots, info: count('reads', snapshots.info), update: count('writes', snapshots.update) },
+    snapshots,
     blobs: { ...store.blobs, put: count('packed', store.blobs.put), stat: count('stats', store.blobs.stat) },
     locks: store.locks,
-    layers: store.layers,
+    layers: { ...store.layers, info: count('reads', store.layers.info), update: count('writes', store.layers.update) },
     maxBytes: 2 ** 30,
     signal,
   })

@@ -240,7 +240,7 @@ describe('a layer as a value', () => {
 
   test('nobody has the original blob: that is said', async () => {
     const a = await packed('1')
-    await own.snapshots.update(a.layer.id, { diffId: a.layer.diffId, blobs: [a.layer.descriptor], parent: [] })
+    await own.store.layers.update(a.layer.id, { diffId: a.layer.diffId, blobs: [a.layer.descriptor], parent: [] })
     const [layer] = await own.catalog.open([a.layer.id])
     await expect(layer?.blob()).rejects.toMatchObject({ code: 'LAYER_MISSING' })
   })
