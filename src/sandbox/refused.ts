@@ -13,7 +13,7 @@ export function parseFailure(report: string): NamespaceFailure | undefined {
   return text === undefined ? undefined : { errno: Number(errno), text }
 }
 
-const { EPERM, EACCES, ENOSPC, ENOSYS, EINVAL } = constants.errno
+const { EPERM, EACCES, ENOSPC, ENOSYS, EINVAL, ENODEV, EOPNOTSUPP, ENOENT, ESTALE, EIO, EROFS } = constants.errno
 /** libuv has no name for it. */
 const EUSERS = 87
 
@@ -32,7 +32,7 @@ export function namespaceError(failure: NamespaceFailure): TbuildError {
 }
 
 function namespaceHint({ errno, text }: NamespaceFailure): string {
-  if (text.startsWith('write /proc/') && errno === constants.errno.ENOENT) return 'mount /proc'
+  if (text.startsWith('write /proc/') && errno === ENOENT) return 'mount /proc'
   if (errno === ENOSPC || errno === EUSERS) return 'the kernel allows no more user namespaces: sysctl -w user.max_user_namespaces=10000'
   if (errno === ENOSYS || errno === EINVAL) return 'this kernel is built without user namespaces: build as root'
   if (setting('kernel/unprivileged_userns_clone') === '0') return 'sysctl -w kernel.unprivileged_userns_clone=1, or build as root'
@@ -54,7 +54,6 @@ function setting(name: string): string {
 /** overlayfs is not there, or not for this user, or not for the file system of the store; nothing was run. */
 export function isOverlayRefused(error: unknown): boolean {
   const { text = '', errno = 0 } = (isTbuildError(error) ? (error.cause as Partial<NamespaceFailure> | undefined) : undefined) ?? {}
-  const { ENODEV, EOPNOTSUPP } = constants.errno
   return /^mount the \d+ layers of the root/.test(text) && [EINVAL, ENODEV, EPERM, EACCES, ENOSYS, EOPNOTSUPP].includes(errno)
 }
 
@@ -102,6 +101,9 @@ const HINTS: readonly (readonly [what: RegExp, errnos: readonly number[], hint: 
   [/./, REFUSED, FORBIDDEN],
   [/./, SHORT, 'the machine is short of memory, processes or open files: look at `ulimit -a` and the limits of the container'],
   [/./, [ENOSYS, EINVAL], 'the sandbox needs Linux 5.12 or later'],
+  [/./, [ENODEV, EOPNOTSUPP], 'the kernel of this machine is built without it: docs/sandbox.md says what a RUN needs'],
+  [/./, [ENOENT, ESTALE], 'it was there when the step began: see that nothing else removes files of the store, and build again'],
+  [/./, [EIO, EROFS], 'the disk of the store failed, or is read-only: look at `dmesg`, or give another --root'],
 ]
 
 /** The next step for a RUN whose set-up failed. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { isMapFailure, namespaceError, parseFailure, setupHint } from '../../../src/sandbox/refused.ts'
 
-const { EPERM, EINVAL, ENOENT, ENOSYS, EMFILE, ENOSPC } = constants.errno
+const { EPERM, EINVAL, ENOENT, ENOSYS, EMFILE, ENOSPC, ENODEV, EIO } = constants.errno
 const RUNNER = join(import.meta.dirname, '../../../runner')
 
 /** The text of every fail("…") of the runner, with numbers and names in place of its conversions. */
@@ -45,9 +45,9 @@ describe('what the runner could not do', () => {
 
   test('every failure that stands in the runner has a next step for the errors that are likely', () => {
     const texts = failures()
-    expect(texts.length).toBeGreaterThan(70)
+    expect(texts.length).toBeGreaterThan(100)
     for (const text of texts) {
-      for (const errno of [EPERM, ENOSYS, EINVAL, EMFILE])
+      for (const errno of [EPERM, ENOSYS, EINVAL, EMFILE, ENOENT, ENODEV, EIO])
         expect([text, setupHint({ errno, text })]).not.toEqual([text, expect.stringMatching(/^docs/)])
     }
   })
