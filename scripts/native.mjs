@@ -11,7 +11,13 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const output = join(root, 'build')
 const WARNINGS = ['-Wall', '-Wextra', '-Wshadow', '-Wconversion']
 const HARDENED = ['-O2', '-s', '-fstack-protector-strong', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2']
-const SANITIZED = ['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
+const SANITIZED = [
+  '-g',
+  '-O1',
+  '-fsanitize=address,undefined,float-cast-overflow',
+  '-fno-sanitize-recover=undefined,float-cast-overflow',
+  '-fno-omit-frame-pointer',
+]
 
 /** `npm run check-native` names one: it wants a runner that is not static, and names of functions. */
 const isSanitized = (folder, environment = process.env) => environment.TBUILD_SANITIZE === folder
