@@ -39,13 +39,13 @@ export function decodeText(text: Uint8Array | string): string {
 }
 
 /** Whether a text of `decodeName` has bytes that are no UTF-8. */
-export function hasOtherBytes(text: string): boolean {
+export function hasNonUtf8(text: string): boolean {
   return /[\udc80-\udcff]/u.test(text)
 }
 
 /** The bytes that `decodeName` was given. */
 export function encodeName(text: string): Buffer {
-  if (!hasOtherBytes(text)) return Buffer.from(text)
+  if (!hasNonUtf8(text)) return Buffer.from(text)
   const parts = text.split(/([\udc80-\udcff])/u)
   return Buffer.concat(parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part) : Buffer.from([part.charCodeAt(0) - 0xdc00]))))
 }

@@ -29,6 +29,6 @@ export function onInterrupt(notice: (text: string) => void, lost: AbortSignal): 
 }
 
 /** Who has ended the build does not wait for a reader that has stopped. */
-export function leaveSoon(status: number): void {
+export function exitSoon(status: number): void {
   setTimeout(() => process.exit(status), LEAVING_MILLISECONDS).unref()
 }

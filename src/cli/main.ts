@@ -1,6 +1,6 @@
 import { errorCode, systemError } from '../base/errors.ts'
 import { surviveHangUp } from './hang-up.ts'
-import { leaveSoon } from './interrupts.ts'
+import { exitSoon } from './interrupts.ts'
 import { type Io, lostOutput, openIo, type Streams } from './io.ts'
 import { normalizeArguments } from './options/arguments.ts'
 import { call } from './options/call.ts'
@@ -50,7 +50,7 @@ async function run(args: readonly string[], io: Io): Promise<number> {
     // It ended for want of a reader: that is told by itself.
     if (io.lost.aborted && ['CANCELED', 'OUTPUT_WRITE'].includes(errorCode(error) ?? '')) return 1
     status = reportError(systemError(asUsage(error)), io)
-    if (errorCode(error) === 'CANCELED') leaveSoon(status)
+    if (errorCode(error) === 'CANCELED') exitSoon(status)
     return status
   }
 }

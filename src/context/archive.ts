@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { isTarArchive } from '../tar/compression.ts'
-import { type ArchiveLimits, ofArchive, readArchive } from '../tar/read-archive.ts'
+import { type ArchiveLimits, readArchive, withArchiveName } from '../tar/read-archive.ts'
 import { unpackArchive } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
@@ -21,7 +21,7 @@ export async function unpackIfArchive(
   try {
     await unpackArchive(readArchive(rest, limits), layerWriter(folder, layeredView([])), { target: '', signal: limits.signal })
   } catch (error) {
-    throw ofArchive('the context on standard input', error)
+    throw withArchiveName('the context on standard input', error)
   }
   // What stands behind the archive's end means nothing, but who writes it into a pipe must not be told that nobody reads.
   await drain()

@@ -10,7 +10,7 @@ import { chompTabs, findHeredocs } from './heredoc.ts'
 import type { Dockerfile, Heredoc, Instruction, InstructionBase } from './instruction.ts'
 import { BUILDERS } from './instructions/table.ts'
 import { LineReader, type LogicalLine, readLogicalLine } from './lines.ts'
-import { keepOtherBytes } from './other-bytes.ts'
+import { keepNonUtf8 } from './non-utf8.ts'
 
 const NAMES = KEYWORDS.map((name) => name.toUpperCase()).sort()
 
@@ -22,7 +22,7 @@ export function parseDockerfile(file: SourceFile): Dockerfile {
   if (drafts.length === 0) throw new TbuildError('DOCKERFILE_SYNTAX', 'file with no instructions', { span: reader.span })
   const instructions = [...buildAll(drafts)]
   const { name, exact } = file
-  const kept = exact === undefined ? instructions : keepOtherBytes(instructions, parseDockerfile({ name, text: exact }).instructions)
+  const kept = exact === undefined ? instructions : keepNonUtf8(instructions, parseDockerfile({ name, text: exact }).instructions)
   return { directives: reader.directives(), instructions: kept }
 }
 

@@ -19,7 +19,7 @@ interface PartChange {
   readonly now: Value
 }
 
-export interface Comparing {
+export interface ComparisonDeps {
   readonly files: (digest: Digest) => readonly HashedFile[] | undefined
   /** The vertex that a change below the step began with. */
   readonly origin: (vertex: Vertex) => Vertex
@@ -44,11 +44,11 @@ function same(a: Value, b: Value): boolean {
 }
 
 /** What these parts mean to the author of the Dockerfile. */
-export function explainParts(vertex: Vertex, parts: readonly PartChange[], comparing: Comparing): Change[] {
+export function explainParts(vertex: Vertex, parts: readonly PartChange[], comparing: ComparisonDeps): Change[] {
   return parts.flatMap((part) => explainPart(vertex, part, comparing))
 }
 
-function explainPart(vertex: Vertex, part: PartChange, comparing: Comparing): Change[] {
+function explainPart(vertex: Vertex, part: PartChange, comparing: ComparisonDeps): Change[] {
   const { name, before, now } = part
   if (name === 'root') return [rootChange(vertex, before, now, comparing)]
   if (name === 'args' || name === 'script') return [{ type: 'command', from: textOf(before) ?? '', to: textOf(now) ?? '' }]
@@ -59,7 +59,7 @@ function explainPart(vertex: Vertex, part: PartChange, comparing: Comparing): Ch
   return [{ type: 'part', name, from: textOf(before), to: textOf(now) }]
 }
 
-function rootChange(vertex: Vertex, before: Value, now: Value, { origin }: Comparing): Change {
+function rootChange(vertex: Vertex, before: Value, now: Value, { origin }: ComparisonDeps): Change {
   const { root } = vertex
   if (root !== undefined && root.op.kind !== 'image') {
     const { id, name } = origin(root)
@@ -87,7 +87,7 @@ function mentions({ args, script }: ExecOp, name: string): boolean {
   return [...args, script?.text ?? ''].some((text) => pattern.test(text))
 }
 
-function sourceChanges(part: PartChange, source: CopyOpSource | undefined, vertex: Vertex, comparing: Comparing): Change[] {
+function sourceChanges(part: PartChange, source: CopyOpSource | undefined, vertex: Vertex, comparing: ComparisonDeps): Change[] {
   const { parents } = vertex.op as Extract<Vertex['op'], { kind: 'copy' }>
   if (source?.kind === 'content') {
     const files = [{ path: source.name, change: 'content' as const }]
@@ -97,14 +97,14 @@ function sourceChanges(part: PartChange, source: CopyOpSource | undefined, verte
   return contentChanges(part, { path: source.path, parents }, originOf(vertex.inputs[source.input]), comparing)
 }
 
-function mountChanges(part: PartChange, mount: ExecOp['mounts'][number] | undefined, vertex: Vertex, comparing: Comparing): Change[] {
+function mountChanges(part: PartChange, mount: ExecOp['mounts'][number] | undefined, vertex: Vertex, comparing: ComparisonDeps): Change[] {
   if (mount?.type !== 'bind' && mount?.type !== 'cache') return memberChanges(part)
   const from = mount.input === undefined ? undefined : vertex.inputs[mount.input]
   return contentChanges(part, { path: mount.source ?? '/', parents: false }, originOf(from), comparing)
 }
 
 /** The content by its files, the other members one by one. */
-function contentChanges(part: PartChange, source: ListedSource, origin: string, { files }: Comparing): Change[] {
+function contentChanges(part: PartChange, source: ListedSource, origin: string, { files }: ComparisonDeps): Change[] {
   const rest = memberChanges(part).filter((change) => change.type !== 'part' || change.name !== `${part.name} content`)
   const [before, now] = [member(part.before, 'content'), member(part.now, 'content')]
   if (same(before, now) || !isDigest(before)) return rest

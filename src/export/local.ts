@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFMT } from '../base/sys-constants.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { copyContent } from '../tree/content.ts'
 import { type Metadata, type Time, timeOf } from '../tree/metadata.ts'
 import { joinKey, type Key, latin1 } from '../tree/path.ts'
@@ -22,10 +22,10 @@ export async function exportLocal(trees: readonly ExportedTree[], dest: string, 
   refuseOverwriting(trees)
   await makeDestination(dest)
   const writer = directoryWriter(dest)
-  const pace = new Pace(signal)
+  const slice = new TimeSlice(signal)
   try {
     for (const tree of trees) {
-      const copy = new TreeCopy(writer, tree, pace)
+      const copy = new TreeCopy(writer, tree, slice)
       await copy.run()
     }
   } finally {
@@ -68,13 +68,13 @@ function refuseOverwriting(trees: readonly ExportedTree[]): void {
 class TreeCopy {
   readonly #writer: LayerWriter
   readonly #tree: ExportedTree
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
   readonly #owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 
-  constructor(writer: LayerWriter, tree: ExportedTree, pace: Pace) {
+  constructor(writer: LayerWriter, tree: ExportedTree, slice: TimeSlice) {
     this.#writer = writer
     this.#tree = tree
-    this.#pace = pace
+    this.#slice = slice
   }
 
   async run(): Promise<void> {
@@ -83,7 +83,7 @@ class TreeCopy {
       this.#directory(latin1(folder), { ...this.#owner, mode: 0o755 }, { seconds: epoch ?? 0, nanoseconds: 0 })
     }
     for (const { node, linkTo } of walkTree(view)) {
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       const key = this.#key(node.path)
       const { time, ...metadata } = this.#metadata(node)
       if (node.type === 'directory') this.#directory(key, metadata, time)
@@ -115,7 +115,7 @@ class TreeCopy {
     try {
       const to = this.#writer.file(key)
       try {
-        await copyContent(from, to, this.#pace)
+        await copyContent(from, to, this.#slice)
         this.#writer.setFileMetadata(key, to, this.#metadata(node))
       } finally {
         sys().close(to)

@@ -2,7 +2,7 @@ import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
-import type { Listings } from '../store/listings.ts'
+import type { ContentListings } from '../store/content-listings.ts'
 import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
 import { type Ref, type ViewDeps, viewOf } from './ref.ts'
@@ -10,17 +10,17 @@ import { type Ref, type ViewDeps, viewOf } from './ref.ts'
 /** Raised when hash.ts changes what it hashes: remembered digests are then not found. */
 const HASH_VERSION = 1
 
-interface HasherParts extends ViewDeps {
+interface HasherDeps extends ViewDeps {
   readonly memo: DigestMemo
   /** Digests of files by identity and stat, for files that are not in the store. */
   readonly statCache: (identity: string) => StatCache
-  readonly listings: Listings
+  readonly listings: ContentListings
 }
 
 /** What was hashed in this build, by its digest. */
 type Hashed = Map<Digest, readonly string[]>
 
-export function contentHasher(parts: HasherParts, hashed: Hashed = new Map()): ContentHasher {
+export function contentHasher(parts: HasherDeps, hashed: Hashed = new Map()): ContentHasher {
   const known = new Shared<string, Digest>()
   const { listings } = parts
   return {
@@ -46,7 +46,7 @@ export function contentHasher(parts: HasherParts, hashed: Hashed = new Map()): C
   }
 }
 
-type Parts = HasherParts & { readonly hashed: Hashed }
+type Parts = HasherDeps & { readonly hashed: Hashed }
 
 function identityOf(ref: Ref): readonly string[] {
   return ref.kind === 'snapshot' ? ['layers', ...ref.layers] : ['files', ref.identity]

@@ -6,17 +6,17 @@ import { resolveUser } from '../sandbox/user.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { readFileInRoot } from '../tree/read.ts'
-import { settleOwners } from '../tree/settle-owners.ts'
+import { restoreOwners } from '../tree/restore-owners.ts'
 import { layeredView } from '../tree/view.ts'
 import { idMap } from '../values/id-map.ts'
 import { formatPlatform } from '../values/platform.ts'
 import { settingsParts } from '../values/process-settings.ts'
 import { looksSecret } from '../values/secret-name.ts'
 import { mountKey, prepareMounts } from './exec-mounts.ts'
-import { hidden } from './hidden.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
 import { writeLog } from './log.ts'
 import { OutputTail } from './output-tail.ts'
+import { redacted } from './redacted.ts'
 import type { ExecDeps, ExecKeyDeps, OpHandler, StepIo } from './types.ts'
 
 /** RUN. Key: K2 and K3; a proxy and a secret's value are not in it. */
@@ -64,7 +64,7 @@ export const execHandler: OpHandler<ExecOp, ExecKeyDeps, ExecDeps> = {
 function envPart(item: string): KeyPart {
   const at = item.indexOf('=')
   const [name, value] = [item.slice(0, at), item.slice(at + 1)]
-  return { name: `env ${name}`, value: looksSecret(name) ? hidden(['env', name, value]) : value }
+  return { name: `env ${name}`, value: looksSecret(name) ? redacted(['env', name, value]) : value }
 }
 
 function execSpec(op: ExecOp, active: ActiveLayer, prepared: { mounts: readonly ExecMount[]; env: readonly string[] }): ExecSpec {
@@ -89,7 +89,7 @@ async function keepOwners(op: ExecOp, active: ActiveLayer, signal: AbortSignal):
   const lower = layeredView(active.lower)
   const user = resolveUser(op.user, (path, limit) => readFileInRoot(lower, path, limit))
   const creator = ids.hasUid(user.uid) && ids.hasGid(user.gid) ? undefined : { uid: user.uid, gid: user.gid }
-  await settleOwners(active.upper, lower, creator, signal)
+  await restoreOwners(active.upper, lower, creator, signal)
 }
 
 function logTo(tail: OutputTail, io: StepIo) {

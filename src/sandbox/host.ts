@@ -3,7 +3,7 @@ import { release } from 'node:os'
 import { TbuildError } from '../base/errors.ts'
 import { inUserNamespace } from '../base/privileges.ts'
 import { type IdMap, idMap } from '../values/id-map.ts'
-import { namesOnlyTheStub } from './resolv.ts'
+import { hasOnlyStubResolver } from './resolv.ts'
 import { type HardLimits, parseHardLimits } from './rlimits.ts'
 
 /** What a plan depends on besides the spec, read once a process. */
@@ -50,7 +50,7 @@ function isCgroup2(): boolean {
 function readResolvConf(): string {
   const text = readText('/etc/resolv.conf')
   const resolved = '/run/systemd/resolve/resolv.conf'
-  return namesOnlyTheStub(text) && existsSync(resolved) ? readText(resolved) : text
+  return hasOnlyStubResolver(text) && existsSync(resolved) ? readText(resolved) : text
 }
 
 /** The path of our cgroup in one hierarchy: `id:controllers:path` lines; the unified one has no controllers. */

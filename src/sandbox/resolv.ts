@@ -4,7 +4,7 @@ const nameserverOf = (line: string): string | undefined => /^\s*nameserver\s+(\S
 const isLoopback = (address: string): boolean => /^127\./.test(address) || address === '::1'
 
 /** Whether the file names systemd-resolved's stub alone: then the real servers stand in /run/systemd/resolve/resolv.conf. */
-export function namesOnlyTheStub(text: string): boolean {
+export function hasOnlyStubResolver(text: string): boolean {
   const servers = text.split('\n').flatMap((line) => nameserverOf(line) ?? [])
   return servers.length === 1 && servers[0] === STUB
 }

@@ -4,7 +4,7 @@ import { hostFacts } from '../sandbox/host.ts'
 import { DEVICE_LINKS, DEVICES } from '../sandbox/kernel-paths.ts'
 import { configFiles, refuseInChroot, sortMounts } from '../sandbox/plan.ts'
 import type { ExecMount, ExecSpec, Sandbox } from '../sandbox/types.ts'
-import { Covers } from '../tree/covers.ts'
+import { EmulatedMounts } from '../tree/emulated-mounts.ts'
 import { moveChanges } from '../tree/native-changes.ts'
 import { nativePart, nativeRoot } from '../tree/native-root.ts'
 import { layeredView } from '../tree/view.ts'
@@ -26,7 +26,7 @@ export function chrootSandbox(runner: Sandbox): Sandbox {
       mkdirSync(folder)
       const lower = layeredView(spec.rootfs.lower)
       const root = await nativeRoot(lower, join(folder, 'fs'), signal)
-      const covers = new Covers(root.directory, join(folder, 'covered'))
+      const covers = new EmulatedMounts(root.directory, join(folder, 'covered'))
       systemFiles(covers, spec)
       for (const mount of sortMounts(spec.mounts)) await place(covers, mount, join(folder, `part-${covers.count}`), signal)
       covers.ready()
@@ -39,7 +39,7 @@ export function chrootSandbox(runner: Sandbox): Sandbox {
 }
 
 /** What every RUN sees, as far as it can be made with mknod(2); /proc and /sys stay empty. */
-function systemFiles(covers: Covers, spec: ExecSpec): void {
+function systemFiles(covers: EmulatedMounts, spec: ExecSpec): void {
   covers.directory('/dev', 0o755, { keep: true })
   for (const [name, major, minor] of DEVICES) covers.device(`/dev/${name}`, major, minor)
   for (const [name, text] of DEVICE_LINKS) if (name !== 'ptmx') covers.link(`/dev/${name}`, text)
@@ -49,7 +49,7 @@ function systemFiles(covers: Covers, spec: ExecSpec): void {
   for (const made of configFiles(spec, hostFacts())) covers.file(made.target, made)
 }
 
-async function place(covers: Covers, mount: ExecMount, directory: string, signal: AbortSignal | undefined): Promise<void> {
+async function place(covers: EmulatedMounts, mount: ExecMount, directory: string, signal: AbortSignal | undefined): Promise<void> {
   switch (mount.type) {
     case 'file':
       return covers.file(mount.target, mount)

@@ -1,5 +1,5 @@
 import type { Vertex } from '../graph/op.ts'
-import { withoutLogins } from '../ops/hidden.ts'
+import { withoutLogins } from '../ops/redacted.ts'
 import type { Ref } from '../ops/ref.ts'
 import { handlerOf } from '../ops/table.ts'
 import type { KeyDeps, StepIo } from '../ops/types.ts'

@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import type { DoneStep, FoundStep, KeepingStepCache, WantedStep } from '../ops/step-cache.ts'
-import { digestsIn } from '../store/listings.ts'
+import { digestsIn } from '../store/content-listings.ts'
 import type { CacheIndex, CacheRecord } from '../store/types.ts'
 import { isIndependent } from './step.ts'
 import { findTwin, type TwinDeps } from './twin.ts'

@@ -13,7 +13,7 @@ import type { BlobStore, Bytes } from './types.ts'
 const CHUNK = 512 * 1024
 
 /** What the blobs of one store share with the rest of it. */
-export interface BlobStoreParts {
+export interface BlobStoreDeps {
   /** blobs/sha256 of an OCI layout. */
   readonly folder: string
   /** A free path on the same file system. */
@@ -27,7 +27,7 @@ export interface BlobStoreParts {
 }
 
 /** An OCI layout's blobs/sha256 as a BlobStore: other tools read it. */
-export function createBlobStore({ folder, temporary, use, onGrowth, failure = storeError }: BlobStoreParts): BlobStore {
+export function createBlobStore({ folder, temporary, use, onGrowth, failure = storeError }: BlobStoreDeps): BlobStore {
   const path = (digest: Digest) => join(folder, hexOf(parseDigest(digest)))
 
   async function* get(digest: Digest): Bytes {
@@ -147,7 +147,7 @@ function corrupt(digest: Digest, why: string): TbuildError {
   })
 }
 
-async function openBlob(path: string, digest: Digest, failure: NonNullable<BlobStoreParts['failure']>): Promise<FileHandle> {
+async function openBlob(path: string, digest: Digest, failure: NonNullable<BlobStoreDeps['failure']>): Promise<FileHandle> {
   const file = await openRegular(path).catch((error: unknown) => {
     throw errorCode(error) === 'ENOENT' ? missingBlob(digest) : failure(error, `read the blob ${digest}`)
   })

@@ -2,12 +2,12 @@ import { lstatSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync } 
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../base/digest.ts'
 import { rawRecords } from './cache-index.ts'
+import { collectContentListings } from './content-listings.ts'
+import { type Candidate, type Collectable, type CollectRule, type Facts, selectCollectable } from './gc-selection.ts'
 import { blobName, imageFileName, rawImages } from './image-index.ts'
 import { layerName } from './layers.ts'
-import { collectListings } from './listings.ts'
 import { imageBlobs, storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
-import { type Candidate, type Collectable, type CollectRule, type Facts, select } from './select.ts'
 import { layerSize } from './sizes.ts'
 import type { Store } from './store.ts'
 import { ifPresent, storeError } from './store-error.ts'
@@ -103,7 +103,7 @@ class Collection {
   }
 
   run(): Collectable[] {
-    const { kept, removed } = select(this.#candidates(), this.#policy.rules ?? [], this.#facts())
+    const { kept, removed } = selectCollectable(this.#candidates(), this.#policy.rules ?? [], this.#facts())
     for (const item of removed.filter(({ type }) => type === 'image')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
     for (const item of removed.filter(({ type }) => type === 'record')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
     this.#removed.push(...removed.filter(({ type }) => type === 'mount'))
@@ -116,7 +116,7 @@ class Collection {
     )
     if (!this.#policy.dryRun) {
       const records = new Set(kept.filter(({ type }) => type === 'record').map(({ id }) => id))
-      collectListings(
+      collectContentListings(
         this.#store.layout,
         this.#records.filter(({ key }) => records.has(key)),
       )

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
 import { parseGoDuration } from '../go/duration.ts'
 import { parseByteSize } from '../values/byte-size.ts'
+import type { Candidate, CollectRule } from './gc-selection.ts'
 import type { StoreLayout } from './layout.ts'
-import type { Candidate, CollectRule } from './select.ts'
 import { ifPresent } from './store-error.ts'
 
 /** When gc runs by itself, and what it takes. */

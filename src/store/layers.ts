@@ -12,7 +12,7 @@ import { ifPresent, storeError } from './store-error.ts'
 import type { LayerId, LayerInfo, LayerState } from './types.ts'
 
 /** What the layers of one store share with the rest of it. */
-export interface LayersParts {
+export interface LayersDeps {
   readonly layout: StoreLayout
   readonly leases: Leases
   readonly locks: Locks
@@ -65,7 +65,7 @@ export function randomLayerId(): LayerId {
 /** The line under which a layer stands in a lease. */
 export const layerName = (id: LayerId): string => `layer:${id}`
 
-export function createLayers({ layout, leases, locks, onGrowth }: LayersParts): Layers {
+export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): Layers {
   const remote = new Set<LayerId>()
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()

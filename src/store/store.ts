@@ -1,12 +1,12 @@
 import { createBlobStore } from './blob-store.ts'
 import { createCacheIndex } from './cache-index.ts'
 import { type CacheMounts, createCacheMounts } from './cache-mounts.ts'
+import { type ContentListings, createContentListings } from './content-listings.ts'
 import { syncFileSystem } from './durability.ts'
 import { blobName, createImageIndex } from './image-index.ts'
 import { createLayers, type Layers } from './layers.ts'
 import { openLayout, type StoreLayout } from './layout.ts'
 import { createLeases, type Leases } from './leases.ts'
-import { createListings, type Listings } from './listings.ts'
 import { createLocks, type Locks } from './locks.ts'
 import { createStatCaches, type StatCaches } from './stat-cache.ts'
 import type { BlobStore, CacheIndex, ImageIndex } from './types.ts'
@@ -32,7 +32,7 @@ export interface Store {
   readonly layout: StoreLayout
   readonly blobs: BlobStore
   readonly cache: CacheIndex
-  readonly listings: Listings
+  readonly listings: ContentListings
   readonly images: ImageIndex
   readonly layers: Layers
   readonly statCache: StatCaches
@@ -79,7 +79,7 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
       onGrowth,
     }),
     cache: createCacheIndex(layout, leases, layers),
-    listings: createListings(layout, leases),
+    listings: createContentListings(layout, leases),
     images: createImageIndex(layout, leases, layers),
     layers,
     statCache: createStatCaches(layout, leases),

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { type Digest, isDigest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import { readRecord } from './cache-index.ts'
+import { isListing } from './content-listings.ts'
 import { rawImages } from './image-index.ts'
-import { isListing } from './listings.ts'
 import { storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
 import { isStatCache } from './stat-cache.ts'
@@ -13,7 +13,7 @@ import { ifPresent } from './store-error.ts'
 import type { LayerId, LayerInfo } from './types.ts'
 
 /** Something that was wrong, and was forgotten when `repair` was asked for. */
-export interface Finding {
+export interface StoreDamage {
   readonly type: 'blob' | 'layer' | 'record' | 'image' | 'mount' | 'listing' | 'stat' | 'foreign'
   readonly id: string
   readonly problem: string
@@ -27,13 +27,13 @@ export interface VerifyOptions {
   readonly repair?: boolean
   /** Compares a layer's tree with what is known of it. From a higher room, which can read trees. */
   readonly checkLayer?: (id: LayerId, info: LayerInfo) => Promise<LayerVerdict>
-  readonly onProgress?: (done: { type: Finding['type']; id: string }) => void
+  readonly onProgress?: (done: { type: StoreDamage['type']; id: string }) => void
 }
 
 export interface Verified {
-  readonly findings: readonly Finding[]
+  readonly findings: readonly StoreDamage[]
   /** How many of each type were looked at. */
-  readonly checked: Readonly<Record<Finding['type'], number>>
+  readonly checked: Readonly<Record<StoreDamage['type'], number>>
   /** Layers whose files have nothing that they could be compared with: steps that no image of an earlier build has. */
   readonly unknownLayers: number
 }
@@ -54,11 +54,20 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
   return { findings: check.findings, checked: check.checked, unknownLayers: check.unknownLayers }
 }
 
-type NewFinding = Omit<Finding, 'forgotten'>
+type NewDamage = Omit<StoreDamage, 'forgotten'>
 
 class Verification {
-  readonly findings: Finding[] = []
-  readonly checked: Record<Finding['type'], number> = { blob: 0, layer: 0, record: 0, image: 0, mount: 0, listing: 0, stat: 0, foreign: 0 }
+  readonly findings: StoreDamage[] = []
+  readonly checked: Record<StoreDamage['type'], number> = {
+    blob: 0,
+    layer: 0,
+    record: 0,
+    image: 0,
+    mount: 0,
+    listing: 0,
+    stat: 0,
+    foreign: 0,
+  }
   unknownLayers = 0
   readonly #store: Store
   readonly #options: VerifyOptions
@@ -195,12 +204,12 @@ class Verification {
     }
   }
 
-  #done(type: Finding['type'], id: string): void {
+  #done(type: StoreDamage['type'], id: string): void {
     this.checked[type] += 1
     this.#options.onProgress?.({ type, id })
   }
 
-  async #forgetFile(finding: NewFinding, path: string): Promise<void> {
+  async #forgetFile(finding: NewDamage, path: string): Promise<void> {
     await this.#forget(finding, async () => {
       const away = this.#store.temporary()
       // It may be a directory that somebody put there.
@@ -209,7 +218,7 @@ class Verification {
     })
   }
 
-  async #forget(finding: NewFinding, action: () => Promise<void> | void): Promise<void> {
+  async #forget(finding: NewDamage, action: () => Promise<void> | void): Promise<void> {
     if (this.#options.repair) await action()
     this.findings.push({ ...finding, forgotten: this.#options.repair ?? false })
   }

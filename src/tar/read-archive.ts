@@ -28,7 +28,7 @@ export async function* readArchive(bytes: Bytes, { maxBytes, signal }: ArchiveLi
 }
 
 /** An error about an archive with the archive's name. */
-export function ofArchive(name: string, error: unknown): unknown {
+export function withArchiveName(name: string, error: unknown): unknown {
   return isTbuildError(error) && /^(ARCHIVE|COMPRESSION|DECOMPRESS|TAR)_/.test(error.code) ? errorOf(name, error) : error
 }
 

@@ -18,7 +18,7 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
   // Lazily: most builds copy no archive, and the decoders are large.
   const { isTarArchive } = await import('../tar/compression.ts')
   if (!(await isTarArchive(contentOf(view, node), target.signal))) return false
-  const { ofArchive, readArchive } = await import('../tar/read-archive.ts')
+  const { withArchiveName, readArchive } = await import('../tar/read-archive.ts')
   const { writer, directory, owner, signal, onSkipped, maxBytes = DEFAULT_LIMITS.unpack } = target
   try {
     await unpackArchive(readArchive(contentOf(view, node), { maxBytes, signal }), writer, {
@@ -28,7 +28,7 @@ export async function unpackArchiveFile(view: TreeView, node: TreeNode, target: 
       ...(onSkipped === undefined ? {} : { onSkipped }),
     })
   } catch (error) {
-    throw ofArchive(`/${shown(keyOf(node))}`, error)
+    throw withArchiveName(`/${shown(keyOf(node))}`, error)
   }
   return true
 }

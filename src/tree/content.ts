@@ -1,17 +1,17 @@
-import type { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH } from '../base/sys-constants.ts'
+import type { TimeSlice } from '../base/time-slice.ts'
 
 /** Bytes in one call: some milliseconds on a slow disk. */
 const STEP = 16 * 1024 * 1024
 
 /** All bytes of an open file into a new one; holes and reflinks where the file system can. */
-export async function copyContent(from: number, to: number, pace: Pace): Promise<void> {
+export async function copyContent(from: number, to: number, slice: TimeSlice): Promise<void> {
   let offset = sys().copyFile(from, to, 0, STEP)
   if (offset < STEP) return
   const { size } = sys().statat(from, '', AT_EMPTY_PATH)
   while (offset < size) {
-    await pace.rest()
+    await slice.yield()
     offset = sys().copyFile(from, to, offset, STEP)
   }
 }

@@ -1,17 +1,17 @@
 import { writeSync } from 'node:fs'
 import { TbuildError } from '../base/errors.ts'
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFMT, S_IFSOCK } from '../base/sys-constants.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { cleanPath } from '../go/path.ts'
 import { type ModeChange, parseChmod } from '../values/chmod.ts'
 import { unpackArchiveFile } from './archive-source.ts'
+import { BatchCopier } from './batch-copier.ts'
 import { copyContent } from './content.ts'
 import { makeDirectories, type NewDirectories } from './directories.ts'
 import { type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, latin1, parentKey, shown } from './path.ts'
-import { PlainCopies } from './plain-copies.ts'
 import { resolveIn } from './resolve.ts'
 import { type Selected, selectSources, type Visit } from './selection.ts'
 import type { CopySource, CopySpec, TreeNode, TreeView } from './types.ts'
@@ -30,7 +30,7 @@ type PathSource = Extract<CopySource, { kind: 'path' }>
 export async function copyInto(writer: LayerWriter, spec: CopySpec, options: UnpackOptions = {}): Promise<void> {
   const target = spec.link ? writer.detached(emptyView()) : writer
   const chmod = spec.chmod === undefined ? undefined : parseChmod(spec.chmod)
-  const job: Job = { ...options, writer: target, spec, chmod, made: parentsOf(spec, chmod), pace: new Pace(options.signal) }
+  const job: Job = { ...options, writer: target, spec, chmod, made: parentsOf(spec, chmod), slice: new TimeSlice(options.signal) }
   for (const source of spec.sources) {
     if (source.kind === 'content') copyText(job, source)
     else await copyPath(job, source)
@@ -44,7 +44,7 @@ interface Job extends UnpackOptions {
   readonly chmod: ModeChange | undefined
   /** F1, F15: created parents are 0755, or as an octal --chmod says without its special bits, and of --chown's owner. */
   readonly made: NewDirectories
-  readonly pace: Pace
+  readonly slice: TimeSlice
 }
 
 function parentsOf({ owner, createdTime }: CopySpec, chmod: ModeChange | undefined): NewDirectories {
@@ -142,12 +142,12 @@ class Copier {
   readonly #view: TreeView
   readonly #resetOwner: boolean
   readonly #links = new Map<string, Key>()
-  readonly #plain: PlainCopies
+  readonly #plain: BatchCopier
 
   constructor(job: Job, source: PathSource) {
     this.#job = job
     this.#view = source.view
-    this.#plain = new PlainCopies(source.view, job.writer)
+    this.#plain = new BatchCopier(source.view, job.writer)
     this.#resetOwner = source.resetOwner
   }
 
@@ -159,7 +159,7 @@ class Copier {
     const target = makeDirectories(writer, bytes(destination.key), made)
     try {
       await this.#contents({ node, key: '', included: true, state: { include: undefined, exclude: undefined } }, target, filter)
-      for (const left of await this.#plain.settle()) await this.single(left.node, left.key)
+      for (const left of await this.#plain.finish()) await this.single(left.node, left.key)
     } finally {
       await this.#plain.idle()
     }
@@ -168,7 +168,7 @@ class Copier {
 
   /** Depth first with a stack of its own: depth is the source's choice. */
   async #contents(top: Visit, target: Key, filter: Selected['filter']): Promise<void> {
-    const { pace } = this.#job
+    const { slice } = this.#job
     const stack: Level[] = [{ visit: top, entries: filter.children(this.#view, top.node, ''), there: 'directory' }]
     for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
       const { value: visit, done } = current.entries.next()
@@ -176,7 +176,7 @@ class Copier {
         stack.pop()
         continue
       }
-      if (pace.due()) await pace.rest()
+      if (slice.isOver()) await slice.yield()
       if (visit.included) {
         // Directories on the way to something wanted are made when it is found (F22).
         for (const level of stack) {
@@ -261,12 +261,12 @@ class Copier {
   }
 
   async #file(node: TreeNode, key: Key): Promise<void> {
-    const { writer, pace } = this.#job
+    const { writer, slice } = this.#job
     const from = this.#view.open(node)
     try {
       const to = writer.file(key)
       try {
-        await copyContent(from, to, pace)
+        await copyContent(from, to, slice)
         writer.setFileMetadata(key, to, this.#metadata(node))
       } finally {
         sys().close(to)

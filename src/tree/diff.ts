@@ -1,5 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
-import { Pace } from '../base/pace.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import type { TarEntry } from '../tar/types.ts'
 import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
@@ -21,12 +21,12 @@ const CAPABILITY = 'security.capability'
  * overlayfs's format, `lower` what it was written over.
  */
 export async function* layerChanges(upper: string, lower: TreeView): AsyncGenerator<LayerChange, void, undefined> {
-  const pace = new Pace()
+  const slice = new TimeSlice()
   const layer = rawLayer(upper)
   const writer = new ChangeWriter(layer)
   try {
     for (const { key, node, kind } of walkChanges(layer, lower)) {
-      if (pace.due()) await pace.rest()
+      if (slice.isOver()) await slice.yield()
       if (kind === 'delete') yield* writer.whiteout(key)
       else if (kind === 'change' && node !== undefined) yield* writer.change(node)
       else if (kind === 'unmodified' && node !== undefined) yield* writer.unmodified(node)

@@ -27,7 +27,7 @@ export function makeDirectories(writer: LayerWriter, path: Name, made: NewDirect
   const fresh: Key[] = []
   for (const name of missing) {
     key = joinKey(key, name)
-    makeOne(writer, key, made)
+    makeDirectory(writer, key, made)
     fresh.push(key)
   }
   const { createdTime } = made
@@ -42,7 +42,7 @@ export function notDirectory(path: Name, inTheWay: TreeNode): TbuildError {
 }
 
 /** A directory where the merged tree has none, or something else. */
-export function makeOne(writer: LayerWriter, key: Key, { uid, gid, mode = 0o755 }: NewDirectories): void {
+export function makeDirectory(writer: LayerWriter, key: Key, { uid, gid, mode = 0o755 }: NewDirectories): void {
   writer.directory(key, mode)
   const inherited = writer.statUpper(key).mode & S_ISGID
   const owner = uid === undefined || gid === undefined ? {} : { uid, gid }

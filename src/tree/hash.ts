@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { type Digest, finishSha256 } from '../base/digest.ts'
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { statKey } from '../store/stat-cache.ts'
 import { joinKey, type Key } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
@@ -78,7 +78,7 @@ export function parseListing(listing: string): HashedFile[] {
 class SourceHasher {
   readonly #view: TreeView
   readonly #options: HashOptions
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
   readonly #all: Hash = createHash('sha256')
   readonly #buffer = Buffer.allocUnsafe(READ)
   /** Contents of inodes with several names (K10). */
@@ -88,7 +88,7 @@ class SourceHasher {
   constructor(view: TreeView, options: HashOptions) {
     this.#view = view
     this.#options = options
-    this.#pace = new Pace(options.signal)
+    this.#slice = new TimeSlice(options.signal)
   }
 
   finish(): Digest {
@@ -112,7 +112,7 @@ class SourceHasher {
         stack.pop()
         continue
       }
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       if (visit.included) {
         for (const level of stack) {
           if (!level.recorded && level.visit !== undefined) await this.#record(level.visit.node, joinKey('', level.visit.key))
@@ -165,7 +165,7 @@ class SourceHasher {
       for (let count = readSync(fd, this.#buffer); count > 0; count = readSync(fd, this.#buffer)) {
         hash.update(count === READ ? this.#buffer : this.#buffer.subarray(0, count))
         if (count < READ && count >= node.stat.size) break
-        if (this.#pace.due()) await this.#pace.rest()
+        if (this.#slice.isOver()) await this.#slice.yield()
       }
       const attributes = attributesDigest(this.#view.xattrs(node))
       if (attributes !== '') hash.update(`\0${attributes}`)

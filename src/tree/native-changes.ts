@@ -1,5 +1,5 @@
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { timeOf } from './metadata.ts'
 import { changeTime, isBefore, type NativeRoot } from './native-root.ts'
 import { keyOf } from './node.ts'
@@ -35,14 +35,14 @@ class Changes {
   readonly #native: RawLayer
   readonly #lower: TreeView
   readonly #writer: LayerWriter
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
 
   constructor(root: NativeRoot, native: RawLayer, lower: TreeView, writer: LayerWriter, signal: AbortSignal | undefined) {
     this.#root = root
     this.#native = native
     this.#lower = lower
     this.#writer = writer
-    this.#pace = new Pace(signal)
+    this.#slice = new TimeSlice(signal)
   }
 
   async run(): Promise<void> {
@@ -54,7 +54,7 @@ class Changes {
       const here = this.#native.children(pair.node)
       this.#removed(pair, here)
       for (const node of here) {
-        if (this.#pace.due()) await this.#pace.rest()
+        if (this.#slice.isOver()) await this.#slice.yield()
         // Before anything is moved away: its metadata is read with that of all of its directory.
         const touched = this.#isTouched(node)
         const below = pair.below === undefined ? undefined : this.#lower.child(pair.below, nameOf(keyOf(node)))

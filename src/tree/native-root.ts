@@ -1,17 +1,17 @@
 import { mkdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorCode } from '../base/errors.ts'
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { AT_FDCWD, S_IFMT } from '../base/sys-constants.ts'
 import type { Name, SysStat } from '../base/sys-values.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { COPIED_XATTR, LayerOwners } from '../store/layer-owners.ts'
 import { idMap } from '../values/id-map.ts'
+import { BatchCopier } from './batch-copier.ts'
 import { copyContent } from './content.ts'
 import { isAttributeRefused, type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
-import { PlainCopies } from './plain-copies.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { emptyView, readXattrs } from './view.ts'
 import { type LayerWriter, layerWriter } from './writer.ts'
@@ -90,16 +90,16 @@ class NativeCopy {
   readonly omitted = new Set<Key>()
   readonly #view: TreeView
   readonly #writer: LayerWriter
-  readonly #plain: PlainCopies
-  readonly #pace: Pace
+  readonly #plain: BatchCopier
+  readonly #slice: TimeSlice
   /** Files of batches that have to be marked; nobody asks where all owners are on disk. */
   readonly #unmarked: Key[] | undefined = idMap().whole ? undefined : []
 
   constructor(view: TreeView, writer: LayerWriter, signal: AbortSignal | undefined) {
     this.#view = view
     this.#writer = writer
-    this.#plain = new PlainCopies(view, writer)
-    this.#pace = new Pace(signal)
+    this.#plain = new BatchCopier(view, writer)
+    this.#slice = new TimeSlice(signal)
   }
 
   async run(root: TreeNode, { time, ...metadata }: Metadata): Promise<void> {
@@ -109,7 +109,7 @@ class NativeCopy {
       const pending: { node: TreeNode; key: Key }[] = [{ node: root, key: '' }]
       for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
         for (const node of this.#view.children(at.node)) {
-          if (this.#pace.due()) await this.#pace.rest()
+          if (this.#slice.isOver()) await this.#slice.yield()
           const key = joinKey(at.key, nameOf(keyOf(node)))
           if (node.type === 'directory') {
             this.#directory(node, key)
@@ -120,7 +120,7 @@ class NativeCopy {
           } else await this.other(node, key)
         }
       }
-      for (const { node, key } of await this.#plain.settle()) await this.other(node, key)
+      for (const { node, key } of await this.#plain.finish()) await this.other(node, key)
       for (const key of this.#unmarked ?? []) this.#mark(this.#writer.upperFd(parentKey(key)), bytes(nameOf(key)))
     } finally {
       await this.#plain.idle()
@@ -170,7 +170,7 @@ class NativeCopy {
     try {
       const to = this.#writer.file(key)
       try {
-        await copyContent(from, to, this.#pace)
+        await copyContent(from, to, this.#slice)
         this.#writer.setFileMetadata(key, to, { ...metadataOf(node), xattrs: readXattrs(from, '') })
         if (this.#unmarked !== undefined) this.#mark(to, '')
       } finally {

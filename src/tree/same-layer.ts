@@ -1,4 +1,4 @@
-import { Pace } from '../base/pace.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { keyOf } from './node.ts'
 import { nameOf } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
@@ -24,21 +24,21 @@ type Pair = readonly [TreeNode, TreeNode]
 class Comparison {
   readonly #left: RawLayer
   readonly #right: RawLayer
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
   /** Inodes with several names, left to right and back: the names must be shared in the same way. */
   readonly #links = new Map<string, string>()
 
   constructor(left: RawLayer, right: RawLayer, signal: AbortSignal | undefined) {
     this.#left = left
     this.#right = right
-    this.#pace = new Pace(signal)
+    this.#slice = new TimeSlice(signal)
   }
 
   async run(): Promise<boolean> {
     const nodes: Pair[] = []
     const pending: Pair[] = [[this.#left.root, this.#right.root]]
     for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       if (!this.#sameMetadata(pair)) return false
       nodes.push(pair)
       if (pair[0].type !== 'directory') continue
@@ -47,7 +47,7 @@ class Comparison {
       pending.push(...below)
     }
     for (const pair of nodes) {
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       if (!this.#sameData(pair)) return false
     }
     return true

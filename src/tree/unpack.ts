@@ -1,15 +1,15 @@
 import { writeSync } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '../base/sys-constants.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { untilTaken } from '../base/until-taken.ts'
 import type { TarEntry, TarItem } from '../tar/types.ts'
 import { copyContent } from './content.ts'
 import { makeDirectories } from './directories.ts'
+import { findInLayer, makeLayerDirectories } from './layer-directories.ts'
 import type { Metadata } from './metadata.ts'
 import { keyOf, type NodeType } from './node.ts'
-import { findInLayer, makeLayerDirectories } from './own-layer.ts'
 import { bytes, cleanKey, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { LayerWriter } from './writer.ts'
 
@@ -73,19 +73,19 @@ class Unpacker {
   readonly #target: Key
   readonly #rules: Rules
   readonly #options: UnpackOptions
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
 
   constructor(writer: LayerWriter, target: Key, rules: Rules, options: UnpackOptions) {
     this.#writer = target === '' ? writer : writer.below(target)
     this.#target = target
     this.#rules = rules
     this.#options = options
-    this.#pace = new Pace(options.signal)
+    this.#slice = new TimeSlice(options.signal)
   }
 
   async run(items: AsyncIterable<TarItem>): Promise<void> {
     for await (const item of items) {
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       await this.#apply(item)
     }
     if (this.#target !== '') this.#writer.finish()
@@ -142,7 +142,7 @@ class Unpacker {
       throw refused(`the hard link ${shown(key)} has no file to link to: ${shown(raw)}`)
     }
     if (keyOf(existing) === key) return
-    await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#pace))
+    await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#slice))
     this.#linkMetadata(key, existing.type, entry)
   }
 
@@ -179,7 +179,7 @@ class Unpacker {
     try {
       for await (const chunk of content) {
         for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
-        if (this.#pace.due()) await this.#pace.rest()
+        if (this.#slice.isOver()) await this.#slice.yield()
       }
       this.#writer.setFileMetadata(key, fd, this.#metadataOf(entry))
     } finally {

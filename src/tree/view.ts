@@ -15,10 +15,10 @@ import type { Name, SysDirent, SysStat } from '../base/sys-values.ts'
 import type { MatchState } from '../go/pattern-matcher.ts'
 import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
+import { DirectoryListing } from './directory-listing.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
-import { Siblings } from './siblings.ts'
 import type { Listing, TreeNode, TreeView } from './types.ts'
 
 export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
@@ -89,7 +89,7 @@ interface Merging {
 }
 
 interface Listed {
-  readonly siblings: Siblings
+  readonly siblings: DirectoryListing
   readonly index: number
 }
 
@@ -152,7 +152,7 @@ export class LayeredView implements TreeView {
     for (const layer of parent.layers) {
       const fds = this.fds[layer] as DirectoryFds
       const entries = fds.list(parent.key)
-      const siblings = new Siblings(fds, parent.key, entries)
+      const siblings = new DirectoryListing(fds, parent.key, entries)
       for (const [index, entry] of entries.entries()) {
         const name = entry.name.toString('latin1')
         const known = found.get(name)

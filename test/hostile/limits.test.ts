@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { build } from '../../src/build.ts'
 import type { BuildOptions } from '../../src/build-options.ts'
 import { limits } from '../../src/cli/options/limits.ts'
-import type { Room } from '../../src/sources/git/size-watch.ts'
+import type { SizeLimits } from '../../src/sources/git/size-watch.ts'
 import { packTar } from '../support/pack-tar.ts'
 import { bytesOf, git, publish, type RemoteBuilds, remoteBuilds } from '../support/remote-builds.ts'
 import { startWebServer, type WebServer } from '../support/web-server.ts'
@@ -193,7 +193,7 @@ describe('a git repository', () => {
     const folder = join(builds.folder, 'many')
     mkdirSync(join(folder, 'sub'), { recursive: true })
     for (const name of ['a', 'sub/b', 'sub/c']) writeFileSync(join(folder, name), '')
-    const within = (room: Room) =>
+    const within = (room: SizeLimits) =>
       withinSize(
         [folder],
         room,

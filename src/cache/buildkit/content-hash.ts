@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { type Digest, finishSha256, isDigest, sha256 } from '../../base/digest.ts'
-import { Pace } from '../../base/pace.ts'
 import { sys } from '../../base/sys.ts'
+import { TimeSlice } from '../../base/time-slice.ts'
 import { baseName, cleanPath } from '../../go/path.ts'
 import { statKey } from '../../store/stat-cache.ts'
 import type { StatCache } from '../../tree/hash.ts'
@@ -54,14 +54,14 @@ export async function contentDigest(
 class ContentHasher {
   readonly #view: TreeView
   readonly #options: ContentHashOptions
-  readonly #pace: Pace
+  readonly #slice: TimeSlice
   readonly #now = Date.now()
   readonly #buffer = Buffer.allocUnsafe(READ)
 
   constructor(view: TreeView, options: ContentHashOptions) {
     this.#view = view
     this.#options = options
-    this.#pace = new Pace(options.signal)
+    this.#slice = new TimeSlice(options.signal)
   }
 
   async selected(selection: Selection): Promise<Digest | undefined> {
@@ -88,7 +88,7 @@ class ContentHasher {
     if (top.type !== 'directory') return this.#header(top)
     const hash = createHash('sha256').update(`\0${await this.#header(top)}`, 'latin1')
     for (const child of this.#view.children(top)) {
-      if (this.#pace.due()) await this.#pace.rest()
+      if (this.#slice.isOver()) await this.#slice.yield()
       hash
         .update('\0')
         .update(child.name)
@@ -116,7 +116,7 @@ class ContentHasher {
     try {
       for (let count = readSync(fd, this.#buffer); count > 0; count = readSync(fd, this.#buffer)) {
         hash.update(this.#buffer.subarray(0, count))
-        if (this.#pace.due()) await this.#pace.rest()
+        if (this.#slice.isOver()) await this.#slice.yield()
       }
     } finally {
       sys().close(fd)

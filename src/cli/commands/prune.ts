@@ -1,5 +1,5 @@
 import type { Collected } from '../../store/collect.ts'
-import type { Collectable } from '../../store/select.ts'
+import type { Collectable } from '../../store/gc-selection.ts'
 import type { Io } from '../io.ts'
 import { type PruneFlags, pruneRule } from '../options/prune.ts'
 import { ago, humanSize, table } from '../table.ts'

@@ -1,5 +1,5 @@
 import { parseGoDuration } from '../../go/duration.ts'
-import type { Candidate, CollectRule } from '../../store/select.ts'
+import type { Candidate, CollectRule } from '../../store/gc-selection.ts'
 import { parseByteSize } from '../../values/byte-size.ts'
 import { usage } from '../usage.ts'
 

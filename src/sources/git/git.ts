@@ -4,9 +4,9 @@ import { TbuildError } from '../../base/errors.ts'
 import { splitLogin } from '../../base/mask-url.ts'
 import { DEFAULT_LIMITS, limitHint } from '../../values/limits.ts'
 import { cannotFetchOne, type GitAccess, GitCommand, type GitFailure, gitFailed } from './command.ts'
-import { type Room, withinSize } from './size-watch.ts'
+import { walkFolder } from './folder-walk.ts'
+import { type SizeLimits, withinSize } from './size-watch.ts'
 import { entryType, updateSubmodules } from './submodules.ts'
-import { walk } from './walk.ts'
 
 /** Which files of which repository. */
 export interface GitSource {
@@ -92,10 +92,10 @@ const MAX_ENTRIES = 10_000_000
  */
 export async function checkoutGit(source: GitSource, found: GitCommit, target: string, scratch: string, access: GitAccess): Promise<void> {
   await mkdir(scratch, { mode: 0o700 })
-  const room = { bytes: access.limit ?? DEFAULT_LIMITS.git, entries: MAX_ENTRIES }
-  const over = (what: keyof Room) => tooLarge(source.remote, room, what)
+  const limits = { bytes: access.limit ?? DEFAULT_LIMITS.git, entries: MAX_ENTRIES }
+  const over = (what: keyof SizeLimits) => tooLarge(source.remote, limits, what)
   try {
-    await withinSize([scratch, target], room, access.signal, over, (signal, check) =>
+    await withinSize([scratch, target], limits, access.signal, over, (signal, check) =>
       new Checkout(source, found, target, scratch, { ...access, signal }).run(check),
     )
   } finally {
@@ -103,7 +103,7 @@ export async function checkoutGit(source: GitSource, found: GitCommit, target: s
   }
 }
 
-export function tooLarge(remote: string, { bytes, entries }: Room, what: keyof Room): TbuildError {
+export function tooLarge(remote: string, { bytes, entries }: SizeLimits, what: keyof SizeLimits): TbuildError {
   const [size, hint] =
     what === 'bytes'
       ? [`${bytes} bytes`, limitHint('git')]
@@ -189,7 +189,7 @@ class Checkout {
 
   async #setTimes(seconds: number): Promise<void> {
     const gitDir = Buffer.from(this.#gitDir)
-    for await (const { path } of walk(this.#work)) {
+    for await (const { path } of walkFolder(this.#work)) {
       if (!path.equals(gitDir) && path.indexOf(`${this.#gitDir}/`) !== 0) await lutimes(path, seconds, seconds)
     }
   }
@@ -231,7 +231,7 @@ const ALL_REFS = ['+refs/heads/*:refs/remotes/origin/*', '+refs/tags/*:refs/tags
  */
 async function settleGitFiles(folder: string, gitDir: string): Promise<void> {
   const found: Buffer[] = []
-  for await (const { path } of walk(folder)) {
+  for await (const { path } of walkFolder(folder)) {
     if (path.subarray(-5).toString('latin1') === '/.git') found.push(path)
   }
   // Names are bytes.

@@ -1,11 +1,11 @@
-import { walk } from './walk.ts'
+import { walkFolder } from './folder-walk.ts'
 
 /** Milliseconds between two looks, at least; a look that takes long is rarer. */
 const PAUSE = 500
 const RESTS = 10
 
 /** What folders may hold: bytes of files, and files and directories, themselves with them. */
-export interface Room {
+export interface SizeLimits {
   readonly bytes: number
   readonly entries: number
 }
@@ -16,15 +16,15 @@ export interface Room {
  */
 export async function withinSize<T>(
   folders: readonly string[],
-  room: Room,
+  limits: SizeLimits,
   signal: AbortSignal | undefined,
-  over: (what: keyof Room) => Error,
+  over: (what: keyof SizeLimits) => Error,
   work: (signal: AbortSignal, check: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController()
   const both = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
   const check = async () => {
-    const what = await excess(folders, room, both)
+    const what = await excess(folders, limits, both)
     if (what !== undefined) ended.abort(over(what))
     // Also when another look found it.
     ended.signal.throwIfAborted()
@@ -53,16 +53,16 @@ export async function withinSize<T>(
 }
 
 /** What there is too much of; undefined when all is within its limit. git makes and removes files while we look. */
-async function excess(folders: readonly string[], room: Room, signal: AbortSignal): Promise<keyof Room | undefined> {
+async function excess(folders: readonly string[], limits: SizeLimits, signal: AbortSignal): Promise<keyof SizeLimits | undefined> {
   let bytes = 0
   let entries = 0
   for (const folder of folders) {
-    for await (const { type, stat } of walk(folder)) {
+    for await (const { type, stat } of walkFolder(folder)) {
       if (signal.aborted) return undefined
       entries += 1
       if (type !== 'directory') bytes += stat.size
-      if (bytes > room.bytes) return 'bytes'
-      if (entries > room.entries) return 'entries'
+      if (bytes > limits.bytes) return 'bytes'
+      if (entries > limits.entries) return 'entries'
     }
   }
   return undefined

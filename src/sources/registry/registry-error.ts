@@ -1,8 +1,8 @@
 import { errorCode, isTbuildError, TbuildError } from '../../base/errors.ts'
+import { httpFailure, tlsFailure } from '../../http/connection-failure.ts'
 import { errorDetail } from '../../http/error-detail.ts'
 import { isAt } from '../../http/origin.ts'
 import { printable, redactUrl } from '../../http/redact.ts'
-import { plainHttp, tlsTrouble } from '../../http/tls-trouble.ts'
 import type { HttpResponse } from '../../http/transport.ts'
 
 const REASONS: Record<string, string> = {
@@ -29,7 +29,7 @@ export function unreachable(
   if (isTbuildError(error) || (error as { name?: string }).name === 'AbortError') return error
   if (signal?.aborted) return signal.reason
   const isUrl = code === 'URL_UNREACHABLE'
-  const trouble = url.protocol === 'https:' ? tlsTrouble(url.host, error, isUrl) : plainHttp(error)
+  const trouble = url.protocol === 'https:' ? tlsFailure(url.host, error, isUrl) : httpFailure(error)
   const reason = trouble?.reason ?? REASONS[errorCode(error) ?? ''] ?? printable((error as Error).message)
   return new TbuildError(code, `${what}: cannot reach ${url.host}: ${reason}`, {
     hint: trouble?.hint ?? 'check the name, the network and HTTPS_PROXY',

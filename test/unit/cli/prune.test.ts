@@ -1,5 +1,5 @@
 import { pruneRule } from '../../../src/cli/options/prune.ts'
-import type { Candidate } from '../../../src/store/select.ts'
+import type { Candidate } from '../../../src/store/gc-selection.ts'
 
 const NOW = Date.parse('2026-06-01T00:00:00Z')
 const HOUR = 3600_000

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { namesOnlyTheStub, resolvConf } from '../../../src/sandbox/resolv.ts'
+import { hasOnlyStubResolver, resolvConf } from '../../../src/sandbox/resolv.ts'
 import { parseHardLimits } from '../../../src/sandbox/rlimits.ts'
 import {
   type Identity,
@@ -71,9 +71,9 @@ describe('R3 resolv.conf', () => {
     expect(resolvConf(text, 'host')).toBe(text)
   })
   test('the stub alone means systemd-resolved', () => {
-    expect(namesOnlyTheStub('nameserver 127.0.0.53\n')).toBe(true)
-    expect(namesOnlyTheStub(text)).toBe(false)
-    expect(namesOnlyTheStub('')).toBe(false)
+    expect(hasOnlyStubResolver('nameserver 127.0.0.53\n')).toBe(true)
+    expect(hasOnlyStubResolver(text)).toBe(false)
+    expect(hasOnlyStubResolver('')).toBe(false)
   })
 })
 

@@ -5,7 +5,7 @@ import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
 import { imageFileName } from '../../../src/store/image-index.ts'
 import type { Store } from '../../../src/store/store.ts'
 import type { LayerId } from '../../../src/store/types.ts'
-import { type Finding, type VerifyOptions, verifyStore } from '../../../src/store/verify.ts'
+import { type StoreDamage, type VerifyOptions, verifyStore } from '../../../src/store/verify.ts'
 import { temporaryStore } from '../../suites/temporary-store.ts'
 
 describe('verifying a store', () => {
@@ -25,7 +25,7 @@ describe('verifying a store', () => {
   })
   afterEach(() => dispose())
 
-  async function findings(options: VerifyOptions = {}): Promise<readonly Finding[]> {
+  async function findings(options: VerifyOptions = {}): Promise<readonly StoreDamage[]> {
     return (await verifyStore(store, options)).findings
   }
 

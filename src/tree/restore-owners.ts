@@ -1,5 +1,5 @@
-import { Pace } from '../base/pace.ts'
 import { sys } from '../base/sys.ts'
+import { TimeSlice } from '../base/time-slice.ts'
 import { COPIED_XATTR, LayerOwners, type Owner, takeRunOwners } from '../store/layer-owners.ts'
 import { keyOf } from './node.ts'
 import { bytes, type Key, nameOf, parentKey } from './path.ts'
@@ -17,17 +17,17 @@ const MOUNT_POINTS: ReadonlySet<Key> = new Set(['dev', 'proc', 'sys'])
  * it is looked up here. `creator` is the user of the RUN when that one is nobody on disk: what was made belongs to it. A layer in which no owner is data
  * is left alone.
  */
-export async function settleOwners(upper: string, lower: TreeView, creator: Owner | undefined, signal?: AbortSignal): Promise<void> {
+export async function restoreOwners(upper: string, lower: TreeView, creator: Owner | undefined, signal?: AbortSignal): Promise<void> {
   const owners = LayerOwners.of(upper)
   const given = takeRunOwners(upper)
   if (creator !== undefined) owners.activate()
   if (!owners.active) return
   const layer = rawLayer(upper)
-  const pace = new Pace(signal)
+  const slice = new TimeSlice(signal)
   try {
     const pending: TreeNode[] = layer.children(layer.root)
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-      if (pace.due()) await pace.rest()
+      if (slice.isOver()) await slice.yield()
       if (layer.isWhiteout(node)) continue
       if (node.type === 'directory') pending.push(...layer.children(node))
       const owner = givenOwner(given, node, ownerOf(layer, node, lower, creator))

@@ -3,8 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 /** Milliseconds of work between two turns of the event loop: logs and signals keep flowing. */
 const SLICE = 10
 
-/** For loops of synchronous system calls: `if (pace.due()) await pace.rest()`. */
-export class Pace {
+/** For loops of synchronous system calls: `if (slice.isOver()) await slice.yield()`. */
+export class TimeSlice {
   readonly #signal: AbortSignal | undefined
   #since = performance.now()
   #calls = 0
@@ -14,12 +14,12 @@ export class Pace {
     signal?.throwIfAborted()
   }
 
-  due(): boolean {
+  isOver(): boolean {
     // The clock is asked every 16th time only.
     return (++this.#calls & 15) === 0 && performance.now() - this.#since > SLICE
   }
 
-  async rest(): Promise<void> {
+  async yield(): Promise<void> {
     await nextTurn()
     this.#signal?.throwIfAborted()
     this.#since = performance.now()

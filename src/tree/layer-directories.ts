@@ -1,5 +1,5 @@
 import type { Name } from '../base/sys-values.ts'
-import { makeOne, notDirectory } from './directories.ts'
+import { makeDirectory, notDirectory } from './directories.ts'
 import { keyOf } from './node.ts'
 import { joinKey, type Key } from './path.ts'
 import { resolveIn } from './resolve.ts'
@@ -19,7 +19,7 @@ export function makeLayerDirectories(writer: LayerWriter, path: Name): Key {
   for (const name of missing) {
     key = joinKey(key, name)
     if (writer.at(key)?.type === 'directory') writer.upperFd(key)
-    else makeOne(writer, key, writer.hiddenDirectory(key) ?? { uid: 0, gid: 0 })
+    else makeDirectory(writer, key, writer.hiddenDirectory(key) ?? { uid: 0, gid: 0 })
   }
   return key
 }

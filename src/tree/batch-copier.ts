@@ -26,9 +26,9 @@ interface Batch {
 
 /**
  * Copies many small files at once, on other threads, while the walk goes on: most of a context is made of them. What turns out not to be plain is
- * handed back by `settle`, for the general way, which also tells what is wrong.
+ * handed back by `finish`, for the general way, which also tells what is wrong.
  */
-export class PlainCopies {
+export class BatchCopier {
   readonly #view: TreeView
   readonly #writer: LayerWriter
   readonly #left: Place[] = []
@@ -73,7 +73,7 @@ export class PlainCopies {
   }
 
   /** Waits for all; what is left undone. */
-  async settle(): Promise<readonly Place[]> {
+  async finish(): Promise<readonly Place[]> {
     await this.#send()
     await this.idle()
     return this.#left.splice(0)

@@ -12,7 +12,7 @@ import type { CacheRecord } from './types.ts'
  * The texts whose digests stand in cache records as the content of a COPY, ADD or bind mount (tree/hash.ts): the files one by one, so that a later build can
  * tell which of them changed. Compressed files by digest, checked by it when they are read. Losing one loses an explanation.
  */
-export interface Listings {
+export interface ContentListings {
   /** `text` in latin1. An error is thrown away: the record is kept, and that is what counts. */
   save(digest: Digest, text: () => string): void
   load(digest: Digest): string | undefined
@@ -21,7 +21,7 @@ export interface Listings {
 /** About a million files. Bytes. */
 const LIMIT = 256 * 1024 * 1024
 
-export function createListings(layout: StoreLayout, leases: Leases): Listings {
+export function createContentListings(layout: StoreLayout, leases: Leases): ContentListings {
   const file = (digest: Digest) => join(layout.listings, hexOf(parseDigest(digest)))
   return {
     save(digest, text) {
@@ -62,7 +62,7 @@ export function digestsIn(parts: CacheRecord['parts']): Digest[] {
 }
 
 /** For gc: removes the listings that none of these records needs. */
-export function collectListings(layout: StoreLayout, records: Iterable<Pick<CacheRecord, 'parts'>>): void {
+export function collectContentListings(layout: StoreLayout, records: Iterable<Pick<CacheRecord, 'parts'>>): void {
   const needed = new Set<string>()
   for (const { parts } of records) for (const digest of digestsIn(parts)) needed.add(hexOf(digest))
   for (const name of ifPresent(() => readdirSync(layout.listings)) ?? []) {

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { type Candidate, type CollectRule, type Facts, select } from '../../../src/store/select.ts'
+import { type Candidate, type CollectRule, type Facts, selectCollectable } from '../../../src/store/gc-selection.ts'
 import type { LayerId } from '../../../src/store/types.ts'
 
 const NOW = Date.parse('2026-06-01T00:00:00Z')
@@ -15,7 +15,7 @@ function facts(sizes: Record<string, number> = {}, more: Partial<Facts> = {}): F
 }
 
 const kept = (candidates: readonly Candidate[], rules: readonly CollectRule[], given = facts({ a: 100, b: 100, c: 100 })) =>
-  select(candidates, rules, given).kept.map(({ id }) => id)
+  selectCollectable(candidates, rules, given).kept.map(({ id }) => id)
 
 describe('choosing what gc takes', () => {
   const three = [item('a', 1), item('b', 2), item('c', 3)]
@@ -68,7 +68,7 @@ describe('choosing what gc takes', () => {
       fc.property(records, fc.integer({ min: 0, max: 500 }), (list, keepBytes) => {
         const candidates = list.map(({ id, age, inUse, layers }) => item(id, age, { inUse, layers: layers as LayerId[] }))
         const sizes = { a: 10, b: 20, c: 40, d: 80, e: 160 } as Record<string, number>
-        const { kept, removed } = select(candidates, [{ keepBytes }], facts(sizes))
+        const { kept, removed } = selectCollectable(candidates, [{ keepBytes }], facts(sizes))
         expect([...kept, ...removed].map(({ id }) => id).sort()).toEqual(candidates.map(({ id }) => id).sort())
         expect(removed.every(({ id }) => !candidates.find((one) => one.id === id)?.inUse)).toBe(true)
         const bytes = (items: readonly Candidate[]) =>

@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { walk } from '../../../src/sources/git/walk.ts'
+import { walkFolder } from '../../../src/sources/git/folder-walk.ts'
 
 let folder = ''
 beforeAll(() => {
@@ -12,7 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function found(top: string): Promise<string[]> {
   const names: string[] = []
-  for await (const { path, type } of walk(top)) names.push(`${type} ${path.toString('latin1').slice(folder.length + 1)}`)
+  for await (const { path, type } of walkFolder(top)) names.push(`${type} ${path.toString('latin1').slice(folder.length + 1)}`)
   return names
 }
 
@@ -67,7 +67,7 @@ test('a directory that vanishes, or becomes a symlink, while it is walked is emp
   const top = join(folder, 'vanishing')
   for (const name of ['one', 'two', 'three']) mkdirSync(join(top, name), { recursive: true })
   const names: string[] = []
-  for await (const { path } of walk(top)) {
+  for await (const { path } of walkFolder(top)) {
     if (names.length === 0) {
       for (const name of ['one', 'two', 'three']) rmSync(join(top, name), { recursive: true })
       symlinkSync('/', join(top, 'one'))
@@ -86,7 +86,7 @@ test('a directory that vanishes between being opened and listed is empty', async
   rmSync(top, { recursive: true })
   const names: string[] = []
   // As itself it can still be opened; to list it is ENOENT.
-  for await (const { path } of walk(`/proc/self/fd/${fd}/.`)) names.push(path.toString())
+  for await (const { path } of walkFolder(`/proc/self/fd/${fd}/.`)) names.push(path.toString())
   closeSync(fd)
   expect(names).toEqual([`/proc/self/fd/${fd}/.`])
 })
@@ -95,7 +95,7 @@ test('one that is not walked to its end leaves nothing open', async () => {
   const top = join(folder, 'left')
   mkdirSync(top)
   for (const name of ['a', 'b']) writeFileSync(join(top, name), '')
-  for await (const _ of walk(top)) {
+  for await (const _ of walkFolder(top)) {
     expect(open()).toEqual([top])
     break
   }

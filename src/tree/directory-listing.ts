@@ -8,7 +8,7 @@ import type { Listing } from './types.ts'
  * What one directory listing found, for the stats of its files. The first is asked for alone, since a glob may want no more than that; with the second
  * all are asked for at once.
  */
-export class Siblings implements Listing {
+export class DirectoryListing implements Listing {
   readonly #fds: DirectoryFds
   readonly #directory: Key
   readonly #entries: readonly SysDirent[]

@@ -4,7 +4,7 @@ import { maskUrls } from '../base/mask-url.ts'
 import type { KeyPart } from '../store/types.ts'
 
 /** What stands in a record for a value that must not be there: what tells it from another, and what may be shown of it. */
-export function hidden(value: Json, shown?: Json): { readonly [key: string]: Json | undefined } {
+export function redacted(value: Json, shown?: Json): { readonly [key: string]: Json | undefined } {
   return { hidden: sha256(canonicalJson(value)), shown }
 }
 
@@ -13,7 +13,7 @@ export function withoutLogins(part: KeyPart): KeyPart {
   const text = canonicalJson(part.value)
   if (!text.includes('://')) return part
   const shown = masked(part.value)
-  return canonicalJson(shown) === text ? part : { name: part.name, value: hidden(part.value, shown) }
+  return canonicalJson(shown) === text ? part : { name: part.name, value: redacted(part.value, shown) }
 }
 
 function masked(value: Json): Json {

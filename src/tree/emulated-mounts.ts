@@ -12,7 +12,7 @@ import { resolveIn } from './resolve.ts'
 import { emptyView } from './view.ts'
 import { type LayerWriter, layerWriter } from './writer.ts'
 
-interface Cover {
+interface EmulatedMount {
   readonly key: Key
   /** The number under which what was there is kept. */
   readonly saved: number | undefined
@@ -38,11 +38,11 @@ export interface PlacedFile {
  * Puts things over others in a directory that is a root, as mounts would, and takes them away again: what was there is moved aside meanwhile. Paths are the
  * image's, resolved inside.
  */
-export class Covers {
+export class EmulatedMounts {
   readonly #writer: LayerWriter
   readonly #root: string
   readonly #aside: string
-  readonly #covers: Cover[] = []
+  readonly #covers: EmulatedMount[] = []
   readonly #parents: Parent[] = []
   /** Directories that were made on the way. */
   readonly #made: Key[] = []

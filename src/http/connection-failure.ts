@@ -1,7 +1,7 @@
 import { errorCode } from '../base/errors.ts'
 
 /** Why two ends do not agree on a connection, and what to do about it. */
-export interface Trouble {
+export interface ConnectionFailure {
   readonly reason: string
   readonly hint: string
 }
@@ -21,7 +21,7 @@ const UNKNOWN_AUTHORITY = [
 ]
 
 /** Of an https address; undefined when TLS is not the trouble. `isUrl`: no registry, but what ADD and contexts name. */
-export function tlsTrouble(host: string, error: unknown, isUrl: boolean): Trouble | undefined {
+export function tlsFailure(host: string, error: unknown, isUrl: boolean): ConnectionFailure | undefined {
   const code = errorCode(error) ?? ''
   const message = (error as Error).message ?? ''
   const words = `${(error as { reason?: unknown }).reason ?? ''} ${message}`
@@ -64,7 +64,7 @@ export function tlsTrouble(host: string, error: unknown, isUrl: boolean): Troubl
 }
 
 /** Of an http address. */
-export function plainHttp(error: unknown): Trouble | undefined {
+export function httpFailure(error: unknown): ConnectionFailure | undefined {
   // Parser errors of Node: the bytes are no HTTP.
   if (!/^HPE_/.test(errorCode(error) ?? '')) return undefined
   return { reason: 'its answer is no HTTP', hint: 'check the port: it may speak TLS, or be no web server' }

@@ -1,11 +1,11 @@
 import { errorCode } from '../../base/errors.ts'
-import { Pace } from '../../base/pace.ts'
 import { sys } from '../../base/sys.ts'
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT, S_IFREG } from '../../base/sys-constants.ts'
 import type { SysStat } from '../../base/sys-values.ts'
+import { TimeSlice } from '../../base/time-slice.ts'
 
 /** A file or directory of the caller's file system; symlinks are not followed. */
-export interface Walked {
+export interface FolderEntry {
   /** Bytes. */
   readonly path: Buffer
   readonly type: 'file' | 'directory' | 'other'
@@ -19,8 +19,8 @@ const SLICE = 1000
  * All that is in `folder`, and itself: what a directory holds comes before it, so that its times may be set. What vanishes meanwhile is left out, and a
  * directory that does is empty.
  */
-export async function* walk(folder: string | Buffer): AsyncGenerator<Walked> {
-  const pace = new Pace()
+export async function* walkFolder(folder: string | Buffer): AsyncGenerator<FolderEntry> {
+  const slice = new TimeSlice()
   const top = walked(Buffer.from(folder), sys().lookupat(AT_FDCWD, folder))
   const open = top === undefined ? [] : [{ found: top, listed: top.type !== 'directory' }]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -31,14 +31,14 @@ export async function* walk(folder: string | Buffer): AsyncGenerator<Walked> {
     }
     open.push({ found, listed: true })
     for (const entry of list(found.path)) {
-      if (pace.due()) await pace.rest()
+      if (slice.isOver()) await slice.yield()
       if (entry.type === 'directory') open.push({ found: entry, listed: false })
       else yield entry
     }
   }
 }
 
-function* list(folder: Buffer): Generator<Walked> {
+function* list(folder: Buffer): Generator<FolderEntry> {
   const fd = opened(folder)
   if (fd === undefined) return
   try {
@@ -70,7 +70,7 @@ function unlessGone<T>(look: () => T): T | undefined {
   }
 }
 
-function walked(path: Buffer, stat: SysStat | undefined): Walked | undefined {
+function walked(path: Buffer, stat: SysStat | undefined): FolderEntry | undefined {
   if (stat === undefined) return undefined
   const kind = stat.mode & S_IFMT
   return { path, type: kind === S_IFDIR ? 'directory' : kind === S_IFREG ? 'file' : 'other', stat }

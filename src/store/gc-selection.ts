@@ -59,7 +59,7 @@ export interface Facts {
 const DEFAULT_TYPES: readonly Candidate['type'][] = ['record', 'mount']
 
 /** Applies the rules in order. Pure: decides, and touches nothing. */
-export function select(candidates: readonly Candidate[], rules: readonly CollectRule[], facts: Facts): Selection {
+export function selectCollectable(candidates: readonly Candidate[], rules: readonly CollectRule[], facts: Facts): Selection {
   let kept = [...candidates].sort((a, b) => Date.parse(b.lastUsed) - Date.parse(a.lastUsed))
   const removed: Candidate[] = []
   let { free } = facts
