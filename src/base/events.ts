@@ -7,7 +7,7 @@ import type { Span } from './span.ts'
  * `--progress rawjson` writes them one a line. Times are milliseconds since the epoch.
  *
  * A vertex is announced by `vertex`, then runs through `started` → (`log` | `progress`)* → `done` | `failed`. `id` is unique in one build.
- * `explain` comes once a step, when it was asked for.
+ * `explain` comes once a step, when it was asked for. `error` is what the whole ends with, and the last event.
  */
 export type BuildEvent =
   | { type: 'vertex'; id: string; digest: Digest; inputs: readonly Digest[]; name: string; stage?: string; span?: Span }
@@ -19,6 +19,7 @@ export type BuildEvent =
   | { type: 'warning'; rule: string; message: string; detail?: string; url?: string; span?: Span }
   | { type: 'notice'; message: string }
   | { type: 'explain'; id: string; verdict: Verdict }
+  | { type: 'error'; code: string; message: string; span?: Span; hint?: string }
 
 /** A promise that it returns is waited for by those who make output without end (`log`, `progress`): the step's pipe fills, and the step waits. */
 export type OnEvent = (event: BuildEvent) => unknown

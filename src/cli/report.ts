@@ -1,3 +1,4 @@
+import { BUG } from '../base/error-event.ts'
 import { isTbuildError, type TbuildError } from '../base/errors.ts'
 import { maskUrlsInPlace } from '../base/mask-url.ts'
 import { formatPlace, type Span } from '../base/span.ts'
@@ -29,7 +30,7 @@ export function errorReport(error: TbuildError): string {
 function bugReport(error: unknown): string {
   const message = (error as { message?: unknown } | null | undefined)?.message
   const text = typeof message === 'string' ? message : String(error)
-  return `ERROR: internal error: ${escapeControl(text)}\n\nhint: this is a bug of tbuild; TBUILD_DEBUG=1 shows where it happened\ncode: BUG\n`
+  return `ERROR: internal error: ${escapeControl(text)}\n\nhint: this is a bug of tbuild; TBUILD_DEBUG=1 shows where it happened\ncode: ${BUG}\n`
 }
 
 function stackOf(error: unknown): string {

@@ -16,6 +16,7 @@ const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   __layerId: 'the compiler: a brand',
   toJSON: 'JSON.stringify',
   evaluate: 'who calls the library',
+  events: 'who calls the library',
   formatError: 'nearley asks its lexer for it',
   ca: 'node:tls',
   cert: 'node:tls',
@@ -37,7 +38,7 @@ const GIVEN_ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/ ZlibZstd\./, 'node:zlib, since Node 22'],
 ]
 
-/** Parameters by which a test stands elsewhere than on this machine. */
+/** Parameters by which a test, or who calls the library, stands elsewhere than our code. */
 const FOR_TESTS: Readonly<Record<string, string>> = {
   'tlsOptionsFor 3': 'folders of certificates',
   'unrunnable 1': 'the folder of binfmt_misc',
@@ -45,6 +46,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'parsePlatform 1': 'the host’s platform',
   'storeRoot 2': 'the user’s id',
   'ociLayoutSource 0': 'where relative paths begin',
+  'startBuild 1': 'hooks of who calls the library',
 }
 
 interface Member {

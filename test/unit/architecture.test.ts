@@ -24,6 +24,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['solve', 'export', 'explain', 'cache'],
   ['engine'],
   ['build.ts', 'inquiry.ts', 'plan.ts'],
+  ['job'],
   ['cli', 'index.ts'],
 ]
 

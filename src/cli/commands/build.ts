@@ -1,4 +1,5 @@
-import { errorCode, TbuildError } from '../../base/errors.ts'
+import { endingWithError, errorEvent } from '../../base/error-event.ts'
+import { errorCode, systemError, TbuildError } from '../../base/errors.ts'
 import type { BuildEvent } from '../../base/events.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from '../../build-options.ts'
 import { removeResult, writeAtomically } from '../files.ts'
@@ -22,15 +23,16 @@ export async function buildCommand(
   const mode = progressMode(flags.progress, flags.quiet ?? false, io.stderr, io.env)
   refuseConflicts(options, flags, mode, io)
   const display = await openDisplay(mode, io.stderr, io.env)
-  const inside = await buildInUserNamespace(args, io, {
-    notice: (message) => display.event({ type: 'notice', message }),
-    isolation: options.isolation,
-  })
+  const notice = (message: string) => display.event({ type: 'notice', message })
+  const inside = await endingWithError(
+    (event) => display.event(event),
+    () => buildInUserNamespace(args, io, { notice, isolation: options.isolation }),
+  )
   if (inside !== undefined) {
     display.close(true)
     return inside
   }
-  const interrupt = onInterrupt((text) => display.event({ type: 'notice', message: text }), io.lost)
+  const interrupt = onInterrupt(notice, io.lost)
   let failed = true
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   try {
@@ -40,7 +42,8 @@ export async function buildCommand(
     const hooks: BuildHooks = {
       onEvent: (event) => {
         if (event.type === 'warning') warnings.push(event)
-        display.event(event)
+        // The command may fail with more than the build: its own comes last.
+        if (event.type !== 'error') display.event(event)
         return io.stderr.drained()
       },
       signal: interrupt.signal,
@@ -53,15 +56,20 @@ export async function buildCommand(
     display.close(false)
     if (printsId(flags) && !writesToStdout(options)) io.stdout.write(`${result.iid}\n`)
     return 0
-  } catch (error) {
+  } catch (caught) {
+    const error = canceledOr(caught, interrupt.signal)
+    display.event(errorEvent(error))
     display.close(failed)
-    if (errorCode(error) === 'CANCELED' || (interrupt.signal.aborted && errorCode(error) === 'ABORT_ERR')) {
-      throw new TbuildError('CANCELED', 'the build was canceled', { exitCode: CANCELED_STATUS })
-    }
     throw error
   } finally {
     interrupt.release()
   }
+}
+
+function canceledOr(error: unknown, { aborted }: AbortSignal): unknown {
+  const code = errorCode(error)
+  if (code !== 'CANCELED' && !(aborted && code === 'ABORT_ERR')) return systemError(error)
+  return new TbuildError('CANCELED', 'the build was canceled', { exitCode: CANCELED_STATUS })
 }
 
 /** Not where quiet comes from the environment, or is `none`: as docker's. */

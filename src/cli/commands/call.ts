@@ -1,3 +1,4 @@
+import { errorEvent } from '../../base/error-event.ts'
 import type { BuildEvent } from '../../base/events.ts'
 import type { BuildHooks, BuildOptions } from '../../build-options.ts'
 import { escapeLikeGo } from '../../go/json.ts'
@@ -33,7 +34,7 @@ export async function callCommand(
   const warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   const onEvent = (event: BuildEvent) => {
     if (event.type === 'warning') warnings.push(event)
-    else display.event(event)
+    else if (event.type !== 'error') display.event(event)
     return io.stderr.drained()
   }
   try {
@@ -44,6 +45,9 @@ export async function callCommand(
     io.stdout.write(json ? `${escapeLikeGo(JSON.stringify(answer.json(), null, 2))}\n` : answer.text())
     if (answer.error !== undefined) throw answer.error
     return ignoreStatus ? 0 : answer.status
+  } catch (error) {
+    display.event(errorEvent(error))
+    throw error
   } finally {
     interrupt.release()
     if (warnings.length > 0 && mode !== 'quiet') io.stderr.write(`\n${warningLines(warnings).join('\n')}\n`)

@@ -80,6 +80,9 @@ class Plain implements Display {
       case 'explain':
         this.#explain(event.id, event.verdict)
         return
+      case 'error':
+        // The report says it.
+        return
       default: {
         const step = this.#steps.get(event.id)
         if (step === undefined) return
@@ -109,7 +112,7 @@ class Plain implements Display {
     this.#print(verdict.state === 'miss' ? lines.map((line) => `cache miss: ${line}`) : lines, step)
   }
 
-  #stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): string[] {
+  #stepLines(step: Step, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' | 'error' }>): string[] {
     switch (event.type) {
       case 'started':
         step.started = event.time

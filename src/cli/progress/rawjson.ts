@@ -20,7 +20,8 @@ export function plainEvent(event: BuildEvent): Record<string, unknown> {
     const text = bytes.toString('utf8')
     return Buffer.from(text, 'utf8').equals(bytes) ? { ...rest, data: text } : { ...rest, base64: bytes.toString('base64') }
   }
-  if ((event.type === 'vertex' || event.type === 'warning') && event.span) return { ...event, span: plainSpan(event.span) }
+  if ((event.type === 'vertex' || event.type === 'warning' || event.type === 'error') && event.span)
+    return { ...event, span: plainSpan(event.span) }
   return { ...event }
 }
 

@@ -38,7 +38,7 @@ export class StepBook {
       return undefined
     }
     if (event.type === 'warning') this.warnings.push(event)
-    if (event.type === 'warning' || event.type === 'notice' || event.type === 'explain') return undefined
+    if (event.type === 'warning' || event.type === 'notice' || event.type === 'explain' || event.type === 'error') return undefined
     const step = this.steps.get(event.id)
     return step && this.#applyTo(step, event)
   }
@@ -53,7 +53,10 @@ export class StepBook {
     return count
   }
 
-  #applyTo(step: StepView, event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' }>): StepView | undefined {
+  #applyTo(
+    step: StepView,
+    event: Exclude<BuildEvent, { type: 'vertex' | 'warning' | 'notice' | 'explain' | 'error' }>,
+  ): StepView | undefined {
     switch (event.type) {
       case 'started':
         step.state = 'running'
