@@ -1,5 +1,6 @@
 import type { Digest } from './base/digest.ts'
 import type { OnEvent } from './base/events.ts'
+import type { ImageRecord } from './store/types.ts'
 import type { Limits } from './values/limits.ts'
 import type { ContainerConfig } from './values/oci.ts'
 import type { Platform } from './values/platform.ts'
@@ -47,8 +48,8 @@ export interface BuildOptions extends Partial<ProcessSettings> {
   readonly secrets?: readonly { readonly id: string; readonly source: { readonly file: string } | { readonly env: string } }[]
   /** For RUN --mount=type=ssh and git: the socket of an agent, or files of private keys without passphrase; none is the agent of SSH_AUTH_SOCK. */
   readonly ssh?: readonly { readonly id: string; readonly paths: readonly string[] }[]
-  /** `--build-context name=value`: a directory, `docker-image://REF`, `oci-layout://DIR` or a URL. */
-  readonly buildContexts?: Readonly<Record<string, string>>
+  /** `--build-context name=value`: a directory, `docker-image://REF`, `oci-layout://DIR` or a URL; or the target of another build that is open on the same store. */
+  readonly buildContexts?: Readonly<Record<string, string | BuildTarget>>
   /** Of every output that holds an image; they win over the output's own. */
   readonly annotations?: readonly Annotation[]
   readonly outputs?: readonly OutputSpec[]
@@ -174,13 +175,22 @@ export interface BuildHooks {
   readonly stdout?: (data: Uint8Array) => Promise<void>
 }
 
-/** What an open build makes for one platform. */
+/** What an open build makes for one platform. As a context of another build it is an image: a base, or what COPY takes files from. */
 export interface BuildTarget {
   readonly platform: Platform
   /** The name of its stage, or its number. */
   readonly stage: string
   /** The image's, as the instructions fold it. */
   readonly config: ContainerConfig
+  /** For the other build. Evaluates it; what it consists of stays in the store until its build is closed. Errors: BUILD_CLOSED, and those of evaluating. */
+  image(): Promise<TargetImage>
+}
+
+/** Bottom first; the store has each layer, or its blob. */
+export interface TargetImage {
+  readonly config: Uint8Array
+  readonly configDigest: Digest
+  readonly layers: ImageRecord['layers']
 }
 
 /** What a build made. */

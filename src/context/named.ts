@@ -1,4 +1,5 @@
 import { TbuildError } from '../base/errors.ts'
+import type { BuildTarget } from '../build-options.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import { contextName, contextNameOf, MAIN_CONTEXT } from './context-name.ts'
@@ -7,20 +8,33 @@ import { parseNamedContext } from './parse-context.ts'
 import { sentView } from './sent-view.ts'
 import type { ContextSources } from './sources.ts'
 
+/** What the target of another build is called as an image: no reference can be so. */
+export const TARGET_SCHEME = 'target://'
+
+/** Those contexts that are targets of other builds, by name. CONTEXT_NAME. */
+export function targetContexts(given: Readonly<Record<string, string | BuildTarget>>): Map<string, BuildTarget> {
+  const targets = new Map<string, BuildTarget>()
+  for (const [name, value] of Object.entries(given)) if (typeof value !== 'string') targets.set(contextName(name), value)
+  return targets
+}
+
 /** `--build-context name=value`, and the build context itself under the name `context`. */
 export class NamedContexts {
-  readonly #values: ReadonlyMap<string, string>
+  /** Undefined is the target of another build. */
+  readonly #values: ReadonlyMap<string, string | undefined>
   readonly #main: ContextFiles
   readonly #sources: ContextSources
   readonly #open = new Map<string, Promise<ContextFiles>>()
   readonly #reads = new Map<string, readonly string[]>()
 
   /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not; CONTEXT_NAME. */
-  constructor(values: Readonly<Record<string, string>>, main: ContextFiles, sources: ContextSources) {
-    this.#values = new Map(Object.entries(values).map(([name, value]) => [contextName(name), value]))
+  constructor(given: Readonly<Record<string, string | BuildTarget>>, main: ContextFiles, sources: ContextSources) {
+    const values = Object.entries(given).map(([name, value]) => [name, typeof value === 'string' ? value : undefined] as const)
+    this.#values = new Map(values.map(([name, value]) => [contextName(name), value]))
     this.#main = main
     this.#sources = sources
-    for (const [name, value] of Object.entries(values)) {
+    for (const [name, value] of values) {
+      if (value === undefined) continue
       const context = parseNamedContext(value)
       if (context.kind !== 'directory' || isDirectory(context.path)) continue
       throw new TbuildError('CONTEXT_NOT_FOUND', `failed to get build context ${name}: ${value} is not a directory`, {
@@ -32,8 +46,9 @@ export class NamedContexts {
   /** What stands in place of a stage or a base of that name (G13). */
   find(written: string): NamedContext | undefined {
     const name = this.#values.size === 0 ? undefined : contextNameOf(written)
-    const value = name === undefined ? undefined : this.#values.get(name)
-    if (name === undefined || value === undefined) return undefined
+    if (name === undefined || !this.#values.has(name)) return undefined
+    const value = this.#values.get(name)
+    if (value === undefined) return { kind: 'image', reference: `${TARGET_SCHEME}${name}` }
     const context = parseNamedContext(value)
     if (context.kind !== 'image') return { kind: 'files', name, ...(context.kind === 'directory' ? {} : { isRemote: true }) }
     return context.reference === 'scratch' ? { kind: 'scratch' } : context

@@ -1,9 +1,9 @@
 import type { Environment } from '../base/environment.ts'
-import type { BuildHooks, BuildResult, BuildTarget, OutputSpec, ResolvedOptions } from '../build-options.ts'
+import type { BuildHooks, BuildResult, BuildTarget, OutputSpec, ResolvedOptions, TargetImage } from '../build-options.ts'
 import { openCache } from '../cache/open.ts'
 import { buildMetadata, imageId } from '../export/metadata.ts'
 import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from '../export/outputs.ts'
-import { tagImages } from '../export/tag.ts'
+import { keepLayers, tagImages } from '../export/tag.ts'
 import type { Graph } from '../graph/lower.ts'
 import type { Vertex } from '../graph/op.ts'
 import { announce } from '../solve/announce.ts'
@@ -158,7 +158,7 @@ export class OpenBuild {
     const file = stagesOf(session.inputs.dockerfile, { options, onEvent })
     const targets: Target[] = []
     for (const platform of platformsOf(options))
-      targets.push(new Target(platform, await lowerFor(platform, file, session, { options, onEvent })))
+      targets.push(new Target(platform, await lowerFor(platform, file, session, { options, onEvent }), (target) => this.#image(target)))
     return targets
   }
 
@@ -219,6 +219,20 @@ export class OpenBuild {
     return writeOutputs(built, { options, names, environment, stdout, registries: session.registries, ...lifetime.progress })
   }
 
+  #image(target: Target): Promise<TargetImage> {
+    return this.#run(() =>
+      this.#attempt(async (evaluation) => {
+        const { session, lifetime } = this.#deps
+        const [built] = await evaluation.build([target], undefined)
+        const { image } = built as BuiltPlatform
+        await keepLayers(image, { ...session, ...lifetime.progress })
+        await session.flush()
+        const { config, configDigest, layers } = image
+        return { config, configDigest, layers: layers.map(({ id, diffId }) => ({ id, diffId })) }
+      }),
+    )
+  }
+
   #own(target: BuildTarget, targets: readonly Target[]): Target {
     const own = targets.find((one) => one === target)
     if (own === undefined) throw new TypeError('this is a target of another build')
@@ -233,10 +247,12 @@ interface Prepared extends EvaluationDeps {
 class Target implements BuildTarget {
   readonly platform: Platform
   readonly graph: Graph
+  readonly image: BuildTarget['image']
 
-  constructor(platform: Platform, graph: Graph) {
+  constructor(platform: Platform, graph: Graph, image: (target: Target) => Promise<TargetImage>) {
     this.platform = platform
     this.graph = graph
+    this.image = () => image(this)
   }
 
   get stage(): string {

@@ -45,7 +45,7 @@ export async function tagImages(images: readonly Image[], { own, pushed }: Store
   for (const image of images) await store.blobs.put(image.config, { digest: image.configDigest, size: image.config.length })
   const [image] = images
   if (image === undefined) return
-  if (own.length > 0) await fetchLayers(image, tools)
+  if (own.length > 0) await keepLayers(image, tools)
   const { os, architecture, variant } = image.platform
   for (const name of [...own, ...pushed]) {
     await store.images.set({
@@ -59,7 +59,11 @@ export async function tagImages(images: readonly Image[], { own, pushed }: Store
   }
 }
 
-async function fetchLayers(image: Image, { layers, onEvent, signal }: TagTools): Promise<void> {
+/** From then on the store has each layer, or its blob. */
+export async function keepLayers(
+  image: Image,
+  { layers, onEvent, signal }: Pick<TagTools, 'layers' | 'onEvent' | 'signal'>,
+): Promise<void> {
   const states = await layers.where(image.layers.map(({ id }) => id))
   const remote = [...states.keys()].filter((id) => states.get(id) === 'remote')
   if (remote.length === 0) return

@@ -1,4 +1,6 @@
 import type { BuildOptions } from '../build-options.ts'
+import { targetContexts } from '../context/named.ts'
+import type { LayerCatalog } from '../layers/types.ts'
 import type { ImageSource } from '../sources/image/types.ts'
 import { ociLayoutSource } from '../sources/layout/oci-layout.ts'
 import type { Registries } from '../sources/registry/open.ts'
@@ -6,13 +8,19 @@ import type { Store } from '../store/store.ts'
 import type { ImageSources } from './images.ts'
 
 /** Where this build's images come from; each is loaded at its first use. */
-export function imageSources(options: Pick<BuildOptions, 'pull'>, store: Store, registries: Registries): ImageSources {
+export function imageSources(
+  options: Pick<BuildOptions, 'pull' | 'buildContexts'>,
+  store: Store,
+  registries: Registries,
+  layers: Pick<LayerCatalog, 'where'>,
+): ImageSources {
   return {
     registry: lazily(async () => {
       const [{ registrySource }, client] = await Promise.all([import('../sources/registry/pull.ts'), registries.client()])
       return registrySource({ blobs: store.blobs, client })
     }),
     ociLayout: ociLayoutSource(),
+    targets: lazily(async () => (await import('./target-source.ts')).targetSource(targetContexts(options.buildContexts ?? {}), layers)),
     store:
       options.pull === true
         ? undefined

@@ -2,6 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
+import { TARGET_SCHEME } from '../context/named.ts'
 import type { BaseImage, ResolveImage } from '../graph/lower-types.ts'
 import { chainIds, imageLayers } from '../layers/image-layers.ts'
 import type { LayerCatalog, PullListener } from '../layers/types.ts'
@@ -12,6 +13,8 @@ import type { Platform } from '../values/platform.ts'
 export interface ImageSources {
   readonly registry: ImageSource
   readonly ociLayout: ImageSource
+  /** Targets of other builds. */
+  readonly targets: ImageSource
   /** Images that earlier builds tagged; asked first unless `--pull`. */
   readonly store: ImageSource | undefined
 }
@@ -66,6 +69,7 @@ export class Images {
 
   async #find(reference: string, platform: Platform): Promise<RemoteImage> {
     if (reference.startsWith('oci-layout://')) return this.#sources.ociLayout.resolve(reference, platform, this.#signal)
+    if (reference.startsWith(TARGET_SCHEME)) return this.#sources.targets.resolve(reference, platform, this.#signal)
     const local = await this.#sources.store?.resolve(reference, platform, this.#signal).catch(notFound)
     if (local !== undefined) return local
     return this.#fromRegistry(reference, platform)

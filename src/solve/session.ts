@@ -89,7 +89,7 @@ export async function openSession(
     const snapshots = createSnapshotter(store)
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
     const layers = openCatalog({ ...store, snapshots, maxBytes: limits.unpack, signal })
-    const images = new Images(imageSources(options, store, registries), layers, onEvent, signal)
+    const images = new Images(imageSources(options, store, registries, layers), layers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = isOverSsh(options.context) ? secrets.ownAgent : undefined
     const withoutContexts: Omit<WalkedWith, 'contexts'> = {

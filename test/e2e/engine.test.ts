@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { BuildEvent, OnEvent } from '../../src/base/events.ts'
-import type { BuildOptions } from '../../src/build-options.ts'
+import type { BuildOptions, BuildTarget } from '../../src/build-options.ts'
 import { type Engine, openEngine } from '../../src/engine/engine.ts'
 import type { OpenBuild } from '../../src/engine/open-build.ts'
 import { fromThisMachine } from '../../src/this-machine/request.ts'
@@ -147,5 +147,81 @@ describe('an open build', () => {
     expect(running('sleep 543217')).toEqual([])
     await expect(build.targets()).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
     expect(inStore('leases')).toEqual([])
+  }, 120_000)
+})
+
+describe('a target of an open build as a context of another', () => {
+  const tools = 'FROM busybox\nENV TOOL=hammer\nRUN echo tool > /tool\nONBUILD RUN echo triggered > /triggered\nWORKDIR /work\n'
+  const user =
+    'FROM base AS app\nRUN cat /tool > tool-copy && echo $TOOL >> tool-copy\nFROM busybox\nCOPY --from=base /tool /t\nCOPY --from=app / /app/\n'
+
+  async function only(build: OpenBuild): Promise<BuildTarget> {
+    const [target] = await build.targets()
+    if (target === undefined) throw new Error('no target')
+    return target
+  }
+
+  test('is a base with its config, and what COPY takes files from; the second time all is cached', async () => {
+    await opened(request(tools), async (base) => {
+      const given = request(user, { buildContexts: { busybox, base: await only(base) } })
+      await opened(given, async (build) => {
+        expect(await build.export()).toMatchObject({ steps: { total: 4, cached: 0 } })
+        expect([await read(build, '/t'), await read(build, '/app/work/tool-copy')]).toEqual(['tool\n', 'tool\nhammer\n'])
+        expect(await read(build, '/app/triggered')).toBe('triggered\n')
+      })
+      expect(await opened(given, (build) => build.export())).toMatchObject({ steps: { total: 4, cached: 4 } })
+    })
+    // And when the base is opened again, from its records.
+    await opened(request(tools), async (base) => {
+      const again = request(user, { buildContexts: { busybox, base: await only(base) } })
+      expect(await opened(again, (build) => build.export())).toMatchObject({ steps: { total: 4, cached: 4 } })
+    })
+    expect(tbuild(['images', '--root', workspace.store, '-q']).stdout).not.toContain('base')
+  }, 120_000)
+
+  test('gives its layers to the image that stands on it', async () => {
+    await opened(request(tools), async (base) => {
+      const target = await only(base)
+      const below = await target.image()
+      const given = request('FROM base\nRUN echo more > /more\n', { buildContexts: { base: target } })
+      const above = await opened(given, async (build) => (await only(build)).image())
+      expect(above.layers.slice(0, below.layers.length)).toEqual(below.layers)
+      expect(JSON.parse(Buffer.from(above.config).toString()).config).toMatchObject({
+        Env: expect.arrayContaining(['TOOL=hammer']),
+        WorkingDir: '/work',
+      })
+    })
+  }, 120_000)
+
+  test('is used by what has it until that is closed, also when its own build is closed before, and another process collects', async () => {
+    const base = await open(request('FROM busybox\nRUN echo kept > /kept\n'))
+    const build = await open(request('FROM base\nRUN cat /kept > /copy\n', { buildContexts: { base: await only(base) } }))
+    await build.targets()
+    await base.close()
+    expect(tbuild([...pruneAll, workspace.store]).status).toBe(0)
+    expect(await read(build, '/copy')).toBe('kept\n')
+    await build.close()
+  }, 120_000)
+
+  test('of a closed build, or of one in another store, is refused', async () => {
+    const closed = await opened(request('FROM busybox\nRUN echo c > /c\n'), only)
+    const given = (base: BuildTarget) => request('FROM base\nRUN true\n', { buildContexts: { base } })
+    await expect(opened(given(closed), (build) => build.evaluate())).rejects.toMatchObject({
+      code: 'BUILD_CLOSED',
+      message: 'failed to get build context base: the build is closed',
+      span: { start: { line: 1 } },
+    })
+    const other = await openEngine({ root: workspace.path('other-store') })
+    const { options, caller } = fromThisMachine(request('FROM busybox\nRUN echo elsewhere > /c\n'))
+    const elsewhere = await only(await other.openBuild(options, caller))
+    await expect(opened(given(elsewhere), (build) => build.evaluate())).rejects.toMatchObject({ code: 'CONTEXT_ELSEWHERE' })
+    await other.close()
+  }, 120_000)
+
+  test('what is wrong with it is told as its own: the place in its Dockerfile', async () => {
+    await opened(request('FROM busybox\nRUN true\nRUN exit 5\n'), async (base) => {
+      const given = request('FROM base\nRUN true\n', { buildContexts: { base: await only(base) } })
+      await expect(opened(given, (build) => build.evaluate())).rejects.toMatchObject({ code: 'RUN_FAILED', span: { start: { line: 3 } } })
+    })
   }, 120_000)
 })

@@ -1,10 +1,11 @@
 import { canonicalJson } from '../../base/canonical-json.ts'
 import { sha256 } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
-import type { BlobStore, ImageIndex, ImageRecord } from '../../store/types.ts'
+import type { TargetImage } from '../../build-options.ts'
+import type { BlobStore, ImageIndex } from '../../store/types.ts'
 import { formatImageReference, parseImageReference } from '../../values/image-reference.ts'
 import { type Descriptor, type ImageConfigFile, MediaType } from '../../values/oci.ts'
-import { formatPlatform, normalizePlatform, samePlatform } from '../../values/platform.ts'
+import { formatPlatform, normalizePlatform, type Platform, samePlatform } from '../../values/platform.ts'
 import { CONFIG_LIMIT } from '../image/document.ts'
 import { parseImageConfig } from '../image/image-config.ts'
 import { canRun } from '../image/platform-choice.ts'
@@ -21,37 +22,37 @@ export function storeSource(images: ImageIndex, blobs: BlobStore): ImageSource {
       const record = await find(text)
       if (record === undefined)
         throw new TbuildError('IMAGE_NOT_FOUND', `${text}: no such image in the store`, { hint: '`tbuild images` lists them' })
-      const config = await blobs.read(record.config, CONFIG_LIMIT)
-      const configFile = parseImageConfig(config, record.layers.length, text)
-      const offered = platformOf(configFile)
-      if (!samePlatform(offered, platform) && !canRun(platform, offered)) {
-        throw new TbuildError(
-          'PLATFORM_NOT_FOUND',
-          `${text}: no match for platform ${formatPlatform(platform)}; the store has ${formatPlatform(offered)}`,
-          {
-            hint: 'build the image for this platform first',
-          },
-        )
-      }
-      return toRemoteImage(record, config, configFile)
+      return asRemoteImage(
+        text,
+        { ...record, config: await blobs.read(record.config, CONFIG_LIMIT), configDigest: record.config },
+        platform,
+      )
     },
   }
 }
 
-function toRemoteImage(record: ImageRecord, config: Buffer, configFile: ImageConfigFile): RemoteImage {
-  const descriptors: Descriptor[] = record.layers.map(({ diffId }) => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 }))
-  const digest = sha256(canonicalJson({ config: record.config, layers: record.layers.map(({ diffId }) => diffId) }))
+/** An image whose layers are in the store. `text`: what it was asked for as. Throws PLATFORM_NOT_FOUND. */
+export function asRemoteImage(text: string, image: TargetImage & { readonly name: string }, wanted: Platform): RemoteImage {
+  const config = Buffer.from(image.config)
+  const configFile = parseImageConfig(config, image.layers.length, text)
+  const platform = platformOf(configFile)
+  if (!samePlatform(platform, wanted) && !canRun(wanted, platform)) {
+    const message = `${text}: no match for platform ${formatPlatform(wanted)}; the store has ${formatPlatform(platform)}`
+    throw new TbuildError('PLATFORM_NOT_FOUND', message, { hint: 'build the image for this platform first' })
+  }
+  const diffIds = image.layers.map(({ diffId }) => diffId)
+  const digest = sha256(canonicalJson({ config: image.configDigest, layers: diffIds }))
   return {
-    name: record.name,
+    name: image.name,
     manifestDigest: digest,
     resolvedDigest: digest,
-    platform: platformOf(configFile),
+    platform,
     config,
     configFile,
-    layers: descriptors,
-    layerIds: record.layers.map(({ id }) => id),
+    layers: diffIds.map((diffId): Descriptor => ({ mediaType: MediaType.ociLayer, digest: diffId, size: 0 })),
+    layerIds: image.layers.map(({ id }) => id),
     async fetch(layer) {
-      throw new TbuildError('IMAGE_NOT_FOUND', `${record.name} has no blob ${layer.digest}: its layers are directories of the store`, {
+      throw new TbuildError('IMAGE_NOT_FOUND', `${image.name} has no blob ${layer.digest}: its layers are directories of the store`, {
         hint: 'build the image again',
       })
     },
