@@ -10,13 +10,16 @@ import { absolutePath } from '../this-machine/working-directory.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportDeps, exportSteps } from './exports.ts'
-import { type Adopt, Imports } from './imports.ts'
+import { Imports } from './imports.ts'
 import { localPlace, type Place, registryPlace } from './places.ts'
 import type { CacheSession } from './session.ts'
 import { StepContents } from './step-contents.ts'
 import { stepNodes } from './step-nodes.ts'
 
 type Destination = Exclude<CacheExportSpec, { readonly type: 'inline' }>
+
+/** Does work on what was built, and once more when a source of layers turned out to be wrong meanwhile: then less is known of that. */
+type Retry = <T>(work: () => Promise<T>) => Promise<T>
 
 /** The caches that one build takes from elsewhere and leaves elsewhere. */
 export class BuildCache {
@@ -44,11 +47,6 @@ export class BuildCache {
     return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), layers: session.layers }, imports, session.registries)
   }
 
-  /** True when the build is to be tried again: a layer of a cache could not be had, and that cache is not asked any more. */
-  recover(error: unknown): boolean {
-    return !this.#progress.signal.aborted && this.imports.recover(error)
-  }
-
   /** Gives an image with the cache of its own steps in its config, when that was asked for. Several images of the same steps have the same records. */
   inliner(built: BuiltSteps): (image: Image) => Promise<Image> {
     if (this.#options.cacheTo?.some(({ type }) => type === 'inline') !== true) return async (image) => image
@@ -62,27 +60,27 @@ export class BuildCache {
     }
   }
 
-  /** After the build: writes every cache of `--cache-to` but an inline one, and keeps what the build took from others. */
-  async finish(built: BuiltSteps, adopt: Adopt): Promise<void> {
+  /** After the build: writes every cache of `--cache-to` but an inline one. */
+  async finish(built: BuiltSteps, retry: Retry): Promise<void> {
     const destinations = (this.#options.cacheTo ?? []).filter((spec): spec is Destination => spec.type !== 'inline')
-    for (const [index, destination] of destinations.entries()) await this.#write(destination, `cache-export-${index + 1}`, built)
-    await this.imports.keep(adopt)
+    for (const [index, destination] of destinations.entries()) await this.#write(destination, `cache-export-${index + 1}`, built, retry)
   }
 
-  async #write(destination: Destination, id: string, built: BuiltSteps): Promise<void> {
+  async #write(destination: Destination, id: string, built: BuiltSteps, retry: Retry): Promise<void> {
     const { onEvent, signal } = this.#progress
     const place = exportPlace(destination, this.#registries)
     const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
       await runVertex(id, name, this.#progress, async () => {
         const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
-        for (;;) {
-          try {
-            const exported = await exportSteps(built, extent, this.#deps)
-            return await place.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(place.name) })
-          } catch (error) {
-            if (!this.recover(error)) throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error
-          }
+        const write = async () => {
+          const exported = await exportSteps(built, extent, this.#deps)
+          return place.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(place.name) })
+        }
+        try {
+          return await retry(write)
+        } catch (error) {
+          throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error
         }
       })
     } catch (error) {

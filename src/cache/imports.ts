@@ -2,12 +2,11 @@ import { errorCode } from '../base/errors.ts'
 import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import { Shared } from '../base/shared.ts'
-import type { Vertex } from '../graph/op.ts'
 import { areDirectories } from '../layers/states.ts'
 import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
-import type { FoundStep, StepCache, WantedStep } from '../ops/step-cache.ts'
-import type { LayerId, Snapshot } from '../store/types.ts'
+import type { FoundStep, ImportedSteps, WantedStep } from '../ops/step-cache.ts'
+import type { Snapshot } from '../store/types.ts'
 import type { ConfigRecord, ConfigResult } from './buildkit/cache-config.ts'
 import type { Base, Node } from './buildkit/node.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
@@ -24,9 +23,6 @@ export interface ImportDeps extends Progress {
   readonly contents: Pick<StepContents, 'reader'>
 }
 
-/** Keeps a step's layers for later builds, if all that its key needs is here. */
-export type Adopt = (vertex: Vertex, layers: Snapshot) => Promise<void>
-
 interface ImportedCache extends LoadedCache {
   readonly source: LayerSource
   readonly graph: RecordGraph
@@ -42,12 +38,11 @@ interface Look {
 }
 
 /** The caches of `--cache-from` in their order. What is wrong with one is a warning, and it is not asked any more. */
-export class Imports implements StepCache {
+export class Imports implements ImportedSteps {
   /** Names of the places where something was wrong. */
   readonly damaged: Set<string>
   readonly #deps: ImportDeps
   #caches: readonly ImportedCache[]
-  readonly #used = new Map<Vertex, Snapshot>()
 
   private constructor(deps: ImportDeps, caches: readonly ImportedCache[], damaged: Set<string>) {
     this.damaged = damaged
@@ -75,39 +70,26 @@ export class Imports implements StepCache {
     for (const cache of this.#caches) {
       const own = layer === undefined ? undefined : await this.#resultOf(layer, { base: NOTHING, steps: [vertex] }, cache, look)
       const layers = own ?? (await this.#resultOf(whole, foundation, cache, look))
-      if (layers !== undefined) return this.#use(vertex, layer === undefined ? layers : layers.slice(-1))
+      if (layers !== undefined) return this.#found(layer === undefined ? layers : layers.slice(-1), cache)
     }
     return undefined
   }
 
-  /** Steps whose layers the build has brought into the store are the store's own from now on: later builds need no cache for them. */
-  async keep(adopt: Adopt): Promise<void> {
+  /** It is not asked any more, nor are its layers offered. */
+  withdraw(source: LayerSource, problem: string): void {
     const { layers } = this.#deps.session
-    for (const [vertex, snapshot] of this.#used) {
-      const states = await layers.where(snapshot)
-      const isOurs = (id: LayerId) => states.get(id) !== 'remote' || layers.source(id)?.trust === 'vouched'
-      if (snapshot.every(isOurs) && ![...states.values()].includes('missing')) await adopt(vertex, snapshot)
-    }
+    const { name } = source
+    const known = this.#caches.filter((cache) => cache.source.name === name)
+    layers.withdraw(source)
+    if (known.length === 0) return
+    this.damaged.add(name)
+    warn(this.#deps, `the cache ${name} is not used any more: ${problem}`)
+    for (const cache of known) layers.withdraw(cache.source)
+    this.#caches = this.#caches.filter((cache) => !known.includes(cache))
   }
 
-  /** After a layer of a cache could not be had: true when the build is to be tried again without it. */
-  recover(error: unknown): boolean {
-    const { layers } = this.#deps.session
-    if (errorCode(error) !== 'CACHE_LAYER_UNUSABLE' || layers.failures.size === 0) return false
-    for (const [{ name }, problem] of [...layers.failures]) {
-      this.damaged.add(name)
-      warn(this.#deps, `the cache ${name} is not used any more: ${problem}`)
-      for (const { source } of this.#caches) if (source.name === name) layers.withdraw(source)
-      this.#caches = this.#caches.filter(({ source }) => source.name !== name)
-    }
-    this.#used.clear()
-    return true
-  }
-
-  async #use(vertex: Vertex, found: readonly LayerId[]): Promise<FoundStep> {
-    const states = await this.#deps.session.layers.where(found)
-    this.#used.set(vertex, found)
-    return { layers: found, pending: !areDirectories(states) }
+  async #found(layers: Snapshot, { source }: ImportedCache): Promise<FoundStep> {
+    return { layers, pending: !areDirectories(await this.#deps.session.layers.where(layers)), source }
   }
 
   async #resultOf(node: Base, foundation: Foundation, cache: ImportedCache, look: Look): Promise<Snapshot | undefined> {
@@ -116,7 +98,8 @@ export class Imports implements StepCache {
     const results = records.flatMap((record) => record.results)
     for (const result of results.sort((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))) {
       const layers = await this.#layersOf(result, foundation, cache, look)
-      if (layers === undefined) continue
+      // Nothing is offered of a cache that was withdrawn meanwhile.
+      if (layers === undefined || !this.#caches.includes(cache)) continue
       this.#deps.session.layers.offer(layers, cache.source)
       return [...foundation.base.layers, ...layers.map(({ id }) => id)]
     }

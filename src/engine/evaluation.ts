@@ -42,6 +42,11 @@ export class Evaluation {
     this.#walk = deps.session.walk({ watcher, imported: cache?.imports, refused })
   }
 
+  /** Does work on the targets, and once more without a cache that promised a layer and cannot give it; what does not stand on that is kept. */
+  retry<T>(work: () => Promise<T>): Promise<T> {
+    return this.#walk.retry(work)
+  }
+
   /** The target's layers. */
   async solve({ graph }: PlatformGraph): Promise<Snapshot> {
     const { root } = graph.target
@@ -83,8 +88,10 @@ export class Evaluation {
   /** Leaves the caches that were asked for, and keeps what came from others; false when the build has none. */
   async finishCaches(targets: readonly PlatformGraph[]): Promise<boolean> {
     const { cache } = this.#deps
-    await cache?.finish(this.#stepsOf(targets), (...step) => this.#walk.adopt(...step))
-    return cache !== undefined
+    if (cache === undefined) return false
+    await cache.finish(this.#stepsOf(targets), (work) => this.retry(work))
+    await this.#walk.adopt()
+    return true
   }
 
   #stepsOf(targets: readonly Pick<PlatformGraph, 'graph'>[]): BuiltSteps {

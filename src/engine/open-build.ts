@@ -194,20 +194,18 @@ export class OpenBuild {
     return new ExplainingWatcher({ cache: store.cache, files: (digest) => content.files(digest), onEvent: lifetime.progress.onEvent })
   }
 
-  /** A cache that promised a layer and cannot give it is left out, and the build begins again; what ran is in the store. */
+  /** After a failure another evaluation begins when it is asked again; what ran is in the store. */
   async #attempt<T>(work: (evaluation: Evaluation, prepared: Prepared) => Promise<T>): Promise<T> {
     const prepared = await this.#prepare()
-    for (;;) {
-      this.#evaluation ??= new Evaluation(prepared)
-      const evaluation = this.#evaluation
-      try {
-        const result = await work(evaluation, prepared)
-        this.#isBuilt = true
-        return result
-      } catch (error) {
-        if (this.#evaluation === evaluation) this.#evaluation = undefined
-        if (prepared.cache?.recover(error) !== true) throw error
-      }
+    this.#evaluation ??= new Evaluation(prepared)
+    const evaluation = this.#evaluation
+    try {
+      const result = await evaluation.retry(() => work(evaluation, prepared))
+      this.#isBuilt = true
+      return result
+    } catch (error) {
+      if (this.#evaluation === evaluation) this.#evaluation = undefined
+      throw error
     }
   }
 

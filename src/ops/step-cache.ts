@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { Vertex } from '../graph/op.ts'
+import type { LayerSource } from '../layers/types.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
 import type { Ref } from './ref.ts'
 
@@ -24,13 +25,21 @@ export interface FoundStep {
   readonly layers: Snapshot
   /** Some of the layers are no directories yet: whoever needs the files has them fetched or unpacked. */
   readonly pending?: boolean
+  /** Who offers them. */
+  readonly source?: LayerSource
   /** Its key is new, but an earlier build did the same to the same files. */
   readonly sameFiles?: boolean
 }
 
 /** Where steps are found that need not run. */
-export interface StepCache {
+interface StepCache {
   lookup(step: WantedStep, signal: AbortSignal): Promise<FoundStep | undefined>
+}
+
+/** Caches that other builds left, with layers that they only claim to have. */
+export interface ImportedSteps extends StepCache {
+  /** The source gave a layer that cannot be used: it is not asked any more, nor are its layers offered. */
+  withdraw(source: LayerSource, problem: string): void
 }
 
 export interface DoneStep {

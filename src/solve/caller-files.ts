@@ -65,6 +65,17 @@ export class CallerFiles {
   #replace(step: Step, parts: readonly KeyPart[]): void {
     this.markChanged(step)
     step.parts = Promise.resolve(parts)
+    this.#forgetKeys(step)
+  }
+
+  /** What its key is made of is to be read once more. */
+  forget(step: Step): void {
+    step.parts = undefined
+    this.#forgetKeys(step)
+  }
+
+  /** Of the step and of what stands on it. */
+  #forgetKeys(step: Step): void {
     const known = new Map(this.#all(({ found }) => found !== undefined).map((found): [Step, boolean] => [found, false])).set(step, true)
     for (const above of this.#all(({ key }) => key !== undefined)) if (standsOn(above, known)) above.key = undefined
   }

@@ -35,7 +35,7 @@ import { Walk, type WalkDeps } from './walk.ts'
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
 /** What steps are keyed, looked for and run with. */
-type WalkedWith = StepDeps & FileDeps & Pick<StoreStepsDeps, 'content' | 'layers'>
+type WalkedWith = StepDeps & FileDeps & Pick<WalkDeps, 'layers'> & Pick<StoreStepsDeps, 'content' | 'layers'>
 
 type WalkOptions = Pick<WalkDeps, 'watcher' | 'imported' | 'refused'> & {
   /** A dry run whose events nobody is to see. */

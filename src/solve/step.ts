@@ -33,6 +33,8 @@ export interface Step {
   answer: Promise<Ref> | undefined
   /** What `answer` gave. */
   ref: Ref | undefined
+  /** The number of sources that had been withdrawn when its answer was begun. */
+  since: number
 
   /** The caller's files of it, and of all below it, were read before an imported cache read them. */
   contextsRead: Promise<void> | undefined
@@ -44,11 +46,11 @@ export interface Step {
   isReported: boolean
   /** Its op ran: it is a step of the Dockerfile that no cache had. */
   hasRun: boolean
-  /** A cache that other builds left had it. */
-  isImported: boolean
+  /** What a cache that other builds left had for it. */
+  imported: FoundStep | undefined
 }
 
-export function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly Step[]): Step {
+function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly Step[]): Step {
   const { key, remote } = handlerOf(vertex.op)
   return {
     vertex,
@@ -64,13 +66,36 @@ export function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly
     found: undefined,
     answer: undefined,
     ref: undefined,
+    since: 0,
     contextsRead: undefined,
     contextsAsRead: undefined,
     isChanged: false,
     isReported: false,
     hasRun: false,
-    isImported: false,
+    imported: undefined,
   }
+}
+
+/** Of each vertex there is one, also of those below. */
+export function stepOf(vertex: Vertex, steps: Map<Vertex, Step>): Step {
+  const known = steps.get(vertex)
+  if (known !== undefined) return known
+  const root = vertex.root && stepOf(vertex.root, steps)
+  const inputs = vertex.inputs.map((input) => stepOf(input, steps))
+  const step = newStep(vertex, root, inputs)
+  steps.set(vertex, step)
+  return step
+}
+
+/** Forgets what was found or made of a step, which cannot be had any more. What is under way goes on. */
+export function reopen(step: Step): void {
+  if (step.ref !== undefined) step.answer = undefined
+  step.ref = undefined
+  step.lookup = undefined
+  step.found = undefined
+  step.imported = undefined
+  step.contextsAsRead = undefined
+  step.isReported = step.hasRun
 }
 
 export function isIndependent({ op }: Vertex): boolean {

@@ -1,33 +1,34 @@
-import { errorCode, isTbuildError, type TbuildError, withSpan } from '../base/errors.ts'
+import { isTbuildError, type TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import { contextsOf } from '../graph/vertex.ts'
 import { areDirectories } from '../layers/states.ts'
 import type { LayerCatalog } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
-import type { FoundStep, KeepingStepCache, StepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
+import type { FoundStep, ImportedSteps, KeepingStepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
-import type { RootPart, StepIo } from '../ops/types.ts'
+import type { RootPart } from '../ops/types.ts'
 import type { Locks } from '../store/locks.ts'
 import type { KeyPart, Snapshot } from '../store/types.ts'
 import { CallerFiles, type FileDeps, unique } from './caller-files.ts'
 import { chainOf, stepKey } from './key.ts'
 import { readParts } from './key-parts.ts'
-import { belowOf, newStep, type Step } from './step.ts'
+import { belowOf, reopen, type Step, stepOf } from './step.ts'
 import { StepReports, type Watcher } from './step-reports.ts'
+import { StepRuns } from './step-runs.ts'
+import { Stop } from './stop.ts'
+import { Withdrawals } from './withdrawals.ts'
 import type { Worker } from './worker.ts'
-
-/** How often files are copied that change meanwhile. */
-const ATTEMPTS = 3
 
 export interface WalkDeps {
   /** The store's. */
   readonly cache: KeepingStepCache
   /** Asked for what `cache` does not have. */
-  readonly imported?: StepCache | undefined
+  readonly imported?: ImportedSteps | undefined
+  /** What is known of layers. */
+  readonly layers: Pick<LayerCatalog, 'where' | 'source' | 'failures'>
   readonly worker: Worker
   readonly keys: FileDeps
-  readonly layers: Pick<LayerCatalog, 'where'>
   readonly onEvent: OnEvent
   readonly signal: AbortSignal
   /** Of all processes on the store that want a record, one makes it and the others wait. */
@@ -48,18 +49,19 @@ export class Walk {
   readonly #steps = new Map<Vertex, Step>()
   readonly #files: CallerFiles
   readonly #reports: StepReports
-  readonly #abort = new AbortController()
-  /** The caller's, and aborted by the first failure. The caller's may outlive many builds, so nothing is attached to it. */
-  readonly #signal: AbortSignal
-  readonly #running = new Set<Promise<unknown>>()
-  /** The first step that failed by itself: what others reject with afterwards is only its echo. */
-  #failure: unknown
+  readonly #stop: Stop
+  readonly #withdrawals: Withdrawals
+  readonly #runs: StepRuns
 
   constructor(deps: WalkDeps) {
     this.#deps = deps
-    this.#signal = AbortSignal.any([deps.signal, this.#abort.signal])
-    this.#files = new CallerFiles(this.#steps, deps.keys, { signal: this.#signal, emit: deps.onEvent })
+    this.#stop = new Stop(deps.signal)
+    const { signal } = this.#stop
+    this.#files = new CallerFiles(this.#steps, deps.keys, { signal, emit: deps.onEvent })
+    this.#withdrawals = new Withdrawals(this.#steps, { layers: deps.layers, imported: deps.imported, signal })
     this.#reports = new StepReports({ onEvent: deps.onEvent, watcher: deps.watcher })
+    const own = { stop: this.#stop, files: this.#files, withdrawals: this.#withdrawals, reports: this.#reports }
+    this.#runs = new StepRuns({ worker: deps.worker, refused: deps.refused, emit: deps.onEvent, ...own })
   }
 
   /** Steps that really ran. */
@@ -75,9 +77,7 @@ export class Walk {
       this.#reports.rest(step)
       return layers
     } catch (error) {
-      this.#abort.abort(error)
-      await Promise.allSettled(this.#running)
-      throw this.#deps.signal.aborted ? this.#deps.signal.reason : (this.#failure ?? error)
+      throw await this.#stop.after(error)
     }
   }
 
@@ -115,36 +115,45 @@ export class Walk {
     return step.vertex.op.kind === 'image' ? this.#layers(step) : this.result(step.vertex)
   }
 
+  /** Does work on what was solved, and solves it and does it once more when a source of layers turned out to be wrong meanwhile. */
+  retry<T>(work: () => Promise<T>): Promise<T> {
+    return this.#withdrawals.retry(work)
+  }
+
   /** Names of the contexts whose files are others now than the build has seen them. */
   changedContexts(): Promise<ReadonlySet<string>> {
     return this.#files.changedContexts()
   }
 
-  /** Saves a record for a step that an imported cache had, when all files that its key is made of are here. */
-  async adopt(vertex: Vertex, layers: Snapshot): Promise<void> {
-    const adopted = this.#step(vertex)
-    if (!adopted.isImported) return
-    for (let step: Step | undefined = adopted; step !== undefined; step = step.root) {
-      for (const input of step.inputs) {
-        if (input.vertex.op.kind === 'context') continue
-        const made = await this.#known(input)
-        if (made === undefined || !areDirectories(await this.#deps.layers.where(made))) return
-      }
+  /**
+   * Saves records for the steps that imported caches had, where their layers are the store's by now, and all files are here that their keys are made of: later
+   * builds need no cache for them.
+   */
+  async adopt(): Promise<void> {
+    for (const step of this.#steps.values()) {
+      const { vertex, imported } = step
+      if (imported === undefined || !(await this.#areOurs(imported.layers)) || !(await this.#hasFiles(step))) continue
+      await this.#deps.cache.keep({ vertex, key: await this.#key(step), layers: imported.layers })
     }
-    await this.#deps.cache.keep({ vertex, key: await this.#key(adopted), layers })
+  }
+
+  async #areOurs(snapshot: Snapshot): Promise<boolean> {
+    const { layers } = this.#deps
+    const states = await layers.where(snapshot)
+    return snapshot.every((id) => (states.get(id) === 'remote' ? layers.source(id)?.trust === 'vouched' : states.get(id) !== 'missing'))
+  }
+
+  async #hasFiles({ root, inputs }: Step): Promise<boolean> {
+    for (const input of inputs) {
+      if (input.vertex.op.kind === 'context') continue
+      const made = await this.#known(input)
+      if (made === undefined || !areDirectories(await this.#deps.layers.where(made))) return false
+    }
+    return root === undefined || this.#hasFiles(root)
   }
 
   #step(vertex: Vertex): Step {
-    const known = this.#steps.get(vertex)
-    if (known !== undefined) return known
-    const root = vertex.root && this.#step(vertex.root)
-    const step = newStep(
-      vertex,
-      root,
-      vertex.inputs.map((input) => this.#step(input)),
-    )
-    this.#steps.set(vertex, step)
-    return step
+    return stepOf(vertex, this.#steps)
   }
 
   #ref(step: Step): Promise<Ref> {
@@ -153,8 +162,22 @@ export class Walk {
   }
 
   async #answer(step: Step): Promise<Ref> {
-    step.ref = await this.#solve(step)
+    const again = () => {
+      this.#files.forget(step)
+      reopen(step)
+    }
+    step.ref = await this.#withdrawals.retry(() => this.#solveWhole(step), again)
     return step.ref
+  }
+
+  /** With layers that nobody has withdrawn meanwhile. */
+  async #solveWhole(step: Step): Promise<Ref> {
+    for (;;) {
+      step.since = this.#withdrawals.count
+      const ref = await this.#solve(step)
+      if (step.since === this.#withdrawals.count || ref.kind === 'files' || !(await this.#withdrawals.areGone(ref.layers))) return ref
+      reopen(step)
+    }
   }
 
   async #solve(step: Step): Promise<Ref> {
@@ -165,7 +188,7 @@ export class Walk {
     }
     const root = step.root === undefined ? [] : this.#layers(step.root)
     const [inputs, solvedRoot] = await Promise.all([this.#inputs(step), root])
-    return this.#track(this.#run(step, inputs, solvedRoot))
+    return this.#stop.track(this.#run(step, inputs, solvedRoot))
   }
 
   #inputs({ inputs }: Step): Promise<Ref[]> {
@@ -188,7 +211,10 @@ export class Walk {
     if (vertex.noCache || isSource) return undefined
     const key = (await this.#isKeyReady(step)) ? await this.#key(step) : undefined
     const wanted = { vertex, key, made: undefined }
-    step.found = (await this.#deps.cache.lookup(wanted, this.#signal)) ?? (await this.#findImported(step, wanted))
+    const since = this.#withdrawals.count
+    const found = (await this.#deps.cache.lookup(wanted, this.#stop.signal)) ?? (await this.#findImported(step, wanted))
+    if (since !== this.#withdrawals.count) return this.#find(step)
+    step.found = found
     if (step.found !== undefined && key !== undefined) step.key = Promise.resolve(key)
     return step.found
   }
@@ -198,9 +224,9 @@ export class Walk {
     const { imported } = this.#deps
     if (imported === undefined) return undefined
     await this.#readContexts(step)
-    const found = await imported.lookup(wanted, this.#signal)
+    const found = await imported.lookup(wanted, this.#stop.signal)
     if (found === undefined || !(await this.#files.areAsRead(step))) return undefined
-    step.isImported = true
+    step.imported = found
     return found
   }
 
@@ -260,9 +286,9 @@ export class Walk {
     const inputs = await this.#inputs(step)
     if (step.isRemote) this.#reports.started(step)
     try {
-      return await readParts(step.vertex, inputs, this.#deps.keys, this.#io(step))
+      return await readParts(step.vertex, inputs, this.#deps.keys, this.#runs.io(step))
     } catch (error) {
-      throw this.#failed(step, error)
+      throw this.#runs.failed(step, error)
     }
   }
 
@@ -284,7 +310,7 @@ export class Walk {
   async #tryParts(step: Step): Promise<void> {
     if (step.parts !== undefined) return
     try {
-      const parts = await readParts(step.vertex, await this.#inputs(step), this.#deps.keys, this.#io(step))
+      const parts = await readParts(step.vertex, await this.#inputs(step), this.#deps.keys, this.#runs.io(step))
       step.parts ??= Promise.resolve(parts)
       await step.parts
     } catch (error) {
@@ -293,7 +319,7 @@ export class Walk {
   }
 
   async #run(step: Step, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    if (step.isSource) return this.#execute(step, inputs, root)
+    if (step.isSource) return this.#runs.execute(step, inputs, root)
     const { vertex } = step
     const { cache, watcher, locks } = this.#deps
     const key = await this.#key(step)
@@ -301,16 +327,16 @@ export class Walk {
     let executed = false
     const found = await locks.singleFlight<FoundStep>(
       `step-${key.digest}`,
-      () => cache.lookup(wanted, this.#signal),
+      () => cache.lookup(wanted, this.#stop.signal),
       async () => {
         const imported = vertex.noCache ? undefined : await this.#findImported(step, wanted)
         if (imported !== undefined) return imported
         await watcher?.miss(vertex, key)
         executed = true
-        const ref = await this.#execute(step, inputs, root)
+        const ref = await this.#runs.execute(step, inputs, root)
         return cache.keep({ vertex, key: await this.#key(step), layers: layersOf(ref) })
       },
-      { signal: this.#signal },
+      { signal: this.#stop.signal },
     )
     if (!executed) this.#reports.cached(step, found.sameFiles)
     return this.#refOf(step, found)
@@ -319,64 +345,6 @@ export class Walk {
   async #refOf({ isIndependent, root }: Step, found: FoundStep): Promise<Ref> {
     const below = isIndependent && root !== undefined ? await this.#layers(root) : []
     return { kind: 'snapshot', layers: [...below, ...found.layers] }
-  }
-
-  async #execute(step: Step, inputs: readonly Ref[], root: Snapshot): Promise<Ref> {
-    const silent = handlerOf(step.vertex.op).deferred === true
-    if (!silent) step.isReported = true
-    step.hasRun = !step.isSource && !step.isRemote
-    let started = false
-    const onStart = () => {
-      if (!started && !silent && !step.isRemote) this.#reports.started(step)
-      started = true
-    }
-    try {
-      const ref = await this.#make(step, inputs, root, onStart)
-      if (!silent) this.#reports.done(step)
-      return ref
-    } catch (error) {
-      // One that was stopped before it began has nothing to say.
-      throw started || !this.#signal.aborted ? this.#failed(step, error) : error
-    }
-  }
-
-  /** The caller's files may have changed since they were hashed: what was made is kept only under the key of what it was made of. */
-  async #make(step: Step, inputs: readonly Ref[], root: Snapshot, onStart: () => void): Promise<Ref> {
-    const refusal = this.#deps.refused?.get(step.vertex)
-    if (refusal !== undefined) throw refusal
-    const { op } = step.vertex
-    const run = () => this.#deps.worker.run({ op, root, inputs }, { ...this.#io(step), onStart })
-    for (let attempt = 1; attempt < ATTEMPTS; attempt += 1) {
-      const ref = await run()
-      if (!(await this.#files.renew(step))) return ref
-    }
-    const ref = await run()
-    // Somebody writes to them all the time, a log perhaps: nobody can say what was copied.
-    if (await this.#files.renew(step)) this.#files.makeUnique(step)
-    return ref
-  }
-
-  #failed(step: Step, error: unknown): unknown {
-    const { span } = step.vertex
-    const placed = span === undefined ? error : withSpan(error, span)
-    const { aborted } = this.#signal
-    if (!aborted) {
-      this.#failure ??= placed
-      this.#abort.abort(placed)
-    }
-    // The build begins again without that cache: no failure to show.
-    this.#reports.failed(step, placed, aborted || errorCode(error) === 'CACHE_LAYER_UNUSABLE')
-    return placed
-  }
-
-  #io({ vertex: { id } }: Step): StepIo {
-    return { vertex: id, signal: this.#signal, emit: this.#deps.onEvent }
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    const settled = work.finally(() => this.#running.delete(settled))
-    this.#running.add(settled)
-    return settled
   }
 }
 

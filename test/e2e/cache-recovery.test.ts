@@ -12,10 +12,7 @@ import { makeImage } from '../support/oci-image.ts'
 import { packTar } from '../support/pack-tar.ts'
 import { startTestRegistry, type TestRegistry } from '../support/registry-server.ts'
 
-/**
- * A cache promised a layer and does not have it: the build leaves the cache out and begins again. What else was under way is ended with the first attempt
- * and must not fail the second.
- */
+/** A cache promised a layer and does not have it: the build leaves the cache out, and runs what it had taken from it. What else is under way goes on. */
 const imageWith = (name: string) => makeImage({ layers: [packTar([{ name, data: `${name}\n` }]).toString()] })
 const [BASE, OTHER] = [imageWith('base'), imageWith('other')]
 let registry: TestRegistry
@@ -62,20 +59,23 @@ function intercept(own: (request: IncomingMessage, response: ServerResponse) => 
   registry.intercept = (request, response, server) => own(request, response) || before?.(request, response, server) === true
 }
 
-/** The first request is never answered; gives what says that it has come. */
-function hang(path: string): () => Promise<void> {
-  let requests = 0
-  let come = () => {}
+/** The request is answered only when the cache has been left out. */
+function hold(path: string) {
+  let [requests, come, release] = [0, () => {}, () => {}]
   const came = new Promise<void>((resolve) => {
     come = resolve
   })
-  intercept((request) => {
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  intercept((request, response) => {
     if (request.method !== 'GET' || request.url !== path) return false
     requests += 1
     come()
-    return requests === 1
+    void released.then(() => response.end(OTHER.layers[0]))
+    return true
   })
-  return () => came
+  return { came: () => came, release: () => release(), requests: () => requests }
 }
 
 /** Beside the stage that is in the cache another one that begins with `step`. */
@@ -91,19 +91,26 @@ COPY --from=b /b /b
 `
 
 /** Builds it without the cache in the end; gives the file that `step` makes. */
-async function recovered(step: string, cacheFrom: CacheImportSpec[]) {
+async function recovered(step: string, cacheFrom: CacheImportSpec[], onLeftOut = () => {}) {
   write('Dockerfile', dockerfile(step))
   const events: BuildEvent[] = []
   const dest = join(folder, 'files')
   const options = { context, root: join(folder, 'second'), environment: { HOME: folder }, cacheFrom }
-  await build({ ...options, outputs: [{ type: 'local', dest }] }, { onEvent: (event) => events.push(event) })
+  const onEvent = (event: BuildEvent) => {
+    events.push(event)
+    if (event.type === 'warning') onLeftOut()
+  }
+  await build({ ...options, outputs: [{ type: 'local', dest }] }, { onEvent })
   const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))
   expect(warnings).toEqual([expect.stringContaining('is not used any more')])
   expect(readFileSync(join(dest, 'copied'), 'utf8')).toBe('a\n')
+  // Each step but those of the cache began once.
+  const begun = events.flatMap((event) => (event.type === 'started' ? [event.id] : []))
+  expect(begun.length).toBe(new Set(begun).size)
   return readFileSync(join(dest, 'b'))
 }
 
-describe('the build begins again', () => {
+describe('what does not stand on the cache goes on', () => {
   test('while a large file of the context was being hashed', async () => {
     const cacheFrom = await cacheWithout(() => new Promise((resolve) => setTimeout(resolve, 100)))
     write('b', '')
@@ -112,8 +119,10 @@ describe('the build begins again', () => {
   })
 
   test('while the layers of another image were being pulled', async () => {
-    const cacheFrom = await cacheWithout(hang(`/v2/other/blobs/${sha256(OTHER.layers[0] as Buffer)}`))
-    expect((await recovered('COPY --from=REGISTRY/other:1 /other /b', cacheFrom)).toString()).toBe('other\n')
+    const pull = hold(`/v2/other/blobs/${sha256(OTHER.layers[0] as Buffer)}`)
+    const cacheFrom = await cacheWithout(pull.came)
+    expect((await recovered('COPY --from=REGISTRY/other:1 /other /b', cacheFrom, pull.release)).toString()).toBe('other\n')
+    expect(pull.requests()).toBe(1)
   })
 })
 

@@ -1,13 +1,15 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, sha256 } from '../../../src/base/digest.ts'
+import { TbuildError } from '../../../src/base/errors.ts'
 import type { BuildEvent } from '../../../src/base/events.ts'
 import type { CopyOp, ExecOp, Op, Vertex } from '../../../src/graph/op.ts'
-import type { LayerCatalog } from '../../../src/layers/types.ts'
+import type { LayerCatalog, LayerSource } from '../../../src/layers/types.ts'
 import type { ContentHasher } from '../../../src/ops/content.ts'
 import type { Ref } from '../../../src/ops/ref.ts'
-import type { DoneStep, FoundStep, StepCache, WantedStep } from '../../../src/ops/step-cache.ts'
+import type { DoneStep, FoundStep, ImportedSteps, WantedStep } from '../../../src/ops/step-cache.ts'
 import type { FileDeps } from '../../../src/solve/caller-files.ts'
+import { neededLayers } from '../../../src/solve/needed-layers.ts'
 import { StoreSteps } from '../../../src/solve/store-steps.ts'
 import { Walk, type WalkDeps } from '../../../src/solve/walk.ts'
 import type { StepRequest, Worker, WorkerIo } from '../../../src/solve/worker.ts'
@@ -17,6 +19,8 @@ import { layeredView } from '../../../src/tree/view.ts'
 import { processSettings } from '../../../src/values/process-settings.ts'
 
 /** A walk on fakes that count: a store of records in memory, layers as directories, and a worker that makes what it is told to. */
+
+const refuse = () => Promise.reject(new Error('nothing is fetched'))
 
 let vertices = 0
 
@@ -88,12 +92,14 @@ class FakeWorker implements Worker {
     this.#store = store
   }
 
-  async run({ op, root }: StepRequest, io: WorkerIo): Promise<Ref> {
+  async run(step: StepRequest, io: WorkerIo): Promise<Ref> {
+    const { op, root } = step
     if (op.kind === 'context') {
       return { kind: 'files', identity: op.name, view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }
     }
     if (op.kind === 'image') return { kind: 'snapshot', layers: [layer(op.name)] }
     io.signal.throwIfAborted()
+    this.#store.fetch(neededLayers(step))
     io.onStart()
     const name = op.kind === 'exec' ? op.args.join(' ') : op.kind
     this.ran.push(name)
@@ -107,7 +113,12 @@ export const layer = (name: string): LayerId => name as LayerId
 /** Records, and a folder of empty layers. */
 export class FakeStore {
   readonly records = new Map<string, CacheRecord>()
-  readonly gone = new Set<LayerId>()
+  /** Those that are no directories. */
+  readonly states = new Map<LayerId, 'remote' | 'missing'>()
+  /** Layers that are not to be had where they are offered. */
+  readonly bad = new Map<LayerId, LayerSource>()
+  readonly fetched: LayerId[] = []
+  readonly #failures = new Map<LayerSource, string>()
   readonly folder: string
   #layers = 0
 
@@ -122,6 +133,28 @@ export class FakeStore {
     return id
   }
 
+  /** As the catalog does it when files are needed. */
+  fetch(layers: Snapshot): void {
+    for (const id of layers) {
+      if (this.states.get(id) === 'missing') throw new TbuildError('SNAPSHOT_MISSING', `the store has no layer ${id}`)
+      const source = this.bad.get(id)
+      if (source !== undefined) {
+        this.#failures.set(source, 'it has no such blob')
+        throw new TbuildError('CACHE_LAYER_UNUSABLE', 'it has no such blob')
+      }
+      if (this.states.delete(id)) this.fetched.push(id)
+    }
+  }
+
+  withdraw(source: LayerSource): void {
+    this.#failures.delete(source)
+    for (const [id, from] of [...this.bad]) {
+      if (from !== source) continue
+      this.bad.delete(id)
+      this.states.set(id, 'missing')
+    }
+  }
+
   readonly cache: CacheIndex = {
     find: async (key) => this.records.get(key),
     nearest: async (step, limit) => [...this.records.values()].filter((record) => record.step === step).slice(0, limit),
@@ -132,24 +165,46 @@ export class FakeStore {
     delete: async () => {},
   }
 
-  readonly layers: Pick<LayerCatalog, 'where' | 'directories'> = {
-    where: async (ids) => new Map(ids.map((id) => [id, this.gone.has(id) ? 'missing' : 'directory'])),
+  readonly layers: Pick<LayerCatalog, 'where' | 'directories' | 'source' | 'failures'> = {
+    failures: this.#failures,
+    source: (id) => this.bad.get(id),
+    where: async (ids) => new Map(ids.map((id) => [id, this.states.get(id) ?? 'directory'])),
     directories: async (layers: Snapshot) => layers.map((id) => join(this.folder, id)),
   }
 }
 
+export const source = (name: string): LayerSource => ({ name, trust: 'claimed', origin: undefined, pull: undefined, blob: refuse })
+
 /** Caches that other builds left: what is found for steps of a name. */
-export class FakeImports implements StepCache {
+export class FakeImports implements ImportedSteps {
   readonly asked: string[] = []
+  readonly withdrawn: string[] = []
   readonly has = new Map<string, FoundStep>()
+  readonly #store: FakeStore
+
+  constructor(store: FakeStore) {
+    this.#store = store
+  }
+
+  /** A step with one layer of its own, which is not to be had. */
+  promise(name: string, from: LayerSource): void {
+    const id = layer(`of ${name}`)
+    this.#store.states.set(id, 'remote')
+    this.#store.bad.set(id, from)
+    this.has.set(name, { layers: [layer('base'), id], pending: true, source: from })
+  }
+
+  withdraw(from: LayerSource): void {
+    this.#store.withdraw(from)
+    this.withdrawn.push(from.name)
+    for (const [name, found] of this.has) if (found.source === from) this.has.delete(name)
+  }
 
   async lookup({ vertex: { name } }: WantedStep): Promise<FoundStep | undefined> {
     this.asked.push(name)
     return this.has.get(name)
   }
 }
-
-const refuse = () => Promise.reject(new Error('nothing is fetched'))
 
 /** One build on a store: what it ran, hashed, kept and reported. */
 export function build(folder: string, store: FakeStore, given: Partial<WalkDeps> = {}) {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { TbuildError } from '../../../src/base/errors.ts'
-import { build, context, copy, FakeImports, FakeStore, image, layer, run } from './walk-fakes.ts'
+import { build, context, copy, FakeImports, FakeStore, image, layer, run, source } from './walk-fakes.ts'
 
 let folder = ''
 let store: FakeStore
@@ -194,23 +194,22 @@ describe('early cutoff', () => {
 
 describe('imported caches', () => {
   test('are asked for what the store does not have, and adopted when it has all layers', async () => {
-    const imported = new FakeImports()
+    const imported = new FakeImports(store)
     const target = () => run('after', run('found', image()))
     imported.has.set('found', { layers: [layer('base'), layer('elsewhere')], pending: true })
-    const { walk, worker } = build(folder, store, { imported })
+    const { walk, worker, kept } = build(folder, store, { imported })
     const after = target()
     expect(await walk.solve(after)).toEqual([layer('base'), layer('elsewhere'), layer('layer-1')])
     expect([worker.ran, imported.asked]).toEqual([['after'], ['after', 'found', 'after']])
-    const found = after.root as typeof after
-    await walk.adopt(after, await walk.solve(after))
-    await walk.adopt(found, (await walk.result(found)) ?? [])
-    const again = build(folder, store, { imported: new FakeImports() })
+    await walk.adopt()
+    expect(kept.map(({ vertex }) => vertex.name)).toEqual(['after', 'found'])
+    const again = build(folder, store, { imported: new FakeImports(store) })
     await again.walk.solve(target().root as typeof after)
     expect(again.worker.ran).toEqual([])
   })
 
   test('are not believed when the caller’s files changed while they were read', async () => {
-    const imported = new FakeImports()
+    const imported = new FakeImports(store)
     imported.has.set('copy', { layers: [layer('base'), layer('elsewhere')] })
     const { walk, worker, files } = build(folder, store, { imported })
     const { lookup } = imported
@@ -221,6 +220,110 @@ describe('imported caches', () => {
     await walk.solve(copy(context(), image()))
     expect(worker.ran).toEqual(['copy', 'copy'])
     expect(await walk.changedContexts()).toEqual(new Set())
+  })
+})
+
+describe('a cache that promised a layer and cannot give it', () => {
+  const [cache, other] = [source('cache'), source('other')]
+
+  test('is withdrawn: the step that it had runs, and what does not stand on that goes on', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('found', cache)
+    const { walk, worker, events } = build(folder, store, { imported })
+    const found = run('found', image())
+    const [after, beside] = [run('after', found), run('beside', image())]
+    let finish = () => {}
+    const until = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    worker.make = async (name, { signal }) => {
+      if (name === 'beside') await until
+      if (name === 'after') finish()
+      signal.throwIfAborted()
+    }
+    await walk.solve(copy(beside, after))
+    expect([...worker.ran].sort()).toEqual(['after', 'beside', 'copy', 'found'])
+    expect([imported.withdrawn, walk.executed]).toEqual([['cache'], 4])
+    const told = events.flatMap((event) => ('id' in event && event.id === after.id ? [event.type] : []))
+    expect(told).toEqual(['failed', 'started', 'done'])
+    expect(events.filter((event) => event.type === 'failed' && !event.canceled)).toEqual([])
+  })
+
+  test('is withdrawn once for all that stand on it', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('found', cache)
+    const { walk, worker } = build(folder, store, { imported })
+    const found = run('found', image())
+    await walk.solve(copy(run('left', found), run('right', found)))
+    expect([...worker.ran].sort()).toEqual(['copy', 'found', 'left', 'right'])
+    expect(imported.withdrawn).toEqual(['cache'])
+  })
+
+  test('costs no other cache its steps', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('found', cache)
+    const { lookup } = imported
+    imported.lookup = async (step) => {
+      const answer = await lookup.call(imported, step)
+      return answer === undefined && step.vertex.name === 'found' ? { layers: [layer('base'), layer('good')], source: other } : answer
+    }
+    const { walk, worker } = build(folder, store, { imported })
+    expect(await walk.solve(run('after', run('found', image())))).toEqual([layer('base'), layer('good'), layer('layer-1')])
+    expect(worker.ran).toEqual(['after'])
+  })
+
+  test('is not believed when it answers after it was withdrawn', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('early', cache)
+    let answer = () => {}
+    const until = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const { lookup, withdraw } = imported
+    imported.lookup = async (step) => {
+      const found = await lookup.call(imported, step)
+      if (step.vertex.name !== 'late' || imported.withdrawn.length > 0) return found
+      await until
+      const late = layer('late')
+      store.states.set(late, 'missing')
+      return { layers: [layer('base'), late], source: cache }
+    }
+    imported.withdraw = (from) => {
+      withdraw.call(imported, from)
+      answer()
+    }
+    const { walk, worker } = build(folder, store, { imported })
+    await walk.solve(copy(run('after', run('early', image())), run('late', image())))
+    expect([...worker.ran].sort()).toEqual(['after', 'copy', 'early', 'late'])
+  })
+
+  test('when files of the result are read: work on it is done again, with a result that is whole', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('found', cache)
+    const { walk, worker, kept } = build(folder, store, { imported })
+    const target = copy(run('beside', image()), run('found', image()), { link: true })
+    let tries = 0
+    const layers = await walk.retry(async () => {
+      tries += 1
+      const layers = await walk.solve(target)
+      store.fetch(layers)
+      return layers
+    })
+    expect(layers).not.toContain(layer('of found'))
+    expect([tries, worker.ran, imported.withdrawn]).toEqual([2, ['beside', 'copy', 'found'], ['cache']])
+    await walk.adopt()
+    expect(kept.map(({ vertex }) => vertex.name)).toEqual(['beside', 'copy', 'found'])
+  })
+
+  test('another failure of that work is the work’s own', async () => {
+    const { walk } = build(folder, store, { imported: new FakeImports(store) })
+    let tries = 0
+    const work = async () => {
+      tries += 1
+      throw new TbuildError('SNAPSHOT_MISSING', 'the store has no layer')
+    }
+    await expect(walk.retry(work)).rejects.toMatchObject({ code: 'SNAPSHOT_MISSING' })
+    expect(tries).toBe(1)
   })
 })
 
