@@ -37,7 +37,7 @@ const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 /** What steps are keyed, looked for and run with. */
 type WalkedWith = StepDeps & FileDeps & Pick<WalkDeps, 'layers'> & Pick<StoreStepsDeps, 'content' | 'layers'>
 
-type WalkOptions = Pick<WalkDeps, 'watcher' | 'imported' | 'refused'> & {
+type WalkOptions = Partial<Pick<WalkDeps, 'watcher' | 'imported' | 'refused'>> & {
   /** A dry run whose events nobody is to see. */
   readonly silent?: boolean
 }
@@ -134,18 +134,11 @@ interface WalkOwner extends Pick<WalkDeps, 'onEvent' | 'signal'> {
 }
 
 function newWalk(deps: WalkedWith, { store, jobs, onEvent, signal }: WalkOwner, { silent = false, ...asked }: WalkOptions = {}): Walk {
+  const { watcher, imported, refused } = asked
   const cache = new StoreSteps({ ...deps, cache: store.cache })
   const worker = new LocalWorker(deps, jobs)
-  return new Walk({
-    ...asked,
-    cache,
-    worker,
-    keys: deps,
-    layers: deps.layers,
-    locks: store.locks,
-    onEvent: silent ? () => {} : onEvent,
-    signal,
-  })
+  const own = { cache, worker, keys: deps, layers: deps.layers, locks: store.locks }
+  return new Walk({ ...own, watcher, imported, refused, onEvent: silent ? () => {} : onEvent, signal })
 }
 
 /** What a context is made of is no context. */

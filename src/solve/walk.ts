@@ -24,7 +24,7 @@ export interface WalkDeps {
   /** The store's. */
   readonly cache: KeepingStepCache
   /** Asked for what `cache` does not have. */
-  readonly imported?: ImportedSteps | undefined
+  readonly imported: ImportedSteps | undefined
   /** What is known of layers. */
   readonly layers: Pick<LayerCatalog, 'where' | 'source' | 'failures'>
   readonly worker: Worker
@@ -34,9 +34,9 @@ export interface WalkDeps {
   /** Of all processes on the store that want a record, one makes it and the others wait. */
   readonly locks: Pick<Locks, 'singleFlight'>
   /** Hears of each step once, before it runs. */
-  readonly watcher?: Watcher | undefined
+  readonly watcher: Watcher | undefined
   /** Steps that must not run, with the reason: they have to be cached. */
-  readonly refused?: ReadonlyMap<Vertex, TbuildError> | undefined
+  readonly refused: ReadonlyMap<Vertex, TbuildError> | undefined
 }
 
 /**

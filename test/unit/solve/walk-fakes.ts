@@ -233,6 +233,7 @@ export function build(folder: string, store: FakeStore, given: Partial<WalkDeps>
     locks: createLocks(folder),
     onEvent: (event) => events.push(event),
     signal: new AbortController().signal,
+    ...{ imported: undefined, watcher: undefined, refused: undefined },
     ...given,
   })
   return { walk, worker, files, events, kept }
