@@ -28,11 +28,11 @@ export interface Layers {
   directory(id: LayerId): string
   fs(id: LayerId): string
   info(id: LayerId): LayerInfo | undefined
-  /** What can be had from elsewhere while the store is open: kept by whoever knows it (src/layers). */
+  /** What can be had from elsewhere during the operation: kept by whoever knows it (src/layers). */
   readonly remote: Set<LayerId>
   /** For whoever has claimed it, or only looks. */
   state(id: LayerId): LayerState
-  /** Keeps layers from gc until the store is closed, and then looks where they are. */
+  /** Keeps layers from gc until the operation ends, and then looks where they are. */
   claim(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>>
   /** Merges into what is known, also of a layer that is not there. */
   update(id: LayerId, info: LayerInfo): Promise<void>
@@ -45,7 +45,7 @@ export interface Layers {
   /** Renames the directory to `to`; the caller removes it. False when there is none. */
   takeAway(id: LayerId, to: string): boolean
   forget(id: LayerId): void
-  /** Layers that this process uses and nobody synced yet, also those of others: an image may be named that has them. */
+  /** Layers that this operation uses and nobody synced yet, also those of others: an image may be named that has them. */
   unsynced(): LayerId[]
   markDurable(ids: readonly LayerId[]): void
 }
