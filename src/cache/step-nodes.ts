@@ -1,4 +1,5 @@
 import type { Progress } from '../base/events.ts'
+import { urlStep } from '../ops/log.ts'
 import { NodeGraph } from './buildkit/nodes.ts'
 import type { CacheSession } from './session.ts'
 
@@ -6,7 +7,7 @@ import type { CacheSession } from './session.ts'
 export function stepNodes({ images, remotes }: Pick<CacheSession, 'images' | 'remotes'>, { onEvent, signal }: Progress): NodeGraph {
   return new NodeGraph({
     image: ({ digest }) => images.describe(digest),
-    file: (_vertex, op) => remotes.file(op, signal),
+    file: ({ id }, op) => remotes.file(op, urlStep({ vertex: id, signal, emit: onEvent }, op)),
     async commit({ id }, op) {
       const onOutput = (stream: 'stdout' | 'stderr', data: Uint8Array) => onEvent({ type: 'log', id, stream, data, time: Date.now() })
       const { commit, ref } = await remotes.commit(op, { signal, onOutput })

@@ -8,7 +8,7 @@ export interface Remotes {
   /** The root file system of an image that lowering resolved. */
   image(manifest: Digest, vertex: string): Snapshot
   /** The file of a URL, in the blob store: fetched, or known not to have changed (F31). */
-  file(op: HttpOp, signal: AbortSignal): Promise<RemoteFile>
+  file(op: HttpOp, step: UrlStep): Promise<RemoteFile>
   /** Makes the file in a directory. */
   placeFile(file: RemoteFile, folder: string): Promise<void>
   /** What the ref of a repository leads to now. */
@@ -22,6 +22,12 @@ export interface RemoteFile {
   readonly digest: Digest
   /** Seconds: Last-Modified, else 0 (F30). */
   readonly mtime: number
+}
+
+export interface UrlStep {
+  readonly signal: AbortSignal
+  /** Bytes; `total` where the server says it. A promise is waited for. */
+  readonly onProgress: (current: number, total: number | undefined, done: boolean) => unknown
 }
 
 export interface GitStep {

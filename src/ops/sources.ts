@@ -1,6 +1,6 @@
 import type { ContextOp, GitOp, HttpOp, ImageOp } from '../graph/op.ts'
 import { makeLayer, snapshotRef } from './layer.ts'
-import { writeLog } from './log.ts'
+import { urlStep, writeLog } from './log.ts'
 import type { GitStep } from './remotes.ts'
 import type { ContextDeps, ImageDeps, OpHandler, RemoteDeps, RemoteKeyDeps, StepIo } from './types.ts'
 
@@ -20,8 +20,8 @@ export const contextHandler: OpHandler<ContextOp, unknown, ContextDeps> = {
 
 /** Key: what the server sent (F31). The URL is not in it: the same file from elsewhere is the same. */
 export const httpHandler: OpHandler<HttpOp, RemoteKeyDeps, RemoteDeps> = {
-  async key(op, _inputs, { remotes }, { signal }) {
-    const { name, digest, mtime } = await remotes.file(op, signal)
+  async key(op, _inputs, { remotes }, io) {
+    const { name, digest, mtime } = await remotes.file(op, urlStep(io, op))
     return [
       { name: 'file', value: name },
       { name: 'content', value: digest },
@@ -30,7 +30,7 @@ export const httpHandler: OpHandler<HttpOp, RemoteKeyDeps, RemoteDeps> = {
   },
 
   async run(op, _inputs, deps, io) {
-    const file = await deps.remotes.file(op, io.signal)
+    const file = await deps.remotes.file(op, urlStep(io, op))
     return snapshotRef(await makeLayer([], deps, io, (active) => deps.remotes.placeFile(file, active.upper)))
   },
   remote: true,

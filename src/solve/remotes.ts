@@ -7,7 +7,7 @@ import { type Login, maskUrls } from '../base/mask-url.ts'
 import { Shared } from '../base/shared.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
-import type { GitStep, RemoteFile, Remotes } from '../ops/remotes.ts'
+import type { GitStep, RemoteFile, Remotes, UrlStep } from '../ops/remotes.ts'
 import type { Asker, SecretProvider } from '../ops/types.ts'
 import type { GitAccess } from '../sources/git/command.ts'
 import type { GitCommit } from '../sources/git/git.ts'
@@ -44,7 +44,7 @@ export function remotes(deps: RemotesDeps): Remotes {
   const commits = new Shared<string, GitCommit>()
   return {
     image: (digest, vertex) => deps.images.layers(digest, vertex),
-    file: (op, signal) => files.of(JSON.stringify(op), () => fetchFile(op, deps, signal), signal),
+    file: (op, step) => files.of(JSON.stringify(op), () => fetchFile(op, deps, step), step.signal),
     placeFile: (file, folder) => placeFile(file, folder, deps.store),
     commit(op, step) {
       const resolve = async () => (await git()).resolveGitCommit(op, await gitAccess(op, deps, step))
@@ -59,14 +59,14 @@ export function remotes(deps: RemotesDeps): Remotes {
 
 const git = () => import('../sources/git/git.ts')
 
-async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: UrlDeps, signal: AbortSignal): Promise<RemoteFile> {
+async function fetchFile(op: HttpOp, { store, secrets, known, registries, limits }: UrlDeps, step: UrlStep): Promise<RemoteFile> {
   const [{ fetchUrl }, { transport }] = await Promise.all([import('../sources/url/fetch.ts'), registries.client()])
   const authorization = await httpAuthorization(op, secrets)
   const file = await fetchUrl(op.url, {
     ...(op.login === undefined ? {} : { login: op.login.basic() }),
     blobs: store.blobs,
     transport,
-    signal,
+    ...step,
     limit: limits.url,
     // What a login shows is nobody else's.
     ...(authorization === undefined ? { cache: fetchCache(known, op.login) } : { authorization }),

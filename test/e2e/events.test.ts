@@ -62,3 +62,19 @@ test('every vertex has a digest, and its inputs are vertices that were announced
     'exporting to oci image format': [],
   })
 })
+
+test('the file of a URL tells its bytes, and how many they will be', async () => {
+  registry = await startTestRegistry({
+    intercept: (_request, response) => {
+      response.writeHead(200, { 'content-length': '100000' }).end(Buffer.alloc(100_000))
+      return true
+    },
+  })
+  const { events } = await builds.build(context(`FROM scratch\nADD ${registry.url}/some.bin /\n`))
+  const progress = events.filter((event) => event.type === 'progress').filter(({ item }) => item === 'some.bin')
+  expect(progress[0]).toMatchObject({ total: 100_000, done: false })
+  expect(progress.at(-1)).toMatchObject({ current: 100_000, total: 100_000, done: true })
+  const { started, done } = placesOf(events, 'some.bin')
+  expect(events.indexOf(progress[0] as BuildEvent)).toBeGreaterThan(started ?? Number.POSITIVE_INFINITY)
+  expect(events.indexOf(progress.at(-1) as BuildEvent)).toBeLessThan(done ?? -1)
+})

@@ -1,3 +1,4 @@
+import { counted } from '../../base/counted.ts'
 import type { Digest } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
 import { splitLogin } from '../../base/mask-url.ts'
@@ -41,6 +42,8 @@ export interface HttpFetchOptions {
   /** The same of the URL's user information, where there is no secret: as Go's client has it, for the first request only. */
   readonly login?: string
   readonly signal?: AbortSignal
+  /** Bytes; `total` where the server says it. A promise is waited for. */
+  readonly onProgress?: (current: number, total: number | undefined, done: boolean) => unknown
 }
 
 const REDIRECTS = 10
@@ -106,8 +109,13 @@ class Fetcher {
         hint: 'open the URL in a browser, or ask its owner',
       })
     }
-    this.#checkSize(Number(response.header('content-length') ?? 0), response)
-    const { digest, size } = await this.#options.blobs.put(this.#body(response))
+    const announced = Number(response.header('content-length') ?? 0)
+    this.#checkSize(announced, response)
+    const { blobs, onProgress, signal } = this.#options
+    // What is sent in another form is counted as it is kept.
+    const total = announced > 0 && response.header('content-encoding') === undefined ? announced : undefined
+    const { digest, size } = await blobs.put(counted(this.#body(response), (current) => onProgress?.(current, total, false), signal))
+    onProgress?.(size, size, true)
     const etag = strongTag(response.header('etag'))
     return {
       digest,
