@@ -7,7 +7,7 @@
 //   a reply     int64_t   what the kernel is to answer a process of the run (identity.h, ownership.h): the result of its system call, or -errno.
 //
 // No function is of two kinds; the compiler refuses to compare a step with 0 (-Wbool-compare). Each text of fail() has its next step in src/sandbox/refused.ts
-// (test/unit/sandbox/refused.test.ts). What goes wrong after fail() could be told to nobody any more is left out, as in destructors.
+// (test/unit/sandbox/refused.test.ts). A failure that can be reported to nobody, as when the status pipe is closed or a descriptor does not close, is ignored.
 #pragma once
 #include <stdbool.h>
 
