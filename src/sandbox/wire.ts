@@ -53,14 +53,17 @@ export type RecordValues<N extends RecordName> = {
 export type WireRecord = readonly [kind: number, fields: readonly (string | Uint8Array)[]]
 
 export function record<N extends RecordName>(name: N, values: RecordValues<N>): WireRecord {
-  const fields = Object.keys(RECORDS[name].fields) as (keyof RecordValues<N>)[]
-  return [RECORDS[name].kind, fields.flatMap((field) => encode(values[field] as FieldValues[keyof FieldValues]))]
+  const types = Object.entries(RECORDS[name].fields) as [keyof RecordValues<N>, keyof FieldValues][]
+  return [RECORDS[name].kind, types.flatMap(([field, type]) => ENCODE[type](values[field] as never))]
 }
 
-function encode(value: FieldValues[keyof FieldValues]): (string | Uint8Array)[] {
-  if (value instanceof Uint8Array) return [value]
-  if (typeof value === 'object') return value.map(String)
-  return [typeof value === 'boolean' ? String(Number(value)) : String(value)]
+const ENCODE: { readonly [T in keyof FieldValues]: (value: FieldValues[T]) => readonly (string | Uint8Array)[] } = {
+  text: (value) => [value],
+  number: (value) => [String(value)],
+  flag: (value) => [value ? '1' : '0'],
+  bytes: (value) => [value],
+  texts: (value) => value,
+  numbers: (value) => value.map(String),
 }
 
 /** MOUNT_ATTR_* of linux/mount.h. */

@@ -53,7 +53,8 @@ function rootless(script: string, more: object = {}): RunResult | { error: strin
     import fs from 'node:fs'
     import path from 'node:path'
     const fixture = new SandboxFixture()
-    const result = await fixture.run(process.argv[1], JSON.parse(process.argv[2])).catch((error) => ({ error: error.message, hint: error.hint }))
+    const more = JSON.parse(process.argv[2], (key, value) => (key === 'data' ? Uint8Array.from(value) : value))
+    const result = await fixture.run(process.argv[1], more).catch((error) => ({ error: error.message, hint: error.hint }))
     if (fs.existsSync(path.join(result.upper ?? '', '../run-owners'))) result.given = fs.readFileSync(path.join(result.upper, '../run-owners'), 'utf8').split('\\0')
     fixture.remove()
     console.log(JSON.stringify(result))`
