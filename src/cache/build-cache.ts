@@ -7,11 +7,11 @@ import type { Image } from '../image/types.ts'
 import type { BlobForm } from '../layers/types.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import { absolutePath } from '../this-machine/working-directory.ts'
+import { type CacheBackend, localBackend, registryBackend } from './backends.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportDeps, exportSteps } from './exports.ts'
 import { Imports } from './imports.ts'
-import { localPlace, type Place, registryPlace } from './places.ts'
 import type { CacheSession } from './session.ts'
 import { StepContents } from './step-contents.ts'
 import { stepNodes } from './step-nodes.ts'
@@ -41,8 +41,8 @@ export class BuildCache {
   static async open(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
     const nodes: NodeGraph = stepNodes(session, progress)
     const contents = new StepContents(session, progress.signal)
-    const places = (options.cacheFrom ?? []).map((spec) => importPlace(spec, session.registries))
-    const imports = await Imports.load(places, { ...progress, session, nodes, contents })
+    const backends = (options.cacheFrom ?? []).map((spec) => importBackend(spec, session.registries))
+    const imports = await Imports.load(backends, { ...progress, session, nodes, contents })
     // Of its own: what was read to find steps may be others than what they were made of since.
     return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), layers: session.layers }, imports, session.registries)
   }
@@ -68,14 +68,14 @@ export class BuildCache {
 
   async #write(destination: Destination, id: string, built: BuiltSteps, retry: Retry): Promise<void> {
     const { onEvent, signal } = this.#progress
-    const place = exportPlace(destination, this.#registries)
+    const backend = exportBackend(destination, this.#registries)
     const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
       await runVertex(id, name, this.#progress, async () => {
         const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
         const write = async () => {
           const exported = await exportSteps(built, extent, this.#deps)
-          return place.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(place.name) })
+          return backend.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(backend.name) })
         }
         try {
           return await retry(write)
@@ -85,18 +85,18 @@ export class BuildCache {
       })
     } catch (error) {
       if (signal.aborted || destination.ignoreError !== true) throw error
-      const message = `the cache was not exported to ${place.name}: ${(error as Error).message}`
+      const message = `the cache was not exported to ${backend.name}: ${(error as Error).message}`
       onEvent({ type: 'warning', rule: 'CacheExport', message })
     }
   }
 }
 
-function importPlace(spec: CacheImportSpec, registries: Registries): Place {
-  return spec.type === 'local' ? localPlace(spec.src, spec) : registryPlace(spec.ref, registries, spec.insecure)
+function importBackend(spec: CacheImportSpec, registries: Registries): CacheBackend {
+  return spec.type === 'local' ? localBackend(spec.src, spec) : registryBackend(spec.ref, registries, spec.insecure)
 }
 
-function exportPlace(spec: Destination, registries: Registries): Place {
-  return spec.type === 'local' ? localPlace(spec.dest, { tag: spec.tag }) : registryPlace(spec.ref, registries, spec.insecure)
+function exportBackend(spec: Destination, registries: Registries): CacheBackend {
+  return spec.type === 'local' ? localBackend(spec.dest, { tag: spec.tag }) : registryBackend(spec.ref, registries, spec.insecure)
 }
 
 function formOf({ compression, compressionLevel: level, forceCompression: force }: Destination): BlobForm {

@@ -7,13 +7,13 @@ import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, ImportedSteps, WantedStep } from '../ops/step-cache.ts'
 import type { Snapshot } from '../store/types.ts'
+import type { CacheBackend } from './backends.ts'
 import type { ConfigRecord, ConfigResult } from './buildkit/cache-config.ts'
 import type { Base, Node } from './buildkit/node.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { type ContentOf, type FoundNodes, RecordGraph } from './buildkit/record-graph.ts'
 import { cacheSource, type Foundation, foundationOf, layersOfSteps, type OfferedLayer, ownLayers, spread } from './chain-layers.ts'
 import { type LoadedCache, loadCaches } from './load.ts'
-import type { Place } from './places.ts'
 import type { CacheSession } from './session.ts'
 import type { StepContents } from './step-contents.ts'
 
@@ -39,7 +39,7 @@ interface Look {
 
 /** The caches of `--cache-from` in their order. What is wrong with one is a warning, and it is not asked any more. */
 export class Imports implements ImportedSteps {
-  /** Names of the places where something was wrong. */
+  /** Names of the backends where something was wrong. */
   readonly damaged: Set<string>
   readonly #deps: ImportDeps
   #caches: readonly ImportedCache[]
@@ -50,9 +50,9 @@ export class Imports implements ImportedSteps {
     this.#caches = caches
   }
 
-  static async load(places: readonly Place[], deps: ImportDeps): Promise<Imports> {
+  static async load(backends: readonly CacheBackend[], deps: ImportDeps): Promise<Imports> {
     const damaged = new Set<string>()
-    const loaded = await Promise.all(places.map((place, index) => load(place, `import-${index + 1}`, deps, damaged)))
+    const loaded = await Promise.all(backends.map((backend, index) => load(backend, `import-${index + 1}`, deps, damaged)))
     return new Imports(deps, loaded.flat(), damaged)
   }
 
@@ -147,13 +147,13 @@ function layersOf(ref: Ref | undefined): Snapshot | undefined {
   return ref?.kind === 'snapshot' ? ref.layers : undefined
 }
 
-function load(place: Place, id: string, deps: ImportDeps, damaged: Set<string>): Promise<ImportedCache[]> {
+function load(backend: CacheBackend, id: string, deps: ImportDeps, damaged: Set<string>): Promise<ImportedCache[]> {
   const { onEvent, signal } = deps
-  const { name } = place
-  const source = cacheSource(place)
+  const { name } = backend
+  const source = cacheSource(backend)
   return runVertex(id, `importing cache manifest from ${name}`, deps, async () => {
     try {
-      const { caches, notices } = await loadCaches(place, signal)
+      const { caches, notices } = await loadCaches(backend, signal)
       for (const notice of notices) onEvent({ type: 'notice', message: `${name}: ${notice}` })
       return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Shared() }))
     } catch (error) {

@@ -4,6 +4,7 @@ import { INLINE_CACHE } from '../image/assemble.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../sources/image/document.ts'
 import { verifiedBytes } from '../sources/registry/verified-blob.ts'
 import { type Descriptor, LAYER_TYPES, MediaType } from '../values/oci.ts'
+import type { CacheBackend } from './backends.ts'
 import {
   CACHE_CONFIG_LIMIT,
   CONFIG_MEDIA_TYPE,
@@ -13,7 +14,6 @@ import {
   parseInlineRecords,
 } from './buildkit/cache-config.ts'
 import { CREATED, DIFF_ID, type OfferedLayer } from './chain-layers.ts'
-import type { Place } from './places.ts'
 
 /** One cache: results of its records name positions in `layers`. */
 export interface LoadedCache {
@@ -21,7 +21,7 @@ export interface LoadedCache {
   readonly layers: readonly OfferedLayer[]
 }
 
-/** What was found at a place. */
+/** What was found at a backend. */
 export interface Loaded {
   readonly caches: readonly LoadedCache[]
   /** Nothing wrong, but worth knowing: why nothing of it is used. */
@@ -37,41 +37,46 @@ const LAYER_COUNT = 4096
 type Members = Readonly<Record<string, unknown>>
 
 /** Only metadata is read. Throws CACHE_INVALID, DIGEST_MISMATCH, IMAGE_NOT_FOUND, REGISTRY_… */
-export async function loadCaches(place: Place, signal: AbortSignal): Promise<Loaded> {
+export async function loadCaches(backend: CacheBackend, signal: AbortSignal): Promise<Loaded> {
   const caches: LoadedCache[] = []
   const notices = new Set<string>()
   const visit = async (bytes: Buffer, depth: number): Promise<void> => {
     const document = parseObject(bytes)
-    const entries = Array.isArray(document.manifests) ? descriptors(document.manifests, place) : undefined
+    const entries = Array.isArray(document.manifests) ? descriptors(document.manifests, backend) : undefined
     const config = entries?.find(({ mediaType }) => mediaType === CONFIG_MEDIA_TYPE)
-    if (entries !== undefined && config !== undefined) caches.push(await loadConfig(place, config, entries, signal))
+    if (entries !== undefined && config !== undefined) caches.push(await loadConfig(backend, config, entries, signal))
     else if (entries === undefined) {
-      const found = await loadManifest(place, document, signal)
+      const found = await loadManifest(backend, document, signal)
       if (typeof found === 'string') notices.add(found)
       else caches.push(found)
     } else {
       if (depth === INDEX_DEPTH) throw new TbuildError('CACHE_INVALID', 'its indexes are nested too deep')
       for (const entry of entries.slice(0, MANIFESTS)) {
-        if (!isAttestation(entry)) await visit(await place.manifest(entry.digest, signal), depth + 1)
+        if (!isAttestation(entry)) await visit(await backend.manifest(entry.digest, signal), depth + 1)
       }
     }
   }
-  await visit(await place.root(signal), 0)
+  await visit(await backend.root(signal), 0)
   return { caches, notices: caches.length > 0 ? [] : [...notices] }
 }
 
 /** A cache in the form of an image manifest, an image with a cache, or what the manifest is instead. */
-async function loadManifest(place: Place, manifest: Members, signal: AbortSignal): Promise<LoadedCache | string> {
-  const config = toDescriptor(manifest.config, place.name)
-  const layers = descriptors(manifest.layers ?? [], place)
-  if (config.mediaType === CONFIG_MEDIA_TYPE) return loadConfig(place, config, layers, signal)
+async function loadManifest(backend: CacheBackend, manifest: Members, signal: AbortSignal): Promise<LoadedCache | string> {
+  const config = toDescriptor(manifest.config, backend.name)
+  const layers = descriptors(manifest.layers ?? [], backend)
+  if (config.mediaType === CONFIG_MEDIA_TYPE) return loadConfig(backend, config, layers, signal)
   if (!IMAGE_CONFIGS.has(config.mediaType))
     throw new TbuildError('CACHE_INVALID', `it has a config of the type ${JSON.stringify(config.mediaType).slice(0, 120)}`)
-  return inlineCache(parseObject(await readBlob(place, config, CONFIG_LIMIT, signal)), layers)
+  return inlineCache(parseObject(await readBlob(backend, config, CONFIG_LIMIT, signal)), layers)
 }
 
-async function loadConfig(place: Place, descriptor: Descriptor, offered: readonly Descriptor[], signal: AbortSignal): Promise<LoadedCache> {
-  const { layers, records } = parseCacheConfig(await readBlob(place, descriptor, CACHE_CONFIG_LIMIT, signal))
+async function loadConfig(
+  backend: CacheBackend,
+  descriptor: Descriptor,
+  offered: readonly Descriptor[],
+  signal: AbortSignal,
+): Promise<LoadedCache> {
+  const { layers, records } = parseCacheConfig(await readBlob(backend, descriptor, CACHE_CONFIG_LIMIT, signal))
   const known = new Map(offered.map((layer) => [layer.digest, layer]))
   const offers = layers.map(({ blob, created }) => {
     const layer = known.get(blob)
@@ -108,15 +113,15 @@ function layerTimes(history: unknown): unknown[] {
   return entries.filter((entry) => entry.empty_layer !== true).map(({ created }) => created)
 }
 
-function descriptors(value: unknown, place: Place): Descriptor[] {
+function descriptors(value: unknown, backend: CacheBackend): Descriptor[] {
   if (!Array.isArray(value) || value.length > LAYER_COUNT) throw new TbuildError('CACHE_INVALID', 'its layers are no list of sane length')
-  return value.map((entry) => toDescriptor(entry, place.name))
+  return value.map((entry) => toDescriptor(entry, backend.name))
 }
 
-async function readBlob(place: Place, descriptor: Descriptor, limit: number, signal: AbortSignal): Promise<Buffer> {
+async function readBlob(backend: CacheBackend, descriptor: Descriptor, limit: number, signal: AbortSignal): Promise<Buffer> {
   if (descriptor.size > limit) throw new TbuildError('CACHE_INVALID', `its config has more than ${limit} bytes`)
   const chunks: Uint8Array[] = []
-  const bytes = verifiedBytes(await place.blob(descriptor.digest, signal), descriptor, `config ${descriptor.digest}`)
+  const bytes = verifiedBytes(await backend.blob(descriptor.digest, signal), descriptor, `config ${descriptor.digest}`)
   for await (const chunk of bytes) chunks.push(chunk)
   return Buffer.concat(chunks)
 }

@@ -178,9 +178,9 @@ export class OpenBuild {
     const cache = await openCache(options, session, progress)
     const refused = unrunnable(verticesOf(targets))
     if (refused.size > 0) {
-      const { refuseForeign } = await import('../solve/foreign.ts')
+      const { refuseUnrunnable } = await import('../solve/refuse-unrunnable.ts')
       const walk = (watcher: Watcher) => session.walk({ watcher, imported: cache?.imports, silent: true })
-      await refuseForeign(rootsOf(targets), refused, { walk, cache: session.store.cache })
+      await refuseUnrunnable(rootsOf(targets), refused, { walk, cache: session.store.cache })
     }
     announce(verticesOf(targets), progress.onEvent)
     const watcher = options.explain ? await this.#explainer() : undefined

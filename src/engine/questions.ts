@@ -7,7 +7,7 @@ import type { Finding, Linter } from '../dockerfile/lint/linter.ts'
 import { parseStages } from '../dockerfile/stages.ts'
 import { checkStages } from '../graph/lower.ts'
 import { description, type Outline, outline } from '../graph/outline.ts'
-import { type LoweringDeps, linterFor, lowerOptions, mistakeOf, stagesOf, tell } from '../solve/lowering.ts'
+import { type LoweringDeps, linterFor, lowerOptions, mistakeOf, reportFindings, stagesOf } from '../solve/lowering.ts'
 import { hostPlatform } from '../values/platform.ts'
 
 /** Questions about a Dockerfile that build nothing: what buildx calls `--call`. Base images are looked up, because their config is needed. */
@@ -50,7 +50,7 @@ export async function outlineFile(options: ResolvedOptions, deps: LoweringDeps, 
     if (linter.violation) throw linter.violation
     return { ...result, file }
   } finally {
-    tell(linter.findings(), onEvent)
+    reportFindings(linter.findings(), onEvent)
   }
 }
 

@@ -35,7 +35,7 @@ export interface BuiltPlatform {
   files(): Promise<TreeView>
 }
 
-interface OutputTools extends Progress {
+interface OutputDeps extends Progress {
   /** The caller's. */
   readonly environment: Environment
   readonly options: ResolvedOptions
@@ -54,13 +54,13 @@ type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image'
 type TreeSpec = Extract<OutputSpec, { readonly type: 'local' | 'tar' }>
 
 /** Writes every output in turn. Returns what the last of those that hold an image made. */
-export async function writeOutputs(built: readonly BuiltPlatform[], tools: OutputTools): Promise<Written | undefined> {
+export async function writeOutputs(built: readonly BuiltPlatform[], deps: OutputDeps): Promise<Written | undefined> {
   let written: Written | undefined
-  for (const [index, output] of (tools.options.outputs ?? []).entries()) {
+  for (const [index, output] of (deps.options.outputs ?? []).entries()) {
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
     const id = `export-${index + 1}`
-    const write = () => writeOutput(output, built, { ...tools, id }).catch((error: unknown) => Promise.reject(refusedAt(output, error)))
-    written = (await runVertex(id, title(output), tools, write)) ?? written
+    const write = () => writeOutput(output, built, { ...deps, id }).catch((error: unknown) => Promise.reject(refusedAt(output, error)))
+    written = (await runVertex(id, title(output), deps, write)) ?? written
   }
   return written
 }
@@ -97,9 +97,9 @@ function title(output: OutputSpec): string {
 function writeOutput(
   output: ImageSpec | TreeSpec,
   built: readonly BuiltPlatform[],
-  tools: OutputTools & { readonly id: string },
+  deps: OutputDeps & { readonly id: string },
 ): Promise<Written | undefined> {
-  return isTree(output) ? writeTrees(output, built, tools) : writeImages(output, built, tools)
+  return isTree(output) ? writeTrees(output, built, deps) : writeImages(output, built, deps)
 }
 
 function refusedAt(output: ImageSpec | TreeSpec, error: unknown): unknown {
@@ -111,8 +111,8 @@ function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {
   return output.type === 'local' || output.type === 'tar'
 }
 
-async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], tools: OutputTools): Promise<undefined> {
-  const split = output.platformSplit ?? makesIndex(tools.options)
+async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], deps: OutputDeps): Promise<undefined> {
+  const split = output.platformSplit ?? makesIndex(deps.options)
   const trees: ExportedTree[] = []
   for (const one of built) {
     const folder = split ? formatPlatform(one.platform).replaceAll('/', '_') : undefined
@@ -120,10 +120,10 @@ async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], too
   }
   if (output.type === 'local') {
     const { exportLocal } = await import('./local.ts')
-    await exportLocal(trees, absolutePath(output.dest), tools.signal)
+    await exportLocal(trees, absolutePath(output.dest), deps.signal)
   } else {
     const { exportTar } = await import('./tar.ts')
-    await exportTar(trees, sinkOf(output.dest, tools))
+    await exportTar(trees, sinkOf(output.dest, deps))
   }
   return undefined
 }
@@ -131,18 +131,18 @@ async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], too
 async function writeImages(
   output: ImageSpec,
   built: readonly BuiltPlatform[],
-  tools: OutputTools & { readonly id: string },
+  deps: OutputDeps & { readonly id: string },
 ): Promise<Written> {
-  const names = output.name === undefined ? tools.names : parseNames(output.name)
+  const names = output.name === undefined ? deps.names : parseNames(output.name)
   const images = await Promise.all(built.map((one) => imageFor(output, one)))
   const options: ExportOptions = {
     names,
-    annotations: [...(output.annotations ?? []), ...(tools.options.annotations ?? [])],
+    annotations: [...(output.annotations ?? []), ...(deps.options.annotations ?? [])],
     form: blobForm(output),
-    index: makesIndex(tools.options),
+    index: makesIndex(deps.options),
     format: output.ociMediaTypes === false ? 'docker' : 'oci',
   }
-  const exported = await writeContent(output, images, options, { ...tools, created: created(output, built, images) })
+  const exported = await writeContent(output, images, options, { ...deps, created: created(output, built, images) })
   return { ...exported, names: output.type === 'image' && output.pushByDigest === true ? names.map(withoutTag) : names }
 }
 
@@ -150,14 +150,14 @@ async function writeContent(
   output: ImageSpec,
   images: readonly Image[],
   options: ExportOptions,
-  tools: OutputTools & { readonly id: string; readonly created: string | undefined },
+  deps: OutputDeps & { readonly id: string; readonly created: string | undefined },
 ): Promise<Exported> {
-  if (output.type === 'image') return push(output, images, options, tools)
-  const dated = { ...options, ...(tools.created === undefined ? {} : { created: tools.created }) }
-  if (output.type === 'docker') return writeDocker(output, images, dated, tools)
+  if (output.type === 'image') return push(output, images, options, deps)
+  const dated = { ...options, ...(deps.created === undefined ? {} : { created: deps.created }) }
+  if (output.type === 'docker') return writeDocker(output, images, dated, deps)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
-  if (output.tar) return exportOciTar(images, sinkOf(output.dest, tools), dated)
-  return exportOciDirectory(images, absolutePath(output.dest), { ...dated, signal: tools.signal })
+  if (output.tar) return exportOciTar(images, sinkOf(output.dest, deps), dated)
+  return exportOciDirectory(images, absolutePath(output.dest), { ...dated, signal: deps.signal })
 }
 
 /** What Docker's graph drivers take (moby: layer store, maxLayerDepth); its containerd image store has no such limit. */
@@ -174,16 +174,16 @@ async function writeDocker(
   output: Extract<OutputSpec, { type: 'docker' }>,
   images: readonly Image[],
   options: ExportOptions,
-  tools: OutputTools,
+  deps: OutputDeps,
 ): Promise<Exported> {
   const { exportDockerArchive } = await import('./docker-archive.ts')
-  noteDepth(images, tools.onEvent)
-  if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, tools), options)
+  noteDepth(images, deps.onEvent)
+  if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, deps), options)
   const { loadWithDocker } = await import('./docker-load.ts')
   return loadWithDocker((sink) => exportDockerArchive(images, sink, options), {
-    environment: tools.environment,
+    environment: deps.environment,
     context: output.context,
-    signal: tools.signal,
+    signal: deps.signal,
   })
 }
 
@@ -191,7 +191,7 @@ async function push(
   output: Extract<OutputSpec, { type: 'image' }>,
   images: readonly Image[],
   options: ExportOptions,
-  { id, onEvent, signal, registries }: OutputTools & { readonly id: string },
+  { id, onEvent, signal, registries }: OutputDeps & { readonly id: string },
 ): Promise<Exported> {
   const { exportToRegistry } = await import('./registry.ts')
   return exportToRegistry(images, {
@@ -238,7 +238,7 @@ function withoutTag(name: string): string {
   return `${domain}/${path}`
 }
 
-function sinkOf(dest: string, { stdout, signal }: OutputTools): Sink {
+function sinkOf(dest: string, { stdout, signal }: OutputDeps): Sink {
   if (dest !== '-') return absolutePath(dest)
   if (stdout !== undefined) {
     return async (data) => {

@@ -1,4 +1,4 @@
-import { counted } from '../base/counted.ts'
+import { countBytes } from '../base/count-bytes.ts'
 import type { Image } from '../image/types.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import type { PushBlob } from '../sources/registry/push.ts'
@@ -78,7 +78,7 @@ class Source {
     try {
       const content = open()
       const tell = (current: number) => this.#options.onProgress?.(digest, current, size, false)
-      yield* counted(content instanceof Uint8Array ? [content] : content, tell, this.signal)
+      yield* countBytes(content instanceof Uint8Array ? [content] : content, tell, this.signal)
     } catch (error) {
       this.#stop.abort(error)
       throw error

@@ -34,18 +34,18 @@ export interface StoreNames {
   readonly pushed: readonly string[]
 }
 
-interface TagTools extends Progress {
+interface TagDeps extends Progress {
   readonly store: Store
   readonly layers: Pick<LayerCatalog, 'keep' | 'where'>
 }
 
 /** Puts the images into the store, under their names; a name stands for the first platform's image. */
-export async function tagImages(images: readonly Image[], { own, pushed }: StoreNames, tools: TagTools): Promise<void> {
-  const { store } = tools
+export async function tagImages(images: readonly Image[], { own, pushed }: StoreNames, deps: TagDeps): Promise<void> {
+  const { store } = deps
   for (const image of images) await store.blobs.put(image.config, { digest: image.configDigest, size: image.config.length })
   const [image] = images
   if (image === undefined) return
-  if (own.length > 0) await keepLayers(image, tools)
+  if (own.length > 0) await keepLayers(image, deps)
   const { os, architecture, variant } = image.platform
   for (const name of [...own, ...pushed]) {
     await store.images.set({
@@ -60,10 +60,7 @@ export async function tagImages(images: readonly Image[], { own, pushed }: Store
 }
 
 /** From then on the store has each layer, or its blob. */
-export async function keepLayers(
-  image: Image,
-  { layers, onEvent, signal }: Pick<TagTools, 'layers' | 'onEvent' | 'signal'>,
-): Promise<void> {
+export async function keepLayers(image: Image, { layers, onEvent, signal }: Pick<TagDeps, 'layers' | 'onEvent' | 'signal'>): Promise<void> {
   const states = await layers.where(image.layers.map(({ id }) => id))
   const remote = [...states.keys()].filter((id) => states.get(id) === 'remote')
   if (remote.length === 0) return

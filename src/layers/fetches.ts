@@ -1,4 +1,4 @@
-import { counted } from '../base/counted.ts'
+import { countBytes } from '../base/count-bytes.ts'
 import type { Digest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
@@ -32,7 +32,7 @@ export class Fetches {
       if ((await blobs.stat(digest)) === undefined) {
         checkPackedSize(descriptor, maxBytes)
         const progress = (current: number) => source.pull?.progress(descriptor, current, false)
-        await blobs.put(counted(await source.blob(descriptor, signal), progress, signal), { digest, size })
+        await blobs.put(countBytes(await source.blob(descriptor, signal), progress, signal), { digest, size })
       }
     }
     await this.#fetched.of(digest, () => this.blaming(source, signal, fetch), signal)

@@ -20,19 +20,19 @@ interface HasherDeps extends ViewDeps {
 /** What was hashed in this build, by its digest. */
 type Hashed = Map<Digest, readonly string[]>
 
-export function contentHasher(parts: HasherDeps, hashed: Hashed = new Map()): ContentHasher {
+export function contentHasher(deps: HasherDeps, hashed: Hashed = new Map()): ContentHasher {
   const known = new Shared<string, Digest>()
-  const { listings } = parts
+  const { listings } = deps
   return {
     digest(ref, selector, signal) {
       const key = sha256(canonicalJson([HASH_VERSION, identityOf(ref), { ...selector }]))
       const make = () =>
         ref.kind === 'snapshot'
-          ? remembered({ ...parts, hashed }, key, ref, selector, signal)
-          : hash({ ...parts, hashed }, ref, selector, signal)
+          ? remembered({ ...deps, hashed }, key, ref, selector, signal)
+          : hash({ ...deps, hashed }, ref, selector, signal)
       return known.of(key, make, signal)
     },
-    refreshed: () => contentHasher(parts, hashed),
+    refreshed: () => contentHasher(deps, hashed),
     files(digest) {
       const listing = hashed.get(digest)?.join('') ?? listings.load(digest)
       return listing === undefined ? undefined : parseListing(listing)
@@ -46,28 +46,28 @@ export function contentHasher(parts: HasherDeps, hashed: Hashed = new Map()): Co
   }
 }
 
-type Parts = HasherDeps & { readonly hashed: Hashed }
+type HashingDeps = HasherDeps & { readonly hashed: Hashed }
 
 function identityOf(ref: Ref): readonly string[] {
   return ref.kind === 'snapshot' ? ['layers', ...ref.layers] : ['files', ref.identity]
 }
 
 /** Layers never change, so neither does the digest: no file is read when an earlier build knew it. */
-async function remembered(parts: Parts, key: string, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
-  const earlier = parts.memo.get(key)
+async function remembered(deps: HashingDeps, key: string, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+  const earlier = deps.memo.get(key)
   if (isDigest(earlier)) return earlier
-  const digest = await hash(parts, ref, selector, signal)
-  parts.memo.set(key, digest)
+  const digest = await hash(deps, ref, selector, signal)
+  deps.memo.set(key, digest)
   return digest
 }
 
-async function hash(parts: Parts, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
-  const view = await viewOf(ref, parts, signal)
-  const files = ref.kind === 'files' ? { statCache: parts.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
+async function hash(deps: HashingDeps, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
+  const view = await viewOf(ref, deps, signal)
+  const files = ref.kind === 'files' ? { statCache: deps.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
   try {
     const listing: string[] = []
     const digest = await hashSources(view, selector, { ...files, listing, signal })
-    parts.hashed.set(digest, listing)
+    deps.hashed.set(digest, listing)
     return digest
   } catch (error) {
     throw missing(error, ref, selector.path)

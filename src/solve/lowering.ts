@@ -52,7 +52,7 @@ export function stagesOf(file: SourceFile, { options, onEvent }: Telling): Stage
   } catch (error) {
     if (!isTbuildError(error)) throw error
     const mistake = mistakeOf(file, options, error)
-    tell(mistake.findings, onEvent)
+    reportFindings(mistake.findings, onEvent)
     throw mistake.error
   }
 }
@@ -90,12 +90,12 @@ export async function lowerFor(
     session.contexts.limit(contextReads(file, graph.vertices))
     return graph
   } finally {
-    tell(linter.findings(), onEvent)
+    reportFindings(linter.findings(), onEvent)
   }
 }
 
 /** A build tells the same of one instruction once; checks list it as often as it is found. */
-export function tell(findings: readonly Finding[], onEvent: OnEvent): void {
+export function reportFindings(findings: readonly Finding[], onEvent: OnEvent): void {
   const once = new Map(findings.map((finding) => [`${finding.span.start.line} ${finding.rule} ${finding.message}`, finding]))
   for (const finding of once.values()) onEvent(warningEvent(finding))
 }

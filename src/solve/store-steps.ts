@@ -3,12 +3,12 @@ import type { ContentHasher } from '../ops/content.ts'
 import type { DoneStep, FoundStep, KeepingStepCache, WantedStep } from '../ops/step-cache.ts'
 import { digestsIn } from '../store/content-listings.ts'
 import type { CacheIndex, CacheRecord } from '../store/types.ts'
+import { type EarlyCutoffDeps, findEarlyCutoff } from './early-cutoff.ts'
 import { isIndependent } from './step.ts'
-import { findTwin, type TwinDeps } from './twin.ts'
 
 export interface StoreStepsDeps {
   readonly cache: CacheIndex
-  readonly layers: TwinDeps['layers']
+  readonly layers: EarlyCutoffDeps['layers']
   readonly content: Pick<ContentHasher, 'keep'>
 }
 
@@ -27,8 +27,8 @@ export class StoreSteps implements KeepingStepCache {
     const record = await this.#deps.cache.find(key.digest)
     if (record !== undefined || made === undefined || isIndependent(vertex)) return record
     const root = vertex.root && made(vertex.root)
-    const twin = await findTwin(vertex, key, root?.kind === 'snapshot' ? root.layers : [], { ...this.#deps, signal })
-    return twin && { ...(await this.keep({ vertex, key, layers: twin.layers })), sameFiles: true }
+    const same = await findEarlyCutoff(vertex, key, root?.kind === 'snapshot' ? root.layers : [], { ...this.#deps, signal })
+    return same && { ...(await this.keep({ vertex, key, layers: same.layers })), sameFiles: true }
   }
 
   async keep(step: DoneStep): Promise<CacheRecord> {

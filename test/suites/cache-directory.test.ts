@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { type Digest, hexOf, sha256 } from '../../src/base/digest.ts'
+import { localBackend } from '../../src/cache/backends.ts'
 import type { CacheManifest } from '../../src/cache/cache-manifest.ts'
-import { localPlace } from '../../src/cache/places.ts'
 import { tryFlockDirectory } from '../../src/store/flock.ts'
 import { layoutBlobs } from '../../src/store/image-layout.ts'
 import { MediaType } from '../../src/values/oci.ts'
@@ -38,11 +38,11 @@ function cacheOf(text: string): CacheManifest {
 }
 
 const write = (text: string, tag: string, signal = new AbortController().signal) =>
-  localPlace(directory, { tag }).put(cacheOf(text), { signal, isDamaged: false })
+  localBackend(directory, { tag }).put(cacheOf(text), { signal, isDamaged: false })
 
 /** The config of the cache under a tag. */
 async function read(tag: string): Promise<string> {
-  const place = localPlace(directory, { tag })
+  const place = localBackend(directory, { tag })
   const { signal } = new AbortController()
   const { config } = JSON.parse((await place.root(signal)).toString('utf8')) as { config: { digest: Digest } }
   return readFileSync(join(folder, hexOf(config.digest)), 'utf8')

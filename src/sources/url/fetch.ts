@@ -1,4 +1,4 @@
-import { counted } from '../../base/counted.ts'
+import { countBytes } from '../../base/count-bytes.ts'
 import type { Digest } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
 import { splitLogin } from '../../base/mask-url.ts'
@@ -112,9 +112,9 @@ class Fetcher {
     const announced = Number(response.header('content-length') ?? 0)
     this.#checkSize(announced, response)
     const { blobs, onProgress, signal } = this.#options
-    // What is sent in another form is counted as it is kept.
+    // What is sent in another form is countBytes as it is kept.
     const total = announced > 0 && response.header('content-encoding') === undefined ? announced : undefined
-    const { digest, size } = await blobs.put(counted(this.#body(response), (current) => onProgress?.(current, total, false), signal))
+    const { digest, size } = await blobs.put(countBytes(this.#body(response), (current) => onProgress?.(current, total, false), signal))
     onProgress?.(size, size, true)
     const etag = strongTag(response.header('etag'))
     return {

@@ -2,12 +2,12 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
+import { localBackend } from '../../../src/cache/backends.ts'
 import { NodeGraph } from '../../../src/cache/buildkit/nodes.ts'
 import type { ContentOf } from '../../../src/cache/buildkit/record-graph.ts'
 import { cacheManifest } from '../../../src/cache/cache-manifest.ts'
 import { type BuiltSteps, type ExportDeps, exportSteps } from '../../../src/cache/exports.ts'
 import { Imports } from '../../../src/cache/imports.ts'
-import { localPlace } from '../../../src/cache/places.ts'
 import type { Vertex } from '../../../src/graph/op.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
 import { type CountedCatalog, countedCatalog } from '../../support/catalog.ts'
@@ -80,7 +80,7 @@ test('an import goes over the graph once a look, however many steps made nothing
   const directory = join(own.store.layout.tmp, 'cache')
   mkdirSync(directory)
   const { signal } = new AbortController()
-  const place = localPlace(directory)
+  const place = localBackend(directory)
   const extent = { mode: 'max', form: {}, by: 'blob' } as const
   await place.put(cacheManifest(await exportSteps(done, extent, deps), {}), { signal, isDamaged: false })
   const images = {

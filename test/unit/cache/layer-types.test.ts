@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
+import { localBackend } from '../../../src/cache/backends.ts'
 import { ConfigWriter } from '../../../src/cache/buildkit/config-writer.ts'
 import { cacheManifest } from '../../../src/cache/cache-manifest.ts'
 import { CREATED, DIFF_ID } from '../../../src/cache/chain-layers.ts'
 import type { ExportedLayer } from '../../../src/cache/exports.ts'
 import { loadCaches } from '../../../src/cache/load.ts'
-import { localPlace } from '../../../src/cache/places.ts'
 import { MediaType } from '../../../src/values/oci.ts'
 
 let directory = ''
@@ -37,7 +37,7 @@ function exported(mediaType: string, created = '2024-01-02T03:04:05Z') {
 }
 
 async function written(...[mediaType, ociMediaTypes, created]: [string, boolean, string?]) {
-  const place = localPlace(directory)
+  const place = localBackend(directory)
   const { signal } = new AbortController()
   await place.put(cacheManifest(exported(mediaType, created), { ociMediaTypes }), { signal, isDamaged: false })
   const { caches } = await loadCaches(place, signal)

@@ -13,7 +13,7 @@ import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
 import type { CacheManifest } from './cache-manifest.ts'
 
 /** Where caches lie: a directory or a repository. */
-export interface Place {
+export interface CacheBackend {
   /** For messages. */
   readonly name: string
   /** Of a registry: where else its blobs can be mounted from. */
@@ -28,10 +28,10 @@ export interface Place {
 }
 
 /** An OCI image layout, with the cache under a tag. */
-export function localPlace(
+export function localBackend(
   path: string,
   { tag = 'latest', digest }: { tag?: string | undefined; digest?: Digest | undefined } = {},
-): Place {
+): CacheBackend {
   const directory = absolutePath(path)
   const folder = join(directory, 'blobs/sha256')
   const blobs = layoutBlobs(directory)
@@ -150,7 +150,7 @@ async function readEntries(directory: string): Promise<IndexEntry[]> {
 }
 
 /** A tag of a repository. */
-export function registryPlace(ref: string, registries: Registries, insecure = false): Place {
+export function registryBackend(ref: string, registries: Registries, insecure = false): CacheBackend {
   const reference = parseImageReference(ref)
   const repository = async () => (await registries.client()).repository(reference.domain, reference.path, { insecure })
   const name = formatImageReference(reference)

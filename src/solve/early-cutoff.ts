@@ -9,7 +9,7 @@ import { actionOf } from './key.ts'
 /** Earlier records that are looked at. */
 const CANDIDATES = 8
 
-export interface TwinDeps {
+export interface EarlyCutoffDeps {
   readonly cache: CacheIndex
   readonly layers: Pick<LayerCatalog, 'where' | 'directories'>
   readonly signal: AbortSignal
@@ -21,18 +21,23 @@ export interface TwinDeps {
  *
  * Only layers that a RUN made are compared. The layer of a COPY is what its key says, so with another key it has other files.
  */
-export async function findTwin(vertex: Vertex, key: StepKey, root: Snapshot, search: TwinDeps): Promise<CacheRecord | undefined> {
+export async function findEarlyCutoff(
+  vertex: Vertex,
+  key: StepKey,
+  root: Snapshot,
+  deps: EarlyCutoffDeps,
+): Promise<CacheRecord | undefined> {
   const action = actionOf(key.parts)
-  for (const { key: digest, parts, layers } of await search.cache.nearest(vertex.step, CANDIDATES)) {
+  for (const { key: digest, parts, layers } of await deps.cache.nearest(vertex.step, CANDIDATES)) {
     if (digest === key.digest || layers.length !== root.length + 1 || actionOf(parts) !== action) continue
     // Found again by its key, so that gc leaves its layers alone.
-    const record = await search.cache.find(digest)
-    if (record !== undefined && (await sameRoot(vertex, root, record.layers.slice(0, -1), search))) return record
+    const record = await deps.cache.find(digest)
+    if (record !== undefined && (await sameRoot(vertex, root, record.layers.slice(0, -1), deps))) return record
   }
   return undefined
 }
 
-async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search: TwinDeps): Promise<boolean> {
+async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, deps: EarlyCutoffDeps): Promise<boolean> {
   const pairs: [LayerId, LayerId][] = []
   let maker = vertex.root
   for (let at = root.length - 1; at >= 0; at -= 1, maker = maker?.root) {
@@ -41,11 +46,11 @@ async function sameRoot(vertex: Vertex, root: Snapshot, other: Snapshot, search:
     if (maker?.op.kind !== 'exec') return false
     pairs.push(pair)
   }
-  for (const pair of pairs) if (!(await sameFiles(pair, search))) return false
+  for (const pair of pairs) if (!(await sameFiles(pair, deps))) return false
   return true
 }
 
-async function sameFiles([one, other]: [LayerId, LayerId], { layers, signal }: TwinDeps): Promise<boolean> {
+async function sameFiles([one, other]: [LayerId, LayerId], { layers, signal }: EarlyCutoffDeps): Promise<boolean> {
   if (!areDirectories(await layers.where([one, other]))) return false
   const [left, right] = await layers.directories([one, other], signal)
   return sameLayer(left as string, right as string, { signal })

@@ -7,7 +7,7 @@ import type { Walk } from './walk.ts'
 /** Earlier records of a step that are looked at. */
 const RECORDS = 8
 
-export interface ForeignDeps {
+export interface UnrunnableDeps {
   /** Of a dry run: `watcher` hears what would run. */
   readonly walk: (watcher: Watcher) => Walk
   readonly cache: Pick<CacheIndex, 'nearest'>
@@ -17,10 +17,10 @@ export interface ForeignDeps {
  * Refuses a build that would run one of these steps, before anything of it runs; one whose result is cached is no obstacle. Where what is below a step
  * has to run first, nobody can say: it is refused now unless an earlier build did the same step, and by the walk when it turns out to run after all.
  */
-export async function refuseForeign(
+export async function refuseUnrunnable(
   targets: readonly Vertex[],
   errors: ReadonlyMap<Vertex, TbuildError>,
-  { walk, cache }: ForeignDeps,
+  { walk, cache }: UnrunnableDeps,
 ): Promise<void> {
   const unknown = new Set<Vertex>()
   const planner = walk({

@@ -1,7 +1,7 @@
 import { untilTaken } from './until-taken.ts'
 
 /** The same bytes; `tell` hears after each chunk how many there were, and they wait for a promise that it returns. */
-export async function* counted(
+export async function* countBytes(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   tell: (total: number) => unknown,
   signal: AbortSignal | undefined,
