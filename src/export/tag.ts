@@ -35,7 +35,7 @@ export interface StoreNames {
 }
 
 interface TagDeps extends Progress {
-  readonly store: Store
+  readonly store: Pick<Store, 'blobs' | 'images' | 'layers'>
   readonly layers: Pick<LayerCatalog, 'keep' | 'where'>
 }
 
