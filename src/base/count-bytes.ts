@@ -1,15 +1,15 @@
 import { untilTaken } from './until-taken.ts'
 
-/** The same bytes; `tell` hears after each chunk how many there were, and they wait for a promise that it returns. */
+/** The same bytes; `report` gets after each chunk how many there were, and they wait for a promise that it returns. */
 export async function* countBytes(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  tell: (total: number) => unknown,
+  report: (total: number) => unknown,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   let total = 0
   for await (const chunk of bytes) {
     total += chunk.length
-    const waits = untilTaken(tell(total), signal)
+    const waits = untilTaken(report(total), signal)
     if (waits !== undefined) await waits
     yield chunk
   }

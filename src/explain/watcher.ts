@@ -25,18 +25,18 @@ export class ExplainingWatcher {
   }
 
   hit(vertex: Vertex, sameFiles: boolean): void {
-    this.#tell(vertex, { state: 'hit', sameFiles })
+    this.#report(vertex, { state: 'hit', sameFiles })
   }
 
   async miss(vertex: Vertex, key: { readonly digest: Digest; readonly parts: readonly KeyPart[] }): Promise<void> {
-    this.#tell(vertex, { state: 'miss', cause: await this.#cause(vertex, key) })
+    this.#report(vertex, { state: 'miss', cause: await this.#cause(vertex, key) })
   }
 
   unknown(vertex: Vertex, waitsFor: readonly Vertex[]): void {
-    this.#tell(vertex, { state: 'unknown', waitsFor: [...new Set(waitsFor.map(({ id }) => id))] })
+    this.#report(vertex, { state: 'unknown', waitsFor: [...new Set(waitsFor.map(({ id }) => id))] })
   }
 
-  #tell(vertex: Vertex, verdict: Verdict): void {
+  #report(vertex: Vertex, verdict: Verdict): void {
     this.#verdicts.set(vertex, verdict)
     this.#sources.onEvent({ type: 'explain', id: vertex.id, verdict })
   }
@@ -50,11 +50,11 @@ export class ExplainingWatcher {
       .map(({ record, parts }) => ({ since: record.created, changes: explainParts(vertex, parts, comparing) }))
       .sort((a, b) => fileCount(a.changes) - fileCount(b.changes))
     if (nearest === undefined) return { reason: 'first' }
-    return { reason: 'changed', since: nearest.since, changes: this.#telling(vertex, nearest.changes) }
+    return { reason: 'changed', since: nearest.since, changes: this.#worthShowing(vertex, nearest.changes) }
   }
 
   /** The step's own changes first. That a step below was another one once is no reason when it is a hit and something else changed. */
-  #telling(vertex: Vertex, changes: readonly Change[]): readonly Change[] {
+  #worthShowing(vertex: Vertex, changes: readonly Change[]): readonly Change[] {
     const own = changes.filter(({ type }) => type !== 'step')
     const rootIsHit = vertex.root !== undefined && this.#verdicts.get(vertex.root)?.state === 'hit'
     return own.length > 0 && rootIsHit ? own : [...own, ...changes.filter(({ type }) => type === 'step')]

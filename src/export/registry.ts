@@ -77,8 +77,8 @@ class Source {
   async *bytes({ digest, size, open }: ContentBlob): Bytes {
     try {
       const content = open()
-      const tell = (current: number) => this.#options.onProgress?.(digest, current, size, false)
-      yield* countBytes(content instanceof Uint8Array ? [content] : content, tell, this.signal)
+      const report = (current: number) => this.#options.onProgress?.(digest, current, size, false)
+      yield* countBytes(content instanceof Uint8Array ? [content] : content, report, this.signal)
     } catch (error) {
       this.#stop.abort(error)
       throw error

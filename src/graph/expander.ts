@@ -25,17 +25,17 @@ interface ExpansionPlace {
 export function expanderAt(place: ExpansionPlace, env: Env, raw: boolean): Expander {
   const { instruction, args, directives, checks } = place
   const declared = (name: string) => args.some((arg) => arg.name === name)
-  const tell = (unmatched: ReadonlySet<string>) => {
+  const report = (unmatched: ReadonlySet<string>) => {
     if (unmatched.size > 0) checks.undefinedVariables(instruction, unmatched, declared, () => env.keys())
   }
   return {
     word(text) {
       try {
         const { result, unmatched } = expandWord(text, env, raw ? { escape: '\\', raw } : directives)
-        tell(unmatched)
+        report(unmatched)
         return result
       } catch (failure) {
-        tell(unmatchedBefore(failure))
+        report(unmatchedBefore(failure))
         throw failure
       }
     },

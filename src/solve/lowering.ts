@@ -40,13 +40,13 @@ export function lowerOptions(
   }
 }
 
-interface Telling {
+interface FindingDeps {
   readonly options: ResolvedOptions
   readonly onEvent: OnEvent
 }
 
 /** Parses the file of a build; of one with a wrong instruction tells what is found before it. */
-export function stagesOf(file: SourceFile, { options, onEvent }: Telling): StagedDockerfile {
+export function stagesOf(file: SourceFile, { options, onEvent }: FindingDeps): StagedDockerfile {
   try {
     return parseStages(file)
   } catch (error) {
@@ -80,7 +80,7 @@ export async function lowerFor(
   platform: Platform,
   file: StagedDockerfile,
   session: LoweringDeps,
-  { options, onEvent }: Telling,
+  { options, onEvent }: FindingDeps,
 ): Promise<Graph> {
   const linter = platform === (options.platforms?.[0] ?? platform) ? linterFor(file, options) : Linter.off
   try {

@@ -132,16 +132,16 @@ function gather(
 ) {
   const chunks: Buffer[] = []
   let size = 0
-  const tell = maskedLines((data) => onOutput?.(stream, data))
+  const report = maskedLines((data) => onOutput?.(stream, data))
   const take = (chunk: Buffer) => {
     size += chunk.length
     if (size <= limit) chunks.push(chunk)
     else stop?.()
-    return tell(chunk)
+    return report(chunk)
   }
   const pipe = child[stream]
   if (pipe) pump(pipe, take, signal)
-  pipe?.on('end', () => tell(undefined))
+  pipe?.on('end', () => report(undefined))
   return { text: () => Buffer.concat(chunks).toString('utf8'), over: () => size > limit }
 }
 
