@@ -6,7 +6,6 @@ import { MANIFEST_LIMIT } from '../sources/image/document.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import { changeLayout, LAYOUT_FILES, layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import type { BlobStore, Bytes } from '../store/types.ts'
-import { absolutePath } from '../this-machine/working-directory.ts'
 import { formatImageReference, manifestIdentifier, parseImageReference, repositoryIn } from '../values/image-reference.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../values/oci.ts'
 import { CONFIG_MEDIA_TYPE } from './buildkit/cache-config.ts'
@@ -27,12 +26,11 @@ export interface CacheBackend {
   put(manifest: CacheManifest, options: { readonly signal: AbortSignal; readonly isDamaged: boolean }): Promise<void>
 }
 
-/** An OCI image layout, with the cache under a tag. */
+/** An OCI image layout, with the cache under a tag. `name` is for messages. */
 export function localBackend(
-  path: string,
-  { tag = 'latest', digest }: { tag?: string | undefined; digest?: Digest | undefined } = {},
+  directory: string,
+  { name: path = directory, tag = 'latest', digest }: { name?: string; tag?: string | undefined; digest?: Digest | undefined } = {},
 ): CacheBackend {
-  const directory = absolutePath(path)
   const folder = join(directory, 'blobs/sha256')
   const blobs = layoutBlobs(directory)
   return {
@@ -77,6 +75,12 @@ export function localBackend(
         for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
       }),
   }
+}
+
+/** A directory that is not there. */
+export function missingBackend(name: string): CacheBackend {
+  const refuse = () => Promise.reject(new TbuildError('IMAGE_NOT_FOUND', `${name} has no index.json`))
+  return { name, root: refuse, manifest: refuse, blob: refuse, put: refuse }
 }
 
 /** What stays beside the cache. Another image under its tag is not overwritten. */

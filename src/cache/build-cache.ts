@@ -2,12 +2,12 @@ import { destinationError } from '../base/destination-error.ts'
 import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
 import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
+import { ALL_FILES } from '../caller/caller.ts'
+import { filled } from '../caller/sinks.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
 import type { Image } from '../image/types.ts'
 import type { BlobForm } from '../layers/types.ts'
-import type { Registries } from '../sources/registry/open.ts'
-import { absolutePath } from '../this-machine/working-directory.ts'
-import { type CacheBackend, localBackend, registryBackend } from './backends.ts'
+import { type CacheBackend, localBackend, missingBackend, registryBackend } from './backends.ts'
 import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportDeps, exportSteps } from './exports.ts'
@@ -28,23 +28,23 @@ export class BuildCache {
   readonly #options: BuildOptions
   readonly #progress: Progress
   readonly #deps: ExportDeps
-  readonly #registries: Registries
+  readonly #session: CacheSession
 
-  private constructor(options: BuildOptions, progress: Progress, deps: ExportDeps, imports: Imports, registries: Registries) {
+  private constructor(options: BuildOptions, progress: Progress, deps: ExportDeps, imports: Imports, session: CacheSession) {
     this.imports = imports
     this.#options = options
     this.#progress = progress
     this.#deps = deps
-    this.#registries = registries
+    this.#session = session
   }
 
   static async open(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
     const nodes: NodeGraph = stepNodes(session, progress)
     const contents = new StepContents(session, progress.signal)
-    const backends = (options.cacheFrom ?? []).map((spec) => importBackend(spec, session.registries))
+    const backends = await Promise.all((options.cacheFrom ?? []).map((spec) => importBackend(spec, session, progress.signal)))
     const imports = await Imports.load(backends, { ...progress, session, nodes, contents })
     // Of its own: what was read to find steps may be others than what they were made of since.
-    return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), layers: session.layers }, imports, session.registries)
+    return new BuildCache(options, progress, { nodes, contents: contents.refreshed(), layers: session.layers }, imports, session)
   }
 
   /** Gives an image with the cache of its own steps in its config, when that was asked for. Several images of the same steps have the same records. */
@@ -68,35 +68,45 @@ export class BuildCache {
 
   async #write(destination: Destination, id: string, built: BuiltSteps, retry: Retry): Promise<void> {
     const { onEvent, signal } = this.#progress
-    const backend = exportBackend(destination, this.#registries)
     const name = `exporting cache to ${destination.type === 'local' ? 'client directory' : 'registry'}`
     try {
       await runVertex(id, name, this.#progress, async () => {
-        const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
-        const write = async () => {
-          const exported = await exportSteps(built, extent, this.#deps)
-          return backend.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(backend.name) })
-        }
-        try {
-          return await retry(write)
-        } catch (error) {
-          throw destination.type === 'local' ? destinationError(error, absolutePath(destination.dest)) : error
-        }
+        if (destination.type === 'registry') return this.#put(registryBackendOf(destination, this.#session), destination, built, retry)
+        const { dest, tag } = destination
+        await filled(this.#session.caller.directorySink(dest, signal), ({ path }) => {
+          const put = this.#put(localBackend(path, { name: dest, tag }), destination, built, retry)
+          return put.catch((error: unknown) => Promise.reject(destinationError(error, path)))
+        })
       })
     } catch (error) {
       if (signal.aborted || destination.ignoreError !== true) throw error
-      const message = `the cache was not exported to ${backend.name}: ${(error as Error).message}`
+      const backend = destination.type === 'local' ? destination.dest : registryBackendOf(destination, this.#session).name
+      const message = `the cache was not exported to ${backend}: ${(error as Error).message}`
       onEvent({ type: 'warning', rule: 'CacheExport', message })
     }
   }
+
+  #put(backend: CacheBackend, destination: Destination, built: BuiltSteps, retry: Retry): Promise<void> {
+    const { signal } = this.#progress
+    const extent = { mode: destination.mode ?? 'min', form: formOf(destination), by: 'blob' } as const
+    return retry(async () => {
+      const exported = await exportSteps(built, extent, this.#deps)
+      await backend.put(cacheManifest(exported, destination), { signal, isDamaged: this.imports.damaged.has(backend.name) })
+    })
+  }
 }
 
-function importBackend(spec: CacheImportSpec, registries: Registries): CacheBackend {
-  return spec.type === 'local' ? localBackend(spec.src, spec) : registryBackend(spec.ref, registries, spec.insecure)
+async function importBackend(spec: CacheImportSpec, session: CacheSession, signal: AbortSignal): Promise<CacheBackend> {
+  if (spec.type === 'registry') return registryBackendOf(spec, session)
+  const directory = await session.caller.directory(spec.src, ALL_FILES, signal)
+  return typeof directory === 'string' ? missingBackend(spec.src) : localBackend(directory.path, { ...spec, name: spec.src })
 }
 
-function exportBackend(spec: Destination, registries: Registries): CacheBackend {
-  return spec.type === 'local' ? localBackend(spec.dest, { tag: spec.tag }) : registryBackend(spec.ref, registries, spec.insecure)
+function registryBackendOf(
+  { ref, insecure }: { readonly ref: string; readonly insecure?: boolean },
+  { registries }: CacheSession,
+): CacheBackend {
+  return registryBackend(ref, registries, insecure)
 }
 
 function formOf({ compression, compressionLevel: level, forceCompression: force }: Destination): BlobForm {

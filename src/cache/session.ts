@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts'
+import type { Caller } from '../caller/caller.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { LayerCatalog } from '../layers/types.ts'
 import type { Remotes } from '../ops/remotes.ts'
@@ -13,6 +14,7 @@ export interface CacheSession {
   readonly contexts: { files(name: string): Promise<ContextFiles> }
   readonly remotes: Pick<Remotes, 'file' | 'commit'>
   readonly registries: Registries
+  readonly caller: Caller
   statCache(identity: string): StatCacheFile
 }
 

@@ -12,12 +12,64 @@ export interface Caller {
   /** What reads as `-`. */
   readonly stdin: AsyncIterable<Uint8Array> | undefined
   readonly progress: Progress
+  /** What a path of the request that is not absolute is relative to. Errors: WORKING_DIRECTORY. */
+  readonly workingDirectory: string
+  /**
+   * A directory of the caller's, as one of this machine; asked again with what is `wanted` when more is known of that. `name` is what the request calls it: here a
+   * path, at a client elsewhere what it shares under that name.
+   */
+  directory(name: string, wanted: Wanted, signal: AbortSignal): Promise<CallerDirectory | NoDirectory>
+  /** A file outside of all directories that the request names: a Dockerfile, or the ignore file beside one. An absolute path; undefined when nothing is there. */
+  file(path: string): Promise<AsyncIterable<Uint8Array> | undefined>
+  /** Where the bytes of an output go. */
+  sink(target: SinkTarget, signal: AbortSignal): Promise<Sink>
+  /** A directory for the files of an output, named as the request has it. What it has already stays, but for what is replaced. */
+  directorySink(name: string, signal: AbortSignal): Promise<DirectorySink>
   /** At most SECRET_LIMIT bytes; undefined when there is none of that id. Asked when a step wants it, and kept nowhere. */
   secret(id: string): Promise<Uint8Array | undefined>
   /** Undefined when there is none of that id; without an id the agent that the caller uses itself. What is wrong with one is said now. */
   agent(id: string | undefined): Promise<Agent | undefined>
   /** Asked once a host, when a registry wants to know who asks. `host` as references have it: docker.io, 127.0.0.1:5000. */
   credentials(host: string, signal?: AbortSignal): Promise<HostCredentials>
+}
+
+export interface CallerDirectory {
+  readonly path: string
+  /** The same for the same files of the same caller in every build: what was learnt of them is kept by it. */
+  readonly identity: string
+}
+
+/** There is nothing of that name, or no directory. */
+export type NoDirectory = 'missing' | 'other'
+
+/** What of a directory is read. A caller elsewhere need send nothing else. */
+export interface Wanted {
+  /** Paths below it, or patterns of filepath.Match, each with all that is in it; undefined is all. None: is it there? */
+  readonly paths: readonly string[] | undefined
+  /** Rules of an ignore file. */
+  readonly ignored: readonly string[]
+}
+
+export const ALL_FILES: Wanted = { paths: undefined, ignored: [] }
+export const NO_FILES: Wanted = { paths: [], ignored: [] }
+
+/** A file, of which `-` is standard output, or a docker that loads the image. */
+export type SinkTarget =
+  | { readonly kind: 'file'; readonly name: string }
+  | { readonly kind: 'docker' /** `docker --context`. */; readonly context: string | undefined }
+
+/** Each call is awaited before the next: who takes them slowly is waited for. */
+export interface Sink {
+  write(data: Uint8Array): Promise<void>
+  /** It is whole: only now is it there. */
+  commit(): Promise<void>
+  /** It is not to be, or could not be committed: nothing of it remains. Never rejects. */
+  abort(reason: unknown): Promise<void>
+}
+
+/** A directory of this machine, made when it is filled. A caller elsewhere gets what is in it with `commit`. */
+export interface DirectorySink extends Omit<Sink, 'write'> {
+  readonly path: string
 }
 
 /** BuildKit's limit of a secret. Bytes. */

@@ -1,5 +1,7 @@
+import { userInfo } from 'node:os'
 import { TbuildError } from '../base/errors.ts'
 import { mayMount } from '../base/privileges.ts'
+import type { EnterOptions } from '../sandbox/rootless.ts'
 import { storeRoot } from '../this-machine/store-root.ts'
 import { ThisMachine } from '../this-machine/this-machine.ts'
 import type { Io } from './io.ts'
@@ -29,5 +31,15 @@ export async function buildInUserNamespace(
   // Inside we are root, but the store stays the user's own.
   process.env.TBUILD_ROOT = storeRoot(undefined, new ThisMachine({ environment: io.env }))
   const command = [process.execPath, ...process.execArgv, process.argv[1] as string, ...args]
-  return enterUserNamespace(command, { onNotice: notice })
+  return enterUserNamespace(command, { user: currentUser(), isTerminal: io.stdin.isTTY, onNotice: notice })
+}
+
+/** A user id that the machine does not know, as containers are run with, is its own name. */
+function currentUser(): EnterOptions['user'] {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  try {
+    return { uid, gid, name: userInfo().username }
+  } catch {
+    return { uid, gid, name: String(uid) }
+  }
 }

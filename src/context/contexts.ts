@@ -1,21 +1,18 @@
-import { statSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
+import { isTbuildError, TbuildError } from '../base/errors.ts'
 import { maskUrls } from '../base/mask-url.ts'
 import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
-import type { Caller } from '../caller/caller.ts'
+import type { Caller, CallerDirectory, NoDirectory, Wanted } from '../caller/caller.ts'
 import { IgnoreMatcher } from '../dockerfile/dockerignore.ts'
 import { requireOwnFrontend } from '../dockerfile/frontend.ts'
 import { parseGoBool } from '../go/bool.ts'
-import { absolutePath } from '../this-machine/working-directory.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView, layeredView, type ShownMode } from '../tree/view.ts'
 import type { GitReference } from '../values/git-reference.ts'
-import { type ContextPlace, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
+import { type ContextPlace, DOCKERFILES, findDockerfile, readInContext, stdinOf } from './dockerfile.ts'
 import { gitMode } from './git-mode.ts'
 import { parseContextName, parseNamedContext } from './parse-context.ts'
-import { readProjectConfig } from './project-config.ts'
+import { CONFIG_NAME, readProjectConfig } from './project-config.ts'
 import type { ContextSources } from './sources.ts'
 
 /** Files of the caller, as COPY, ADD and bind mounts see them: without what the ignore file hides. */
@@ -32,6 +29,9 @@ export interface ContextFiles {
   readonly hiddenBy: (path: string) => string | undefined
 }
 
+/** Opens files of which these paths are read; undefined is all. */
+export type OpenFiles = (paths: readonly string[] | undefined) => Promise<ContextFiles>
+
 /** What a build reads from its caller. */
 export interface BuildInputs {
   readonly dockerfile: SourceFile
@@ -41,7 +41,10 @@ export interface BuildInputs {
   readonly ignoreProblem?: TbuildError | undefined
   /** Tells this Dockerfile from others when earlier records are compared. */
   readonly identity: string
-  readonly context: ContextFiles
+  /** The build context, of which these paths are read. */
+  readonly context: OpenFiles
+  /** What the modes of its files, and of named contexts, are shown as; undefined as they are. */
+  readonly mode: ShownMode | undefined
   /** Of a remote context, seconds: its commit's, or Last-Modified, or that of an archive's newest file. For `SOURCE_DATE_EPOCH=context`. */
   readonly time?: () => Promise<number | undefined>
 }
@@ -53,27 +56,30 @@ export async function loadInputs(options: InputOptions, caller: Caller, sources:
   const place = await openPlace(options, caller, sources)
   const { file, ownIgnore } = await findDockerfile(place, options, caller, sources)
   requireOwnFrontend(file, options.buildArgs.BUILDKIT_SYNTAX)
-  const { context, ignore, problem } = openContext(place, ownIgnore, projectMode(place, options))
+  const mode = projectMode(place, options)
+  const { open, ignore, problem } = openContext(place, ownIgnore, mode)
   const identity = `${place.identity}|${options.file === '-' ? '-' : file.name}`
-  return { dockerfile: file, ignore, ignoreProblem: problem, identity, context, ...(place.time === undefined ? {} : { time: place.time }) }
+  return { dockerfile: file, ignore, ignoreProblem: problem, identity, context: open, mode, ...(place.time && { time: place.time }) }
 }
 
+/** What of a directory is read before the Dockerfile is known. */
+const FIRST = [...DOCKERFILES, ...DOCKERFILES.map((name) => `${name}.dockerignore`), '.dockerignore', CONFIG_NAME]
+
 async function openPlace(options: InputOptions, caller: Caller, sources: ContextSources): Promise<ContextPlace> {
-  const name = parseContextName(options.context, isDirectory)
+  const { context, file } = options
+  if (context === '-') return openStdin(options, caller, sources)
+  const paths = file === undefined ? FIRST : [...FIRST, file, `${file}.dockerignore`]
+  const directory = await caller.directory(context, { paths, ignored: [] }, sources.signal)
+  if (typeof directory !== 'string') return localPlace(context, directory, caller, sources)
+  const name = parseContextName(context)
   switch (name.kind) {
-    case 'stdin':
-      return openStdin(options, caller, sources)
     case 'git':
       return openRepository(name.git, options, sources)
     case 'http':
       return openHttp(name.url, sources)
     default:
-      return localPlace(options.context, options.context)
+      throw notUsable(directory, context)
   }
-}
-
-export function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
 async function openRepository(git: GitReference, options: InputOptions, sources: ContextSources): Promise<ContextPlace> {
@@ -117,7 +123,12 @@ async function openStdin({ file }: Pick<BuildOptions, 'file'>, caller: Caller, s
 }
 
 /** The files of `--build-context name=value`, with their own root ignore file (D7). BuildKit reads none in a repository. */
-export async function openNamedContext(name: string, value: string, sources: ContextSources, mode?: ShownMode): Promise<ContextFiles> {
+export async function openNamedContext(
+  name: string,
+  value: string,
+  { caller, sources }: { readonly caller: Caller; readonly sources: ContextSources },
+  mode?: ShownMode,
+): Promise<OpenFiles> {
   const parsed = parseNamedContext(value)
   const shown = `[context ${name}] ${value}`
   if (parsed.kind === 'git') {
@@ -130,12 +141,14 @@ export async function openNamedContext(name: string, value: string, sources: Con
     const place = await openUrl(value, shown, sources)
     return filesOf(openContext({ kind: 'inside', identity: value, ignores: place.unpacked, ...place }, undefined, mode))
   }
-  return filesOf(openContext(await localPlace(value, `${name}=${value}`), undefined, mode))
+  const directory = await caller.directory(value, { paths: ['.dockerignore'], ignored: [] }, sources.signal)
+  if (typeof directory === 'string') throw notUsable(directory, `${name}=${value}`)
+  return filesOf(openContext(localPlace(value, directory, caller, sources), undefined, mode))
 }
 
-function filesOf({ context, problem }: OpenContext): ContextFiles {
+function filesOf({ open, problem }: OpenContext): OpenFiles {
   if (problem !== undefined) throw problem
-  return context
+  return open
 }
 
 /** K12, or `--normalize-modes` and its setting. */
@@ -146,45 +159,51 @@ function projectMode({ directory }: ContextPlace, { normalizeModes }: Pick<Build
 
 /** With a `problem` no file may be read: which are ignored is not known. */
 interface OpenContext {
-  readonly context: ContextFiles
+  readonly open: OpenFiles
   readonly ignore: IgnoreMatcher | undefined
   readonly problem?: TbuildError
 }
 
 function openContext(place: ContextPlace, ownIgnore: SourceFile | undefined, mode: ShownMode | undefined): OpenContext {
   const { directory } = place
-  if (directory === undefined) return { context: NO_FILES, ignore: undefined }
+  if (directory === undefined) return { open: async () => NONE, ignore: undefined }
   const file = place.ignores ? (ownIgnore ?? readInContext(directoryView(directory), '.dockerignore')) : undefined
   let ignore: IgnoreMatcher | undefined
   try {
     ignore = file === undefined ? undefined : IgnoreMatcher.parse(file.name, file.text)
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    return { context: NO_FILES, ignore: undefined, problem: error }
+    return { open: async () => NONE, ignore: undefined, problem: error }
   }
-  const view = directoryView(directory, { ...(ignore && { ignore }), ...(mode && { mode }), dropsCapabilities: place.kind === 'local' })
   const hiddenBy = (path: string) => {
     const relative = path.replace(/^\/+/, '')
     const rule = ignore?.matches(relative) ? ignore.explain(relative) : undefined
     return rule && `${file?.name}:${rule.line}: ${rule.text}`
   }
-  return { context: { kind: 'files', identity: directory, view, resetOwner: place.kind === 'local', mode, hiddenBy }, ignore }
-}
-
-const NO_FILES: ContextFiles = { kind: 'files', identity: '-', view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }
-
-async function localPlace(path: string, shown: string): Promise<ContextPlace> {
-  const directory = absolutePath(path)
-  await requireDirectory(directory, shown)
-  return { kind: 'local', directory, identity: directory, ignores: true }
-}
-
-async function requireDirectory(path: string, shown: string): Promise<void> {
-  try {
-    if ((await stat(path)).isDirectory()) return
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw error
-    throw new TbuildError('CONTEXT_NOT_FOUND', `unable to prepare context: path "${shown}" not found`)
+  const open: OpenFiles = async (paths) => {
+    const isLocal = place.kind === 'local'
+    const { path, identity } = isLocal
+      ? await place.open({ paths, ignored: ignore?.rules.map(({ text }) => text) ?? [] })
+      : { path: directory, identity: directory }
+    const view = directoryView(path, { ...(ignore && { ignore }), ...(mode && { mode }), dropsCapabilities: isLocal })
+    return { kind: 'files', identity, view, resetOwner: isLocal, mode, hiddenBy }
   }
-  throw new TbuildError('CONTEXT_NOT_DIRECTORY', `unable to prepare context: "${shown}" is not a directory`)
+  return { open, ignore }
+}
+
+const NONE: ContextFiles = { kind: 'files', identity: '-', view: layeredView([]), resetOwner: true, hiddenBy: () => undefined }
+
+function localPlace(name: string, { path, identity }: CallerDirectory, caller: Caller, { signal }: ContextSources): ContextPlace {
+  const open = async (wanted: Wanted) => {
+    const directory = await caller.directory(name, wanted, signal)
+    if (typeof directory === 'string') throw notUsable(directory, name)
+    return directory
+  }
+  return { kind: 'local', directory: path, identity, ignores: true, open }
+}
+
+function notUsable(directory: NoDirectory, shown: string): TbuildError {
+  return directory === 'missing'
+    ? new TbuildError('CONTEXT_NOT_FOUND', `unable to prepare context: path "${shown}" not found`)
+    : new TbuildError('CONTEXT_NOT_DIRECTORY', `unable to prepare context: "${shown}" is not a directory`)
 }

@@ -1,17 +1,18 @@
-import { createReadStream, lstatSync, realpathSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { lstatSync, realpathSync } from 'node:fs'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
 import { type SourceFile, sourceFile } from '../base/span.ts'
 import type { BuildOptions } from '../build-options.ts'
-import type { Caller } from '../caller/caller.ts'
-import { absolutePath } from '../this-machine/working-directory.ts'
+import type { Caller, CallerDirectory, Wanted } from '../caller/caller.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
 import { directoryView } from '../tree/view.ts'
-import { openNamedFile } from '../values/named-file.ts'
 import { isHttpUrl } from './parse-context.ts'
 import type { ContextSources } from './sources.ts'
+
+/** What a Dockerfile is called that nobody names (D10). */
+export const DOCKERFILES = ['Dockerfile', 'dockerfile'] as const
 
 /** More than any Dockerfile or ignore file needs. */
 const LIMIT = 16 * 1024 * 1024
@@ -34,8 +35,8 @@ export type ContextPlace = {
   readonly ignores: boolean
   /** Seconds, of a remote context. */
   readonly time?: () => Promise<number | undefined>
-} & (
-  | { readonly kind: 'local'; readonly directory: string }
+} /** A directory of the caller's, and how to have what is wanted of it. */ & (
+  | { readonly kind: 'local'; readonly directory: string; readonly open: (wanted: Wanted) => Promise<CallerDirectory> }
   /** Files of others: a Dockerfile is looked for inside, and never outside of, the directory. */
   | { readonly kind: 'inside'; readonly directory: string }
   /** The context argument was the Dockerfile itself. */
@@ -51,8 +52,8 @@ export async function findDockerfile(
 ): Promise<DockerfileText> {
   if (file === '-') return { file: sourceFile('Dockerfile', await readAll(stdinOf(caller))), ownIgnore: undefined }
   if (file !== undefined && isHttpUrl(file)) return fetchDockerfile(file, sources)
-  if (place.kind === 'local') return readDockerfile(place.directory, file)
-  if (file?.startsWith('/') && context !== '-') return readDockerfile(undefined, file)
+  if (place.kind === 'local') return readDockerfile(place.directory, file, caller)
+  if (file?.startsWith('/') && context !== '-') return readDockerfile(undefined, file, caller)
   return place.kind === 'dockerfile' ? { file: place.dockerfile, ownIgnore: undefined } : readDockerfileInside(place.directory, file)
 }
 
@@ -64,7 +65,7 @@ async function fetchDockerfile(url: string, sources: ContextSources): Promise<Do
 
 function readDockerfileInside(directory: string, path: string | undefined): DockerfileText {
   const view = directoryView(directory)
-  for (const name of path === undefined ? ['Dockerfile', 'dockerfile'] : [path]) {
+  for (const name of path === undefined ? DOCKERFILES : [path]) {
     const file = readInContext(view, name)
     if (file !== undefined) return { file, ownIgnore: readInContext(view, `${name}.dockerignore`) }
   }
@@ -77,10 +78,10 @@ export function stdinOf({ stdin }: Pick<Caller, 'stdin'>): AsyncIterable<Uint8Ar
 }
 
 /** `-f PATH`, else Dockerfile in the context; where that name is asked for, whichever way, dockerfile will do (D10). */
-async function readDockerfile(context: string | undefined, path = ''): Promise<DockerfileText> {
-  const wanted = path === '' ? join(context ?? '', 'Dockerfile') : absolutePath(path)
+async function readDockerfile(context: string | undefined, path = '', caller: Caller): Promise<DockerfileText> {
+  const wanted = path === '' ? join(context ?? '', 'Dockerfile') : isAbsolute(path) ? resolve(path) : resolve(caller.workingDirectory, path)
   const folder = dirname(wanted)
-  const read = context !== undefined && isInside(context, folder) ? readerIn(folder) : readIfThere
+  const read = context !== undefined && isInside(context, folder) ? readerIn(folder) : readerOf(caller)
   for (const candidate of basename(wanted) === 'Dockerfile' ? [wanted, join(folder, 'dockerfile')] : [wanted]) {
     const found = await read(candidate)
     if (found === undefined) continue
@@ -123,13 +124,11 @@ function notFound(path: string | undefined, hint: string): TbuildError {
 
 const UNNAMED = 'name it with -f, or make a Dockerfile in the context'
 
-async function readIfThere(path: string): Promise<SourceFile | undefined> {
-  try {
-    // As a stream: it may be a pipe of the shell's, and what has no end is not read to its end.
-    return sourceFile(path, await readAll(createReadStream('', { fd: openNamedFile(path) }), path))
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    throw error
+/** What has no end is not read to its end. */
+function readerOf(caller: Caller): (path: string) => Promise<SourceFile | undefined> {
+  return async (path) => {
+    const bytes = await caller.file(path)
+    return bytes && sourceFile(path, await readAll(bytes, path))
   }
 }
 

@@ -1,9 +1,10 @@
 import { TbuildError } from '../base/errors.ts'
 import type { BuildTarget } from '../build-options.ts'
+import { type Caller, NO_FILES } from '../caller/caller.ts'
 import type { NamedContext } from '../graph/lower-types.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import { contextName, contextNameOf, MAIN_CONTEXT } from './context-name.ts'
-import { type ContextFiles, isDirectory, openNamedContext } from './contexts.ts'
+import { type BuildInputs, type ContextFiles, openNamedContext } from './contexts.ts'
 import { parseNamedContext } from './parse-context.ts'
 import { sentView } from './sent-view.ts'
 import type { ContextSources } from './sources.ts'
@@ -22,25 +23,41 @@ export function targetContexts(given: Readonly<Record<string, string | BuildTarg
 export class NamedContexts {
   /** Undefined is the target of another build. */
   readonly #values: ReadonlyMap<string, string | undefined>
-  readonly #main: ContextFiles
+  readonly #main: Pick<BuildInputs, 'context' | 'mode'>
+  readonly #caller: Caller
   readonly #sources: ContextSources
   readonly #open = new Map<string, Promise<ContextFiles>>()
   readonly #reads = new Map<string, readonly string[]>()
 
-  /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not; CONTEXT_NAME. */
-  constructor(given: Readonly<Record<string, string | BuildTarget>>, main: ContextFiles, sources: ContextSources) {
-    const values = Object.entries(given).map(([name, value]) => [name, typeof value === 'string' ? value : undefined] as const)
-    this.#values = new Map(values.map(([name, value]) => [contextName(name), value]))
+  private constructor(
+    values: ReadonlyMap<string, string | undefined>,
+    main: Pick<BuildInputs, 'context' | 'mode'>,
+    caller: Caller,
+    sources: ContextSources,
+  ) {
+    this.#values = values
     this.#main = main
+    this.#caller = caller
     this.#sources = sources
+  }
+
+  /** CONTEXT_NOT_FOUND for a directory that is not there, whether the build needs it or not; CONTEXT_NAME. */
+  static async of(
+    given: Readonly<Record<string, string | BuildTarget>>,
+    main: Pick<BuildInputs, 'context' | 'mode'>,
+    caller: Caller,
+    sources: ContextSources,
+  ): Promise<NamedContexts> {
+    const values = Object.entries(given).map(([name, value]) => [name, typeof value === 'string' ? value : undefined] as const)
+    const named = new Map(values.map(([name, value]) => [contextName(name), value]))
     for (const [name, value] of values) {
-      if (value === undefined) continue
-      const context = parseNamedContext(value)
-      if (context.kind !== 'directory' || isDirectory(context.path)) continue
+      if (value === undefined || parseNamedContext(value).kind !== 'directory') continue
+      if (typeof (await caller.directory(value, NO_FILES, sources.signal)) !== 'string') continue
       throw new TbuildError('CONTEXT_NOT_FOUND', `failed to get build context ${name}: ${value} is not a directory`, {
         hint: 'give a directory, docker-image://, oci-layout://, or the URL of an archive or a git repository',
       })
     }
+    return new NamedContexts(named, main, caller, sources)
   }
 
   /** What stands in place of a stage or a base of that name (G13). */
@@ -68,18 +85,24 @@ export class NamedContexts {
   }
 
   async files(name: string): Promise<ContextFiles> {
-    const files = await this.#all(name)
     const paths = this.#reads.get(name)
+    const files = await this.#all(name, paths)
     return paths === undefined ? files : { ...files, view: sentView(files.view, paths) }
   }
 
-  #all(name: string): Promise<ContextFiles> {
-    if (name === MAIN_CONTEXT) return Promise.resolve(this.#main)
+  #all(name: string, paths: readonly string[] | undefined): Promise<ContextFiles> {
     let files = this.#open.get(name)
     if (files === undefined) {
-      files = openNamedContext(name, this.#values.get(name) as string, this.#sources, this.#main.mode)
+      files = this.#openFiles(name, paths)
       this.#open.set(name, files)
     }
     return files
+  }
+
+  async #openFiles(name: string, paths: readonly string[] | undefined): Promise<ContextFiles> {
+    const { context, mode } = this.#main
+    if (name === MAIN_CONTEXT) return context(paths)
+    const open = await openNamedContext(name, this.#values.get(name) as string, { caller: this.#caller, sources: this.#sources }, mode)
+    return open(paths)
   }
 }

@@ -18,10 +18,9 @@ export function parseNamedContext(text: string): ContextName {
   return isHttpUrl(text) ? { kind: 'http', url: text } : { kind: 'directory', path: text }
 }
 
-/** The build context: `-`, a git or http URL, github.com/x/y unless there is such a directory, otherwise a directory. */
-export function parseContextName(text: string, isDirectory: (path: string) => boolean): ContextName {
+/** The build context, where there is no such directory: `-`, a git or http URL, github.com/x/y. */
+export function parseContextName(text: string): ContextName {
   if (text === '-') return { kind: 'stdin' }
-  if (isDirectory(text)) return { kind: 'directory', path: text }
   const git = parseGitReference(text)
   if (git !== undefined) return { kind: 'git', git }
   return isHttpUrl(text) ? { kind: 'http', url: text } : { kind: 'directory', path: text }

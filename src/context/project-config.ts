@@ -3,7 +3,7 @@ import type { TreeView } from '../tree/types.ts'
 import { readInContext } from './dockerfile.ts'
 
 /** In the root of the build context. Options of the command line win. */
-const CONFIG_NAME = '.tbuild.json'
+export const CONFIG_NAME = '.tbuild.json'
 
 /** What a project asks of all its builds. */
 interface ProjectConfig {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { TbuildError } from '../base/errors.ts'
-import type { BuildHooks, BuildOptions, ResolvedOptions } from '../build-options.ts'
+import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import type { Caller } from '../caller/caller.ts'
 import { Sandboxes } from '../solve/lazy-sandbox.ts'
 import { type EngineDeps, openSession } from '../solve/session.ts'
@@ -25,13 +25,13 @@ export class Engine {
     this.#deps = deps
   }
 
-  /** Reads the Dockerfile and opens what the build is made of: an operation on the store, until it is closed. `stdout` receives an output with dest `-`. */
-  async openBuild(options: ResolvedOptions, caller: Caller, stdout?: BuildHooks['stdout']): Promise<OpenBuild> {
+  /** Reads the Dockerfile and opens what the build is made of: an operation on the store, until it is closed. */
+  async openBuild(options: ResolvedOptions, caller: Caller): Promise<OpenBuild> {
     const lifetime = new Lifetime(caller.progress)
     try {
       const session = await lifetime.run(() => openSession(options, caller, this.#deps, lifetime.progress))
       const onClose = () => this.#builds.delete(build)
-      const build: OpenBuild = new OpenBuild({ options, session, lifetime, environment: caller.environment, stdout, onClose })
+      const build: OpenBuild = new OpenBuild({ options, session, lifetime, onClose })
       this.#builds.add(build)
       return build
     } catch (error) {

@@ -1,5 +1,4 @@
-import type { Environment } from '../base/environment.ts'
-import type { BuildHooks, BuildResult, BuildTarget, OutputSpec, ResolvedOptions, TargetImage } from '../build-options.ts'
+import type { BuildResult, BuildTarget, OutputSpec, ResolvedOptions, TargetImage } from '../build-options.ts'
 import { openCache } from '../cache/open.ts'
 import { buildMetadata, imageId } from '../export/metadata.ts'
 import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from '../export/outputs.ts'
@@ -23,9 +22,6 @@ export interface OpenBuildDeps {
   readonly options: ResolvedOptions
   readonly session: Session
   readonly lifetime: Lifetime
-  /** The caller's. */
-  readonly environment: Environment
-  readonly stdout: BuildHooks['stdout']
   /** Called when it is closed. */
   readonly onClose: () => void
 }
@@ -210,11 +206,11 @@ export class OpenBuild {
   }
 
   async #write(built: readonly BuiltPlatform[], names: readonly string[], options: ResolvedOptions): Promise<Written | undefined> {
-    const { session, lifetime, environment, stdout } = this.#deps
+    const { session, lifetime } = this.#deps
     await session.flush()
     const images = built.map(({ image }) => image)
     await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, ...lifetime.progress })
-    return writeOutputs(built, { options, names, environment, stdout, registries: session.registries, ...lifetime.progress })
+    return writeOutputs(built, { options, names, caller: session.caller, registries: session.registries, ...lifetime.progress })
   }
 
   #image(target: Target): Promise<TargetImage> {

@@ -19,7 +19,7 @@ export function withBuild<T>(
     check(options)
     const engine = await openEngine(given)
     try {
-      return await use(await engine.openBuild(options, caller, hooks?.stdout))
+      return await use(await engine.openBuild(options, caller))
     } finally {
       await engine.close()
     }

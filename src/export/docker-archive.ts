@@ -1,4 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
+import type { Sink } from '../caller/caller.ts'
+import { writeTo } from '../caller/sinks.ts'
 import { escapeLikeGo } from '../go/json.ts'
 import type { Image } from '../image/types.ts'
 import { packArchive } from '../tar/archive.ts'
@@ -6,13 +8,16 @@ import { familiarImageReference, parseImageReference } from '../values/image-ref
 import { OCI_LAYOUT } from '../values/oci.ts'
 import { collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
 import { blobMembers, blobPath, member } from './oci.ts'
-import { type Sink, writeSink } from './sink.ts'
 
 /**
  * What `docker load` reads: manifest.json with paths into an OCI layout in the same tar, as `docker save` and BuildKit's docker exporter write it. Old
  * and new Dockers, podman and skopeo take it, layers compressed or not.
  */
-export async function exportDockerArchive(images: readonly Image[], sink: Sink, options: ExportOptions = {}): Promise<Exported> {
+export async function exportDockerArchive(
+  images: readonly Image[],
+  sink: Pick<Sink, 'write'>,
+  options: ExportOptions = {},
+): Promise<Exported> {
   if (images.length > 1) {
     throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
       hint: 'use -o type=oci for an image of several platforms',
@@ -32,6 +37,6 @@ export async function exportDockerArchive(images: readonly Image[], sink: Sink, 
     member('manifest.json', Buffer.from(escapeLikeGo(JSON.stringify(manifest)))),
     member('oci-layout', Buffer.from(OCI_LAYOUT)),
   ]
-  await writeSink(sink, packArchive(members))
+  await writeTo(sink, packArchive(members))
   return content.exported
 }

@@ -2,18 +2,20 @@ import { lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
+import type { Sink } from '../caller/caller.ts'
+import { filled, writeTo } from '../caller/sinks.ts'
 import type { Image } from '../image/types.ts'
+import { fileSink } from '../store/file-sink.ts'
 import { changeLayout, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
 import { type ArchiveMember, packArchive } from '../tar/archive.ts'
 import { type Descriptor, OCI_LAYOUT } from '../values/oci.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
-import { type Sink, writeFileAtomically, writeSink } from './sink.ts'
 
 /** An OCI image layout (image-layout.md) in a tar, members sorted by name; one image, or several as an index. */
-export async function exportOciTar(images: readonly Image[], sink: Sink, options: ExportOptions = {}): Promise<Exported> {
+export async function exportOciTar(images: readonly Image[], sink: Pick<Sink, 'write'>, options: ExportOptions = {}): Promise<Exported> {
   const content = await collectContent(images, options)
   const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', Buffer.from(OCI_LAYOUT))]
-  await writeSink(sink, packArchive(members))
+  await writeTo(sink, packArchive(members))
   return content.exported
 }
 
@@ -62,7 +64,7 @@ async function writeBlob(directory: string, blob: ContentBlob): Promise<void> {
   // Only a regular file of the right length counts: a symlink in a foreign layout is replaced, not followed.
   if (there?.isFile() && there.size === blob.size) return
   if (there?.isDirectory()) await rm(path, { recursive: true })
-  await writeFileAtomically(path, lazily(blob))
+  await filled(fileSink(path), (sink) => writeTo(sink, lazily(blob)))
 }
 
 const MAX_INDEX = 4 * 1024 * 1024

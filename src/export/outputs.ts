@@ -1,20 +1,17 @@
 import { destinationError } from '../base/destination-error.ts'
-import type { Environment } from '../base/environment.ts'
-import { TbuildError } from '../base/errors.ts'
 import type { OnEvent, Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
-import { untilTaken } from '../base/until-taken.ts'
-import type { BuildHooks, OutputSpec, ResolvedOptions } from '../build-options.ts'
+import type { OutputSpec, ResolvedOptions } from '../build-options.ts'
+import type { Caller, Sink } from '../caller/caller.ts'
+import { filled } from '../caller/sinks.ts'
 import type { Image } from '../image/types.ts'
 import type { BlobForm } from '../layers/types.ts'
 import type { Registries } from '../sources/registry/open.ts'
-import { absolutePath } from '../this-machine/working-directory.ts'
 import type { TreeView } from '../tree/types.ts'
 import { parseImageReference } from '../values/image-reference.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
 import { makesIndex } from './check.ts'
 import type { Exported, ExportOptions } from './content.ts'
-import type { Sink } from './sink.ts'
 import { parseTags, type StoreNames } from './tag.ts'
 import type { ExportedTree } from './walk.ts'
 
@@ -36,13 +33,11 @@ export interface BuiltPlatform {
 }
 
 interface OutputDeps extends Progress {
-  /** The caller's. */
-  readonly environment: Environment
+  readonly caller: Caller
   readonly options: ResolvedOptions
   readonly registries: Registries
   /** Full references of `-t`. */
   readonly names: readonly string[]
-  readonly stdout: BuildHooks['stdout']
 }
 
 /** What an output made, and the names that it has there. */
@@ -59,7 +54,7 @@ export async function writeOutputs(built: readonly BuiltPlatform[], deps: Output
   for (const [index, output] of (deps.options.outputs ?? []).entries()) {
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue
     const id = `export-${index + 1}`
-    const write = () => writeOutput(output, built, { ...deps, id }).catch((error: unknown) => Promise.reject(refusedAt(output, error)))
+    const write = () => (isTree(output) ? writeTrees(output, built, deps) : writeImages(output, built, { ...deps, id }))
     written = (await runVertex(id, title(output), deps, write)) ?? written
   }
   return written
@@ -94,19 +89,6 @@ function title(output: OutputSpec): string {
   return titles[output.type] ?? `exporting to ${output.type} image format`
 }
 
-function writeOutput(
-  output: ImageSpec | TreeSpec,
-  built: readonly BuiltPlatform[],
-  deps: OutputDeps & { readonly id: string },
-): Promise<Written | undefined> {
-  return isTree(output) ? writeTrees(output, built, deps) : writeImages(output, built, deps)
-}
-
-function refusedAt(output: ImageSpec | TreeSpec, error: unknown): unknown {
-  const dest = 'dest' in output ? output.dest : undefined
-  return dest === undefined || dest === '-' ? error : destinationError(error, absolutePath(dest))
-}
-
 function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {
   return output.type === 'local' || output.type === 'tar'
 }
@@ -120,10 +102,10 @@ async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], dep
   }
   if (output.type === 'local') {
     const { exportLocal } = await import('./local.ts')
-    await exportLocal(trees, absolutePath(output.dest), deps.signal)
+    await intoDirectory(output.dest, deps, (path) => exportLocal(trees, path, deps.signal))
   } else {
     const { exportTar } = await import('./tar.ts')
-    await exportTar(trees, sinkOf(output.dest, deps))
+    await filled(fileOf(output.dest, deps), (sink) => exportTar(trees, sink))
   }
   return undefined
 }
@@ -156,8 +138,8 @@ async function writeContent(
   const dated = { ...options, ...(deps.created === undefined ? {} : { created: deps.created }) }
   if (output.type === 'docker') return writeDocker(output, images, dated, deps)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
-  if (output.tar) return exportOciTar(images, sinkOf(output.dest, deps), dated)
-  return exportOciDirectory(images, absolutePath(output.dest), { ...dated, signal: deps.signal })
+  if (output.tar) return filled(fileOf(output.dest, deps), (sink) => exportOciTar(images, sink, dated))
+  return intoDirectory(output.dest, deps, (path) => exportOciDirectory(images, path, { ...dated, signal: deps.signal }))
 }
 
 /** What Docker's graph drivers take (moby: layer store, maxLayerDepth); its containerd image store has no such limit. */
@@ -178,13 +160,9 @@ async function writeDocker(
 ): Promise<Exported> {
   const { exportDockerArchive } = await import('./docker-archive.ts')
   noteDepth(images, deps.onEvent)
-  if (output.dest !== undefined) return exportDockerArchive(images, sinkOf(output.dest, deps), options)
-  const { loadWithDocker } = await import('./docker-load.ts')
-  return loadWithDocker((sink) => exportDockerArchive(images, sink, options), {
-    environment: deps.environment,
-    context: output.context,
-    signal: deps.signal,
-  })
+  const { caller, signal } = deps
+  const sink = output.dest === undefined ? caller.sink({ kind: 'docker', context: output.context }, signal) : fileOf(output.dest, deps)
+  return filled(sink, (opened) => exportDockerArchive(images, opened, options))
 }
 
 async function push(
@@ -238,13 +216,12 @@ function withoutTag(name: string): string {
   return `${domain}/${path}`
 }
 
-function sinkOf(dest: string, { stdout, signal }: OutputDeps): Sink {
-  if (dest !== '-') return absolutePath(dest)
-  if (stdout !== undefined) {
-    return async (data) => {
-      await untilTaken(stdout(data), signal)
-      signal.throwIfAborted()
-    }
-  }
-  throw new TbuildError('OUTPUT_STDOUT', 'an output goes to standard output, but the caller takes none')
+function fileOf(name: string, { caller, signal }: OutputDeps): Promise<Sink> {
+  return caller.sink({ kind: 'file', name }, signal)
+}
+
+function intoDirectory<T>(name: string, { caller, signal }: OutputDeps, fill: (path: string) => Promise<T>): Promise<T> {
+  return filled(caller.directorySink(name, signal), ({ path }) =>
+    fill(path).catch((error: unknown) => Promise.reject(destinationError(error, path))),
+  )
 }

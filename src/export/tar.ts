@@ -1,17 +1,18 @@
 import { read as readCallback } from 'node:fs'
 import { promisify } from 'node:util'
 import { sys } from '../base/sys.ts'
+import type { Sink } from '../caller/caller.ts'
+import { writeTo } from '../caller/sinks.ts'
 import type { TarEntry, TarItem } from '../tar/types.ts'
 import { writeTar } from '../tar/write.ts'
 import type { TreeNode, TreeView } from '../tree/types.ts'
-import { type Sink, writeSink } from './sink.ts'
 import { type ExportedTree, type WalkedNode, walkTree } from './walk.ts'
 
 const read = promisify(readCallback)
 
 /** `-o type=tar`: root file systems as one flat tar, entries sorted by their bytes, without the roots themselves. */
-export async function exportTar(trees: readonly ExportedTree[], sink: Sink): Promise<void> {
-  await writeSink(sink, writeTar(treeItems(trees)))
+export async function exportTar(trees: readonly ExportedTree[], sink: Pick<Sink, 'write'>): Promise<void> {
+  await writeTo(sink, writeTar(treeItems(trees)))
 }
 
 /** The second name of an inode is a hard link to the first (L6). */

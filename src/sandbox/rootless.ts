@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { constants, userInfo } from 'node:os'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { TbuildError } from '../base/errors.ts'
@@ -46,10 +46,15 @@ function mapOf(own: number, ranges: readonly { first: number; count: number }[])
   return map
 }
 
-export interface Identity {
+/** Who runs the command. */
+interface User {
   readonly uid: number
   readonly gid: number
+  /** As /etc/subuid has it. */
   readonly name: string
+}
+
+export interface Identity extends User {
   /** Root that may mount by itself. */
   readonly mayMount: boolean
   readonly subuid: string
@@ -121,29 +126,21 @@ function read(path: string): string {
   }
 }
 
-function currentPlan(): UserNamespacePlan {
+function currentPlan({ uid, gid, name }: User): UserNamespacePlan {
   if (mayMount()) return { kind: 'none' }
-  const { uid, gid, username } = currentUser()
   const helpers = uid !== 0 && ['newuidmap', 'newgidmap'].every((helper) => spawnSync(helper, [], { stdio: 'ignore' }).error === undefined)
   return planUserNamespace({
-    ...{ uid, gid, name: username, helpers, mayMount: false },
+    ...{ uid, gid, name, helpers, mayMount: false },
     ...{ subuid: read('/etc/subuid'), subgid: read('/etc/subgid'), uidMap: read('/proc/self/uid_map'), gidMap: read('/proc/self/gid_map') },
   })
-}
-
-/** A user id that the machine does not know, as containers are run with, is its own name. */
-function currentUser(): { uid: number; gid: number; username: string } {
-  try {
-    return userInfo()
-  } catch {
-    const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
-    return { uid, gid, username: String(uid) }
-  }
 }
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 
 export interface EnterOptions {
+  readonly user: User
+  /** Standard input is a terminal. */
+  readonly isTerminal: boolean
   /** Default: what this user can have. */
   readonly plan?: UserNamespacePlan
   /** Told once inside, what the user should know of the namespace. */
@@ -154,13 +151,14 @@ export interface EnterOptions {
  * Runs `argv` as root of a user namespace when this process may not mount, with our stdio, and resolves to its exit status; undefined when this process
  * may build itself. The namespace is entered once for the whole engine. Errors: NATIVE_MISSING, USER_NAMESPACE.
  */
-export async function enterUserNamespace(argv: readonly string[], options: EnterOptions = {}): Promise<number | undefined> {
-  const plan = options.plan ?? currentPlan()
+export async function enterUserNamespace(argv: readonly string[], options: EnterOptions): Promise<number | undefined> {
+  const plan = options.plan ?? currentPlan(options.user)
   if (plan.kind === 'none') return undefined
-  const outcome = await runInside(plan, argv, () => {
+  const onEntered = () => {
     const text = rootlessNotice(plan)
     if (text !== undefined) options.onNotice?.(text)
-  })
+  }
+  const outcome = await runInside(plan, argv, { isTerminal: options.isTerminal, onEntered })
   if (typeof outcome === 'number') return outcome
   const next = isMapFailure(outcome) ? withoutRanges(plan, outcome.text) : undefined
   if (next === undefined) throw namespaceError(outcome)
@@ -171,13 +169,13 @@ export async function enterUserNamespace(argv: readonly string[], options: Enter
 async function runInside(
   plan: Exclude<UserNamespacePlan, { kind: 'none' }>,
   argv: readonly string[],
-  onEntered: () => void,
+  { isTerminal, onEntered }: { readonly isTerminal: boolean; readonly onEntered: () => void },
 ): Promise<number | NamespaceFailure> {
   const runner = join(nativeFolder(), 'runner')
   const child = spawn(runner, [...userNamespaceArguments(plan), ...argv], { stdio: ['inherit', 'inherit', 'inherit', 'pipe'] })
   // The terminal's Ctrl-C reaches the child by itself; we only must outlive it. What is sent to us alone is passed on.
   const forward = (signal: NodeJS.Signals) => child.kill(signal)
-  const handlers = FORWARDED.map((signal) => [signal, signal === 'SIGINT' && process.stdin.isTTY ? () => {} : forward] as const)
+  const handlers = FORWARDED.map((signal) => [signal, signal === 'SIGINT' && isTerminal ? () => {} : forward] as const)
   for (const [signal, handler] of handlers) process.on(signal, handler)
   let report = ''
   const status = child.stdio[3] as Readable

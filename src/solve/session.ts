@@ -59,6 +59,7 @@ export interface Session {
   readonly content: ContentHasher
   readonly remotes: Remotes
   readonly registries: Registries
+  readonly caller: Caller
   /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
   statCache(identity: string): StatCacheFile
   /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
@@ -89,7 +90,7 @@ export async function openSession(
     const snapshots = createSnapshotter(store)
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
     const layers = openCatalog({ ...store, snapshots, maxBytes: limits.unpack, signal })
-    const images = new Images(imageSources(options, store, registries, layers), layers, onEvent, signal)
+    const images = new Images(imageSources(options, { store, registries, caller, layers, signal }), layers, onEvent, signal)
     const caches = new StatCaches(store)
     const agent = isOverSsh(options.context) ? secrets.ownAgent : undefined
     const withoutContexts: Omit<WalkedWith, 'contexts'> = {
@@ -109,9 +110,9 @@ export async function openSession(
       walk: () => newWalk({ ...withoutContexts, contexts: NO_CONTEXTS }, owner),
     })
     const inputs = await loadInputs(options, caller, sources)
-    const deps = { ...withoutContexts, contexts: new NamedContexts(options.buildContexts ?? {}, inputs.context, sources) }
+    const deps = { ...withoutContexts, contexts: await NamedContexts.of(options.buildContexts ?? {}, inputs, caller, sources) }
     return {
-      ...{ store, snapshots, layers, images, inputs, registries },
+      ...{ store, snapshots, layers, images, inputs, registries, caller },
       ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
       statCache: (identity) => caches.open(identity),
       walk: (asked) => newWalk(deps, owner, asked),

@@ -364,7 +364,7 @@ describe('OCI layout', () => {
     await writeFile(join(home, 'layout/index.json'), json({ schemaVersion: 2, manifests: [{ mediaType, digest, size: bytes.length }] }))
     for (const blob of [bytes, ...blobsOf(image)]) await writeFile(join(blobs, hexOf(sha256(blob))), blob)
     await make(blobs)
-    return ociLayoutSource(home).resolve('oci-layout://layout', amd64)
+    return ociLayoutSource((name) => new ThisMachine({ workingDirectory: home }).directory(name)).resolve('oci-layout://layout', amd64)
   }
   const configName = hexOf(sha256(image.config))
 

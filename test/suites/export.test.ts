@@ -3,11 +3,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
+import { filled } from '../../src/caller/sinks.ts'
+import type { ExportOptions } from '../../src/export/content.ts'
 import { exportDockerArchive } from '../../src/export/docker-archive.ts'
 import { exportOciDirectory, exportOciTar } from '../../src/export/oci.ts'
 import { assembleConfig, toImage } from '../../src/image/assemble.ts'
 import type { Image } from '../../src/image/types.ts'
 import type { BlobForm } from '../../src/layers/types.ts'
+import { fileSink } from '../../src/store/file-sink.ts'
 import type { LayerId } from '../../src/store/types.ts'
 import type { Index, Manifest } from '../../src/values/oci.ts'
 import { type CountedCatalog, committed, countedCatalog } from '../support/catalog.ts'
@@ -40,6 +43,9 @@ afterEach(async () => {
   await layers.dispose()
 })
 
+const tarTo = (path: string, ...[images, options]: [readonly Image[], ExportOptions?]) =>
+  filled(fileSink(path), (sink) => exportOciTar(images, sink, options))
+
 async function image(form?: BlobForm, architecture = 'amd64'): Promise<Image> {
   const ids: LayerId[] = []
   for (const items of Object.values(LAYERS)) ids.push(await committed(layers.snapshots, items, ids))
@@ -62,9 +68,9 @@ const NAMES = ['docker.io/library/app:1', 'example.com/team/app:latest']
 test.each([['gzip'], ['uncompressed']] as const)('OCI tar (%s): valid, deterministic, read by skopeo and umoci', async (compression) => {
   const path = join(folder, 'image.tar')
   const form = { compression }
-  const made = await exportOciTar([await image(form)], path, { names: [NAMES[0] as string], form, created: '2024-01-01T00:00:00Z' })
+  const made = await tarTo(path, [await image(form)], { names: [NAMES[0] as string], form, created: '2024-01-01T00:00:00Z' })
   const first = readFileSync(path)
-  await exportOciTar([await image()], path, { names: [NAMES[0] as string], form, created: '2024-01-01T00:00:00Z' })
+  await tarTo(path, [await image()], { names: [NAMES[0] as string], form, created: '2024-01-01T00:00:00Z' })
   expect(readFileSync(path).equals(first)).toBe(true)
   expect(readdirSync(folder)).toEqual(['image.tar'])
 
@@ -100,7 +106,7 @@ test.each([['gzip'], ['uncompressed']] as const)('OCI tar (%s): valid, determini
 
 test('docker archive: manifest.json, familiar names, read by skopeo', async () => {
   const path = join(folder, 'docker.tar')
-  const made = await exportDockerArchive([await image()], path, { names: NAMES })
+  const made = await filled(fileSink(path), async (sink) => exportDockerArchive([await image()], sink, { names: NAMES }))
   const [manifest] = JSON.parse(execFileSync('tar', ['-xOf', path, 'manifest.json'], { encoding: 'utf8' }))
   expect(manifest.RepoTags).toEqual(['app:1', 'example.com/team/app:latest'])
   expect(manifest.Config).toBe(`blobs/sha256/${hexOf(made.configDigest)}`)
@@ -115,7 +121,9 @@ test('docker archive: manifest.json, familiar names, read by skopeo', async () =
 
 test('docker archive of several platforms is refused', async () => {
   const images = [await image(), await image({}, 'arm64')]
-  await expect(exportDockerArchive(images, join(folder, 'x'))).rejects.toMatchObject({ code: 'EXPORT_MULTI_PLATFORM' })
+  await expect(filled(fileSink(join(folder, 'x')), (sink) => exportDockerArchive(images, sink))).rejects.toMatchObject({
+    code: 'EXPORT_MULTI_PLATFORM',
+  })
   expect(readdirSync(folder)).toEqual([])
 })
 
@@ -158,9 +166,9 @@ test('ggcr 7f937fe5: a blob that is a symlink in the target directory is replace
 
 test('the sink `-` receives the same bytes as a file', async () => {
   const path = join(folder, 'a.tar')
-  await exportOciTar([await image()], path)
+  await tarTo(path, [await image()])
   const parts: Uint8Array[] = []
-  await exportOciTar([await image()], async (data) => void parts.push(Buffer.from(data)))
+  await exportOciTar([await image()], { write: async (data) => void parts.push(Buffer.from(data)) })
   expect(Buffer.concat(parts).equals(readFileSync(path))).toBe(true)
 })
 
@@ -172,10 +180,10 @@ test('a failing layer leaves the file that was there, and no temporary', async (
     ...good,
     layers: good.layers.map((layer) => ({ ...layer, blob: async () => ({ ...(await layer.blob()), open: () => failing() }) })),
   }
-  await expect(exportOciTar([broken], path)).rejects.toMatchObject({ code: 'EIO' })
+  await expect(tarTo(path, [broken])).rejects.toMatchObject({ code: 'EIO' })
   expect(readdirSync(folder)).toEqual(['a.tar'])
   expect(readFileSync(path, 'utf8')).toBe('old')
-  await expect(exportOciTar([good], join(folder, 'missing/a.tar'))).rejects.toMatchObject({ code: 'EXPORT_DEST_MISSING' })
+  await expect(tarTo(join(folder, 'missing/a.tar'), [good])).rejects.toMatchObject({ code: 'EXPORT_DEST_MISSING' })
 })
 
 async function* failing(): AsyncGenerator<Uint8Array> {

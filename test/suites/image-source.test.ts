@@ -61,7 +61,7 @@ async function layoutSubject(): Promise<Subject> {
     json({ schemaVersion: 2, manifests: [entry(image.manifest, 'one'), entry(index, 'many')] }),
   )
   return {
-    source: ociLayoutSource('/'),
+    source: ociLayoutSource((name) => new ThisMachine({}).directory(name)),
     names: { image: `oci-layout://${directory}:one`, index: `oci-layout://${directory}:many`, missing: `oci-layout://${directory}:none` },
     close: () => rm(directory, { recursive: true }),
   }

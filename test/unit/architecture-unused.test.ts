@@ -45,7 +45,6 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'unrunnable 2': 'the host’s platform',
   'parsePlatform 1': 'the host’s platform',
   'storeRoot 2': 'the user’s id',
-  'ociLayoutSource 0': 'where relative paths begin',
   'startBuild 1': 'hooks of who calls the library',
 }
 

@@ -165,10 +165,32 @@ describe('house', () => {
 })
 
 describe('the environment', () => {
-  test('of the process is read by the command line, and where the library has been given none', () => {
-    const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
-    const readers = SRC.filter(({ text }) => /process\.env\b|\bhomedir\(/.test(code(text))).map(({ path }) => path)
-    expect(readers).toEqual(['src/cli/rootless.ts', 'src/this-machine/request.ts', 'src/this-machine/this-machine.ts'])
+  /** The engine's other rooms ask their caller (src/caller). */
+  const READERS = ['src/cli/', 'src/this-machine/']
+  const isReader = ({ path }: Source) => READERS.some((place) => path.startsWith(place))
+  const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+
+  test('of the process is read by the command line and by the caller that is this machine', () => {
+    const reads = /process\.(?:env|cwd|chdir|umask|stdin|stdout|stderr)\b|\b(?:homedir|userInfo|tmpdir)\b/
+    expect(SRC.filter((source) => !isReader(source) && reads.test(code(source.text))).map(({ path }) => path)).toEqual([])
+  })
+
+  test('is not read without saying so, by a path that is resolved', () => {
+    const resolves = /import \{[^}]*\bresolve\b[^}]*\} from 'node:path(?:\/posix)?'|\b(?:path|posix)\.resolve\((?!'\/')/
+    expect(SRC.filter((source) => !isReader(source) && resolves.test(source.text)).map(({ path }) => path)).toEqual([
+      // From the working directory that the caller names.
+      'src/context/dockerfile.ts',
+      // From a directory of a checkout.
+      'src/sources/git/git.ts',
+    ])
+  })
+
+  test('of the command is changed for what it starts, and read nowhere else', () => {
+    expect(SRC.filter(({ text }) => /process\.env\b/.test(code(text))).map(({ path }) => path)).toEqual([
+      'src/cli/rootless.ts',
+      'src/this-machine/request.ts',
+      'src/this-machine/this-machine.ts',
+    ])
   })
 })
 

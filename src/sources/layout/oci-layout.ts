@@ -1,12 +1,12 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../../base/digest.ts'
 import { errorCode, TbuildError } from '../../base/errors.ts'
 import { readCapped } from '../../base/read-capped.ts'
+import type { CallerDirectory, NoDirectory } from '../../caller/caller.ts'
 import { openRegular } from '../../store/regular-file.ts'
 import type { Bytes } from '../../store/types.ts'
-import { absolutePath } from '../../this-machine/working-directory.ts'
 import { type Descriptor, REF_NAME } from '../../values/oci.ts'
 import { CONFIG_LIMIT, MANIFEST_LIMIT, toDescriptor } from '../image/document.ts'
 import { resolveImage } from '../image/resolve-image.ts'
@@ -35,16 +35,20 @@ export function parseLayoutReference(text: string): LayoutReference | undefined 
 }
 
 /**
- * Images of OCI image layouts on disk. Relative directories are below `base`, the working directory when absent. Nothing in a layout is trusted: files are
- * opened without following links.
+ * Images of OCI image layouts in directories of the caller's. Nothing in a layout is trusted: files are opened without following links.
  */
-export function ociLayoutSource(base?: string): ImageSource {
+export function ociLayoutSource(open: (name: string) => Promise<CallerDirectory | NoDirectory>): ImageSource {
   return {
     async resolve(text, platform) {
       const reference = parseLayoutReference(text)
       if (reference === undefined)
         throw new TbuildError('IMAGE_NOT_FOUND', `${text} is not an OCI layout`, { hint: 'write oci-layout://DIRECTORY' })
-      const layout = new Layout(base === undefined ? absolutePath(reference.directory) : resolve(base, reference.directory))
+      const directory = await open(reference.directory)
+      if (typeof directory === 'string')
+        throw directory === 'missing'
+          ? refused('IMAGE_NOT_FOUND', `${reference.directory}: not there`)
+          : refused('OCI_LAYOUT_INVALID', `${reference.directory}: not a directory`)
+      const layout = new Layout(directory.path)
       const root = reference.digest ?? (await layout.find(reference.tag)).digest
       return resolveImage(text, root, platform, {
         manifest: async (digest) => ({ bytes: await layout.read(layout.blobPath(digest), MANIFEST_LIMIT) }),
@@ -126,11 +130,15 @@ class Layout {
   #unreadable(path: string, error: unknown): TbuildError {
     const code = errorCode(error)
     const reason = code === 'ENOENT' ? 'not there' : code === 'ELOOP' ? 'a symbolic link, which is not followed' : (error as Error).message
-    return new TbuildError(code === 'ENOENT' ? 'IMAGE_NOT_FOUND' : 'OCI_LAYOUT_INVALID', `OCI layout ${this.#root}: ${path}: ${reason}`, {
-      hint: 'check the folder; it must hold oci-layout, index.json and blobs/sha256',
-      cause: error,
-    })
+    return refused(code === 'ENOENT' ? 'IMAGE_NOT_FOUND' : 'OCI_LAYOUT_INVALID', `${this.#root}: ${path}: ${reason}`, error)
   }
+}
+
+function refused(code: 'IMAGE_NOT_FOUND' | 'OCI_LAYOUT_INVALID', problem: string, cause?: unknown): TbuildError {
+  return new TbuildError(code, `OCI layout ${problem}`, {
+    hint: 'check the folder; it must hold oci-layout, index.json and blobs/sha256',
+    ...(cause === undefined ? {} : { cause }),
+  })
 }
 
 /** `bookworm`, or a whole name ending in it, as some tools write ref.name. */

@@ -12,14 +12,15 @@ import { temporary } from '../tree/folders.ts'
 
 const { folder, shell } = temporary()
 const SOURCES = noSources()
+const caller = new ThisMachine({})
 
 /** BuildKit sends attributes and sets them, then the owner, which takes capabilities away from all but directories. */
 test('F14 files of a local context have no capabilities, and keep other attributes; the key does not count them', async () => {
   const context = folder('context')
   shell('mkdir d; echo x > f; echo y > d/g; setfattr -n user.note -v 1 f d/g d', context)
   writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\n')
-  const main = async () => (await loadInputs({ context, buildArgs: {} }, new ThisMachine({}), SOURCES)).context.view
-  const named = async () => (await openNamedContext('other', context, SOURCES)).view
+  const main = async () => (await (await loadInputs({ context, buildArgs: {} }, caller, SOURCES)).context(undefined)).view
+  const named = async () => (await (await openNamedContext('other', context, { caller, sources: SOURCES }))(undefined)).view
   const digest = (view: TreeView) => hashSources(view, { path: '/', parents: false, exclude: [] }, { resetOwner: true })
   const before = await digest(await main())
   shell('setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 f d/g', context)
@@ -34,4 +35,11 @@ test('F14 files of a local context have no capabilities, and keep other attribut
     const made = layeredView([upper])
     for (const path of ['f', 'd/g']) expect([...made.xattrs(made.resolve(path) as never).keys()]).toEqual(['user.note'])
   }
+})
+
+test('github.com/x/y is a directory when there is one', async () => {
+  const here = folder('here')
+  shell('mkdir -p github.com/x/y; echo FROM scratch > github.com/x/y/Dockerfile', here)
+  const { identity } = await loadInputs({ context: 'github.com/x/y', buildArgs: {} }, new ThisMachine({ workingDirectory: here }), SOURCES)
+  expect(identity).toBe(`${here}/github.com/x/y|Dockerfile`)
 })

@@ -5,7 +5,6 @@ import { parseGitReference } from '../../../src/values/git-reference.ts'
 
 const URL = 'https://example.com/a/b.git'
 const COMMIT = '0123456789abcdef0123456789abcdef01234567'
-const none = () => false
 
 describe('F33 git references', () => {
   test.each([
@@ -85,11 +84,7 @@ describe('contexts by their text', () => {
     [URL, 'git'],
     ['github.com/a/b', 'git'],
   ])('%s is %s', (text, kind) => {
-    expect(parseContextName(text, none).kind).toBe(kind)
-  })
-
-  test('github.com/x/y is a directory when there is one', () => {
-    expect(parseContextName('github.com/a/b', () => true)).toEqual({ kind: 'directory', path: 'github.com/a/b' })
+    expect(parseContextName(text).kind).toBe(kind)
   })
 
   test.each([

@@ -1,20 +1,19 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Environment } from '../base/environment.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Sink } from '../caller/caller.ts'
 
-export interface DockerLoadOptions {
-  /** The whole environment of the caller: the client is the caller's own. */
-  readonly environment: Readonly<Record<string, string | undefined>>
+interface DockerLoad {
+  /** Whole: the client is the caller's own. */
+  readonly environment: Environment
   /** `docker --context`. */
-  readonly context?: string | undefined
+  readonly context: string | undefined
   readonly signal: AbortSignal
 }
 
-/** Hands an archive to `docker load`, as `write` makes it. Errors: DOCKER_LOAD. */
-export async function loadWithDocker<T>(
-  write: (sink: (data: Uint8Array) => Promise<void>) => Promise<T>,
-  { environment, context, signal }: DockerLoadOptions,
-): Promise<T> {
+/** Hands an archive to `docker load`. Errors: DOCKER_LOAD. */
+export function dockerSink({ environment, context, signal }: DockerLoad): Sink {
   const args = [...(context === undefined ? [] : ['--context', context]), 'load']
   const child = spawn('docker', args, { env: environment as NodeJS.ProcessEnv, stdio: ['pipe', 'ignore', 'pipe'], signal })
   const { stdin, stderr } = child
@@ -26,25 +25,32 @@ export async function loadWithDocker<T>(
     child.on('error', (error) => resolve(errorCode(error) === 'ENOENT' ? 'docker is not installed' : error.message))
     child.on('close', (status) => resolve(status === 0 ? undefined : said.trim() || `exit status ${status}`))
   })
-  // A client that ended takes nothing more: what it said is the error then.
   let gone: Error | undefined
   stdin.on('error', (error) => {
     gone = error
   })
-  const sink = async (data: Uint8Array) => {
-    if (gone !== undefined) throw gone
-    if (!stdin.write(data)) await Promise.race([once(stdin, 'drain'), ended])
+  /** A client that ended takes nothing more: what it said is the error then. */
+  const refusal = async () => failed((await ended) ?? String(gone))
+  return {
+    async write(data) {
+      if (gone !== undefined) throw await refusal()
+      if (stdin.write(data)) return
+      try {
+        await Promise.race([once(stdin, 'drain'), ended])
+      } catch {
+        throw await refusal()
+      }
+    },
+    async commit() {
+      stdin.end()
+      const problem = await ended
+      if (problem !== undefined) throw failed(problem)
+    },
+    async abort() {
+      child.kill()
+      await ended
+    },
   }
-  const written = await write(sink).then(
-    (value) => ({ value }),
-    (error: unknown) => ({ error }),
-  )
-  if ('error' in written && gone === undefined) child.kill()
-  stdin.end()
-  const problem = await ended
-  if ('error' in written && gone === undefined) throw written.error
-  if (problem !== undefined || 'error' in written) throw failed(problem ?? String(gone))
-  return written.value
 }
 
 function failed(problem: string): TbuildError {

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { destinationError } from '../base/destination-error.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
+import type { Sink } from '../caller/caller.ts'
+
+/**
+ * A file that is whole or absent, also when the process dies: a temporary one beside it, then a rename. Not synced: an export can be made again, and a sync of
+ * hundreds of megabytes takes longer than writing them. A target that is there and is no regular file (a fifo, /dev/stdout) is written to as it is.
+ * Errors: EXPORT_DEST_DIRECTORY, EXPORT_DEST_MISSING, OUTPUT_WRITE.
+ */
+export async function fileSink(path: string): Promise<Sink> {
+  const target = await stat(path).catch(() => undefined)
+  if (target?.isDirectory()) throw new TbuildError('EXPORT_DEST_DIRECTORY', `${path} is a directory and a file is to be written`)
+  if (target !== undefined && !target.isFile()) return openSink(path, { as: path, flags: 'w' })
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomBytes(6).toString('hex')}.tmp`)
+  return openSink(path, { as: temporary, flags: 'wx' })
+}
+
+async function openSink(path: string, { as, flags }: { readonly as: string; readonly flags: 'w' | 'wx' }): Promise<Sink> {
+  const refuse = (error: unknown): never => {
+    if (errorCode(error) === 'ENOENT')
+      throw new TbuildError('EXPORT_DEST_MISSING', `the folder of ${path} does not exist`, { cause: error })
+    throw destinationError(error, path)
+  }
+  const file = await open(as, flags, 0o644).catch(refuse)
+  return {
+    write: (data) => writeAll(file, data).catch(refuse),
+    async commit() {
+      await file.close().catch(refuse)
+      if (as !== path) await rename(as, path).catch(refuse)
+    },
+    async abort() {
+      await file.close().catch(() => {})
+      if (as !== path) await rm(as, { force: true }).catch(() => {})
+    },
+  }
+}
+
+/** write(2) may take less than it was given, a pipe does. */
+async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
+  for (let done = 0; done < data.length; ) done += (await file.write(data, done, data.length - done)).bytesWritten
+}
