@@ -7,7 +7,7 @@ export type { Change, FileChange, MissCause, Verdict } from './base/explanation.
 export type { Position, SourceFile, Span } from './base/span.ts'
 export { build } from './build.ts'
 export type * from './build-options.ts'
-export type { Agent, Caller } from './caller/caller.ts'
+export type { Agent, Caller, CallerDirectory, DirectorySink, NoDirectory, Sink, SinkTarget, Wanted } from './caller/caller.ts'
 export type { Credentials, HostCredentials } from './caller/credentials.ts'
 export type * from './dockerfile/instruction.ts'
 export type { Finding } from './dockerfile/lint/linter.ts'
