@@ -64,7 +64,7 @@ async function writeBlob(directory: string, blob: ContentBlob): Promise<void> {
   // Only a regular file of the right length counts: a symlink in a foreign layout is replaced, not followed.
   if (there?.isFile() && there.size === blob.size) return
   if (there?.isDirectory()) await rm(path, { recursive: true })
-  await filled(fileSink(path), (sink) => writeTo(sink, lazily(blob)))
+  await filled(fileSink(path, directory), (sink) => writeTo(sink, lazily(blob)))
 }
 
 const MAX_INDEX = 4 * 1024 * 1024

@@ -8,21 +8,21 @@ import type { Sink } from '../caller/caller.ts'
 /**
  * A file that is whole or absent, also when the process dies: a temporary one beside it, then a rename. Not synced: an export can be made again, and a sync of
  * hundreds of megabytes takes longer than writing them. A target that is there and is no regular file (a fifo, /dev/stdout) is written to as it is.
- * Errors: EXPORT_DEST_DIRECTORY, EXPORT_DEST_MISSING, OUTPUT_WRITE.
+ * `output` is the place that the caller named, where the file is a part of that. Errors: EXPORT_DEST_DIRECTORY, EXPORT_DEST_MISSING, OUTPUT_WRITE.
  */
-export async function fileSink(path: string): Promise<Sink> {
+export async function fileSink(path: string, output = path): Promise<Sink> {
   const target = await stat(path).catch(() => undefined)
   if (target?.isDirectory()) throw new TbuildError('EXPORT_DEST_DIRECTORY', `${path} is a directory and a file is to be written`)
-  if (target !== undefined && !target.isFile()) return openSink(path, { as: path, flags: 'w' })
+  if (target !== undefined && !target.isFile()) return openSink(path, output, { as: path, flags: 'w' })
   const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomBytes(6).toString('hex')}.tmp`)
-  return openSink(path, { as: temporary, flags: 'wx' })
+  return openSink(path, output, { as: temporary, flags: 'wx' })
 }
 
-async function openSink(path: string, { as, flags }: { readonly as: string; readonly flags: 'w' | 'wx' }): Promise<Sink> {
+async function openSink(path: string, output: string, { as, flags }: { readonly as: string; readonly flags: 'w' | 'wx' }): Promise<Sink> {
   const refuse = (error: unknown): never => {
     if (errorCode(error) === 'ENOENT')
       throw new TbuildError('EXPORT_DEST_MISSING', `the folder of ${path} does not exist`, { cause: error })
-    throw destinationError(error, path)
+    throw destinationError(error, output)
   }
   const file = await open(as, flags, 0o644).catch(refuse)
   return {
