@@ -78,15 +78,15 @@ function heldLock(fd: number, path: string): FileLock {
   }
 }
 
-export function canceled(signal: AbortSignal): TbuildError {
-  return new TbuildError('CANCELED', 'canceled while waiting for another build', { exitCode: 130, cause: signal.reason })
+export function canceled(cause: unknown): TbuildError {
+  return new TbuildError('CANCELED', 'canceled while waiting for another build', { exitCode: 130, cause })
 }
 
 /** Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). */
 export async function waitFor<T>(attempt: () => T | undefined, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
   let pause = 5
   for (;;) {
-    if (options.signal?.aborted) throw canceled(options.signal)
+    if (options.signal?.aborted) throw canceled(options.signal.reason)
     const value = attempt()
     if (value !== undefined) return value
     await new Promise((resolve) => setTimeout(resolve, pause))

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import { unlessAborted } from '../base/unless-aborted.ts'
 import { canceled, type FileLock, type LockMode, tryFlock, waitFor } from './flock.ts'
 import { storeError } from './store-error.ts'
 
@@ -58,7 +59,8 @@ export function createLocks(folder: string): Locks {
     const tail = (before ?? Promise.resolve()).then(() => mine)
     queues.set(name, tail)
     try {
-      if (before !== undefined) await unlessCanceled(before, options.signal)
+      // A turn never rejects: the signal ended the wait.
+      if (before !== undefined) await unlessAborted(before, options.signal).catch((reason: unknown) => Promise.reject(canceled(reason)))
       return await run()
     } finally {
       leave()
@@ -71,20 +73,5 @@ export function createLocks(folder: string): Locks {
     tryLock,
     singleFlight: (key, find, run, options = {}) =>
       withLock(`flight:${key}`, { ...options, mode: 'exclusive' }, async () => (await find()) ?? (await run())),
-  }
-}
-
-async function unlessCanceled(turn: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return await turn
-  let onAbort = () => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(canceled(signal))
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    await Promise.race([turn, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
