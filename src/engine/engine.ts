@@ -3,10 +3,11 @@ import { TbuildError } from '../base/errors.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import type { Caller } from '../caller/caller.ts'
 import { Sandboxes } from '../solve/lazy-sandbox.ts'
-import { type EngineDeps, openSession } from '../solve/session.ts'
+import { type EngineDeps, openSession, type Session } from '../solve/session.ts'
 import { openSharedStore } from '../store/store.ts'
 import { storeRoot } from '../this-machine/store-root.ts'
 import { ThisMachine } from '../this-machine/this-machine.ts'
+import { DirectoryFds } from '../tree/directory-fds.ts'
 import { Lifetime } from './lifetime.ts'
 import { OpenBuild } from './open-build.ts'
 
@@ -15,11 +16,14 @@ export type EngineOptions = Pick<BuildOptions, 'root' | 'environment' | 'working
 
 /**
  * What all builds on one store have in common: the store, and what was learnt of this machine's sandboxes. It may live as long as its process: between
- * builds nothing of the store is held, so that gc of any process may take what no record or image has.
+ * builds nothing of the store is held, so that gc of any process may take what no record or image has, and no directory is open.
  */
 export class Engine {
   readonly #deps: EngineDeps
+  /** Of builds that are being opened. */
+  readonly #opening = new Set<Lifetime>()
   readonly #builds = new Set<OpenBuild>()
+  #isClosed = false
 
   constructor(deps: EngineDeps) {
     this.#deps = deps
@@ -27,22 +31,44 @@ export class Engine {
 
   /** Reads the Dockerfile and opens what the build is made of: an operation on the store, until it is closed. */
   async openBuild(options: ResolvedOptions, caller: Caller): Promise<OpenBuild> {
+    if (this.#isClosed) throw new TbuildError('ENGINE_CLOSED', 'the engine is closed', { hint: 'open another one' })
     const lifetime = new Lifetime(caller.progress)
+    this.#opening.add(lifetime)
     try {
-      const session = await lifetime.run(() => openSession(options, caller, this.#deps, lifetime.progress))
-      const onClose = () => this.#builds.delete(build)
-      const build: OpenBuild = new OpenBuild({ options, session, lifetime, onClose })
-      this.#builds.add(build)
-      return build
+      return await lifetime.run(async () =>
+        this.#opened(options, await openSession(options, caller, this.#deps, lifetime.progress), lifetime),
+      )
     } catch (error) {
       await lifetime.end()
+      this.#rest()
       throw error
+    } finally {
+      this.#opening.delete(lifetime)
     }
   }
 
-  /** Closes all builds of it. */
+  #opened(options: ResolvedOptions, session: Session, lifetime: Lifetime): OpenBuild {
+    const onClose = () => {
+      this.#builds.delete(build)
+      this.#rest()
+    }
+    const build: OpenBuild = new OpenBuild({ options, session, lifetime, onClose })
+    this.#builds.add(build)
+    return build
+  }
+
+  /** When no build is open, nothing is. */
+  #rest(): void {
+    if (this.#builds.size === 0) DirectoryFds.closeAll()
+  }
+
+  /** Closes all builds of it, also those that are being opened, and opens no more. */
   async close(): Promise<void> {
-    await Promise.all([...this.#builds].map((build) => build.close()))
+    this.#isClosed = true
+    await Promise.all([...this.#opening].map((lifetime) => lifetime.end()))
+    for (const closed of await Promise.allSettled([...this.#builds].map((build) => build.close()))) {
+      if (closed.status === 'rejected') throw closed.reason
+    }
   }
 }
 

@@ -25,8 +25,9 @@ export class Lifetime {
     try {
       return await running
     } catch (error) {
-      if (isTbuildError(error)) throw error
-      throw this.#caller.aborted ? canceled(error) : this.isOver ? closed() : systemError(error)
+      const isClosed = this.isOver && !this.#caller.aborted
+      if (isTbuildError(error)) throw isClosed && error.code === CANCELED ? closed() : error
+      throw this.#caller.aborted ? canceled(error) : isClosed ? closed() : systemError(error)
     } finally {
       this.#running.delete(running)
     }
@@ -39,8 +40,11 @@ export class Lifetime {
   }
 }
 
+/** What waits for other builds says it by itself, of any end of its signal. */
+const CANCELED = 'CANCELED'
+
 function canceled(cause: unknown): TbuildError {
-  return new TbuildError('CANCELED', 'the build was canceled', { exitCode: 130, cause })
+  return new TbuildError(CANCELED, 'the build was canceled', { exitCode: 130, cause })
 }
 
 function closed(): TbuildError {

@@ -123,12 +123,11 @@ export class OpenBuild {
   async #close(): Promise<void> {
     const { session, lifetime, onClose } = this.#deps
     try {
+      await lifetime.end()
       // Also a build that ran no step may have fetched layers.
       if (this.#isBuilt && session.store.grew()) await session.collect()
-      await lifetime.end()
     } finally {
-      await session.close()
-      onClose()
+      await session.close().finally(onClose)
     }
   }
 

@@ -24,7 +24,7 @@ import { Images } from './images.ts'
 import type { Sandboxes } from './lazy-sandbox.ts'
 import { LocalWorker } from './local-worker.ts'
 import { remotes } from './remotes.ts'
-import { openSecrets } from './secrets.ts'
+import { openSecrets, type Secrets } from './secrets.ts'
 import { StoreSteps, type StoreStepsDeps } from './store-steps.ts'
 import { Walk, type WalkDeps } from './walk.ts'
 
@@ -81,10 +81,7 @@ export async function openSession(
   const store = engine.store.begin({ onNotice })
   const registries = new Registries(caller)
   const secrets = openSecrets(options, caller, store.temporary)
-  const close = () => {
-    secrets.close()
-    return registries.close().then(() => store.close())
-  }
+  const close = () => closeAll(secrets, registries, store)
   try {
     for (const id of options.agents) await caller.agent(id)
     const snapshots = createSnapshotter(store)
@@ -126,6 +123,16 @@ export async function openSession(
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** The store in any case: nothing else gives the lease back while the process lives. */
+async function closeAll(secrets: Secrets, registries: Registries, store: Store): Promise<void> {
+  try {
+    secrets.close()
+    await registries.close()
+  } finally {
+    await store.close()
   }
 }
 

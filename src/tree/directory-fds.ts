@@ -32,6 +32,11 @@ export class DirectoryFds {
     return new DirectoryFds(() => sys().openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0))
   }
 
+  /** Closes those of all trees, for when none is likely to be read soon: an open one keeps its file system from being unmounted. What is asked for later is opened again. */
+  static closeAll(): void {
+    for (const open of [...recent.keys()]) open.owner.#drop(open)
+  }
+
   /** With a directory of this one as the root. */
   below(key: Key): DirectoryFds {
     return new DirectoryFds(() => sys().openat(this.fd(key), '.', O_PATH | O_DIRECTORY, 0))

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { BuildEvent, OnEvent } from '../../src/base/events.ts'
@@ -99,6 +99,44 @@ describe('what an engine holds of its store', () => {
     await two.close()
   }, 120_000)
 })
+
+describe('the end of an engine', () => {
+  const given = () => fromThisMachine(request('FROM busybox\nRUN true\nCOPY Dockerfile /\n'))
+
+  test('closes builds that are being opened, and no more can be', async () => {
+    const own = await openEngine({ root: workspace.store })
+    const { options, caller } = given()
+    const opening = own.openBuild(options, caller)
+    const evaluated = expect(opening.then((build) => build.evaluate())).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
+    await Promise.all([own.close(), own.close()])
+    await evaluated
+    await expect(own.openBuild(options, caller)).rejects.toMatchObject({ code: 'ENGINE_CLOSED' })
+    expect(inStore('leases')).toEqual([])
+  }, 120_000)
+
+  test('and of its last build leaves no directory open: a file system of the caller can be unmounted', async () => {
+    const open = () => readdirSync('/proc/self/fd').flatMap((fd) => linkOf(`/proc/self/fd/${fd}`))
+    const { options, caller } = given()
+    const own = await openEngine({ root: workspace.store })
+    const build = await own.openBuild(options, caller)
+    await build.export()
+    expect(open()).toContain(options.context)
+    await build.close()
+    expect(open().filter((path) => path === options.context || path.startsWith(workspace.store))).toEqual([])
+    await expect(own.openBuild({ ...options, file: 'missing' }, caller)).rejects.toMatchObject({ code: 'DOCKERFILE_NOT_FOUND' })
+    expect(open()).not.toContain(options.context)
+    await own.close()
+  }, 120_000)
+})
+
+/** None when it was closed meanwhile. */
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)]
+  } catch {
+    return []
+  }
+}
 
 describe('an open build', () => {
   test('its targets are known, with their config, before anything has run', async () => {

@@ -26,6 +26,19 @@ describe('the lifetime of a build', () => {
     expect(lifetime.isOver).toBe(false)
   })
 
+  test('what waits for others and is ended by the end of the build is closed, not canceled', async () => {
+    const lifetime = open()
+    const waiting = lifetime.run(
+      () =>
+        new Promise((_resolve, reject) => {
+          lifetime.progress.signal.addEventListener('abort', () => reject(new TbuildError('CANCELED', 'canceled while waiting')))
+        }),
+    )
+    const watched = expect(waiting).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
+    await lifetime.end()
+    await watched
+  })
+
   test('its end ends its work, is not over before that, and takes no more; the signal of the caller stays as it is', async () => {
     const caller = new AbortController()
     const lifetime = open(caller.signal)
