@@ -17,7 +17,7 @@ import {
 } from '../caller/caller.ts'
 import type { HostCredentials } from '../caller/credentials.ts'
 import { openNamedFile } from '../values/named-file.ts'
-import { withHome } from './environment.ts'
+import { inDirectory, withHome } from './environment.ts'
 import { absolutePath } from './working-directory.ts'
 
 /** What of the options is the caller's to answer. */
@@ -33,10 +33,11 @@ export class ThisMachine implements Caller {
   readonly #agents = new Map<string | undefined, Promise<Agent | undefined>>()
 
   constructor(options: OwnOptions, { onEvent = () => {}, signal = new AbortController().signal, stdout }: BuildHooks = {}) {
-    this.environment = withHome(options.environment ?? process.env)
+    this.#options = options
+    const { environment = process.env, workingDirectory } = options
+    this.environment = withHome(workingDirectory === undefined ? environment : inDirectory(environment, this.path))
     this.stdin = options.stdin
     this.progress = { onEvent, signal }
-    this.#options = options
     this.#stdout = stdout
   }
 
