@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TbuildError } from '../base/errors.ts'
 import type { BuildEvent } from '../base/events.ts'
@@ -11,12 +11,23 @@ const MEMORY = 256 * 1024
 /** Bytes that a reader takes at a time, and one event. */
 const PIECE = 64 * 1024
 
+/** Of the disk, what is left to the build itself: a part of it, and at most so many bytes. */
+const LEFT = { part: 1 / 20, most: 256 * 1024 * 1024 }
+
+/** Of a disk, bytes. */
+interface DiskSpace {
+  readonly free: number
+  readonly size: number
+}
+
 /**
  * All events of a job, for any number of readers, each from the first on and at its own pace. None of them holds up who writes, and none makes memory grow:
  * events beyond `MEMORY` are in a file without a name, which the system removes with the process.
  */
 export class EventLog implements AsyncIterable<BuildEvent> {
   readonly #folder: () => string
+  #path: string | undefined
+  readonly #space: (folder: string) => Promise<DiskSpace>
   readonly #records = new EventRecords()
   /** The records behind those of the file. */
   #kept: Buffer[] = []
@@ -28,9 +39,10 @@ export class EventLog implements AsyncIterable<BuildEvent> {
   #hasEnded = false
   #readers: (() => void)[] = []
 
-  /** `folder`: where the file is made, asked for when it comes to that. */
-  constructor(folder: () => string) {
+  /** `folder`: where the file is made, and `space`: what of its disk is free; asked for when it comes to that. */
+  constructor(folder: () => string, space: (folder: string) => Promise<DiskSpace>) {
     this.#folder = folder
+    this.#space = space
   }
 
   /** A promise that is there while more is kept than may be: who makes events without end waits for it. */
@@ -109,10 +121,13 @@ export class EventLog implements AsyncIterable<BuildEvent> {
 
   async #spill(): Promise<void> {
     try {
-      this.#file ??= await openNameless(this.#folder())
+      this.#path ??= this.#folder()
+      this.#file ??= await openNameless(this.#path)
       while (this.#keptBytes > MEMORY && this.#failure === undefined) {
         const records = this.#kept.slice()
         const bytes = Buffer.concat(records)
+        const { free, size } = await this.#space(this.#path)
+        if (free - bytes.length < Math.min(size * LEFT.part, LEFT.most)) throw new Error('the disk of the store is almost full')
         await writeAt(this.#file, this.#fileBytes, bytes)
         this.#kept = this.#kept.slice(records.length)
         this.#keptBytes -= bytes.length
@@ -120,7 +135,7 @@ export class EventLog implements AsyncIterable<BuildEvent> {
       }
     } catch (cause) {
       // A log that cannot be kept is no reason to end a build.
-      const hint = 'the disk of the store is full or failing; the build itself goes on'
+      const hint = 'free space on the disk of the store, or mend it; the build itself goes on'
       this.#failure ??= new TbuildError('EVENTS_LOST', `events cannot be kept: ${(cause as Error).message}`, { hint, cause })
       this.#drop()
       this.#wake()
@@ -130,10 +145,16 @@ export class EventLog implements AsyncIterable<BuildEvent> {
   }
 }
 
+export async function diskSpace(folder: string): Promise<DiskSpace> {
+  const { bavail, blocks, bsize } = await statfs(folder)
+  return { free: bavail * bsize, size: blocks * bsize }
+}
+
 async function openNameless(folder: string): Promise<FileHandle> {
   const path = join(folder, `events-${randomUUID()}`)
   const file = await open(path, 'wx+', 0o600)
-  await unlink(path)
+  // Who sweeps the store may have been there before.
+  await rm(path, { force: true })
   return file
 }
 

@@ -4,7 +4,7 @@ import type { BuildHooks, BuildOptions, BuildResult } from '../build-options.ts'
 import { openLayout } from '../store/layout.ts'
 import { storeRoot } from '../this-machine/store-root.ts'
 import { ThisMachine } from '../this-machine/this-machine.ts'
-import { EventLog } from './event-log.ts'
+import { diskSpace, EventLog } from './event-log.ts'
 
 /** Work that is under way, for any number of watchers. */
 export interface Job<T> {
@@ -26,7 +26,7 @@ export function startBuild(options: BuildOptions, hooks: BuildHooks = {}): Job<B
 
 function startJob<T>(work: (hooks: BuildHooks) => Promise<T>, hooks: BuildHooks, folder: () => string): Job<T> {
   const stop = new AbortController()
-  const log = new EventLog(folder)
+  const log = new EventLog(folder, diskSpace)
   const onEvent = (event: BuildEvent) => {
     const [kept, taken] = [log.append(event), hooks.onEvent?.(event)]
     return kept === undefined ? taken : Promise.all([kept, taken])

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
 import type { BuildEvent } from '../../../src/base/events.ts'
-import { EventLog } from '../../../src/job/event-log.ts'
+import { diskSpace, EventLog } from '../../../src/job/event-log.ts'
 
 let folder = ''
 beforeAll(() => {
@@ -41,7 +41,7 @@ async function appendAll(events: EventLog, list: Iterable<BuildEvent>): Promise<
 
 describe('the events of a job', () => {
   test('are the same for who was there from the first on, who comes late, and who comes when all is over', async () => {
-    const events = new EventLog(() => folder)
+    const events = new EventLog(() => folder, diskSpace)
     const early = read(events)
     await appendAll(events, EVENTS.slice(0, 30))
     const late = read(events)
@@ -54,7 +54,7 @@ describe('the events of a job', () => {
   })
 
   test('are all read by who asks before there are any, and hears of the end only with them', async () => {
-    const events = new EventLog(() => folder)
+    const events = new EventLog(() => folder, diskSpace)
     const reader = read(events)
     events.append(log(Buffer.from('only')))
     events.end()
@@ -64,14 +64,14 @@ describe('the events of a job', () => {
   test('are written to no file while they are few', async () => {
     const events = new EventLog(() => {
       throw new Error('there is no need of a file')
-    })
+    }, diskSpace)
     expect(events.append(log(Buffer.from('few')))).toBeUndefined()
     events.end()
     expect(await read(events)).toEqual([log(new Uint8Array(Buffer.from('few')))])
   })
 
   test('are given up by close: who is waiting, and who comes then, is told', async () => {
-    const events = new EventLog(() => folder)
+    const events = new EventLog(() => folder, diskSpace)
     await appendAll(events, EVENTS)
     const waiting = read(events)
     waiting.catch(() => {})
@@ -82,7 +82,7 @@ describe('the events of a job', () => {
   })
 
   test('that cannot be kept end the readers, not who writes', async () => {
-    const events = new EventLog(() => join(folder, 'missing'))
+    const events = new EventLog(() => join(folder, 'missing'), diskSpace)
     const reader = read(events)
     reader.catch(() => {})
     await appendAll(events, EVENTS)
@@ -90,8 +90,22 @@ describe('the events of a job', () => {
     await expect(reader).rejects.toMatchObject({ code: 'EVENTS_LOST', hint: expect.stringContaining('disk') })
   })
 
+  test.each([
+    ['small', { size: 1_000_000, free: 100_000 }],
+    ['large', { size: 1e12, free: 200_000_000 }],
+  ])('leave a %s disk that is almost full to the build', async (_which, space) => {
+    const events = new EventLog(
+      () => folder,
+      async () => space,
+    )
+    await appendAll(events, EVENTS)
+    events.end()
+    await expect(read(events)).rejects.toMatchObject({ code: 'EVENTS_LOST', message: expect.stringContaining('almost full') })
+    await events.close()
+  })
+
   test('take no memory: 200 MB that nobody reads, and that a slow reader has begun to read', async () => {
-    const events = new EventLog(() => folder)
+    const events = new EventLog(() => folder, diskSpace)
     const slow = events[Symbol.asyncIterator]()
     const chunk = log(new Uint8Array(50_000).fill(7))
     const heap = () => process.memoryUsage().arrayBuffers
