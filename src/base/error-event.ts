@@ -16,7 +16,11 @@ export async function endingWithError<T>(onEvent: OnEvent | undefined, work: () 
   try {
     return await work()
   } catch (error) {
-    onEvent?.(errorEvent(error))
+    try {
+      onEvent?.(errorEvent(error))
+    } catch {
+      // What was wrong first is what the caller wants to know.
+    }
     throw error
   }
 }
