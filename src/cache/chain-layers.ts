@@ -31,9 +31,9 @@ export function foundationOf(vertex: Vertex, describe: (digest: Digest) => BaseI
   let at: Vertex | undefined = vertex
   for (; at !== undefined && at.op.kind !== 'image'; at = at.root) {
     if (shownFiles(at) !== at) return undefined
-    steps.unshift(at)
+    steps.push(at)
   }
-  return { base: at?.op.kind === 'image' ? describe(at.op.digest) : { diffIds: [], layers: [] }, steps }
+  return { base: at?.op.kind === 'image' ? describe(at.op.digest) : { diffIds: [], layers: [] }, steps: steps.reverse() }
 }
 
 /** Of a tar without members, which BuildKit leaves out of caches and images. */

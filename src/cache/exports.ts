@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts'
+import { newStack } from '../base/long-chains.ts'
 import { Shared } from '../base/shared.ts'
 import type { Vertex } from '../graph/op.ts'
 import { ofEach } from '../layers/packing.ts'
@@ -127,6 +128,7 @@ class Export {
 
   /** None for what nobody could find again: an input without record and content. */
   async #write(node: Node): Promise<readonly WrittenRecord[]> {
+    await newStack()
     const inputs: WrittenLink[][] = []
     for (const { node: below, selector, content } of node.inputs) {
       const links: WrittenLink[] = (await this.#recordsOf(below)).map((record) => ({ record, selector }))

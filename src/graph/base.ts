@@ -1,6 +1,6 @@
 import { type ErrorPlace, isTbuildError, TbuildError, withSpan } from '../base/errors.ts'
 import { withSuggestion } from '../base/suggest.ts'
-import type { Directives, Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Directives, Instruction, Stage } from '../dockerfile/instruction.ts'
 import { inFile, type Place } from '../dockerfile/lint/linter.ts'
 import { expandWord } from '../dockerfile/word.ts'
 import { goQuote } from '../go/quote.ts'
@@ -9,22 +9,30 @@ import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from 
 import type { Env } from './env.ts'
 import type { BaseChoice, BaseImage, CheckDeps, FromDeps, LowerOptions, NamedContext } from './lower-types.ts'
 import type { Lowering } from './stage-context.ts'
+import type { StageNames } from './stage-names.ts'
 import { bareState, childState, imageState, type StageState, scratchState } from './stage-state.ts'
 
 type BaseOptions = Pick<LowerOptions, 'platforms' | 'from'>
 
-export function baseOf(stage: Stage, file: StagedDockerfile, globals: Env, options: BaseOptions): BaseChoice {
+/** What names in a FROM stand for. */
+interface FromNames {
+  readonly names: StageNames
+  readonly globals: Env
+  readonly directives: Directives
+}
+
+export function baseOf(stage: Stage, known: FromNames, options: BaseOptions): BaseChoice {
   try {
-    return chooseBase(stage, file, globals, options)
+    return chooseBase(stage, known, options)
   } catch (error) {
     throw withSpan(error, stage.from.span)
   }
 }
 
-function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options: BaseOptions): BaseChoice {
+function chooseBase(stage: Stage, { names, globals, directives }: FromNames, options: BaseOptions): BaseChoice {
   // Before all else: a blank name is an error even when a named context stands for the stage.
-  const name = baseName(stage.from, globals, file.directives)
-  const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, file.directives)
+  const name = baseName(stage.from, globals, directives)
+  const explicit = stage.from.platform === undefined ? undefined : explicitPlatform(stage.from.platform.text, globals, directives)
   const platform = explicit ?? options.platforms.target
   if (stage.name !== undefined) {
     assertContextName(stage.name)
@@ -32,7 +40,7 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
     const replacement = /^(context|scratch)$/i.test(stage.name) ? undefined : findContext(stage.name, platform, options.from)
     if (replacement) return fromContext(replacement, platform, true)
   }
-  const parent = stageNamed(stage, file, globals)
+  const parent = names.before(stage.index, name)
   // That stage's platform is its own, whatever --platform says here.
   if (parent !== undefined) return { kind: 'stage', index: parent.index }
   const context = findContext(name, platform, options.from)
@@ -40,12 +48,6 @@ function chooseBase(stage: Stage, file: StagedDockerfile, globals: Env, options:
   // Whatever --platform says.
   if (name === 'scratch') return { kind: 'scratch', platform: options.platforms.target }
   return { kind: 'image', reference: name, platform, replacesStage: false }
-}
-
-/** The stage that a FROM names. Verbatim: `FROM Base` does not find the stage `base` (G1); only stages before this one. */
-export function stageNamed({ from, index }: Stage, file: StagedDockerfile, globals: Env): Stage | undefined {
-  const name = baseName(from, globals, file.directives)
-  return file.stages.slice(0, index).findLast((other) => other.name === name)
 }
 
 /** A stage's name is looked up as that of a context, and those are image names: `a-` and `a..b` are none. Throws IMAGE_REFERENCE_INVALID. */

@@ -17,10 +17,11 @@ import { lowerRun } from './lower-run.ts'
 import type { BaseChoice, BaseImage, FilesChoice, LowerOptions, ResolveImage } from './lower-types.ts'
 import { lowerWorkdir } from './lower-workdir.ts'
 import type { Vertex } from './op.ts'
-import { findStage, fromNames, type NeededImage, reachOf } from './reach.ts'
+import { fromNames, type NeededImage, reachOf } from './reach.ts'
 import { SourceFinder } from './sources.ts'
 import type { Lowering, StageContext } from './stage-context.ts'
 import { checkStageLinks } from './stage-links.ts'
+import { StageNames } from './stage-names.ts'
 import type { StageState } from './stage-state.ts'
 import { StepCounter } from './step-name.ts'
 
@@ -40,6 +41,7 @@ export interface LoweredStage {
 /** Lowers stages on demand, each once. */
 export class StageLowering implements Lowering {
   readonly file: StagedDockerfile
+  readonly names: StageNames
   readonly options: LowerOptions
   readonly builder: GraphBuilder
   /** SOURCE_DATE_EPOCH, seconds. */
@@ -54,6 +56,7 @@ export class StageLowering implements Lowering {
 
   constructor(file: StagedDockerfile, options: LowerOptions, epoch: Epoch) {
     this.file = file
+    this.names = new StageNames(file.stages)
     this.builder = new GraphBuilder(options.naming.idPrefix)
     this.options = { ...options, buildArgs: epoch.buildArgs, from: { ...options.from, resolveImage: once(options.from.resolveImage) } }
     this.globals = epoch.globals
@@ -61,7 +64,7 @@ export class StageLowering implements Lowering {
     const scope = { globals: this.globals, declared: declaredGlobals(file, this.globals), directives: file.directives }
     this.#bases = file.stages.map((stage) => {
       checkFrom(stage.from, scope, options.checks.linter.text)
-      return baseOf(stage, file, this.globals, options)
+      return baseOf(stage, { names: this.names, ...scope }, options)
     })
   }
 
@@ -80,14 +83,14 @@ export class StageLowering implements Lowering {
    * stands for: before any image is looked up.
    */
   assertNames(): void {
-    const { file } = this
-    checkStageLinks(file)
+    const { file, names } = this
+    checkStageLinks(file, names)
     for (const [index, { from }] of file.stages.entries()) {
       const name = baseName(from, this.globals, file.directives)
       if (name !== 'scratch' && this.#parent(index) === undefined) assertImageName(name, { span: from.span, within: from.span })
     }
     for (const { name, allowIndex, place } of file.stages.flatMap(({ instructions }) => instructions.flatMap(fromNames))) {
-      if (name !== 'scratch' && findStage(file, name, allowIndex) === undefined) assertImageName(name, place)
+      if (name !== 'scratch' && names.indexOf(name, allowIndex) === undefined) assertImageName(name, place)
     }
   }
 
@@ -114,7 +117,8 @@ export class StageLowering implements Lowering {
    * come in the order of the file: so of several errors the same is told, after the same warnings.
    */
   async stages(targets: readonly number[]): Promise<StageState[]> {
-    const { images, stages } = reachOf(this.file, this.#bases, targets, this.options)
+    const { file, names, options } = this
+    const { images, stages } = reachOf(targets, { stages: file.stages, names, bases: this.#bases, options })
     const lookUps = images.map((image) => this.#lookUp(image))
     // The first in the file is told, whichever ends first.
     for (const lookUp of lookUps) lookUp.catch(() => {})
@@ -195,7 +199,7 @@ export class StageLowering implements Lowering {
       // Triggers stand where the FROM is that runs them.
       const placed = triggers.map((trigger): Instruction => ({ ...trigger, span: stage.from.span }))
       const written: readonly Instruction[] = [...placed, ...stage.instructions]
-      const links = written.flatMap(fromNames).map(({ name, allowIndex }) => findStage(this.file, name, allowIndex))
+      const links = written.flatMap(fromNames).map(({ name, allowIndex }) => this.names.indexOf(name, allowIndex))
       this.#sourceStages.set(
         stage.index,
         [...new Set(links)].filter((index) => index !== undefined),

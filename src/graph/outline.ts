@@ -1,12 +1,13 @@
 import type { Span } from '../base/span.ts'
 import type { ArgInstruction, FromInstruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { expandWord } from '../dockerfile/word.ts'
-import { stageNamed } from './base.ts'
+import { baseName } from './base.ts'
 import type { BuildArg, BuildArgValues } from './build-args.ts'
 import { Env } from './env.ts'
 import { lowerTarget } from './lower.ts'
 import type { LoweredStage, StageLowering } from './lower-stage.ts'
 import type { LowerOptions } from './lower-types.ts'
+import type { ExecOpMount, Vertex } from './op.ts'
 
 /** What a build of the target takes from its caller, as BuildKit's frontend.outline tells it. */
 export interface Outline {
@@ -51,16 +52,12 @@ export async function outline(file: StagedDockerfile, options: LowerOptions): Pr
   const { lowering, index } = await lowerTarget(file, options)
   const args = new Map<string, OutlineArg>()
   const mounts = { secret: new Map<string, OutlineMount>(), ssh: new Map<string, OutlineMount>() }
-  const globals = describedGlobals(file, lowering.globals, options.buildArgs)
+  const globals = { known: describedGlobals(file, lowering.globals, options.buildArgs), usedBy: fromUses(lowering) }
+  const mounted = mountsBySpan(lowering.builder.vertices)
   for (const stage of await inOrder(lowering, index)) {
-    for (const arg of usedArgs(stage, lowering, globals)) keep(args, arg)
-    const spans = new Set([stage.stage.from, ...stage.stage.instructions].map(({ span }) => span))
-    for (const { op, span } of lowering.builder.vertices) {
-      if (op.kind !== 'exec' || span === undefined || !spans.has(span)) continue
-      for (const mount of op.mounts) {
-        if (mount.type !== 'secret' && mount.type !== 'ssh') continue
-        keep(mounts[mount.type], { name: mount.id, required: mount.required, span })
-      }
+    for (const arg of usedArgs(stage, globals)) keep(args, arg)
+    for (const { span } of [stage.stage.from, ...stage.stage.instructions]) {
+      for (const { type, id, required } of mounted.get(span) ?? []) keep(mounts[type], { name: id, required, span })
     }
   }
   const { from } = file.stages[index] as Stage
@@ -71,6 +68,18 @@ export async function outline(file: StagedDockerfile, options: LowerOptions): Pr
     secrets: sorted(mounts.secret),
     ssh: sorted(mounts.ssh),
   }
+}
+
+type SecretMount = Extract<ExecOpMount, { readonly type: 'secret' | 'ssh' }>
+
+function mountsBySpan(vertices: readonly Vertex[]): ReadonlyMap<Span, readonly SecretMount[]> {
+  const found = new Map<Span, SecretMount[]>()
+  for (const { op, span } of vertices) {
+    if (op.kind !== 'exec' || span === undefined) continue
+    const own = op.mounts.filter((mount) => mount.type === 'secret' || mount.type === 'ssh')
+    found.set(span, [...(found.get(span) ?? []), ...own])
+  }
+  return found
 }
 
 async function inOrder(lowering: StageLowering, target: number): Promise<LoweredStage[]> {
@@ -111,24 +120,31 @@ function describedGlobals(file: StagedDockerfile, values: Env, buildArgs: BuildA
   return found
 }
 
-/** What a stage declares, what FROM uses of it and of the stages below it, and what the defaults of those use. An ARG of a stage below is not this one's. */
-function usedArgs({ stage, state, parentState }: LoweredStage, lowering: StageLowering, globals: Map<string, GlobalArg>): OutlineArg[] {
-  const own = new Map<string, OutlineArg | undefined>()
-  for (const arg of state.args.slice(parentState?.args.length ?? 0)) own.set(arg.name, declared(arg) ?? own.get(arg.name))
-  const names = new Set([...own.keys(), ...fromUses(stage, lowering)])
-  for (const name of names) if (own.get(name) === undefined) for (const used of globals.get(name)?.uses ?? []) names.add(used)
-  return [...names].flatMap((name) => own.get(name) ?? globals.get(name) ?? [])
+/** The ARGs before the first FROM, and which of them the FROM of a stage uses. */
+interface Globals {
+  readonly known: ReadonlyMap<string, GlobalArg>
+  readonly usedBy: readonly ReadonlySet<string>[]
 }
 
-/** The variables in the FROM of a stage that no named context replaces, and in those of the stages that its name leads to, whatever stands for it. */
-function fromUses(stage: Stage, lowering: StageLowering): string[] {
-  const { file, globals } = lowering
-  const uses: string[] = []
-  for (let at: Stage | undefined = stage; at !== undefined; at = stageNamed(at, file, globals)) {
-    if (lowering.isReplaced(at.index)) continue
-    const { image, platform } = at.from
-    for (const { text } of [image, ...(platform === undefined ? [] : [platform])])
-      uses.push(...expandWord(text, globals, file.directives).matched)
+/** What a stage declares, what FROM uses of it and of the stages below it, and what the defaults of those use. An ARG of a stage below is not this one's. */
+function usedArgs({ stage, state, parentState }: LoweredStage, { known, usedBy }: Globals): OutlineArg[] {
+  const own = new Map<string, OutlineArg | undefined>()
+  for (const arg of state.args.slice(parentState?.args.length ?? 0)) own.set(arg.name, declared(arg) ?? own.get(arg.name))
+  const names = new Set([...own.keys(), ...(usedBy[stage.index] as ReadonlySet<string>)])
+  for (const name of names) if (own.get(name) === undefined) for (const used of known.get(name)?.uses ?? []) names.add(used)
+  return [...names].flatMap((name) => own.get(name) ?? known.get(name) ?? [])
+}
+
+/** By stage, the variables in its FROM, if no named context replaces it, and in those of the stages that its name leads to, whatever stands for it. */
+function fromUses(lowering: StageLowering): ReadonlySet<string>[] {
+  const { file, names, globals } = lowering
+  const uses: ReadonlySet<string>[] = []
+  for (const { index, from } of file.stages) {
+    const parent = names.before(index, baseName(from, globals, file.directives))
+    const below = parent === undefined ? new Set<string>() : (uses[parent.index] as ReadonlySet<string>)
+    const texts = lowering.isReplaced(index) ? [] : [from.image.text, from.platform?.text ?? '']
+    const own = texts.flatMap((text) => [...expandWord(text, globals, file.directives).matched])
+    uses.push(own.length === 0 ? below : new Set([...own, ...below]))
   }
   return uses
 }

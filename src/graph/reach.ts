@@ -1,9 +1,10 @@
 import type { ErrorPlace } from '../base/errors.ts'
-import type { Instruction, StagedDockerfile } from '../dockerfile/instruction.ts'
+import type { Instruction, Stage } from '../dockerfile/instruction.ts'
 import { mountFrom } from '../dockerfile/mount.ts'
 import type { Platform } from '../values/platform.ts'
 import { findContext } from './base.ts'
 import type { BaseChoice, LowerOptions } from './lower-types.ts'
+import type { StageNames } from './stage-names.ts'
 
 /** An image that a stage needs. */
 export interface NeededImage {
@@ -27,27 +28,47 @@ interface Reach {
 
 type FromOptions = Pick<LowerOptions, 'platforms' | 'from'>
 
-/** What the Dockerfile's text says that `targets` need, themselves included. What ONBUILD triggers will add is found on demand. */
-export function reachOf(file: StagedDockerfile, bases: readonly BaseChoice[], targets: readonly number[], options: FromOptions): Reach {
+export interface ReachDeps {
+  readonly stages: readonly Stage[]
+  readonly names: StageNames
+  readonly bases: readonly BaseChoice[]
+  readonly options: FromOptions
+}
+
+/**
+ * What the Dockerfile's text says that `targets` need, themselves included: images in the order in which the stages come to them. What ONBUILD triggers will add
+ * is found on demand.
+ */
+export function reachOf(targets: readonly number[], deps: ReachDeps): Reach {
   const images: NeededImage[] = []
   const seen = new Set<number>()
-  const visit = (index: number) => {
-    const base = bases[index]
-    const stage = file.stages[index]
-    if (base === undefined || stage === undefined || seen.has(index)) return
-    seen.add(index)
-    if (base.kind === 'stage') visit(base.index)
-    if (base.kind === 'image') images.push({ ...base, place: { span: stage.from.span, within: stage.from.span } })
-    // Of a stage that a named context replaces, too.
-    for (const { name, allowIndex, place } of stage.instructions.flatMap(fromNames)) {
-      const found = findStage(file, name, allowIndex)
-      const image = found === undefined ? imageOf(name, place, options) : undefined
-      if (found !== undefined) visit(found)
-      else if (image !== undefined) images.push(image)
+  // No recursion: a chain of stages may be longer than the stack.
+  const open = [targets.values() as Iterator<Need>]
+  for (let needs = open.at(-1); needs !== undefined; needs = open.at(-1)) {
+    const { value, done } = needs.next()
+    if (done) open.pop()
+    else if (typeof value !== 'number') images.push(value)
+    else if (!seen.has(value) && value >= 0 && value < deps.stages.length) {
+      seen.add(value)
+      open.push(needsOf(value, deps))
     }
   }
-  for (const target of targets) visit(target)
   return { stages: [...seen].sort((a, b) => a - b), images }
+}
+
+/** A stage, or an image. */
+type Need = number | NeededImage
+
+function* needsOf(index: number, { stages, names, bases, options }: ReachDeps): Generator<Need> {
+  const base = bases[index] as BaseChoice
+  const { from, instructions } = stages[index] as Stage
+  if (base.kind === 'stage') yield base.index
+  if (base.kind === 'image') yield { ...base, place: { span: from.span, within: from.span } }
+  // Of a stage that a named context replaces, too.
+  for (const { name, allowIndex, place } of instructions.flatMap(fromNames)) {
+    const need = names.indexOf(name, allowIndex) ?? imageOf(name, place, options)
+    if (need !== undefined) yield need
+  }
 }
 
 /** What a `--from` names that is no stage, if it is an image; that is the target's, whatever the platform of the stage. */
@@ -56,18 +77,6 @@ function imageOf(name: string, place: ErrorPlace, options: FromOptions): NeededI
   const context = findContext(name, platform, options.from)
   if (context === undefined) return name === 'scratch' ? undefined : { reference: name, platform, place }
   return context.kind === 'image' ? { reference: context.reference, platform, place } : undefined
-}
-
-/** A stage by name, the last of that name (G3), or for COPY by index (G4). */
-export function findStage(file: StagedDockerfile, name: string, allowIndex: boolean): number | undefined {
-  const byName = file.stages.findLastIndex((stage) => stage.name === name.toLowerCase())
-  if (byName >= 0) return byName
-  return allowIndex && isIndex(name) ? Number(name) : undefined
-}
-
-/** What strconv.Atoi takes; any other number is a name. */
-function isIndex(name: string): boolean {
-  return /^[+-]?\d+$/.test(name) && BigInt.asIntN(64, BigInt(name.replace('+', ''))) === BigInt(name.replace('+', ''))
 }
 
 /** The stages and images that an instruction takes files from. */

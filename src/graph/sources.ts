@@ -2,7 +2,6 @@ import { TbuildError } from '../base/errors.ts'
 import type { Stage } from '../dockerfile/instruction.ts'
 import { assertImageName, checkImagePlatform, findContext } from './base.ts'
 import type { Vertex } from './op.ts'
-import { findStage } from './reach.ts'
 import type { FromUse, Lowering, Sources } from './stage-context.ts'
 import { refuseWindowsLayers } from './windows.ts'
 
@@ -18,10 +17,10 @@ export class SourceFinder implements Sources {
   }
 
   async from(name: string, stage: Stage, use: FromUse): Promise<Vertex | undefined> {
-    const { file, options } = this.#lowering
+    const { names, options } = this.#lowering
     // An image is the target's, whatever the platform of the stage that takes from it.
     const platform = options.platforms.target
-    const index = findStage(file, name, use.kind === 'copy')
+    const index = names.indexOf(name, use.kind === 'copy')
     if (index !== undefined) return this.#fromStage(name, index, stage, use)
     const context = findContext(name, platform, options.from)
     if (context?.kind === 'files') return this.#lowering.contextVertex(context.name)

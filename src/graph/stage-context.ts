@@ -7,6 +7,7 @@ import type { Expander } from './expander.ts'
 import { layerDescription } from './history.ts'
 import type { BaseImage, FilesChoice, LowerOptions } from './lower-types.ts'
 import type { Op, Vertex } from './op.ts'
+import type { StageNames } from './stage-names.ts'
 import type { StageState } from './stage-state.ts'
 import { instructionText, type StepCounter } from './step-name.ts'
 import { refuseWindowsLayers } from './windows.ts'
@@ -14,6 +15,7 @@ import { refuseWindowsLayers } from './windows.ts'
 /** The lowering of a whole Dockerfile, as its parts see it. */
 export interface Lowering {
   readonly file: StagedDockerfile
+  readonly names: StageNames
   readonly options: LowerOptions
   readonly builder: GraphBuilder
   /** '' for the only stage without a name. */

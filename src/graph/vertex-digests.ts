@@ -1,7 +1,9 @@
 import { type Digest, sha256 } from '../base/digest.ts'
+import { bottomUp } from '../base/long-chains.ts'
 import { maskUrls } from '../base/mask-url.ts'
 import { looksSecret } from '../values/secret-name.ts'
 import type { Op, Vertex } from './op.ts'
+import { belowOf } from './vertex.ts'
 
 /** A vertex and what it needs, as they are called in events. */
 export interface VertexName {
@@ -19,14 +21,16 @@ export class VertexDigests {
   readonly #hidden = new Map<string, number>()
 
   of(vertex: Vertex): VertexName {
-    const known = this.#names.get(vertex)
-    if (known !== undefined) return known
-    const root = vertex.root && this.of(vertex.root).digest
-    const inputs = vertex.inputs.map((input) => this.of(input).digest)
+    for (const each of bottomUp(vertex, belowOf, this.#names)) this.#names.set(each, this.#name(each))
+    return this.#names.get(vertex) as VertexName
+  }
+
+  #name(vertex: Vertex): VertexName {
+    const digestOf = (below: Vertex) => (this.#names.get(below) as VertexName).digest
+    const root = vertex.root && digestOf(vertex.root)
+    const inputs = vertex.inputs.map(digestOf)
     const digest = sha256(this.#withoutUrls(JSON.stringify([this.#shown(vertex.op), root ?? null, inputs, vertex.noCache])))
-    const name = { digest, inputs: [...new Set(root === undefined ? inputs : [root, ...inputs])] }
-    this.#names.set(vertex, name)
-    return name
+    return { digest, inputs: [...new Set(root === undefined ? inputs : [root, ...inputs])] }
   }
 
   /** Members stand in the order in which lowering writes them. */

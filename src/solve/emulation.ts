@@ -42,8 +42,12 @@ const ALSO_NATIVE: Readonly<Record<string, readonly string[]>> = { amd64: ['386'
 export function unrunnable(vertices: readonly Vertex[], folder = BINFMT, host = hostPlatform()): Map<Vertex, TbuildError> {
   const errors = new Map<Vertex, TbuildError>()
   let handlers: readonly BinaryHandler[] | undefined
+  const bottoms = new Map<Vertex, Vertex>()
   for (const vertex of vertices) {
-    const platform = vertex.op.kind === 'exec' ? platformOfFiles(vertex) : undefined
+    let bottom = vertex
+    while (bottom.root !== undefined) bottom = bottoms.get(bottom.root) ?? bottom.root
+    bottoms.set(vertex, bottom)
+    const platform = vertex.op.kind === 'exec' ? platformOfFiles(bottom) : undefined
     if (platform === undefined || isNative(platform, host)) continue
     handlers ??= readHandlers(folder)
     const problem = problemOf(platform, handlers)
@@ -52,11 +56,9 @@ export function unrunnable(vertices: readonly Vertex[], folder = BINFMT, host = 
   return errors
 }
 
-/** The programs that a RUN starts are its base image's, whatever platform the result is said to be of. What stands on scratch, or on an image that does not say it, cannot be told. */
-function platformOfFiles(vertex: Vertex): Platform | undefined {
-  let bottom = vertex
-  while (bottom.root !== undefined) bottom = bottom.root
-  return bottom.op.kind === 'image' && bottom.op.platform.architecture !== '' ? bottom.op.platform : undefined
+/** The programs that a RUN starts are those of the image at the bottom, whatever platform the result is said to be of. What stands on scratch, or on an image that does not say it, cannot be told. */
+function platformOfFiles({ op }: Vertex): Platform | undefined {
+  return op.kind === 'image' && op.platform.architecture !== '' ? op.platform : undefined
 }
 
 function isNative(platform: Platform, host: Platform): boolean {

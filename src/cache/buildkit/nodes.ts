@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
+import { newStack } from '../../base/long-chains.ts'
 import { Shared } from '../../base/shared.ts'
 import type { CopyOp, ExecOp, GitOp, HttpOp, ImageOp, Vertex } from '../../graph/op.ts'
 import { execNode, type MountSource } from './exec-op.ts'
@@ -34,6 +35,7 @@ export class NodeGraph {
   }
 
   async #make(vertex: Vertex): Promise<VertexNodes> {
+    await newStack()
     const { op } = vertex
     switch (op.kind) {
       case 'image':

@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts'
+import { newStack } from '../../base/long-chains.ts'
 import { Shared } from '../../base/shared.ts'
 import type { CacheConfig, ConfigRecord } from './cache-config.ts'
 import type { Base, ContentRequest, Node, NodeInput } from './node.ts'
@@ -29,11 +30,14 @@ export class RecordGraph {
   /** Records without inputs, by digest. */
   readonly #roots = new Map<Digest, number>()
   readonly #byDigest = new Map<Digest, number[]>()
+
   constructor({ records }: Pick<CacheConfig, 'records'>) {
     this.#records = records
     for (const [position, { digest, inputs }] of records.entries()) {
+      const known = this.#byDigest.get(digest)
       if (inputs.length === 0) this.#roots.set(digest, position)
-      else this.#byDigest.set(digest, [...(this.#byDigest.get(digest) ?? []), position])
+      else if (known === undefined) this.#byDigest.set(digest, [position])
+      else known.push(position)
     }
   }
 
@@ -48,6 +52,7 @@ export class RecordGraph {
   }
 
   async #search(node: Node, search: Search): Promise<Positions> {
+    await newStack()
     if (node.inputs.length === 0) {
       return new Set(node.records.flatMap((digest) => this.#roots.get(digest) ?? []))
     }
