@@ -29,3 +29,31 @@ export async function allSideBySide<T>(jobs: readonly (() => Promise<T>)[], limi
   await Promise.allSettled(results)
   return Promise.all(results)
 }
+
+/**
+ * What `use` makes of the results, while the jobs run as above. When it fails they are ended by their signal and waited for: nothing goes on behind the back of
+ * who called.
+ */
+export async function endingTogether<T, R>(
+  jobs: readonly ((signal: AbortSignal) => Promise<T>)[],
+  { limit, signal }: { readonly limit: number; readonly signal: AbortSignal },
+  use: (results: readonly Promise<T>[]) => Promise<R>,
+): Promise<R> {
+  const stop = new AbortController()
+  const either = AbortSignal.any([signal, stop.signal])
+  const begin = async (job: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    either.throwIfAborted()
+    return job(either)
+  }
+  const results = sideBySide(
+    jobs.map((job) => () => begin(job)),
+    limit,
+  )
+  try {
+    return await use(results)
+  } catch (error) {
+    stop.abort(error)
+    await Promise.allSettled(results)
+    throw error
+  }
+}

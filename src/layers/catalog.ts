@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { Shared } from '../base/shared.ts'
-import { sideBySide } from '../base/side-by-side.ts'
+import { endingTogether } from '../base/side-by-side.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import { writeTar } from '../tar/write.ts'
@@ -76,36 +76,26 @@ class Catalog implements LayerCatalog {
   }
 
   async keep(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
-    const stop = new AbortController()
-    const either = AbortSignal.any([signal, stop.signal])
-    const fetches = sideBySide(
-      ids.map((id) => () => this.#keep(id, either)),
-      PARALLEL_FETCHES,
-    )
-    try {
-      await Promise.all(fetches)
-    } catch (error) {
-      // Nothing goes on behind the back of who called.
-      stop.abort(error)
-      await Promise.allSettled(fetches)
-      throw error
-    }
+    const jobs = ids.map((id) => (either: AbortSignal) => this.#keep(id, either))
+    await endingTogether(jobs, { limit: PARALLEL_FETCHES, signal }, (kept) => Promise.all(kept))
   }
 
   async #keep(id: LayerId, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
     const offer = this.#offers.of(id)
     if (offer === undefined) return
     await this.#fetches.fetchTrusted(offer, signal)
     if (offer.source.trust === 'vouched') await this.#deps.layers.update(id, offeredFacts(offer.layer))
   }
 
-  /** An image completes what the store knows. What is only claimed counts for this operation, where the store has no blob of the layer. */
+  /** An image completes what the store knows. What it, or a cache, says of blobs counts for this operation, where the store has none of the layer. */
   async #completed(id: LayerId, recorded: LayerInfo): Promise<LayerInfo> {
     const offer = this.#offers.of(id)
     if (offer === undefined) return recorded
     const completed = { ...recorded, ...offeredFacts(offer.layer) }
-    if (offer.source.trust === 'vouched') return recorded.diffId === undefined || recorded.parent === undefined ? completed : recorded
+    const { source, layer } = offer
+    const isKnown = recorded.diffId !== undefined && recorded.parent !== undefined
+    if (source.trust === 'vouched' && !isKnown) return completed
+    if (source.trust === 'vouched' && recorded.blobs?.some(({ digest }) => digest === layer.descriptor.digest)) return recorded
     for (const { digest } of recorded.blobs ?? []) if ((await this.#deps.blobs.stat(digest)) !== undefined) return recorded
     return completed
   }

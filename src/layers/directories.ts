@@ -1,5 +1,5 @@
 import { Shared } from '../base/shared.ts'
-import { sideBySide } from '../base/side-by-side.ts'
+import { endingTogether } from '../base/side-by-side.ts'
 import type { Locks } from '../store/locks.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import type { FetchDeps, Fetches } from './fetches.ts'
@@ -99,17 +99,17 @@ export class Directories {
 
   /** From the bottom, while those above are being fetched. */
   async #unpack(offers: readonly Offer[], signal: AbortSignal): Promise<void> {
-    const fetches = sideBySide(
-      offers.map((offer) => () => this.#fetches.fetch(offer, signal)),
-      PARALLEL_FETCHES,
-    )
-    const { locks } = this.#deps
-    for (const [index, { layer, source }] of offers.entries()) {
-      await fetches[index]
-      // Of all processes that want the layer one unpacks it.
-      const find = async () => (await this.#isDirectory(layer.id)) || undefined
-      const unpack = () => locks.singleFlight(`layer-${layer.id}`, find, () => unpackBlob(layer, this.#deps, signal), { signal })
-      await this.#fetches.blaming(source, signal, unpack)
-    }
+    if (offers.length === 0) return
+    const jobs = offers.map((offer) => (either: AbortSignal) => this.#fetches.fetch(offer, either))
+    await endingTogether(jobs, { limit: PARALLEL_FETCHES, signal }, async (fetches) => {
+      const { locks } = this.#deps
+      for (const [index, { layer, source }] of offers.entries()) {
+        await fetches[index]
+        // Of all processes that want the layer one unpacks it.
+        const find = async () => (await this.#isDirectory(layer.id)) || undefined
+        const unpack = () => locks.singleFlight(`layer-${layer.id}`, find, () => unpackBlob(layer, this.#deps, signal), { signal })
+        await this.#fetches.blaming(source, signal, unpack)
+      }
+    })
   }
 }

@@ -187,6 +187,37 @@ describe('a claimed source', () => {
     await expect(own.catalog.directories([a.layer.id], signal)).rejects.toMatchObject({ code: 'SNAPSHOT_MISSING' })
   })
 
+  test('is asked for nothing more when one of its layers is wrong, and nothing of it goes on', async () => {
+    const [wrong, other] = [await packed('1'), await packed('2')]
+    const more = await Promise.all(['3', '4', '5', '6', '7', '8'].map((name) => packed(name)))
+    const lying: PackedLayer = { ...wrong.layer, descriptor: other.layer.descriptor }
+    const cache = source('claimed', [other.bytes])
+    const { blob } = cache
+    let ended = 0
+    const slow: LayerSource = {
+      ...cache,
+      async blob(descriptor, signal) {
+        if (descriptor.digest === other.layer.descriptor.digest) return blob(descriptor, signal)
+        cache.asked.push(descriptor.digest)
+        await new Promise<void>((resolve) => {
+          if (signal.aborted) resolve()
+          else signal.addEventListener('abort', () => resolve(), { once: true })
+          setTimeout(resolve, 1000).unref()
+        })
+        ended += 1
+        throw new Error('ended')
+      },
+    }
+    own.catalog.offer([lying, ...more.map(({ layer }) => layer)], slow)
+    const all = [lying, ...more.map(({ layer }) => layer)].map(({ id }) => id)
+    await expect(own.catalog.directories(all, signal)).rejects.toMatchObject({ code: 'CACHE_LAYER_UNUSABLE' })
+    const { length } = cache.asked
+    expect(ended).toBe(length - 1)
+    expect(own.catalog.failures.get(slow)).toContain('unpacks to')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(cache.asked).toHaveLength(length)
+  })
+
   test('is not at fault when the work was ended', async () => {
     const a = await packed('1')
     const cache = source('claimed', [])
@@ -236,6 +267,20 @@ describe('a layer as a value', () => {
     expect(await collect((await layer?.blob())?.open() ?? chunks(Buffer.alloc(0)))).toEqual(a.bytes)
     expect(image.asked).toHaveLength(1)
     expect(existsSync(own.store.layers.directory(a.layer.id))).toBe(false)
+  })
+
+  test('is had from an image that packed it in another way, where the blob that the store knew is gone', async () => {
+    const a = await packed('1')
+    await own.store.layers.update(a.layer.id, { diffId: a.layer.diffId, blobs: [a.layer.descriptor], parent: [] })
+    const bytes = gzipSync(a.tar, { level: 1 })
+    const descriptor = { mediaType: MediaType.ociLayerGzip, digest: sha256(bytes), size: bytes.length + 0 }
+    expect(descriptor.digest).not.toBe(a.layer.descriptor.digest)
+    own.catalog.offer([{ ...a.layer, descriptor }], source('vouched', [bytes]))
+    const [layer] = await own.catalog.open([a.layer.id])
+    const lazy = await layer?.blob({ lazy: true })
+    expect(lazy?.descriptor).toEqual(descriptor)
+    expect(await collect(lazy?.open() ?? chunks(Buffer.alloc(0)))).toEqual(bytes)
+    expect(await collect(layer?.tar() ?? chunks(Buffer.alloc(0)))).toEqual(a.tar)
   })
 
   test('nobody has the original blob: that is said', async () => {
