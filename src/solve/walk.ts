@@ -166,18 +166,21 @@ export class Walk {
       this.#files.forget(step)
       reopen(step)
     }
-    step.ref = await this.#withdrawals.retry(() => this.#solveWhole(step), again)
-    return step.ref
+    return this.#withdrawals.retry(() => this.#solveWhole(step), again)
   }
 
-  /** With layers that nobody has withdrawn meanwhile. */
+  /** With layers that nobody has withdrawn meanwhile; none is withdrawn unseen between the last look and the answer. */
   async #solveWhole(step: Step): Promise<Ref> {
-    for (;;) {
-      step.since = this.#withdrawals.count
-      const ref = await this.#solve(step)
-      if (step.since === this.#withdrawals.count || ref.kind === 'files' || !(await this.#withdrawals.areGone(ref.layers))) return ref
+    step.since = await this.#withdrawals.settled()
+    let ref = await this.#solve(step)
+    while (ref.kind === 'snapshot' && step.since !== this.#withdrawals.count) {
+      step.since = await this.#withdrawals.settled()
+      if (!(await this.#withdrawals.areGone(ref.layers))) continue
       reopen(step)
+      ref = await this.#solve(step)
     }
+    step.ref = ref
+    return ref
   }
 
   async #solve(step: Step): Promise<Ref> {

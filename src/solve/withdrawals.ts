@@ -21,6 +21,8 @@ export class Withdrawals {
   readonly #steps: ReadonlyMap<unknown, Step>
   readonly #deps: WithdrawalDeps
   #count = 0
+  /** Until all is open again that stood on what was withdrawn. */
+  #reopening: Promise<void> | undefined
 
   constructor(steps: ReadonlyMap<unknown, Step>, deps: WithdrawalDeps) {
     this.#steps = steps
@@ -32,10 +34,16 @@ export class Withdrawals {
     return this.#count
   }
 
+  /** That number, when nothing is found any more that stands on what is gone: the time to begin something. */
+  async settled(): Promise<number> {
+    while (this.#reopening !== undefined) await this.#reopening
+    return this.#count
+  }
+
   /** Does the work, and once more when a source was withdrawn because of it, or meanwhile. `again`: before that. */
   async retry<T>(work: () => Promise<T>, again: () => void = () => {}): Promise<T> {
     for (;;) {
-      const since = this.#count
+      const since = await this.settled()
       try {
         return await work()
       } catch (error) {
@@ -66,6 +74,17 @@ export class Withdrawals {
       // What it said of steps is not kept either.
       for (const step of this.#steps.values()) if (step.imported?.source === source) step.imported = undefined
     }
+    const reopening = this.#reopen()
+    // Who fails meanwhile opens again what has been made since.
+    const waited = Promise.allSettled([this.#reopening, reopening]).then(() => {
+      if (this.#reopening === waited) this.#reopening = undefined
+    })
+    this.#reopening = waited
+    await reopening
+  }
+
+  async #reopen(): Promise<void> {
+    const { layers } = this.#deps
     const held = [...this.#steps.values()].flatMap((step) => {
       const own = layersOf(step)
       return own === undefined ? [] : [{ step, own }]

@@ -13,6 +13,14 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
+function gate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { open, opened }
+}
+
 const until = (signal: AbortSignal) =>
   new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true }))
 
@@ -295,6 +303,35 @@ describe('a cache that promised a layer and cannot give it', () => {
     const { walk, worker } = build(folder, store, { imported })
     await walk.solve(copy(run('after', run('early', image())), run('late', image())))
     expect([...worker.ran].sort()).toEqual(['after', 'copy', 'early', 'late'])
+  })
+
+  test('and steps that begin while what stood on it is being opened again are no failures', async () => {
+    const imported = new FakeImports(store)
+    imported.promise('found', cache)
+    const found = run('found', image())
+    const [after, late] = [run('after', found), run('late', found)]
+    const withdrawn = gate()
+    const { lookup, withdraw } = imported
+    imported.withdraw = (from) => {
+      withdraw.call(imported, from)
+      withdrawn.open()
+    }
+    imported.lookup = async (step) => {
+      if (step.vertex.name === 'above') await withdrawn.opened
+      return lookup.call(imported, step)
+    }
+    const { where } = store.layers
+    const layers: typeof store.layers = {
+      ...store.layers,
+      where: async (ids) => {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return where(ids)
+      },
+    }
+    const { walk, worker } = build(folder, store, { imported, layers })
+    await walk.solve(copy(after, run('above', late)))
+    expect([...worker.ran].sort()).toEqual(['above', 'after', 'copy', 'found', 'late'])
+    expect(imported.withdrawn).toEqual(['cache'])
   })
 
   test('when files of the result are read: work on it is done again, with a result that is whole', async () => {
