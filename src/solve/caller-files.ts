@@ -6,7 +6,7 @@ import type { KeyDeps, StepIo } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { actionOf } from './key.ts'
 import { readParts } from './key-parts.ts'
-import { belowOf, type Step, standsOn } from './step.ts'
+import { belowOf, newStack, type Step, standsOn } from './step.ts'
 
 /** What keys are read with, and read again. */
 export type FileDeps = KeyDeps & { readonly content: ContentHasher }
@@ -45,6 +45,7 @@ export class CallerFiles {
   }
 
   async #compare(step: Step): Promise<boolean> {
+    await newStack()
     if (step.parts !== undefined && (await this.#isChangedNow(step))) return false
     for (const below of belowOf(step)) if (!(await this.areAsRead(below))) return false
     return true

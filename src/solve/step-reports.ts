@@ -2,7 +2,7 @@ import { isTbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { Vertex } from '../graph/op.ts'
 import type { StepKey } from '../ops/step-cache.ts'
-import type { Step } from './step.ts'
+import { belowOf, bottomUp, type Step } from './step.ts'
 
 /** Whoever wants to know why steps run (src/explain). */
 export interface Watcher {
@@ -40,25 +40,23 @@ export class StepReports {
   }
 
   /** A hit answers for the steps below it too, but for that of a layer that is found on anything. */
-  cached(step: Step, sameFiles = false, answers = !step.isIndependent): void {
-    if (step.isReported) return
-    step.isReported = true
+  cached(step: Step, sameFiles = false): void {
+    const answered: Step[] = []
+    for (let at: Step | undefined = step; at?.isReported === false; at = at === step && step.isIndependent ? undefined : at.root) {
+      at.isReported = true
+      answered.push(at)
+    }
     // In the order of the Dockerfile.
-    if (step.root !== undefined && answers) this.cached(step.root, false, true)
-    if (!step.isSource) this.#deps.watcher?.hit(step.vertex, sameFiles)
-    this.#deps.onEvent({ type: 'done', id: step.vertex.id, time: Date.now(), cached: true })
+    for (const { isSource, vertex } of answered.reverse()) {
+      if (!isSource) this.#deps.watcher?.hit(vertex, sameFiles && vertex === step.vertex)
+      this.#deps.onEvent({ type: 'done', id: vertex.id, time: Date.now(), cached: true })
+    }
   }
 
   /** An imported cache may answer for a step without a look at what it is made of: then that was not needed. */
   rest(target: Step): void {
-    const seen = new Set<Step>()
-    const visit = (step: Step) => {
-      if (seen.has(step) || step.isSource) return
-      seen.add(step)
-      if (step.root !== undefined) visit(step.root)
-      for (const input of step.inputs) visit(input)
-      this.cached(step)
-    }
-    visit(target)
+    for (const step of bottomUp(target, belowOf<Step>, NONE)) if (!step.isSource) this.cached(step)
   }
 }
+
+const NONE: ReadonlySet<Step> = new Set()

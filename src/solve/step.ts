@@ -78,13 +78,12 @@ function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly Step[]
 
 /** Of each vertex there is one, also of those below. */
 export function stepOf(vertex: Vertex, steps: Map<Vertex, Step>): Step {
-  const known = steps.get(vertex)
-  if (known !== undefined) return known
-  const root = vertex.root && stepOf(vertex.root, steps)
-  const inputs = vertex.inputs.map((input) => stepOf(input, steps))
-  const step = newStep(vertex, root, inputs)
-  steps.set(vertex, step)
-  return step
+  for (const each of bottomUp(vertex, belowOf, steps)) {
+    const root = each.root && steps.get(each.root)
+    const inputs = each.inputs.map((input) => steps.get(input) as Step)
+    steps.set(each, newStep(each, root, inputs))
+  }
+  return steps.get(vertex) as Step
 }
 
 /** Forgets what was found or made of a step, which cannot be had any more. What is under way goes on. */
@@ -102,14 +101,45 @@ export function isIndependent({ op }: Vertex): boolean {
   return handlerOf(op).independent?.(op) === true
 }
 
-/** What it stands on and what it takes from. */
-export function belowOf({ root, inputs }: Step): readonly Step[] {
+/** What a step, or a vertex, stands on and what it takes from. */
+export function belowOf<T>({ root, inputs }: { readonly root?: T | undefined; readonly inputs: readonly T[] }): readonly T[] {
   return root === undefined ? inputs : [root, ...inputs]
+}
+
+/** What is not known yet of `top` and all below it, each after what is below it. Without recursion: a chain may be longer than the stack. */
+export function bottomUp<T>(top: T, below: (at: T) => readonly T[], known: { has(at: T): boolean }): Set<T> {
+  const found = new Set<T>()
+  const isOpen = (at: T) => !found.has(at) && !known.has(at)
+  const open = [top]
+  for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
+    const next = isOpen(at) ? below(at).filter(isOpen) : []
+    if (next.length === 0) {
+      if (isOpen(at)) found.add(at)
+      open.pop()
+    } else for (const each of next.reverse()) open.push(each)
+  }
+  return found
+}
+
+/** A step and what it is put on, the step first. */
+export function withRoots(step: Step): Step[] {
+  const steps: Step[] = []
+  for (let at: Step | undefined = step; at !== undefined; at = at.root) steps.push(at)
+  return steps
+}
+
+/** What goes on after it does so on an empty stack: work that asks the same of what is below, as long as a chain may be. */
+export function newStack(): Promise<void> {
+  return Promise.resolve()
 }
 
 /** `known`: of which steps it is known. */
 export function standsOn(step: Step, known: Map<Step, boolean>): boolean {
-  const answer = known.get(step) ?? belowOf(step).some((below) => standsOn(below, known))
-  known.set(step, answer)
-  return answer
+  for (const each of bottomUp(step, belowOf<Step>, known)) {
+    known.set(
+      each,
+      belowOf(each).some((below) => known.get(below)),
+    )
+  }
+  return known.get(step) === true
 }

@@ -13,7 +13,7 @@ import type { KeyPart, Snapshot } from '../store/types.ts'
 import { CallerFiles, type FileDeps, unique } from './caller-files.ts'
 import { chainOf, stepKey } from './key.ts'
 import { readParts } from './key-parts.ts'
-import { belowOf, reopen, type Step, stepOf } from './step.ts'
+import { belowOf, newStack, reopen, type Step, stepOf, withRoots } from './step.ts'
 import { StepReports, type Watcher } from './step-reports.ts'
 import { StepRuns } from './step-runs.ts'
 import { Stop } from './stop.ts'
@@ -143,13 +143,15 @@ export class Walk {
     return snapshot.every((id) => (states.get(id) === 'remote' ? layers.source(id)?.trust === 'vouched' : states.get(id) !== 'missing'))
   }
 
-  async #hasFiles({ root, inputs }: Step): Promise<boolean> {
-    for (const input of inputs) {
-      if (input.vertex.op.kind === 'context') continue
-      const made = await this.#known(input)
-      if (made === undefined || !areDirectories(await this.#deps.layers.where(made))) return false
+  async #hasFiles(step: Step): Promise<boolean> {
+    for (const { inputs } of withRoots(step)) {
+      for (const input of inputs) {
+        if (input.vertex.op.kind === 'context') continue
+        const made = await this.#known(input)
+        if (made === undefined || !areDirectories(await this.#deps.layers.where(made))) return false
+      }
     }
-    return root === undefined || this.#hasFiles(root)
+    return true
   }
 
   #step(vertex: Vertex): Step {
@@ -239,6 +241,7 @@ export class Walk {
   }
 
   async #canKnowKey({ root, inputs }: Step): Promise<boolean> {
+    await newStack()
     if (root !== undefined && !(await this.#isKeyReady(root))) return false
     for (const input of inputs) if (!input.isSource && !(await this.#isReadable(input))) return false
     return true
@@ -251,9 +254,11 @@ export class Walk {
   }
 
   /** The inputs of a step, and of those below it, that have to run, or be fetched, before its key can be known. */
-  async #waitsFor({ root, inputs }: Step): Promise<Vertex[]> {
-    const waits = root === undefined ? [] : await this.#waitsFor(root)
-    for (const input of inputs) if (!input.isSource && !(await this.#isReadable(input))) waits.push(input.vertex)
+  async #waitsFor(step: Step): Promise<Vertex[]> {
+    const waits: Vertex[] = []
+    for (const { inputs } of withRoots(step).reverse()) {
+      for (const input of inputs) if (!input.isSource && !(await this.#isReadable(input))) waits.push(input.vertex)
+    }
     return waits
   }
 
@@ -263,6 +268,7 @@ export class Walk {
   }
 
   async #makeKey(step: Step): Promise<StepKey> {
+    await newStack()
     const root = step.root === undefined || step.isIndependent ? null : await this.#rootPart(step.root)
     const parts = await this.#parts(step)
     // Found without a key, and what the key is made of has changed since: nobody may find it by that.
@@ -302,6 +308,7 @@ export class Walk {
   }
 
   async #tryContexts(step: Step): Promise<void> {
+    await newStack()
     if (contextsOf(step.vertex).length > 0) {
       if (step.inputs.every(({ isSource, isRemote }) => isSource || isRemote)) await this.#tryParts(step)
       if (step.parts === undefined) this.#files.markChanged(step)

@@ -382,3 +382,34 @@ describe('a dry run', () => {
     expect(worker.ran).toEqual([])
   })
 })
+
+describe('a chain that is longer than the stack', () => {
+  const roots = () => {
+    let at = image()
+    for (let index = 0; index < 1500; index += 1) at = copy(context(), at)
+    return at
+  }
+  const inputs = () => {
+    let at = copy(context())
+    for (let index = 0; index < 4000; index += 1) at = copy(at)
+    return at
+  }
+
+  test.each([
+    ['roots', roots, 1500],
+    ['inputs', inputs, 4001],
+  ])('of %s is run, found and planned', async (_name, chain, length) => {
+    const first = build(folder, store)
+    const layers = await first.walk.solve(chain())
+    expect(first.walk.executed).toBe(length)
+    const again = build(folder, store, { imported: new FakeImports(store) })
+    expect(await again.walk.solve(chain())).toEqual(layers)
+    expect(again.walk.executed).toBe(0)
+    expect(again.events.filter(({ type }) => type === 'done').length).toBeGreaterThanOrEqual(length)
+    await build(folder, store).walk.plan(chain())
+    const asked = new FakeImports(store)
+    const lone = build(folder, new FakeStore(folder), { imported: asked })
+    await lone.walk.plan(chain())
+    expect(lone.worker.ran).toEqual([])
+  })
+})
