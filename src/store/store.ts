@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { createBlobStore } from './blob-store.ts'
 import { createCacheIndex } from './cache-index.ts'
 import { type CacheMounts, createCacheMounts } from './cache-mounts.ts'
@@ -26,7 +27,7 @@ export interface SharedStore {
 
 /**
  * One operation's hold on a store: a build, or a command that looks after it. All that it remembers of what is there (claimed layers, digests of files) ends
- * with it, since what it held may then go. Beginning one reads, locks and writes nothing.
+ * with it, since what it held may then go. Beginning one locks and writes nothing in a store that is there.
  */
 export interface Store {
   readonly layout: StoreLayout
@@ -54,7 +55,15 @@ export interface Store {
 export function openSharedStore(root: string): SharedStore {
   const layout = openLayout(root)
   const locks = createLocks(layout.locks)
-  return { layout, locks, begin: (options = {}) => beginOperation(layout, locks, options) }
+  return {
+    layout,
+    locks,
+    begin(options = {}) {
+      // Who has it open may outlive it: it is removed, for an empty one.
+      if (!existsSync(layout.v1)) openLayout(root)
+      return beginOperation(layout, locks, options)
+    },
+  }
 }
 
 /** A store that is opened for one operation. Errors as those of `openSharedStore`. */

@@ -34,6 +34,19 @@ describe('operations on one store of a process that lives long', () => {
     await other.close()
   }
 
+  test('a store that was removed between two operations is an empty one', async () => {
+    const before = shared.begin()
+    await layer(before)
+    await before.close()
+    await rm(root, { recursive: true })
+    const after = shared.begin()
+    expect(layers()).toEqual([])
+    const made = await layer(after)
+    await after.flush()
+    await after.close()
+    expect([layers(), leases()]).toEqual([[made], []])
+  })
+
   test('what an operation used is collected when it is over, and not before; the others keep theirs', async () => {
     const [one, two] = [shared.begin(), shared.begin()]
     const [first, second] = [await layer(one), await layer(two)]
