@@ -3,7 +3,7 @@ import type { Progress } from '../base/events.ts'
 import type { HostCredentials } from './credentials.ts'
 
 /**
- * All that a build asks whoever wants it. The command line's and the library's is this machine (`src/this-machine`); a server's is the client at the other end.
+ * All that a build asks whoever wants it. Its end ends every wait for an answer (`untilEnded`). The command line's and the library's is this machine (`src/this-machine`); a server's is the client at the other end.
  * Nothing else of the engine looks at the process: its environment, its working directory, its standard streams, its user's home.
  */
 export interface Caller {
@@ -63,7 +63,7 @@ export interface Sink {
   write(data: Uint8Array): Promise<void>
   /** It is whole: only now is it there. */
   commit(): Promise<void>
-  /** It is not to be, or could not be committed: nothing of it remains. Never rejects. */
+  /** It is not to be, or could not be committed: nothing of it remains. Never rejects, and is waited for also after the end of the build. */
   abort(reason: unknown): Promise<void>
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { TbuildError } from '../base/errors.ts'
 import type { BuildOptions, ResolvedOptions } from '../build-options.ts'
 import type { Caller } from '../caller/caller.ts'
+import { untilEnded } from '../caller/until-ended.ts'
 import { Sandboxes } from '../solve/lazy-sandbox.ts'
 import { type EngineDeps, openSession, type Session } from '../solve/session.ts'
 import { openSharedStore } from '../store/store.ts'
@@ -35,9 +36,9 @@ export class Engine {
     const lifetime = new Lifetime(caller.progress)
     this.#opening.add(lifetime)
     try {
-      return await lifetime.run(async () =>
-        this.#opened(options, await openSession(options, caller, this.#deps, lifetime.progress), lifetime),
-      )
+      const { progress } = lifetime
+      const asked = untilEnded(caller, progress.signal)
+      return await lifetime.run(async () => this.#opened(options, await openSession(options, asked, this.#deps, progress), lifetime))
     } catch (error) {
       await lifetime.end()
       this.#rest()

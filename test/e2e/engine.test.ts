@@ -188,6 +188,22 @@ describe('an open build', () => {
   }, 120_000)
 })
 
+test('a client that answers nothing any more keeps neither its build nor the store', async () => {
+  const { options, caller } = fromThisMachine(request('FROM busybox\nRUN --mount=type=secret,id=s cat /run/secrets/s\n'))
+  const asked = new Promise<void>((resolve) => {
+    caller.secret = () => {
+      resolve()
+      return new Promise(() => {})
+    }
+  })
+  const build = await engine.openBuild(options, caller)
+  const evaluated = expect(build.evaluate()).rejects.toMatchObject({ code: 'BUILD_CLOSED' })
+  await asked
+  await build.close()
+  await evaluated
+  expect([inStore('leases'), inStore('tmp')]).toEqual([[], []])
+}, 60_000)
+
 describe('a target of an open build as a context of another', () => {
   const tools = 'FROM busybox\nENV TOOL=hammer\nRUN echo tool > /tool\nONBUILD RUN echo triggered > /triggered\nWORKDIR /work\n'
   const user =
