@@ -208,7 +208,11 @@ export class OpenBuild {
     const { session, lifetime } = this.#deps
     await session.flush()
     const images = built.map(({ image }) => image)
-    await tagImages(images, storeNames(options.outputs ?? [], names), { ...session, ...lifetime.progress })
+    await tagImages(images, storeNames(options.outputs ?? [], names), {
+      store: session.store,
+      layers: session.layers,
+      ...lifetime.progress,
+    })
     return writeOutputs(built, { options, names, caller: session.caller, registries: session.registries, ...lifetime.progress })
   }
 
@@ -218,7 +222,7 @@ export class OpenBuild {
         const { session, lifetime } = this.#deps
         const [built] = await evaluation.build([target], undefined)
         const { image } = built as BuiltPlatform
-        await keepLayers(image, { ...session, ...lifetime.progress })
+        await keepLayers(image, { layers: session.layers, ...lifetime.progress })
         await session.flush()
         const { config, configDigest, layers } = image
         return { config, configDigest, layers: layers.map(({ id, diffId }) => ({ id, diffId })) }

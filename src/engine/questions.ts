@@ -7,7 +7,7 @@ import type { Finding, Linter } from '../dockerfile/lint/linter.ts'
 import { parseStages } from '../dockerfile/stages.ts'
 import { checkStages } from '../graph/lower.ts'
 import { description, type Outline, outline } from '../graph/outline.ts'
-import { type LoweringDeps, linterFor, lowerOptions, mistakeOf, reportFindings, stagesOf } from '../solve/lowering.ts'
+import { diagnosticsOf, type LoweringDeps, linterFor, lowerOptions, reportFindings, stagesOf } from '../solve/lowering.ts'
 import { hostPlatform } from '../values/platform.ts'
 
 /** Questions about a Dockerfile that build nothing: what buildx calls `--call`. Base images are looked up, because their config is needed. */
@@ -30,7 +30,7 @@ export async function checkFile(options: ResolvedOptions, deps: LoweringDeps, { 
     await checkStages(stages, lowerOptions(options, hostPlatform(), deps, linter))
   } catch (error) {
     if (!isTbuildError(error) || signal.aborted) throw error
-    return { file, ...(linter === undefined ? mistakeOf(file, options, error) : { findings: linter.findings(), error }) }
+    return { file, ...(linter === undefined ? diagnosticsOf(file, options, error) : { findings: linter.findings(), error }) }
   }
   const { violation } = linter
   return { file, findings: linter.findings(), ...(violation === undefined ? {} : { error: violation }) }

@@ -13,7 +13,7 @@ import { type Descriptor, MediaType } from '../values/oci.ts'
 import { ARTIFACT, exportCacheMounts, importCacheMounts, isLayerList, mountsOf } from './cache-mounts.ts'
 
 /** A tag of a registry that holds cache mounts as one artefact. */
-export interface MountsPlace {
+export interface CacheMountsTag {
   readonly ref: string
   readonly insecure?: boolean
   readonly caller: RegistryCaller
@@ -28,12 +28,12 @@ const DOCUMENT_LIMIT = 8 * 1024 * 1024
 export async function pushCacheMounts(
   mounts: CacheMounts,
   entries: readonly CacheMountEntry[],
-  place: MountsPlace,
+  tag: CacheMountsTag,
 ): Promise<CacheMountEntry[]> {
-  const { folder, ref } = place
+  const { folder, ref } = tag
   const done = await exportCacheMounts(mounts, entries, folder)
   const { pushImage } = await import('../sources/registry/push.ts')
-  await withClient(place, async (client) => {
+  await withClient(tag, async (client) => {
     const blobs = layoutBlobs(folder)
     const descriptor = (JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as { manifests: [Descriptor] }).manifests[0]
     const bytes = await blobs.read(descriptor.digest, DOCUMENT_LIMIT)
@@ -43,19 +43,19 @@ export async function pushCacheMounts(
       reference: parseImageReference(ref),
       blobs: [...layers, config].map((blob) => ({ descriptor: blob, open: () => blobs.get(blob.digest) })),
       documents: [{ descriptor: { mediaType, digest, size }, bytes }],
-      insecure: place.insecure === true,
+      insecure: tag.insecure === true,
     })
   })
   return done
 }
 
 /** `wanted`: only these ids; the layers of others are not fetched. Returns the ids. */
-export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly string[], place: MountsPlace): Promise<string[]> {
-  const { folder, ref } = place
+export async function pullCacheMounts(mounts: CacheMounts, wanted: readonly string[], tag: CacheMountsTag): Promise<string[]> {
+  const { folder, ref } = tag
   const reference = parseImageReference(ref)
   await mkdir(join(folder, 'blobs/sha256'), { recursive: true })
-  await withClient(place, async (client) => {
-    const repository = client.repository(reference.domain, reference.path, { insecure: place.insecure })
+  await withClient(tag, async (client) => {
+    const repository = client.repository(reference.domain, reference.path, { insecure: tag.insecure })
     const { bytes } = await repository.manifest(manifestIdentifier(reference))
     const blobs = layoutBlobs(folder)
     for (const { digest, size, id } of layersOf(bytes, ref)) {
@@ -95,7 +95,7 @@ function layersOf(bytes: Buffer, ref: string): MountLayer[] {
   })
 }
 
-async function withClient({ caller }: MountsPlace, work: (client: RegistryClient) => Promise<void>): Promise<void> {
+async function withClient({ caller }: CacheMountsTag, work: (client: RegistryClient) => Promise<void>): Promise<void> {
   const registries = new Registries(caller)
   try {
     await work(await registries.client())

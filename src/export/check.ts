@@ -4,15 +4,18 @@ import { parseGoBool } from '../go/bool.ts'
 import { assertZstd } from '../tar/zstd-compress.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
 
+/** What outputs read of a build's options. */
+export type OutputOptions = Pick<ResolvedOptions, 'outputs' | 'annotations' | 'platforms' | 'buildArgs'>
+
 type ImageSpec = Extract<OutputSpec, { readonly type: 'oci' | 'docker' | 'image' }>
 
 /** Several platforms make an index; the build argument BUILDKIT_MULTI_PLATFORM makes one of a single platform, too. */
-export function makesIndex({ buildArgs, platforms = [] }: ResolvedOptions): boolean {
+export function makesIndex({ buildArgs, platforms = [] }: Pick<OutputOptions, 'buildArgs' | 'platforms'>): boolean {
   return platforms.length > 1 || parseGoBool(buildArgs.BUILDKIT_MULTI_PLATFORM ?? '') === true
 }
 
 /** Refuses what no exporter does, before anything is built. `names` are the references of `-t`. */
-export function checkOutputs(options: ResolvedOptions, platforms: readonly Platform[], names: readonly string[]): void {
+export function checkOutputs(options: OutputOptions, platforms: readonly Platform[], names: readonly string[]): void {
   const index = makesIndex(options)
   for (const output of options.outputs ?? []) {
     if (output.type !== 'oci' && output.type !== 'docker' && output.type !== 'image') continue

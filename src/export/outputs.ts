@@ -1,7 +1,7 @@
 import { destinationError } from '../base/destination-error.ts'
 import type { OnEvent, Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
-import type { OutputSpec, ResolvedOptions } from '../build-options.ts'
+import type { OutputSpec } from '../build-options.ts'
 import type { Caller, Sink } from '../caller/caller.ts'
 import { filled } from '../caller/sinks.ts'
 import type { Image } from '../image/types.ts'
@@ -10,7 +10,7 @@ import type { Registries } from '../sources/registry/open.ts'
 import type { TreeView } from '../tree/types.ts'
 import { parseImageReference } from '../values/image-reference.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
-import { makesIndex } from './check.ts'
+import { makesIndex, type OutputOptions } from './check.ts'
 import type { Exported, ExportOptions } from './content.ts'
 import { parseTags, type StoreNames } from './tag.ts'
 import type { ExportedTree } from './walk.ts'
@@ -33,12 +33,14 @@ export interface BuiltPlatform {
 }
 
 interface OutputDeps extends Progress {
-  readonly caller: Caller
-  readonly options: ResolvedOptions
+  readonly caller: Pick<Caller, 'sink' | 'directorySink'>
+  readonly options: OutputOptions
   readonly registries: Registries
   /** Full references of `-t`. */
   readonly names: readonly string[]
 }
+
+type SinkDeps = Pick<OutputDeps, 'caller' | 'signal'>
 
 /** What an output made, and the names that it has there. */
 export interface Written extends Exported {
@@ -156,7 +158,7 @@ async function writeDocker(
   output: Extract<OutputSpec, { type: 'docker' }>,
   images: readonly Image[],
   options: ExportOptions,
-  deps: OutputDeps,
+  deps: SinkDeps & Pick<OutputDeps, 'onEvent'>,
 ): Promise<Exported> {
   const { exportDockerArchive } = await import('./docker-archive.ts')
   noteDepth(images, deps.onEvent)
@@ -169,7 +171,7 @@ async function push(
   output: Extract<OutputSpec, { type: 'image' }>,
   images: readonly Image[],
   options: ExportOptions,
-  { id, onEvent, signal, registries }: OutputDeps & { readonly id: string },
+  { id, onEvent, signal, registries }: Pick<OutputDeps, 'onEvent' | 'signal' | 'registries'> & { readonly id: string },
 ): Promise<Exported> {
   const { exportToRegistry } = await import('./registry.ts')
   return exportToRegistry(images, {
@@ -216,11 +218,11 @@ function withoutTag(name: string): string {
   return `${domain}/${path}`
 }
 
-function fileOf(name: string, { caller, signal }: OutputDeps): Promise<Sink> {
+function fileOf(name: string, { caller, signal }: SinkDeps): Promise<Sink> {
   return caller.sink({ kind: 'file', name }, signal)
 }
 
-function intoDirectory<T>(name: string, { caller, signal }: OutputDeps, fill: (path: string) => Promise<T>): Promise<T> {
+function intoDirectory<T>(name: string, { caller, signal }: SinkDeps, fill: (path: string) => Promise<T>): Promise<T> {
   return filled(caller.directorySink(name, signal), ({ path }) =>
     fill(path).catch((error: unknown) => Promise.reject(destinationError(error, path))),
   )

@@ -51,14 +51,14 @@ export function stagesOf(file: SourceFile, { options, onEvent }: FindingDeps): S
     return parseStages(file)
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    const mistake = mistakeOf(file, options, error)
-    reportFindings(mistake.findings, onEvent)
-    throw mistake.error
+    const diagnostics = diagnosticsOf(file, options, error)
+    reportFindings(diagnostics.findings, onEvent)
+    throw diagnostics.error
   }
 }
 
 /** What is told of a file that does not parse, for `error`: what BuildKit finds before it comes there. A malformed `# check=` comes before all. */
-export function mistakeOf(
+export function diagnosticsOf(
   file: SourceFile,
   options: Pick<ResolvedOptions, 'buildArgs'>,
   error: TbuildError,

@@ -7,7 +7,7 @@ import { type Finding, type Linter, linesOf } from '../../src/dockerfile/lint/li
 import { parseStages } from '../../src/dockerfile/stages.ts'
 import { checkStages } from '../../src/graph/lower.ts'
 import type { BaseImage, LowerOptions } from '../../src/graph/lower-types.ts'
-import { mistakeOf, linterFor } from '../../src/solve/lowering.ts'
+import { diagnosticsOf, linterFor } from '../../src/solve/lowering.ts'
 import { buildArgsOf, type LintCase, loadLintFiles, optionValue } from '../support/lint-cases.ts'
 import { lowerOptions } from '../support/lower-options.ts'
 
@@ -49,7 +49,7 @@ async function check(one: LintCase): Promise<string[]> {
     if (linter.violation) errors.push(`error: ${linter.violation.message}`)
   } catch (error) {
     if (!isTbuildError(error)) throw error
-    const told = linter === undefined ? mistakeOf(source, options, error) : { findings: [], error }
+    const told = linter === undefined ? diagnosticsOf(source, options, error) : { findings: [], error }
     found = told.findings
     errors.push(`error: ${told.error.message}`)
   }

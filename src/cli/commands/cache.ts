@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { TbuildError } from '../../base/errors.ts'
-import type { MountsPlace } from '../../export/cache-mounts-registry.ts'
+import type { CacheMountsTag } from '../../export/cache-mounts-registry.ts'
 import type { CacheMountEntry } from '../../store/cache-mounts.ts'
 import type { Store } from '../../store/store.ts'
 import { ifPresent } from '../../store/store-error.ts'
@@ -92,7 +92,7 @@ const ACTIONS: Readonly<Record<CacheAction, (store: Store, flags: CacheFlags, pl
 /** Where cache mounts are carried: a directory, or as buildx writes it `type=registry,ref=REF`. */
 interface Place {
   readonly directory: string
-  readonly registry?: Omit<MountsPlace, 'folder'>
+  readonly registry?: Omit<CacheMountsTag, 'folder'>
 }
 
 function mountsPlace(text: string, environment: NodeJS.ProcessEnv): Place {
