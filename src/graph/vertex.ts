@@ -1,7 +1,7 @@
 import type { Vertex } from './op.ts'
 
-/** What it stands on and what it reads. */
-export function belowOf({ root, inputs }: Vertex): readonly Vertex[] {
+/** What a vertex, or the step of one, stands on and what it takes from. */
+export function belowOf<T>({ root, inputs }: { readonly root?: T | undefined; readonly inputs: readonly T[] }): readonly T[] {
   return root === undefined ? inputs : [root, ...inputs]
 }
 

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { isTbuildError } from '../base/errors.ts'
-import { contextsOf } from '../graph/vertex.ts'
+import { newStack } from '../base/long-chains.ts'
+import { belowOf, contextsOf } from '../graph/vertex.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import type { KeyDeps, StepIo } from '../ops/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { actionOf } from './key.ts'
 import { readParts } from './key-parts.ts'
-import { belowOf, newStack, type Step, standsOn } from './step.ts'
+import { type Step, standsOn } from './step.ts'
 
 /** What keys are read with, and read again. */
 export type FileDeps = KeyDeps & { readonly content: ContentHasher }

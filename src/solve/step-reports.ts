@@ -1,8 +1,10 @@
 import { isTbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
+import { bottomUp } from '../base/long-chains.ts'
 import type { Vertex } from '../graph/op.ts'
+import { belowOf } from '../graph/vertex.ts'
 import type { StepKey } from '../ops/step-cache.ts'
-import { belowOf, bottomUp, type Step } from './step.ts'
+import type { Step } from './step.ts'
 
 /** Whoever wants to know why steps run (src/explain). */
 export interface Watcher {

@@ -1,4 +1,6 @@
+import { bottomUp } from '../base/long-chains.ts'
 import type { Vertex } from '../graph/op.ts'
+import { belowOf } from '../graph/vertex.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, StepKey } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
@@ -101,36 +103,11 @@ export function isIndependent({ op }: Vertex): boolean {
   return handlerOf(op).independent?.(op) === true
 }
 
-/** What a step, or a vertex, stands on and what it takes from. */
-export function belowOf<T>({ root, inputs }: { readonly root?: T | undefined; readonly inputs: readonly T[] }): readonly T[] {
-  return root === undefined ? inputs : [root, ...inputs]
-}
-
-/** What is not known yet of `top` and all below it, each after what is below it. Without recursion: a chain may be longer than the stack. */
-export function bottomUp<T>(top: T, below: (at: T) => readonly T[], known: { has(at: T): boolean }): Set<T> {
-  const found = new Set<T>()
-  const isOpen = (at: T) => !found.has(at) && !known.has(at)
-  const open = [top]
-  for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
-    const next = isOpen(at) ? below(at).filter(isOpen) : []
-    if (next.length === 0) {
-      if (isOpen(at)) found.add(at)
-      open.pop()
-    } else for (const each of next.reverse()) open.push(each)
-  }
-  return found
-}
-
 /** A step and what it is put on, the step first. */
 export function withRoots(step: Step): Step[] {
   const steps: Step[] = []
   for (let at: Step | undefined = step; at !== undefined; at = at.root) steps.push(at)
   return steps
-}
-
-/** What goes on after it does so on an empty stack: work that asks the same of what is below, as long as a chain may be. */
-export function newStack(): Promise<void> {
-  return Promise.resolve()
 }
 
 /** `known`: of which steps it is known. */
