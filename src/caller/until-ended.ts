@@ -9,7 +9,10 @@ type Bytes = AsyncIterable<Uint8Array>
  */
 export function untilEnded(caller: Caller, signal: AbortSignal): Caller {
   const wait = <T>(answer: Promise<T>) => unlessAborted(answer, signal)
-  const committed = ({ commit, abort }: Pick<Sink, 'commit' | 'abort'>) => ({ commit: () => wait(commit()), abort })
+  const ended = (sink: Pick<Sink, 'commit' | 'abort'>) => ({
+    commit: () => wait(sink.commit()),
+    abort: (reason: unknown) => sink.abort(reason),
+  })
   return {
     environment: caller.environment,
     stdin: caller.stdin && bytes(caller.stdin, signal),
@@ -24,11 +27,11 @@ export function untilEnded(caller: Caller, signal: AbortSignal): Caller {
     },
     async sink(...asked) {
       const sink: Sink = await opened(caller.sink(...asked), signal)
-      return { write: (data) => wait(sink.write(data)), ...committed(sink) }
+      return { write: (data) => wait(sink.write(data)), ...ended(sink) }
     },
     async directorySink(...asked) {
       const sink: DirectorySink = await opened(caller.directorySink(...asked), signal)
-      return { path: sink.path, ...committed(sink) }
+      return { path: sink.path, ...ended(sink) }
     },
     secret: (id) => wait(caller.secret(id)),
     agent: (id) => wait(caller.agent(id)),

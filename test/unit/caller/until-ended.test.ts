@@ -21,6 +21,24 @@ const gone: Caller = {
   credentials: never,
 }
 
+class GoneSink implements Sink {
+  readonly calls: string[] = []
+
+  write(): Promise<never> {
+    this.calls.push('write')
+    return never()
+  }
+
+  commit(): Promise<never> {
+    this.calls.push('commit')
+    return never()
+  }
+
+  async abort(): Promise<void> {
+    this.calls.push('abort')
+  }
+}
+
 async function read(bytes: AsyncIterable<Uint8Array> | undefined): Promise<string> {
   const chunks: Uint8Array[] = []
   for await (const chunk of bytes ?? []) chunks.push(chunk)
@@ -69,14 +87,13 @@ describe('a caller that is asked until the build ends', () => {
   })
 
   test('an output whose bytes are not taken is given up, and that is waited for', async () => {
-    const calls: string[] = []
-    const sink: Sink = { write: never, commit: never, abort: async () => void calls.push('abort') }
+    const sink = new GoneSink()
     const own = await untilEnded({ ...gone, sink: async () => sink }, end.signal).sink({ kind: 'file', name: 'f' }, signal)
     const [written, committed] = [own.write(Buffer.from('x')), own.commit()]
     end.abort()
     for (const call of [written, committed]) await expect(call).rejects.toBe(end.signal.reason)
     await own.abort('no')
-    expect(calls).toEqual(['abort'])
+    expect(sink.calls).toEqual(['write', 'commit', 'abort'])
   })
 
   test('one that is open after the end is given up', async () => {
