@@ -386,18 +386,18 @@ describe('a dry run', () => {
 describe('a chain that is longer than the stack', () => {
   const roots = () => {
     let at = image()
-    for (let index = 0; index < 1500; index += 1) at = copy(context(), at)
+    for (let index = 0; index < 1000; index += 1) at = copy(context(), at)
     return at
   }
   const inputs = () => {
     let at = copy(context())
-    for (let index = 0; index < 4000; index += 1) at = copy(at)
+    for (let index = 0; index < 3000; index += 1) at = copy(at)
     return at
   }
 
   test.each([
-    ['roots', roots, 1500],
-    ['inputs', inputs, 4001],
+    ['roots', roots, 1000],
+    ['inputs', inputs, 3001],
   ])('of %s is run, found and planned', async (_name, chain, length) => {
     const first = build(folder, store)
     const layers = await first.walk.solve(chain())
