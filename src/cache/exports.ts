@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { newStack } from '../base/long-chains.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Vertex } from '../graph/op.ts'
 import { ofEach } from '../layers/packing.ts'
 import { areDirectories } from '../layers/states.ts'
@@ -79,8 +79,8 @@ class Export {
   readonly #seen = new Set<Vertex>()
   /** Steps that have their layers. */
   readonly #done = new Set<Vertex>()
-  readonly #records = new Shared<string, readonly WrittenRecord[]>()
-  readonly #known = new Shared<LayerId, WrittenLayer | undefined>()
+  readonly #records = new SharedWork<string, readonly WrittenRecord[]>()
+  readonly #known = new SharedWork<LayerId, WrittenLayer | undefined>()
 
   constructor(built: BuiltSteps, extent: Extent, deps: ExportDeps, changed?: ReadonlySet<string>) {
     this.#built = built

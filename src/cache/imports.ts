@@ -1,7 +1,7 @@
 import { errorCode } from '../base/errors.ts'
 import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import { areDirectories } from '../layers/states.ts'
 import type { LayerSource, PackedLayer } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
@@ -65,7 +65,7 @@ export class Imports implements ImportedSteps {
     const { whole, layer } = await nodes.of(vertex)
     const contentOf = contents.reader(async (other) => layersOf(made?.(other)))
     // Files of steps that were made by now count as well: what was not found before may be.
-    const found = new Map<ImportedCache, FoundNodes>(made === undefined ? [] : this.#caches.map((cache) => [cache, new Shared()]))
+    const found = new Map<ImportedCache, FoundNodes>(made === undefined ? [] : this.#caches.map((cache) => [cache, new SharedWork()]))
     const look: Look = { contentOf, known: (cache) => found.get(cache) ?? cache.known }
     for (const cache of this.#caches) {
       const own = layer === undefined ? undefined : await this.#resultOf(layer, { base: NOTHING, steps: [vertex] }, cache, look)
@@ -155,7 +155,7 @@ function load(backend: CacheBackend, id: string, deps: ImportDeps, damaged: Set<
     try {
       const { caches, notices } = await loadCaches(backend, signal)
       for (const notice of notices) onEvent({ type: 'notice', message: `${name}: ${notice}` })
-      return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new Shared() }))
+      return caches.map((cache) => ({ ...cache, source, graph: new RecordGraph(cache), known: new SharedWork() }))
     } catch (error) {
       signal.throwIfAborted()
       if (errorCode(error) === 'IMAGE_NOT_FOUND') onEvent({ type: 'notice', message: `there is no cache ${name} yet` })

@@ -1,6 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import { errorCode, isTbuildError } from '../base/errors.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Vertex } from '../graph/op.ts'
 import { viewOf } from '../ops/ref.ts'
 import type { Snapshot } from '../store/types.ts'
@@ -17,10 +17,10 @@ type ContentSession = Pick<CacheSession, 'contexts' | 'layers' | 'statCache'>
 export class StepContents {
   readonly #session: ContentSession
   readonly #signal: AbortSignal
-  readonly #ofCaller = new Shared<string, Digest | undefined>()
-  readonly #ofSteps: Shared<string, Digest | undefined>
+  readonly #ofCaller = new SharedWork<string, Digest | undefined>()
+  readonly #ofSteps: SharedWork<string, Digest | undefined>
 
-  constructor(session: ContentSession, signal: AbortSignal, ofSteps = new Shared<string, Digest | undefined>()) {
+  constructor(session: ContentSession, signal: AbortSignal, ofSteps = new SharedWork<string, Digest | undefined>()) {
     this.#session = session
     this.#signal = signal
     this.#ofSteps = ofSteps
@@ -41,7 +41,7 @@ export class StepContents {
     }
   }
 
-  #once(known: Shared<string, Digest | undefined>, key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
+  #once(known: SharedWork<string, Digest | undefined>, key: unknown, hash: () => Promise<Digest | undefined>): Promise<Digest | undefined> {
     return known.of(JSON.stringify(key), hash).catch((error: unknown) => this.#unknown(error))
   }
 

@@ -1,5 +1,5 @@
 import { atWord, withSpan } from '../base/errors.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Span } from '../base/span.ts'
 import type { Instruction, Stage, StagedDockerfile } from '../dockerfile/instruction.ts'
 import { checkFrom } from '../dockerfile/lint/from-checks.ts'
@@ -277,6 +277,6 @@ function nameInHistory({ name, index, instructions }: Stage, stageCount: number)
 }
 
 function once(resolve: ResolveImage): ResolveImage {
-  const known = new Shared<string, BaseImage>()
+  const known = new SharedWork<string, BaseImage>()
   return (reference, platform) => known.of(`${reference} ${formatPlatform(platform)}`, () => resolve(reference, platform))
 }

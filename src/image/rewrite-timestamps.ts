@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import { Meter, type TarFacts } from '../layers/meter.ts'
 import { ofEach, type Packed, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from '../layers/packing.ts'
 import type { BlobForm, Layer, LayerBlob } from '../layers/types.ts'
@@ -31,7 +31,7 @@ export async function rewriteTimestamps(layers: readonly Layer[], options: Rewri
 
 async function rewritten(layer: Layer, { epoch, blobs, form }: RewriteOptions): Promise<Layer> {
   const tar = (meter: Meter) => meter.pass(writeTar(clamped(layer.tar(), epoch)))
-  const made = new Shared<string, Packed>()
+  const made = new SharedWork<string, Packed>()
   const packed = (packing: Packing) =>
     made.of(packing.name, () => {
       const meter = new Meter()

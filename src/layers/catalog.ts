@@ -1,7 +1,7 @@
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { Shared } from '../base/shared.ts'
-import { endingTogether } from '../base/side-by-side.ts'
+import { endingTogether } from '../base/in-parallel.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import { writeTar } from '../tar/write.ts'
@@ -31,8 +31,8 @@ class Catalog implements LayerCatalog {
   readonly #offers: Offers
   readonly #fetches: Fetches
   readonly #directories: Directories
-  readonly #tarFacts = new Shared<LayerId, TarFacts>()
-  readonly #packed = new Shared<string, Descriptor>()
+  readonly #tarFacts = new SharedWork<LayerId, TarFacts>()
+  readonly #packed = new SharedWork<string, Descriptor>()
 
   constructor(deps: CatalogDeps) {
     this.#deps = deps

@@ -1,5 +1,5 @@
-import { Shared } from '../base/shared.ts'
-import { endingTogether } from '../base/side-by-side.ts'
+import { endingTogether } from '../base/in-parallel.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Locks } from '../store/locks.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import type { FetchDeps, Fetches } from './fetches.ts'
@@ -21,7 +21,7 @@ export class Directories {
   readonly #deps: DirectoryDeps
   readonly #offers: Offers
   readonly #fetches: Fetches
-  readonly #pulls = new Shared<LayerSource, void>()
+  readonly #pulls = new SharedWork<LayerSource, void>()
 
   constructor(deps: DirectoryDeps, offers: Offers, fetches: Fetches) {
     this.#deps = deps

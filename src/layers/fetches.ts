@@ -1,7 +1,7 @@
 import { countBytes } from '../base/count-bytes.ts'
 import type { Digest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Layers } from '../store/layers.ts'
 import { type Offer, offeredFacts, type SourcedOffer } from './offers.ts'
 import type { LayerSource } from './types.ts'
@@ -15,8 +15,8 @@ export interface FetchDeps extends UnpackDeps {
 export class Fetches {
   readonly failures = new Map<LayerSource, string>()
   readonly #deps: FetchDeps
-  readonly #fetched = new Shared<Digest, void>()
-  readonly #compared = new Shared<string, void>()
+  readonly #fetched = new SharedWork<Digest, void>()
+  readonly #compared = new SharedWork<string, void>()
 
   constructor(deps: FetchDeps) {
     this.#deps = deps

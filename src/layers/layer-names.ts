@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import { type LayerName, layerName } from '../values/layer-name.ts'
 import type { LayerCatalog } from './types.ts'
@@ -7,7 +7,7 @@ import type { LayerCatalog } from './types.ts'
 /** What the layers of this machine are called on every machine, and which of them has such a name. */
 export class LayerNames {
   readonly #catalog: Pick<LayerCatalog, 'facts' | 'open'>
-  readonly #names = new Shared<LayerId, LayerName>()
+  readonly #names = new SharedWork<LayerId, LayerName>()
 
   constructor(catalog: Pick<LayerCatalog, 'facts' | 'open'>) {
     this.#catalog = catalog

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import { allSideBySide } from '../base/side-by-side.ts'
+import { allInParallel } from '../base/in-parallel.ts'
 import type { BlobStore, Bytes, LayerId } from '../store/types.ts'
 import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
 import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
@@ -77,7 +77,7 @@ const PARALLEL_LAYERS = Math.max(4, availableParallelism())
 
 /** What `work` makes of each, side by side. */
 export function ofEach<I, T>(items: readonly I[], work: (item: I) => Promise<T>): Promise<T[]> {
-  return allSideBySide(
+  return allInParallel(
     items.map((item) => () => work(item)),
     PARALLEL_LAYERS,
   )

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { ContentListings } from '../store/content-listings.ts'
 import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
@@ -21,7 +21,7 @@ interface HasherDeps extends ViewDeps {
 type Hashed = Map<Digest, readonly string[]>
 
 export function contentHasher(deps: HasherDeps, hashed: Hashed = new Map()): ContentHasher {
-  const known = new Shared<string, Digest>()
+  const known = new SharedWork<string, Digest>()
   const { listings } = deps
   return {
     digest(ref, selector, signal) {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isDigest, sha256 } from '../base/digest.ts'
 import { type Environment, homeFolder } from '../base/environment.ts'
 import { type Login, maskUrls } from '../base/mask-url.ts'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GitOp, HttpOp } from '../graph/op.ts'
 import type { GitStep, RemoteFile, Remotes, UrlStep } from '../ops/remotes.ts'
@@ -40,8 +40,8 @@ type RemotesDeps = UrlDeps & GitDeps & { readonly images: Pick<Images, 'layers'>
 
 /** What ops fetch from elsewhere; the code that does it is loaded at its first use. One build sees one state of the outside. */
 export function remotes(deps: RemotesDeps): Remotes {
-  const files = new Shared<string, RemoteFile>()
-  const commits = new Shared<string, GitCommit>()
+  const files = new SharedWork<string, RemoteFile>()
+  const commits = new SharedWork<string, GitCommit>()
   return {
     image: (digest, vertex) => deps.images.layers(digest, vertex),
     file: (op, step) => files.of(JSON.stringify(op), () => fetchFile(op, deps, step), step.signal),

@@ -8,7 +8,7 @@ import type { KeyPart } from '../store/types.ts'
 
 /**
  * All that a walk knows of one vertex; the walk owns it. What is a promise is worked on once, also when it is asked for again before it is there. A failure
- * stays, as it does not in base/shared.ts: a walk ends with the first, and a step that failed is neither tried nor reported again by those that stand on it.
+ * stays, as it does not in base/shared-work.ts: a walk ends with the first, and a step that failed is neither tried nor reported again by those that stand on it.
  */
 export interface Step {
   readonly vertex: Vertex

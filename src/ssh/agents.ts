@@ -1,13 +1,13 @@
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { Shared } from '../base/shared.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { Agent } from '../caller/caller.ts'
 import { serveClient } from './agent.ts'
 
 /** Sockets of the caller's agents, which list and use keys and do nothing else. `temporary` is a free path that goes when the build is killed; they lie there. */
 export class AgentSockets {
   readonly #temporary: () => string
-  readonly #listening = new Shared<string, Listening>()
+  readonly #listening = new SharedWork<string, Listening>()
   readonly #begun: Promise<Listening>[] = []
 
   constructor(temporary: () => string) {

@@ -1,6 +1,6 @@
 import type { Digest } from '../../base/digest.ts'
 import { newStack } from '../../base/long-chains.ts'
-import { Shared } from '../../base/shared.ts'
+import { SharedWork } from '../../base/shared-work.ts'
 import type { CopyOp, ExecOp, GitOp, HttpOp, ImageOp, Vertex } from '../../graph/op.ts'
 import { execNode, type MountSource } from './exec-op.ts'
 import { copyNode, type FileSource, workdirNode } from './file-op.ts'
@@ -24,7 +24,7 @@ export interface VertexNodes {
 /** Our graph as BuildKit's frontend would have made it from the same Dockerfile (frontend/dockerfile/dockerfile2llb). */
 export class NodeGraph {
   readonly #sources: NodeSources
-  readonly #known = new Shared<Vertex, VertexNodes>()
+  readonly #known = new SharedWork<Vertex, VertexNodes>()
 
   constructor(sources: NodeSources) {
     this.#sources = sources

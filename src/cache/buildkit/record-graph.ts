@@ -1,6 +1,6 @@
 import type { Digest } from '../../base/digest.ts'
 import { newStack } from '../../base/long-chains.ts'
-import { Shared } from '../../base/shared.ts'
+import { SharedWork } from '../../base/shared-work.ts'
 import type { CacheConfig, ConfigRecord } from './cache-config.ts'
 import type { Base, ContentRequest, Node, NodeInput } from './node.ts'
 import { recordDigest } from './op-json.ts'
@@ -14,7 +14,7 @@ type Positions = ReadonlySet<number>
 const NONE: Positions = new Set()
 
 /** Positions of the records of nodes, by the id of the node. */
-export type FoundNodes = Shared<string, Positions>
+export type FoundNodes = SharedWork<string, Positions>
 
 interface Search {
   readonly contentOf: ContentOf
@@ -42,7 +42,7 @@ export class RecordGraph {
   }
 
   /** The records that stand for a node, with their results. `known`: what was found with the same contents. */
-  async find(node: Node, contentOf: ContentOf, known: FoundNodes = new Shared()): Promise<ConfigRecord[]> {
+  async find(node: Node, contentOf: ContentOf, known: FoundNodes = new SharedWork()): Promise<ConfigRecord[]> {
     const found = await this.#find(node, { contentOf, known })
     return [...found].map((position) => this.#records[position] as ConfigRecord)
   }

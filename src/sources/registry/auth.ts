@@ -1,6 +1,6 @@
 import { TbuildError } from '../../base/errors.ts'
 import { readCapped } from '../../base/read-capped.ts'
-import { Shared } from '../../base/shared.ts'
+import { SharedWork } from '../../base/shared-work.ts'
 import type { Caller } from '../../caller/caller.ts'
 import { type Credentials, type HostCredentials, loginFor } from '../../caller/credentials.ts'
 import { SMALL_BODY } from '../../http/error-detail.ts'
@@ -33,9 +33,9 @@ export class Authorizer {
   readonly #caller: Pick<Caller, 'credentials'>
   readonly #tokens = new Map<string, Token>()
   /** Token requests under way. */
-  readonly #pending = new Shared<string, Token>()
+  readonly #pending = new SharedWork<string, Token>()
   /** By the registry. */
-  readonly #logins = new Shared<string, HostCredentials>()
+  readonly #logins = new SharedWork<string, HostCredentials>()
   /** Those of `#logins` that are known by now, for messages. */
   readonly #found = new Map<string, HostCredentials>()
 

@@ -1,7 +1,7 @@
 import { type Digest, digestLike, digestProblem, parseDigest, sha256 } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
 import { readCapped } from '../../base/read-capped.ts'
-import { Shared } from '../../base/shared.ts'
+import { SharedWork } from '../../base/shared-work.ts'
 import type { Caller } from '../../caller/caller.ts'
 import { discard } from '../../http/body.ts'
 import { isAt, redirectProblem, sameOrigin } from '../../http/origin.ts'
@@ -66,7 +66,7 @@ export class RegistryClient {
   readonly authorizer: Authorizer
   readonly #caller: RegistryCaller
   #registries: readonly RegistryEntry[] | undefined
-  readonly #bases = new Shared<string, URL>()
+  readonly #bases = new SharedWork<string, URL>()
   /** Hosts of mirrors. */
   readonly #unreachable = new Set<string>()
 

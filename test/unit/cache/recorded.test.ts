@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Digest } from '../../../src/base/digest.ts'
-import { Shared } from '../../../src/base/shared.ts'
+import { SharedWork } from '../../../src/base/shared-work.ts'
 import { parseCacheConfig } from '../../../src/cache/buildkit/cache-config.ts'
 import { contentDigest } from '../../../src/cache/buildkit/content-hash.ts'
 import { NodeGraph } from '../../../src/cache/buildkit/nodes.ts'
@@ -60,7 +60,7 @@ test.each(loadCases(join(import.meta.dirname, '../../corpus/buildkit-cache')).ma
       const contentOf: ContentOf = async ({ source, selections }) =>
         source.op.kind === 'context' ? contentDigest(view, selections, { sent: true }) : undefined
       const graph = new RecordGraph(parseCacheConfig(layout(one, 'cache').bytes))
-      const known: FoundNodes = new Shared()
+      const known: FoundNodes = new SharedWork()
       for (const vertex of vertices) {
         const { whole, layer } = await nodes.of(vertex)
         if (whole === null || whole.records.length === 0) continue

@@ -34,7 +34,7 @@ function chain(...ops: readonly Op[]): string[] {
 }
 
 /** The digests of vertices with these ops, in one build. */
-function sideBySide(...ops: readonly Op[]): string[] {
+function inParallel(...ops: readonly Op[]): string[] {
   const [builder, digests] = [new GraphBuilder(), new VertexDigests()]
   return ops.map((op) => digests.of(builder.add({ op, name: 'a', step: 'a' })).digest)
 }
@@ -69,15 +69,15 @@ describe('the digest of a vertex', () => {
     ['the login of a URL in a command', (secret) => run({ args: ['curl', `https://me:${secret}@example.com/`] })],
     ['the login of a URL in a variable', (secret) => run({ env: [`URL=https://me:${secret}@example.com/`] })],
   ])('has no part in it that is a secret, which is told from another of the build: %s', (_what, op) => {
-    const [one, other, again] = sideBySide(op('guess'), op('other'), op('guess'))
+    const [one, other, again] = inParallel(op('guess'), op('other'), op('guess'))
     expect(one).not.toBe(other)
     expect(again).toBe(one)
     // Nobody finds out a secret by comparing digests.
-    expect(sideBySide(op('other'), op('guess'))).toEqual([one, other])
+    expect(inParallel(op('other'), op('guess'))).toEqual([one, other])
   })
 
   test('does not have the proxies in it, whose URLs may hold logins', () => {
-    const [one, other] = sideBySide(run({ proxyEnv: ['http_proxy=http://a:b@p'] }), run())
+    const [one, other] = inParallel(run({ proxyEnv: ['http_proxy=http://a:b@p'] }), run())
     expect(one).toBe(other)
   })
 })

@@ -2,7 +2,7 @@
  * Work that is done once a key: callers at the same time share it, later ones get what it made. A failure is not kept, so that whoever asks again tries
  * again; and work whose own caller has given up is nobody else's, since it can only fail: whoever waits for it does it anew.
  */
-export class Shared<K, V> {
+export class SharedWork<K, V> {
   readonly #known = new Map<K, Work<V>>()
 
   /** `signal`: what ends the work, when it is its first caller's. */

@@ -1,8 +1,8 @@
-import { Shared } from '../../../src/base/shared.ts'
+import { SharedWork } from '../../../src/base/shared-work.ts'
 
 describe('work that is shared', () => {
   test('is done once, for callers at the same time and for later ones', async () => {
-    const shared = new Shared<string, number>()
+    const shared = new SharedWork<string, number>()
     let runs = 0
     const work = async () => {
       runs += 1
@@ -14,7 +14,7 @@ describe('work that is shared', () => {
   })
 
   test('fails for all who wait for it, and is tried again by the next', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     const failing = () => Promise.reject(new Error('first'))
     const both = await Promise.allSettled([shared.of('a', failing), shared.of('a', async () => 'not run')])
     expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
@@ -22,7 +22,7 @@ describe('work that is shared', () => {
   })
 
   test('is not shared any more once its caller has given up, though it has not ended yet', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     const first = new AbortController()
     let fail = (_error: Error) => {}
     const under = shared.of('a', () => new Promise((_resolve, reject) => (fail = reject)), first.signal)
@@ -35,7 +35,7 @@ describe('work that is shared', () => {
   })
 
   test('is done anew by who waits for it when its caller gives up', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     const first = new AbortController()
     const under = shared.of('a', () => new Promise((_resolve, reject) => first.signal.addEventListener('abort', reject)), first.signal)
     const others = [1, 2].map(() => shared.of('a', async () => 'second', new AbortController().signal))
@@ -45,7 +45,7 @@ describe('work that is shared', () => {
   })
 
   test('is not done anew by who has given up, too', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     const first = new AbortController()
     const under = shared.of('a', () => new Promise((_resolve, reject) => first.signal.addEventListener('abort', reject)), first.signal)
     const other = shared.of('a', async () => 'second', first.signal)
@@ -54,7 +54,7 @@ describe('work that is shared', () => {
   })
 
   test('stays when its caller gives up after it was done', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     const caller = new AbortController()
     await shared.of('a', async () => 'first', caller.signal)
     caller.abort()
@@ -62,7 +62,7 @@ describe('work that is shared', () => {
   })
 
   test('is forgotten when it is cleared', async () => {
-    const shared = new Shared<string, string>()
+    const shared = new SharedWork<string, string>()
     await shared.of('a', async () => 'first')
     shared.clear()
     expect(await shared.of('a', async () => 'second')).toBe('second')

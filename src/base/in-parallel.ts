@@ -1,5 +1,5 @@
 /** Starts `jobs` in order, at most `limit` at once, and none after one has failed, whose failure is then theirs. */
-export function sideBySide<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
+export function inParallel<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T>[] {
   const waiting: (() => void)[] = []
   let free = limit
   let failed: Promise<T> | undefined
@@ -24,8 +24,8 @@ export function sideBySide<T>(jobs: readonly (() => Promise<T>)[], limit: number
 }
 
 /** What all of them give. After a failure nothing goes on behind the caller's back: those that had begun are waited for. */
-export async function allSideBySide<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T[]> {
-  const results = sideBySide(jobs, limit)
+export async function allInParallel<T>(jobs: readonly (() => Promise<T>)[], limit: number): Promise<T[]> {
+  const results = inParallel(jobs, limit)
   await Promise.allSettled(results)
   return Promise.all(results)
 }
@@ -45,7 +45,7 @@ export async function endingTogether<T, R>(
     either.throwIfAborted()
     return job(either)
   }
-  const results = sideBySide(
+  const results = inParallel(
     jobs.map((job) => () => begin(job)),
     limit,
   )

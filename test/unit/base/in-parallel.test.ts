@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
-import { allSideBySide, sideBySide } from '../../../src/base/side-by-side.ts'
+import { allInParallel, inParallel } from '../../../src/base/in-parallel.ts'
 
 test('jobs begin in order, and one that takes long keeps only its own place', async () => {
   const begun: number[] = []
@@ -13,7 +13,7 @@ test('jobs begin in order, and one that takes long keeps only its own place', as
     if (index === 0) await slow
     return index
   })
-  const results = sideBySide(jobs, 2)
+  const results = inParallel(jobs, 2)
   await Promise.all(results.slice(1))
   expect(begun).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   end()
@@ -29,7 +29,7 @@ test('after a failure those that had begun are waited for, and no other begins',
     await wait(10)
     ended = true
   })
-  const all = allSideBySide(jobs, 2)
+  const all = allInParallel(jobs, 2)
   await expect(all).rejects.toThrow('broken')
   expect(begun).toEqual([0, 1])
   expect(ended).toBe(true)
