@@ -54,6 +54,14 @@ describe('a job', () => {
     await job.close()
   })
 
+  test('that waits for standard input is ended, too', async () => {
+    const stdin: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }
+    const job = start('', { context: '-', stdin })
+    setTimeout(() => job.cancel(), 100)
+    expect((await read(job)).at(-1)).toMatchObject({ type: 'error', code: 'CANCELED' })
+    await job.close()
+  })
+
   test.each<[string, string, object, string]>([
     ['a step', 'FROM busybox\nRUN exit 3\n', {}, 'RUN_FAILED'],
     ['the Dockerfile', 'FROM busybox\nRUNN x\n', {}, 'DOCKERFILE_SYNTAX'],
