@@ -75,6 +75,8 @@ export type Entitlement = (typeof ENTITLEMENTS)[number]
 /** The options as the engine reads them: every build argument has a value. What only the caller can answer is asked of it (`src/caller`). */
 export interface ResolvedOptions extends Omit<BuildOptions, 'root' | 'environment' | 'workingDirectory' | 'stdin' | 'secrets' | 'ssh'> {
   readonly buildArgs: Readonly<Record<string, string>>
+  /** Ids of secrets that the caller says it has: that one of them is withheld from a trigger is told. */
+  readonly secrets: readonly string[]
   /** Ids of agents that the caller is to have: what is wrong with them is said before anything is built. */
   readonly agents: readonly string[]
 }

@@ -1,7 +1,7 @@
 import { destinationError } from '../base/destination-error.ts'
 import type { Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
-import type { BuildOptions, CacheExportSpec, CacheImportSpec } from '../build-options.ts'
+import type { CacheExportSpec, CacheImportSpec } from '../build-options.ts'
 import { ALL_FILES } from '../caller/caller.ts'
 import { filled } from '../caller/sinks.ts'
 import { INLINE_CACHE, toImage } from '../image/assemble.ts'
@@ -12,7 +12,7 @@ import type { NodeGraph } from './buildkit/nodes.ts'
 import { cacheManifest } from './cache-manifest.ts'
 import { type BuiltSteps, type ExportDeps, exportSteps } from './exports.ts'
 import { Imports } from './imports.ts'
-import type { CacheSession } from './session.ts'
+import type { CacheOptions, CacheSession } from './session.ts'
 import { StepContents } from './step-contents.ts'
 import { stepNodes } from './step-nodes.ts'
 
@@ -25,12 +25,12 @@ type Retry = <T>(work: () => Promise<T>) => Promise<T>
 export class BuildCache {
   /** Asked for steps that the store does not have. */
   readonly imports: Imports
-  readonly #options: BuildOptions
+  readonly #options: CacheOptions
   readonly #progress: Progress
   readonly #deps: ExportDeps
   readonly #session: CacheSession
 
-  private constructor(options: BuildOptions, progress: Progress, deps: ExportDeps, imports: Imports, session: CacheSession) {
+  private constructor(options: CacheOptions, progress: Progress, deps: ExportDeps, imports: Imports, session: CacheSession) {
     this.imports = imports
     this.#options = options
     this.#progress = progress
@@ -38,7 +38,7 @@ export class BuildCache {
     this.#session = session
   }
 
-  static async open(options: BuildOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
+  static async open(options: CacheOptions, session: CacheSession, progress: Progress): Promise<BuildCache> {
     const nodes: NodeGraph = stepNodes(session, progress)
     const contents = new StepContents(session, progress.signal)
     const backends = await Promise.all((options.cacheFrom ?? []).map((spec) => importBackend(spec, session, progress.signal)))

@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts'
+import type { ResolvedOptions } from '../build-options.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { LayerCatalog } from '../layers/types.ts'
@@ -6,6 +7,9 @@ import type { Remotes } from '../ops/remotes.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { Snapshot } from '../store/types.ts'
+
+/** Which caches a build takes and leaves. */
+export type CacheOptions = Pick<ResolvedOptions, 'cacheFrom' | 'cacheTo'>
 
 /** The parts of a build's session that caches stand on. */
 export interface CacheSession {

@@ -1,7 +1,9 @@
 import { TbuildError } from '../base/errors.ts'
 import type { OnEvent } from '../base/events.ts'
-import type { BuildOptions, Entitlement } from '../build-options.ts'
+import type { Entitlement, ResolvedOptions } from '../build-options.ts'
 import type { ExecOp, ExecOpMount, Vertex } from '../graph/op.ts'
+
+type EntitlementOptions = Pick<ResolvedOptions, 'allow' | 'network' | 'secrets' | 'agents'>
 
 interface Wish {
   readonly entitlement: Entitlement
@@ -14,7 +16,7 @@ interface Wish {
  * network is one by name only: the default is that network, too. A secret, or an agent, that the trigger of a base image could do without is not given to
  * it (src/solve/secrets.ts), and that is told. Throws ENTITLEMENT.
  */
-export function requireEntitlements(vertices: readonly Vertex[], options: BuildOptions, onEvent: OnEvent): void {
+export function requireEntitlements(vertices: readonly Vertex[], options: EntitlementOptions, onEvent: OnEvent): void {
   const { allow = [], network } = options
   // As buildx: to ask for the host's network is to allow it.
   const allowed: readonly string[] = network === 'host' ? [...allow, 'network.host'] : allow
@@ -28,7 +30,7 @@ export function requireEntitlements(vertices: readonly Vertex[], options: BuildO
         ...(span && { span }),
       })
     }
-    for (const mount of op.mounts) tellWithheld(mount, options, onEvent)
+    for (const mount of op.mounts) reportWithheld(mount, options, onEvent)
   }
 }
 
@@ -50,10 +52,10 @@ function triggerWish(mount: ExecOpMount): Wish | undefined {
   return { entitlement, what: `ONBUILD of ${triggerOf} asks for the ${thing} "${mount.id}"` }
 }
 
-function tellWithheld(mount: ExecOpMount, { allow = [], secrets = [], ssh = [] }: BuildOptions, onEvent: OnEvent): void {
+function reportWithheld(mount: ExecOpMount, { allow = [], secrets, agents }: EntitlementOptions, onEvent: OnEvent): void {
   const wish = triggerWish(mount)
   if (wish === undefined || allow.includes(wish.entitlement)) return
-  const given = mount.type === 'secret' ? secrets : ssh
-  if (!('id' in mount) || !given.some(({ id }) => id === mount.id)) return
+  const given = mount.type === 'secret' ? secrets : agents
+  if (!('id' in mount) || !given.includes(mount.id)) return
   onEvent({ type: 'notice', message: `${wish.what} and does not get it; --allow ${wish.entitlement} gives it` })
 }

@@ -9,13 +9,13 @@ export function fromThisMachine(
   hooks?: BuildHooks,
 ): { readonly options: ResolvedOptions; readonly caller: ThisMachine } {
   const caller = new ThisMachine(given, hooks)
-  const { root, environment, workingDirectory, stdin, secrets, ssh = [], ...options } = given
+  const { root, environment, workingDirectory, stdin, secrets = [], ssh = [], ...options } = given
   const variables = environment ?? process.env
   const buildArgs = buildArgValues(options.buildArgs ?? {}, variables)
   const epoch = variables.SOURCE_DATE_EPOCH
   // As buildx hands it on.
   if (epoch) buildArgs.SOURCE_DATE_EPOCH ??= epoch
-  return { options: { ...options, buildArgs, agents: ssh.map(({ id }) => id) }, caller }
+  return { options: { ...options, buildArgs, secrets: secrets.map(({ id }) => id), agents: ssh.map(({ id }) => id) }, caller }
 }
 
 /** A name without a value takes that of the environment, or is not set (A10). */

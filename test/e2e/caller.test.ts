@@ -140,7 +140,14 @@ class Output implements Sink, DirectorySink {
 }
 
 async function build(client: Client, more: Partial<ResolvedOptions> = {}, outputs: readonly OutputSpec[] = []): Promise<BuildResult> {
-  const options = { context: 'app', buildContexts: { busybox: 'oci-layout://layout' }, buildArgs: {}, agents: [], root: workspace.store }
+  const options = {
+    context: 'app',
+    buildContexts: { busybox: 'oci-layout://layout' },
+    buildArgs: {},
+    secrets: [],
+    agents: [],
+    root: workspace.store,
+  }
   const open = await engine.openBuild({ ...options, ...more }, client)
   try {
     return await open.export(outputs)
