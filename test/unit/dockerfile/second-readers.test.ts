@@ -254,13 +254,15 @@ function isReference(name: string): boolean {
   if (/^[a-f0-9]{64}$/.test(name)) return false
   const [first = '', ...rest] = name.split('/')
   const hasDomain = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase())
-  const whole = hasDomain ? name : `docker.io/${name}`
+  const [domain, path] =
+    hasDomain && first !== 'docker.io' && first !== 'index.docker.io' ? [first, rest] : ['docker.io', hasDomain ? rest : [first, ...rest]]
+  const whole = [domain, ...(domain === 'docker.io' && path.length === 1 ? ['library'] : []), ...path].join('/')
   const label = '[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?'
   const component = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
   const algorithm = '[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*'
-  const pattern = `^(?:${label}(?:\\.${label})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?/${component}(?:/${component})*(?::[\\w][\\w.-]{0,127})?(?:@(${algorithm}):([0-9a-fA-F]{32,}))?$`
-  const [found, kind, hex = ''] = new RegExp(pattern).exec(whole) ?? []
-  if (found === undefined) return false
+  const pattern = `^(?:${label}(?:\\.${label})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?/(${component}(?:/${component})*)(?::[\\w][\\w.-]{0,127})?(?:@(${algorithm}):([0-9a-fA-F]{32,}))?$`
+  const [, repository, kind, hex = ''] = new RegExp(pattern).exec(whole) ?? []
+  if (repository === undefined || repository.length > 255) return false
   return kind === undefined || ({ sha256: 64, sha384: 96, sha512: 128 }[kind] === hex.length && hex === hex.toLowerCase())
 }
 
@@ -299,6 +301,9 @@ test('image names', () => {
       fc.oneof(
         text(pieces, 8),
         text(digests, 2).map((tail) => `a${tail}`),
+        fc
+          .tuple(fc.constantFrom('', 'a/', 'docker.io/', 'x.y/'), fc.integer({ min: 240, max: 260 }))
+          .map(([start, length]) => start + 'a'.repeat(length)),
       ),
       (name) => {
         expect(typeof readImageReference(name) !== 'string').toBe(isReference(name))
