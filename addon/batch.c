@@ -80,9 +80,10 @@ napi_value sys_stateach(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-// ---- copyEach
+// ---- work on many files of one directory, on a thread of libuv's pool
 
-// What a copy gets.
+enum { BLOCK = 65536 };
+
 typedef struct {
   mode_t mode;
   uid_t uid;
@@ -90,18 +91,101 @@ typedef struct {
   struct timespec mtime;
 } Metadata;
 
+// Where the content of a file goes.
 typedef struct {
+  size_t offset, size;
+} Place;
+
+typedef struct Batch Batch;
+struct Batch {
+  const char *name;
+  // A question about one file: whether it is done; then its `left` is 0.
+  bool (*is_done)(const Batch *batch, int from, const char *name, size_t index);
   napi_async_work work;
   napi_deferred deferred;
-  int from, to;
+  int from;
   size_t count;
-  Metadata *files;
   uint8_t *left; // a byte a file
+  // Of copyEach.
+  int to;
+  Metadata *files;
+  char *block;
+  // Of readEach.
+  Place *places;
+  uint8_t *into;
+  napi_ref holder; // keeps `into`
   size_t size;
   uint8_t records[];
-} CopyWork;
+};
 
-enum { BLOCK = 65536 };
+static void batch_execute(napi_env env, void *data) {
+  (void)env;
+  Batch *batch = data;
+  Records records = {batch->records, batch->records + batch->size};
+  char name[NAME_MAX + 1];
+  for (size_t index = 0; next_name(&records, name); index++) {
+    int from = openat(batch->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (from < 0) continue;
+    batch->left[index] = !batch->is_done(batch, from, name, index);
+    close(from);
+  }
+}
+
+static void batch_free(napi_env env, Batch *batch) {
+  if (batch->from >= 0) close(batch->from);
+  if (batch->to >= 0) close(batch->to);
+  if (batch->holder != NULL) napi_delete_reference(env, batch->holder);
+  free(batch->files);
+  free(batch->block);
+  free(batch->places);
+  free(batch->left);
+  free(batch);
+}
+
+static void batch_complete(napi_env env, napi_status status, void *data) {
+  Batch *batch = data;
+  napi_value left = status == napi_ok ? buffer_value(env, batch->left, batch->count) : NULL;
+  if (left != NULL) napi_resolve_deferred(env, batch->deferred, left);
+  else napi_reject_deferred(env, batch->deferred, error_value(env, status == napi_ok ? ENOMEM : ECANCELED, batch->name, NULL));
+  napi_delete_async_work(env, batch->work);
+  batch_free(env, batch);
+}
+
+// NULL when there is no memory. All files are left undone until they are done.
+static Batch *batch_new(const char *name, const Records *records, size_t count) {
+  size_t size = (size_t)(records->end - records->at);
+  Batch *batch = malloc(sizeof *batch + size);
+  if (batch == NULL) return NULL;
+  *batch = (Batch){.name = name, .from = -1, .to = -1, .count = count, .size = size, .left = malloc(count + 1)};
+  if (size > 0) memcpy(batch->records, records->at, size);
+  if (batch->left != NULL) memset(batch->left, 1, count);
+  return batch;
+}
+
+// A call: the duplicate is closed with the batch, the caller's descriptor whenever it likes.
+static int duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
+
+// A call: hands the work to a thread of libuv's pool.
+static int batch_start(napi_env env, Batch *batch, napi_value *promise) {
+  napi_value name = NULL;
+  napi_create_string_utf8(env, batch->name, NAPI_AUTO_LENGTH, &name);
+  errno = ENOMEM;
+  if (napi_create_async_work(env, NULL, name, batch_execute, batch_complete, batch, &batch->work) != napi_ok) return -1;
+  if (napi_create_promise(env, &batch->deferred, promise) == napi_ok && napi_queue_async_work(env, batch->work) == napi_ok) return 0;
+  napi_delete_async_work(env, batch->work);
+  errno = ENOMEM;
+  return -1;
+}
+
+static bool has_attributes(int fd) {
+  ssize_t length = flistxattr(fd, NULL, 0);
+  return length > 0 || (length < 0 && errno != ENOTSUP && errno != EOPNOTSUPP);
+}
+
+// A question: whether it is a regular file without extended attributes, as nearly all are.
+static bool is_plain(int fd, struct stat *st) { return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && !has_attributes(fd); }
+
+// ---- copyEach
 
 // A call.
 static int write_all(int fd, const char *data, size_t length) {
@@ -139,52 +223,17 @@ static int set_metadata(int fd, const Metadata *file) {
   return futimens(fd, times);
 }
 
-static bool has_attributes(int fd) {
-  ssize_t length = flistxattr(fd, NULL, 0);
-  return length > 0 || (length < 0 && errno != ENOTSUP && errno != EOPNOTSUPP);
-}
-
 // A question: whether the file is there, whole; otherwise there is none of that name that was not there before.
-static bool is_made(const CopyWork *work, int from, const char *name, const Metadata *file, char *block) {
+static bool copy_is_done(const Batch *batch, int from, const char *name, size_t index) {
   struct stat st;
-  if (fstat(from, &st) < 0 || !S_ISREG(st.st_mode) || has_attributes(from)) return false;
-  int to = openat(work->to, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, file->mode & 0777);
+  const Metadata *file = &batch->files[index];
+  if (!is_plain(from, &st)) return false;
+  int to = openat(batch->to, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, file->mode & 0777);
   if (to < 0) return false;
-  bool made = is_copied(from, to, st.st_size, block) && set_metadata(to, file) == 0;
+  bool made = is_copied(from, to, st.st_size, batch->block) && set_metadata(to, file) == 0;
   if (close(to) < 0) made = false;
-  if (!made) unlinkat(work->to, name, 0);
+  if (!made) unlinkat(batch->to, name, 0);
   return made;
-}
-
-static void copy_execute(napi_env env, void *data) {
-  (void)env;
-  CopyWork *work = data;
-  Records records = {work->records, work->records + work->size};
-  char name[NAME_MAX + 1], *block = malloc(BLOCK);
-  for (size_t index = 0; block != NULL && next_name(&records, name); index++) {
-    int from = openat(work->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (from < 0) continue;
-    work->left[index] = !is_made(work, from, name, &work->files[index], block);
-    close(from);
-  }
-  free(block);
-}
-
-static void copy_free(CopyWork *work) {
-  if (work->from >= 0) close(work->from);
-  if (work->to >= 0) close(work->to);
-  free(work->files);
-  free(work->left);
-  free(work);
-}
-
-static void copy_complete(napi_env env, napi_status status, void *data) {
-  CopyWork *work = data;
-  napi_value left = status == napi_ok ? buffer_value(env, work->left, work->count) : NULL;
-  if (left != NULL) napi_resolve_deferred(env, work->deferred, left);
-  else napi_reject_deferred(env, work->deferred, error_value(env, status == napi_ok ? ENOMEM : ECANCELED, "copyEach", NULL));
-  napi_delete_async_work(env, work->work);
-  copy_free(work);
 }
 
 static Metadata metadata_of(const double *fields) {
@@ -199,31 +248,18 @@ static bool is_metadata(const double *fields) {
   return fields[COPY_MTIME_SECONDS] >= -0x1p62 && fields[COPY_MTIME_SECONDS] <= 0x1p62 && fields[COPY_MTIME_NANOSECONDS] >= 0 && fields[COPY_MTIME_NANOSECONDS] < 1e9;
 }
 
-static CopyWork *copy_new(const Records *records, const double *fields, size_t count) {
-  size_t size = (size_t)(records->end - records->at);
-  CopyWork *work = malloc(sizeof *work + size);
-  if (work == NULL) return NULL;
-  *work = (CopyWork){.from = -1, .to = -1, .count = count, .size = size, .files = calloc(count + 1, sizeof *work->files), .left = malloc(count + 1)};
-  if (size > 0) memcpy(work->records, records->at, size);
-  if (work->files != NULL && work->left != NULL) {
-    memset(work->left, 1, count);
-    for (size_t index = 0; index < count; index++) work->files[index] = metadata_of(fields + index * COPY_FIELDS);
-    return work;
+static Batch *copy_new(const Records *records, const double *fields, size_t count) {
+  Batch *batch = batch_new("copyEach", records, count);
+  if (batch == NULL) return NULL;
+  batch->is_done = copy_is_done;
+  batch->files = calloc(count + 1, sizeof *batch->files);
+  batch->block = malloc(BLOCK);
+  if (batch->left != NULL && batch->files != NULL && batch->block != NULL) {
+    for (size_t index = 0; index < count; index++) batch->files[index] = metadata_of(fields + index * COPY_FIELDS);
+    return batch;
   }
-  copy_free(work);
+  batch_free(NULL, batch);
   return NULL;
-}
-
-// A call: hands the work to a thread of libuv's pool.
-static int copy_start(napi_env env, CopyWork *work, napi_value *promise) {
-  napi_value name = NULL;
-  napi_create_string_utf8(env, "tbuild.copyEach", NAPI_AUTO_LENGTH, &name);
-  errno = ENOMEM;
-  if (napi_create_async_work(env, NULL, name, copy_execute, copy_complete, work, &work->work) != napi_ok) return -1;
-  if (napi_create_promise(env, &work->deferred, promise) == napi_ok && napi_queue_async_work(env, work->work) == napi_ok) return 0;
-  napi_delete_async_work(env, work->work);
-  errno = ENOMEM;
-  return -1;
 }
 
 // copyEach(fromfd, tofd, records, fields: Float64Array(COPY_FIELDS a record)): a promise of a Buffer with a byte a file, 1 for those that were left undone. Copies
@@ -240,12 +276,76 @@ napi_value sys_copyeach(napi_env env, napi_callback_info info) {
   }
   if (args.failed) return NULL;
   errno = ENOMEM;
-  CopyWork *work = copy_new(&records, fields, count);
-  if (work == NULL) return fail(&args, NULL);
+  Batch *batch = copy_new(&records, fields, count);
+  if (batch == NULL) return fail(&args, NULL);
   napi_value promise = NULL;
-  // Duplicates: the caller's descriptors are closed whenever it likes.
-  if ((work->from = fcntl(from, F_DUPFD_CLOEXEC, 0)) >= 0 && (work->to = fcntl(to, F_DUPFD_CLOEXEC, 0)) >= 0 && copy_start(env, work, &promise) == 0) return promise;
+  if ((batch->from = duplicate(from)) >= 0 && (batch->to = duplicate(to)) >= 0 && batch_start(env, batch, &promise) == 0) return promise;
   fail(&args, NULL);
-  copy_free(work);
+  batch_free(env, batch);
+  return NULL;
+}
+
+// ---- readEach
+
+// A question: whether it has as many bytes as were expected, and all of them were read.
+static bool read_is_done(const Batch *batch, int from, const char *name, size_t index) {
+  (void)name;
+  struct stat st;
+  const Place *place = &batch->places[index];
+  if (!is_plain(from, &st) || (size_t)st.st_size != place->size) return false;
+  for (size_t total = 0; total < place->size;) {
+    ssize_t got = read(from, batch->into + place->offset + total, place->size - total);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    total += (size_t)got;
+  }
+  return true;
+}
+
+// Whether each place is inside of a buffer of that length.
+static bool are_places(const double *fields, size_t count, size_t length) {
+  for (const double *end = fields + count * READ_FIELDS; fields < end; fields += READ_FIELDS) {
+    double offset = fields[READ_OFFSET], size = fields[READ_SIZE];
+    if (!(offset >= 0 && size >= 0 && offset <= (double)length && size <= (double)length && offset + size <= (double)length)) return false;
+  }
+  return true;
+}
+
+static Batch *read_new(const Records *records, const double *fields, size_t count, uint8_t *into) {
+  Batch *batch = batch_new("readEach", records, count);
+  if (batch == NULL) return NULL;
+  batch->is_done = read_is_done;
+  batch->into = into;
+  batch->places = calloc(count + 1, sizeof *batch->places);
+  if (batch->left != NULL && batch->places != NULL) {
+    for (size_t index = 0; index < count; index++) {
+      const double *place = fields + index * READ_FIELDS;
+      batch->places[index] = (Place){.offset = (size_t)place[READ_OFFSET], .size = (size_t)place[READ_SIZE]};
+    }
+    return batch;
+  }
+  batch_free(NULL, batch);
+  return NULL;
+}
+
+// readEach(fd, records, fields: Float64Array(READ_FIELDS a record), into: Uint8Array): a promise as of copyEach. Reads regular files of one directory, each to its
+// place in `into`, which must not be touched meanwhile. One of another size than was expected is left undone, too.
+napi_value sys_readeach(napi_env env, napi_callback_info info) {
+  Args args = arguments(env, info, "readEach", 4);
+  Records records;
+  int from = int_of(&args, 0);
+  size_t length, count = records_of(&args, 1, &records);
+  const double *fields = numbers_of(&args, 2, count * READ_FIELDS);
+  const uint8_t *into = bytes_of(&args, 3, &length);
+  if (!args.failed && !are_places(fields, count, length)) refuse(&args, "ERR_OUT_OF_RANGE", "a file has no place in the buffer");
+  if (args.failed) return NULL;
+  errno = ENOMEM;
+  Batch *batch = read_new(&records, fields, count, (uint8_t *)into);
+  if (batch == NULL) return fail(&args, NULL);
+  napi_value promise = NULL;
+  bool held = napi_create_reference(env, args.values[3], 1, &batch->holder) == napi_ok;
+  if (held && (batch->from = duplicate(from)) >= 0 && batch_start(env, batch, &promise) == 0) return promise;
+  fail(&args, NULL);
+  batch_free(env, batch);
   return NULL;
 }

@@ -4,7 +4,7 @@
 
 #include "values.h"
 
-// Where each field stands in a Float64Array: STAT and COPY of src/base/sys-values.ts.
+// Where each field stands in a Float64Array: STAT, COPY and READ of src/base/sys-values.ts.
 enum stat_field {
   STAT_DEV = 0,
   STAT_INO = 1,
@@ -31,7 +31,14 @@ enum copy_field {
 };
 enum { COPY_FIELDS = COPY_MTIME_NANOSECONDS + 1 };
 
+enum read_field {
+  READ_OFFSET = 0,
+  READ_SIZE = 1,
+};
+enum { READ_FIELDS = READ_SIZE + 1 };
+
 void write_stat(double *fields, const struct stat *st);
 
 napi_value sys_stateach(napi_env env, napi_callback_info info);
 napi_value sys_copyeach(napi_env env, napi_callback_info info);
+napi_value sys_readeach(napi_env env, napi_callback_info info);

@@ -296,6 +296,7 @@ NAPI_MODULE_INIT() {
     FUNCTION("copyFile", sys_copyfile),
     FUNCTION("statEach", sys_stateach),
     FUNCTION("copyEach", sys_copyeach),
+    FUNCTION("readEach", sys_readeach),
     FUNCTION("flock", sys_flock),
     FUNCTION("syncfs", sys_syncfs),
   };

@@ -19,6 +19,15 @@ export interface PlainCopy {
   readonly mtimeNanoseconds: number
 }
 
+/** A file and where its content goes. */
+export interface PlacedFile {
+  readonly name: Buffer
+  /** Bytes. */
+  readonly offset: number
+  /** Bytes that it should have. */
+  readonly size: number
+}
+
 export interface SysStat {
   dev: number
   /** Folded into 53 bits (overlayfs with xino uses all 64). */
@@ -61,6 +70,10 @@ export const COPY = { mode: 0, uid: 1, gid: 2, mtimeSeconds: 3, mtimeNanoseconds
 >
 const COPY_FIELDS = 5
 
+/** Where each field of a file that is read stands: enum read_field of addon/batch.h. */
+export const READ = { offset: 0, size: 1 } as const satisfies Record<Exclude<keyof PlacedFile, 'name'>, number>
+const READ_FIELDS = 2
+
 /** The one that begins at `at`. */
 export function statOf(fields: Float64Array, at = 0): SysStat {
   return {
@@ -94,6 +107,15 @@ export function copyFields(files: readonly PlainCopy[]): Float64Array {
     fields[at + COPY.gid] = file.gid
     fields[at + COPY.mtimeSeconds] = file.mtimeSeconds
     fields[at + COPY.mtimeNanoseconds] = file.mtimeNanoseconds
+  })
+  return fields
+}
+
+export function readFields(files: readonly PlacedFile[]): Float64Array {
+  const fields = new Float64Array(files.length * READ_FIELDS)
+  files.forEach((file, index) => {
+    fields[index * READ_FIELDS + READ.offset] = file.offset
+    fields[index * READ_FIELDS + READ.size] = file.size
   })
   return fields
 }

@@ -9,7 +9,9 @@ import {
   foundStat,
   type Name,
   namesOf,
+  type PlacedFile,
   type PlainCopy,
+  readFields,
   recordsOf,
   STAT_FIELDS,
   type SysDirent,
@@ -65,13 +67,18 @@ export interface Sys {
    * failed; nothing of it is there then.
    */
   copyEach(fromfd: number, tofd: number, files: readonly PlainCopy[]): Promise<Uint8Array>
+  /**
+   * Reads regular files of one directory, each to its place in `into`, on a thread of libuv's pool. The descriptor may be closed when this returns; `into` must
+   * not be touched before it resolves: to a byte a file, 1 for what was left undone, because it has extended attributes, another size, or anything failed.
+   */
+  readEach(dirfd: number, files: readonly PlacedFile[], into: Uint8Array): Promise<Uint8Array>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   syncfs(fd: number): void
 }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
-interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach'> {
+interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach'> {
   /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
@@ -81,6 +88,8 @@ interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxatt
   statEach(dirfd: number, records: Uint8Array, fields: Float64Array): void
   /** `fields`: those of COPY a record. */
   copyEach(fromfd: number, tofd: number, records: Uint8Array, fields: Float64Array): Promise<Uint8Array>
+  /** `fields`: those of READ a record. */
+  readEach(dirfd: number, records: Uint8Array, fields: Float64Array, into: Uint8Array): Promise<Uint8Array>
 }
 
 let loaded: Sys | undefined
@@ -136,6 +145,7 @@ function wrap(native: Native): Sys {
       return entries.map((_, index) => foundStat(all, index * STAT_FIELDS))
     },
     copyEach: (fromfd, tofd, files) => native.copyEach(fromfd, tofd, recordsOf(files), copyFields(files)),
+    readEach: (dirfd, files, into) => native.readEach(dirfd, recordsOf(files), readFields(files), into),
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
   }
 }

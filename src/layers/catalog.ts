@@ -4,13 +4,12 @@ import { endingTogether } from '../base/in-parallel.ts'
 import { SharedWork } from '../base/shared-work.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
-import { writeTar } from '../tar/write.ts'
 import { layerChanges } from '../tree/diff.ts'
 import { layeredView } from '../tree/view.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { Directories, type DirectoryDeps, PARALLEL_FETCHES } from './directories.ts'
 import { Fetches } from './fetches.ts'
-import { layerItems } from './layer-items.ts'
+import { layerTar } from './layer-tar.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import { Offers, offeredFacts } from './offers.ts'
 import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from './packing.ts'
@@ -131,7 +130,7 @@ class Catalog implements LayerCatalog {
     const { parent = [] } = recordedFacts(id, this.#deps.layers)
     const lower = await this.directories(parent, this.#deps.signal)
     const [upper = ''] = await this.#deps.snapshots.directories([id])
-    yield* writeTar(layerItems(layerChanges(upper, layeredView(lower))))
+    yield* layerTar(layerChanges(upper, layeredView(lower), { plain: true }))
   }
 
   async #blob(id: LayerId, diffId: Digest, form: BlobForm): Promise<LayerBlob> {

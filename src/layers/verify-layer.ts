@@ -6,14 +6,13 @@ import type { LayerId, LayerInfo, Snapshot } from '../store/types.ts'
 import type { LayerVerdict } from '../store/verify.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
 import { readTar } from '../tar/read.ts'
-import { writeTar } from '../tar/write.ts'
 import { layerChanges } from '../tree/diff.ts'
 import { sameLayer } from '../tree/same-layer.ts'
 import { unpackLayer } from '../tree/unpack.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { Descriptor } from '../values/oci.ts'
-import { layerItems } from './layer-items.ts'
+import { layerTar } from './layer-tar.ts'
 import { Meter } from './meter.ts'
 import { isOwnBlob } from './packing.ts'
 import { areDirectories } from './states.ts'
@@ -42,7 +41,7 @@ export function layerChecker(store: Store, snapshots: Snapshotter): (id: LayerId
 async function compareTar(snapshots: Snapshotter, id: LayerId, parent: Snapshot, diffId: Digest): Promise<LayerVerdict> {
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])
   const meter = new Meter()
-  for await (const _chunk of meter.pass(writeTar(layerItems(layerChanges(upper, layeredView(lower))))));
+  for await (const _chunk of meter.pass(layerTar(layerChanges(upper, layeredView(lower), { plain: true }))));
   const found = meter.finish().diffId
   return found === diffId ? { state: 'same' } : { state: 'changed', problem: `its files were altered: they make ${found}, not ${diffId}` }
 }

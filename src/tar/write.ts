@@ -16,6 +16,8 @@ const TYPEFLAGS: Readonly<Record<TarType, string>> = {
 
 const EMPTY = Buffer.alloc(0)
 const ZEROS = Buffer.alloc(2 * BLOCK)
+/** What stands behind the last member. */
+export const END_OF_TAR = ZEROS
 const SLASH = Buffer.from('/')
 
 /** Small pieces are joined up to this many bytes: what follows (hash, gzip) pays by the chunk. */
@@ -38,7 +40,7 @@ export async function* writeTar(items: AsyncIterable<TarItem> | Iterable<TarItem
       yield* joiner.add(asBuffer(chunk))
     }
     if (written !== entry.size) throw sizeChanged(entry, written)
-    yield* joiner.add(padding(entry.size))
+    yield* joiner.add(paddingOf(entry.size))
   }
   yield* joiner.add(ZEROS)
   yield* joiner.flush()
@@ -51,7 +53,7 @@ export function encodeEntry(entry: TarEntry): Buffer[] {
   if (records.size === 0) return [encodeHeader(header)]
   const data = encodePax(records)
   const extended: Header = { ...header, name: paxName(entry.name), mode: 0, uid: 0, gid: 0, mtime: 0, size: data.length, typeflag: 'x' }
-  return [encodeHeader({ ...extended, linkname: EMPTY, major: 0, minor: 0 }), data, padding(data.length), encodeHeader(header)]
+  return [encodeHeader({ ...extended, linkname: EMPTY, major: 0, minor: 0 }), data, paddingOf(data.length), encodeHeader(header)]
 }
 
 function toHeader(entry: TarEntry): Header {
@@ -105,7 +107,8 @@ function paxName(name: Buffer): Buffer {
   return Buffer.concat([name.subarray(0, slash + 1), Buffer.from('PaxHeaders.0/'), name.subarray(slash + 1)])
 }
 
-function padding(size: number): Buffer {
+/** What stands behind a content of so many bytes. */
+export function paddingOf(size: number): Buffer {
   return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK)
 }
 
@@ -138,7 +141,7 @@ function invalid(entry: TarEntry, what: string): TbuildError {
   return new TbuildError('TAR_ENTRY_INVALID', `${JSON.stringify(entry.name.toString())} ${what}`)
 }
 
-function sizeChanged(entry: TarEntry, written: number): TbuildError {
+export function sizeChanged(entry: TarEntry, written: number): TbuildError {
   return new TbuildError(
     'TAR_SIZE_MISMATCH',
     `${JSON.stringify(entry.name.toString())} should have ${entry.size} bytes and has ${written} or more`,

@@ -5,12 +5,28 @@ import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import { sameBytes, sameContent } from './same-content.ts'
-import type { TreeNode, TreeView } from './types.ts'
+import { smallListing } from './small-files.ts'
+import type { Listing, TreeNode, TreeView } from './types.ts'
 
 /** One member of a layer's tar. `open` gives an fd with the content of a non-empty file; the caller closes it. */
 export interface LayerChange {
   readonly entry: TarEntry
   readonly open?: () => number
+  readonly plain?: PlainFile
+}
+
+/** A small file that most likely has no extended attributes: it was not asked for them, for whoever reads it sees that (`readEach` of base/sys.ts). */
+export interface PlainFile {
+  readonly listing: Listing
+  /** In that directory. */
+  readonly name: Buffer
+  /** The change as it is when it turns out to have some. */
+  exactly(): LayerChange
+}
+
+export interface ChangesOptions {
+  /** Gives small files as PlainFile; otherwise all entries are exact. */
+  readonly plain?: boolean
 }
 
 const WHITEOUT = '.wh.'
@@ -20,10 +36,14 @@ const CAPABILITY = 'security.capability'
  * What a layer's tar holds, in the order of BuildKit's overlay differ: depth first, names of a directory sorted by bytes (L1–L6). `upper` is in
  * overlayfs's format, `lower` what it was written over.
  */
-export async function* layerChanges(upper: string, lower: TreeView): AsyncGenerator<LayerChange, void, undefined> {
+export async function* layerChanges(
+  upper: string,
+  lower: TreeView,
+  { plain = false }: ChangesOptions = {},
+): AsyncGenerator<LayerChange, void, undefined> {
   const slice = new TimeSlice()
   const layer = rawLayer(upper)
-  const writer = new ChangeWriter(layer)
+  const writer = new ChangeWriter(layer, plain)
   try {
     for (const { key, node, kind } of walkChanges(layer, lower)) {
       if (slice.isOver()) await slice.yield()
@@ -111,13 +131,15 @@ function isSame(layer: TreeView, node: TreeNode, lower: TreeView, before: TreeNo
 /** Makes tar members of changes, each preceded by the parents that the tar does not have yet (L1). */
 class ChangeWriter {
   readonly #layer: RawLayer
+  readonly #plain: boolean
   readonly #written = new Set<Key>([''])
   readonly #links = new Map<string, Key>()
   /** Unchanged names of inodes that no changed name has been seen of yet. */
   readonly #siblings = new Map<string, TreeNode[]>()
 
-  constructor(layer: RawLayer) {
+  constructor(layer: RawLayer, plain: boolean) {
     this.#layer = layer
+    this.#plain = plain
   }
 
   *whiteout(key: Key): Generator<LayerChange> {
@@ -167,9 +189,21 @@ class ChangeWriter {
   #member(node: TreeNode): LayerChange {
     const key = keyOf(node)
     if (nameOf(key).startsWith(WHITEOUT)) throw whiteoutName(key)
+    const listing = this.#plain && node.stat.size > 0 ? smallListing(this.#layer, node) : undefined
+    if (listing === undefined) return this.#exact(node, key)
+    const { size } = node.stat
+    const open = () => this.#layer.open(node)
+    return {
+      entry: { ...fieldsOf(node, key), type: 'file', size },
+      open,
+      plain: { listing, name: node.name, exactly: () => this.#exact(node, key) },
+    }
+  }
+
+  #exact(node: TreeNode, key: Key): LayerChange {
     const { stat, type } = node
     if (type === 'directory') this.#written.add(key)
-    const common = { name: bytes(key), mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeSeconds, size: 0 }
+    const common = fieldsOf(node, key)
     const capability = type === 'symlink' ? undefined : this.#layer.xattrs(node).get(CAPABILITY)
     const xattrs = capability === undefined ? {} : { xattrs: new Map([[CAPABILITY, capability]]) }
     const first = type !== 'directory' && stat.nlink > 1 ? this.#firstName(node) : undefined
@@ -190,6 +224,11 @@ class ChangeWriter {
     if (first === undefined) this.#links.set(inode, keyOf(node))
     return first
   }
+}
+
+/** What all types have. */
+function fieldsOf({ stat }: TreeNode, key: Key) {
+  return { name: bytes(key), mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeSeconds, size: 0 }
 }
 
 /** Whoever unpacks the layer, docker as anybody else, would remove what the rest of the name says, and never see the file. */

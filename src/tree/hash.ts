@@ -6,6 +6,7 @@ import { TimeSlice } from '../base/time-slice.ts'
 import { statKey } from '../store/stat-cache.ts'
 import { joinKey, type Key } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
+import { SmallFiles, smallListing } from './small-files.ts'
 import type { TreeNode, TreeView } from './types.ts'
 
 export type { Selector } from './selection.ts'
@@ -50,8 +51,12 @@ const READ = 256 * 1024
 /** The content digest of what a COPY, ADD or bind mount reads (K7–K11): names, modes, owners, sizes, link targets, attributes and bytes; no times. */
 export async function hashSources(view: TreeView, selector: Selector, options: HashOptions = {}): Promise<Digest> {
   const hasher = new SourceHasher(view, options)
-  for (const selected of selectSources(view, selector)) await hasher.add(selected)
-  return hasher.finish()
+  try {
+    for (const selected of selectSources(view, selector)) await hasher.add(selected)
+    return await hasher.finish()
+  } finally {
+    await hasher.idle()
+  }
 }
 
 /** The files of a listing: what `hashSources` hashed, whole, as latin1. */
@@ -75,15 +80,30 @@ export function parseListing(listing: string): HashedFile[] {
   return files
 }
 
+/** One file in the order of the text. */
+interface Slot {
+  /** The fields before the content, each ended by NUL. */
+  readonly head: string
+  /** Undefined while it is being read. */
+  content: string | undefined
+  /** It is to be read alone. */
+  rest?: TreeNode
+}
+
+/** Slots that wait for those before them. */
+const WAITING = 2048
+
 class SourceHasher {
   readonly #view: TreeView
   readonly #options: HashOptions
   readonly #slice: TimeSlice
   readonly #all: Hash = createHash('sha256')
-  readonly #buffer = Buffer.allocUnsafe(READ)
+  readonly #buffer = Buffer.allocUnsafeSlow(READ)
   /** Contents of inodes with several names (K10). */
   readonly #inodes = new Map<string, string>()
   readonly #now = Date.now()
+  readonly #small = new SmallFiles()
+  #waiting: Slot[] = []
 
   constructor(view: TreeView, options: HashOptions) {
     this.#view = view
@@ -91,8 +111,14 @@ class SourceHasher {
     this.#slice = new TimeSlice(options.signal)
   }
 
-  finish(): Digest {
+  async finish(): Promise<Digest> {
+    await this.#settle()
     return finishSha256(this.#all)
+  }
+
+  /** Nothing is read any more after it, whatever has happened. */
+  idle(): Promise<void> {
+    return this.#small.idle()
   }
 
   /** K7: of the path to a source only its last name counts, and that of a directory only with wildcards, where it is `name`. */
@@ -118,7 +144,9 @@ class SourceHasher {
           if (!level.recorded && level.visit !== undefined) await this.#record(level.visit.node, joinKey('', level.visit.key))
           level.recorded = true
         }
-        await this.#record(visit.node, visit.key)
+        // Most are known: a promise only for the others, since twenty thousand of them cost more than the look-ups.
+        const pending = this.#record(visit.node, visit.key)
+        if (pending !== undefined) await pending
       }
       if (visit.node.type === 'directory') {
         const entries = filter.children(this.#view, visit.node, visit.key, visit.state)
@@ -128,37 +156,71 @@ class SourceHasher {
   }
 
   /** Fields are ended by NUL, which no name or target contains, and there is the same number of them in every record (K21). */
-  async #record(node: TreeNode, path: Key): Promise<void> {
+  #record(node: TreeNode, path: Key): Promise<void> | undefined {
     const { stat, type } = node
     const [uid, gid] = this.#options.resetOwner === true ? [0, 0] : [stat.uid, stat.gid]
     const mode = type === 'symlink' ? 0o777 : stat.mode & 0o7777
     const target = type === 'symlink' ? this.#view.readlink(node).toString('latin1') : ''
     const size = type === 'file' ? stat.size : 0
     const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
-    const pending = type === 'file' ? this.#content(node) : attributesDigest(this.#view.xattrs(node))
-    const content = typeof pending === 'string' ? pending : await pending
-    const record = `${[path, type, mode, uid, gid, size, target, device, content].join('\0')}\0`
+    const head = `${path}\0${type}\0${mode}\0${uid}\0${gid}\0${size}\0${target}\0${device}\0`
+    const content = type === 'file' ? this.#known(node) : attributesDigest(this.#view.xattrs(node))
+    if (content !== undefined && this.#waiting.length === 0) return this.#emit(head, content)
+    const slot: Slot = { head, content }
+    this.#waiting.push(slot)
+    const read = content === undefined ? this.#read(node, slot) : undefined
+    return this.#waiting.length < WAITING ? read : this.#settleAfter(read)
+  }
+
+  async #settleAfter(read: Promise<void> | undefined): Promise<void> {
+    await read
+    await this.#settle()
+  }
+
+  #emit(head: string, content: string): undefined {
+    const record = `${head}${content}\0`
     this.#all.update(record, 'latin1')
     this.#options.listing?.push(record)
   }
 
-  /** Remembered, or read: a promise only in that case, since twenty thousand of them cost more than the look-ups. */
-  #content(node: TreeNode): string | Promise<string> {
+  /** Reads what is not read yet, and hashes all that waits for it. */
+  async #settle(): Promise<void> {
+    await this.#small.finish()
+    for (const { head, content, rest } of this.#waiting) this.#emit(head, content ?? (await this.#readAlone(rest as TreeNode)))
+    this.#waiting = []
+  }
+
+  /** What is remembered. */
+  #known(node: TreeNode): string | undefined {
     const { statCache } = this.#options
     const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
     const known = key === undefined ? undefined : statCache?.get(key)
-    if (known !== undefined) return known
-    const inode = node.stat.nlink > 1 ? this.#view.inode(node) : undefined
-    const linked = inode === undefined ? undefined : this.#inodes.get(inode)
-    if (linked !== undefined) return linked
-    return this.#read(node).then((digest) => {
-      if (key !== undefined) statCache?.set(key, digest)
-      if (inode !== undefined) this.#inodes.set(inode, digest)
-      return digest
+    return known ?? (node.stat.nlink > 1 ? this.#inodes.get(this.#view.inode(node)) : undefined)
+  }
+
+  /** Puts it into the slot, at once or with many others. */
+  #read(node: TreeNode, slot: Slot): Promise<void> | undefined {
+    const listing = smallListing(this.#view, node)
+    if (listing === undefined) {
+      return this.#readAlone(node).then((content) => {
+        slot.content = content
+      })
+    }
+    return this.#small.add(listing, node.name, node.stat.size, (data) => {
+      if (data === undefined) slot.rest = node
+      else slot.content = this.#remember(node, createHash('sha256').update(data).digest('hex'))
     })
   }
 
-  async #read(node: TreeNode): Promise<string> {
+  #remember(node: TreeNode, digest: string): string {
+    const { statCache } = this.#options
+    const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
+    if (key !== undefined) statCache?.set(key, digest)
+    if (node.stat.nlink > 1) this.#inodes.set(this.#view.inode(node), digest)
+    return digest
+  }
+
+  async #readAlone(node: TreeNode): Promise<string> {
     const hash = createHash('sha256')
     const fd = this.#view.open(node)
     try {
@@ -169,7 +231,7 @@ class SourceHasher {
       }
       const attributes = attributesDigest(this.#view.xattrs(node))
       if (attributes !== '') hash.update(`\0${attributes}`)
-      return hash.digest('hex')
+      return this.#remember(node, hash.digest('hex'))
     } finally {
       sys().close(fd)
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { nativeFolder, sys } from '../../../src/base/sys.ts'
 import * as c from '../../../src/base/sys-constants.ts'
-import { COPY, STAT, STAT_FIELDS } from '../../../src/base/sys-values.ts'
+import { COPY, READ, STAT, STAT_FIELDS } from '../../../src/base/sys-values.ts'
 
 let folder: string
 let root: number
@@ -189,6 +189,35 @@ describe('many at a time', () => {
     expect(codeOf(() => sys().copyEach(987654, root, [file]))).toBe('EBADF')
   })
 
+  test('readEach puts each file in its place and leaves undone what is not plain or has another size', async () => {
+    for (const name of ['a', 'bb', 'ccc', 'longer', 'shorter', 'attributed']) create(name, name)
+    sys().symlinkat('a', root, 'link')
+    sys().mkdirat(root, 'directory', 0o755)
+    sys().setxattrat(root, 'attributed', 'user.note', Buffer.from('x'))
+    const into = Buffer.alloc(64, '.')
+    const place = (name: string, offset: number, size = name.length) => ({ name: Buffer.from(name), offset, size })
+    const files = [place('ccc', 10), place('a', 0), place('bb', 62), place('longer', 20, 5), place('shorter', 30, 8)]
+    const others = [place('attributed', 40), place('link', 50, 1), place('directory', 50), place('missing', 50)]
+    expect([...(await sys().readEach(root, [...files, ...others], into))]).toEqual([0, 0, 0, 1, 1, 1, 1, 1, 1])
+    expect([into.toString('latin1', 0, 2), into.toString('latin1', 9, 14), into.toString('latin1', 61)]).toEqual(['a.', '.ccc.', '.bb'])
+  })
+
+  test('readEach writes nowhere else than into its buffer', () => {
+    create('a')
+    for (const [offset, size] of [
+      [0, 9],
+      [8, 1],
+      [-1, 1],
+      [0, -1],
+      [Number.NaN, 1],
+      [2 ** 64, 1],
+      [1, Number.POSITIVE_INFINITY],
+    ] as const) {
+      expect(codeOf(() => sys().readEach(root, [{ name: Buffer.from('a'), offset, size }], Buffer.alloc(8)))).toBe('ERR_OUT_OF_RANGE')
+    }
+    expect(codeOf(() => sys().readEach(987654, [], Buffer.alloc(8)))).toBe('EBADF')
+  })
+
   test('the addon has the same places for fields', () => {
     const header = readFileSync(join(import.meta.dirname, '../../../addon/batch.h'), 'utf8')
     const places = (prefix: string) =>
@@ -200,6 +229,7 @@ describe('many at a time', () => {
       )
     expect(places('STAT')).toEqual(STAT)
     expect(places('COPY')).toEqual(COPY)
+    expect(places('READ')).toEqual(READ)
     expect(Object.values(STAT)).toHaveLength(STAT_FIELDS)
   })
 })
