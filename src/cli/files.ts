@@ -1,19 +1,14 @@
-import { lstat, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { destinationError, systemWords } from '../base/destination-error.ts'
 import { errorCode, isTbuildError, TbuildError } from '../base/errors.ts'
+import { filled } from '../caller/sinks.ts'
+import { fileSink } from '../store/file-sink.ts'
 
-/** Writes a result file whole or not at all: beside its name, then renamed. What is no file (/dev/stdout, a fifo) is written to as it is. */
-export async function writeAtomically(path: string, data: string): Promise<void> {
-  const target = await stat(path).catch(() => undefined)
-  if (target !== undefined && !target.isFile() && !target.isDirectory()) {
-    return writeFile(path, data).catch((cause: unknown) => Promise.reject(cannotWrite(path, cause)))
-  }
-  const temporary = `${path}.tbuild-${process.pid}`
+/** Writes a result file whole or not at all, as an output is. Errors: those of `fileSink`. */
+export async function writeResult(path: string, data: string): Promise<void> {
   try {
-    await writeFile(temporary, data, { mode: 0o644 })
-    await rename(temporary, path)
+    await filled(fileSink(path), (sink) => sink.write(Buffer.from(data)))
   } catch (cause) {
-    await rm(temporary, { force: true })
     throw cannotWrite(path, cause)
   }
 }

@@ -1,3 +1,4 @@
+import { SharedWork } from '../base/shared-work.ts'
 import type { BuildResult, BuildTarget, OutputSpec, ResolvedOptions, TargetImage } from '../build-options.ts'
 import { openCache } from '../cache/open.ts'
 import { buildMetadata, imageId } from '../export/metadata.ts'
@@ -33,8 +34,8 @@ export interface OpenBuildDeps {
  */
 export class OpenBuild {
   readonly #deps: OpenBuildDeps
-  #lowered: Promise<readonly Target[]> | undefined
-  #prepared: Promise<Prepared> | undefined
+  readonly #lowered = new SharedWork<'targets', readonly Target[]>()
+  readonly #prepared = new SharedWork<'build', Prepared>()
   #evaluation: Evaluation | undefined
   #isBuilt = false
   #closed: Promise<void> | undefined
@@ -140,11 +141,7 @@ export class OpenBuild {
   }
 
   #lower(): Promise<readonly Target[]> {
-    this.#lowered ??= this.#lowerNow().catch((error: unknown) => {
-      this.#lowered = undefined
-      throw error
-    })
-    return this.#lowered
+    return this.#lowered.of('targets', () => this.#lowerNow())
   }
 
   async #lowerNow(): Promise<readonly Target[]> {
@@ -158,11 +155,7 @@ export class OpenBuild {
   }
 
   #prepare(): Promise<Prepared> {
-    this.#prepared ??= this.#prepareNow().catch((error: unknown) => {
-      this.#prepared = undefined
-      throw error
-    })
-    return this.#prepared
+    return this.#prepared.of('build', () => this.#prepareNow())
   }
 
   /** Nothing runs before all platforms are known to be buildable. */

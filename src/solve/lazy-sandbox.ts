@@ -1,4 +1,5 @@
 import { errorCode } from '../base/errors.ts'
+import { SharedWork } from '../base/shared-work.ts'
 import type { ExecSpec, Sandbox } from '../sandbox/types.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
@@ -18,8 +19,7 @@ interface SandboxOptions {
 export class Sandboxes {
   /** Where the layers are. */
   readonly #store: string
-  #runner: Promise<Sandbox> | undefined
-  #copying: Promise<Sandbox> | undefined
+  readonly #loaded = new SharedWork<'runner' | 'copies', Sandbox>()
   #takesNoOverlay = false
 
   constructor(store: string) {
@@ -53,13 +53,11 @@ export class Sandboxes {
   }
 
   #load(): Promise<Sandbox> {
-    this.#runner ??= import('../sandbox/runner.ts').then(({ createRunnerSandbox }) => createRunnerSandbox({ readRootFile }))
-    return this.#runner
+    return this.#loaded.of('runner', async () => (await import('../sandbox/runner.ts')).createRunnerSandbox({ readRootFile }))
   }
 
   #onCopies(): Promise<Sandbox> {
-    this.#copying ??= import('./native-sandbox.ts').then(async ({ nativeSandbox }) => nativeSandbox(await this.#load()))
-    return this.#copying
+    return this.#loaded.of('copies', async () => (await import('./native-sandbox.ts')).nativeSandbox(await this.#load()))
   }
 
   async #aboutCopies(): Promise<string> {
@@ -70,7 +68,7 @@ export class Sandboxes {
 }
 
 function lazyChroot(onNotice: SandboxOptions['onNotice']): Sandbox {
-  let sandbox: Promise<Sandbox> | undefined
+  const loaded = new SharedWork<'chroot', Sandbox>()
   const load = async (): Promise<Sandbox> => {
     const [{ createRunnerSandbox }, { CHROOT_WARNING, chrootSandbox }] = await Promise.all([
       import('../sandbox/runner.ts'),
@@ -81,8 +79,7 @@ function lazyChroot(onNotice: SandboxOptions['onNotice']): Sandbox {
   }
   return {
     async exec(spec, io, signal) {
-      sandbox ??= load()
-      return (await sandbox).exec(spec, io, signal)
+      return (await loaded.of('chroot', load)).exec(spec, io, signal)
     },
   }
 }

@@ -84,7 +84,7 @@ describe('rawjson', () => {
     ['a parse error', 'FROM busybox\nRUNN x\n', [], { code: 'DOCKERFILE_SYNTAX', message: expect.stringContaining('RUNN') }],
     ['a check', 'FROM busybox\nRUNN x\n', ['--check'], { code: 'DOCKERFILE_SYNTAX' }],
     ['an outline', 'FROM busybox\nRUNN x\n', ['--call=outline'], { code: 'DOCKERFILE_SYNTAX' }],
-    ['a file that cannot be written', 'FROM busybox\n', ['--iidfile', '/proc/nothing/iid'], { code: 'OUTPUT_WRITE' }],
+    ['a file that cannot be written', 'FROM busybox\n', ['--iidfile', '/proc/nothing/iid'], { code: 'EXPORT_DEST_MISSING' }],
   ])('has the failure of %s once, as the last event, before the report', async (_what, dockerfile, more, event) => {
     const context = workspace.context({ Dockerfile: dockerfile })
     const args = ['--root', workspace.store, '--build-context', `busybox=oci-layout://${layout}`, '--progress', 'rawjson', ...more, context]

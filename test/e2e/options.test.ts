@@ -46,7 +46,10 @@ describe('results', () => {
     mkdirSync(work.path('directory'))
     for (const option of ['--iidfile', '--metadata-file']) {
       const { status, stderr } = work.run([option, work.path('directory'), context])
-      expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/^ERROR: cannot write .*^code: OUTPUT_WRITE$/ms) })
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(/^ERROR: \S+directory is a directory .*^code: EXPORT_DEST_DIRECTORY$/ms),
+      })
     }
   })
 

@@ -2,7 +2,7 @@ import { endingWithError, errorEvent } from '../../base/error-event.ts'
 import { errorCode, systemError, TbuildError } from '../../base/errors.ts'
 import type { BuildEvent } from '../../base/events.ts'
 import type { BuildHooks, BuildOptions, BuildResult } from '../../build-options.ts'
-import { removeResult, writeAtomically } from '../files.ts'
+import { removeResult, writeResult } from '../files.ts'
 import { CANCELED_STATUS, onInterrupt } from '../interrupts.ts'
 import type { Io } from '../io.ts'
 import { metadataWarnings } from '../metadata-warnings.ts'
@@ -91,8 +91,8 @@ function refuseConflicts(options: BuildOptions, flags: BuildCommandFlags, mode: 
 }
 
 async function writeResults(result: BuildResult, flags: BuildCommandFlags, warnings: object): Promise<void> {
-  if (flags.iidfile) await writeAtomically(flags.iidfile, result.iid)
-  if (flags.metadataFile) await writeAtomically(flags.metadataFile, `${JSON.stringify({ ...warnings, ...result.metadata }, null, 2)}\n`)
+  if (flags.iidfile) await writeResult(flags.iidfile, result.iid)
+  if (flags.metadataFile) await writeResult(flags.metadataFile, `${JSON.stringify({ ...warnings, ...result.metadata }, null, 2)}\n`)
 }
 
 /** Waits for the reader: an archive is larger than memory. */
