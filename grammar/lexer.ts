@@ -68,10 +68,8 @@ function flagRules(space: string, escapeChar: EscapeChar): moo.Rules {
 function compile(escapeChar: EscapeChar): moo.Lexer {
   return moo.states(
     {
-      keyword: { keyword: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
       flags: flagRules(SPACE, escapeChar),
       byteFlags: flagRules('\\t-\\r \\u0085\\u00a0', escapeChar),
-      text: { text: all('[\\s\\S]+') },
       words: { word: all(`[^${BLANK}]+`), blank: all(`[${BLANK}]+`) },
       type: { word: all(`[^${SPACE}]+`), space: all(`[${SPACE}]+`) },
       array: {
@@ -84,13 +82,24 @@ function compile(escapeChar: EscapeChar): moo.Lexer {
       },
       settings: settingRules(escapeChar),
     },
-    'keyword',
+    'flags',
   )
 }
 
-type State = 'keyword' | 'flags' | 'byteFlags' | 'text' | 'words' | 'type' | 'array' | 'settings'
+type State = 'flags' | 'byteFlags' | 'words' | 'type' | 'array' | 'settings'
 const compiled: Partial<Record<EscapeChar, moo.Lexer>> = {}
 const SKIPPED = new Set(['space', 'blank', 'stray'])
+
+/** Found from a blank or the word itself on. */
+const KEYWORD = new RegExp(`[^${BLANK}]+`, 'g')
+const NON_ASCII = /[^\0-\x7f]/
+const DASH = 0x2d
+const LAST_ASCII = 0x7f
+
+/** A blank of `SPACE` that is one however the line is read. */
+function isAsciiBlank(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d)
+}
 
 /** The tokens of one logical line: keyword, flags, arguments. Never fails: any text has tokens, the grammar decides. */
 export function lexInstruction(line: string, escapeChar: EscapeChar): GrammarToken[] {
@@ -112,7 +121,7 @@ class InstructionLexer {
     this.#line = line
     this.#position = line.length - trimStart(line).length
     this.#end = trimEnd(line).length
-    this.#isAscii = /^[\0-\x7f]*$/.test(line)
+    this.#isAscii = !NON_ASCII.test(line)
   }
 
   instruction(): GrammarToken[] {
@@ -132,14 +141,18 @@ class InstructionLexer {
 
   /** Reads the keyword; its token's type is the instruction's name. */
   #keyword(): void {
-    const [token] = this.#read('keyword', 1)
-    const name = keywordOf(token?.value ?? '')
+    KEYWORD.lastIndex = this.#position
+    const { index = this.#position, 0: found = '' } = KEYWORD.exec(this.#line) ?? {}
+    const value = this.#line.slice(index, Math.min(index + found.length, this.#end))
+    const name = keywordOf(value)
     this.#form = name === 'unknown' ? 'line' : ARGUMENTS[name]
-    this.#tokens.push({ type: `${this.#form}Keyword`, value: token?.value ?? '', offset: token?.offset ?? this.#position })
+    this.#position = index + value.length
+    this.#tokens.push({ type: `${this.#form}Keyword`, value, offset: index })
   }
 
   /** P13: words that begin with --, up to the first that does not, or up to a bare --. */
   #flags(): void {
+    if (this.#hasNoFlag()) return
     for (;;) {
       const [token] = this.#flag()
       if (token?.type !== 'flag') {
@@ -152,6 +165,16 @@ class InstructionLexer {
       }
       this.#tokens.push(token)
     }
+  }
+
+  /** Most instructions have none, which one look tells: behind blanks of ASCII stands a character of ASCII that begins no flag. Moves behind the blanks. */
+  #hasNoFlag(): boolean {
+    let at = this.#position
+    while (at < this.#end && isAsciiBlank(this.#line.charCodeAt(at))) at += 1
+    const next = this.#line.charCodeAt(at)
+    if (at < this.#end && (next === DASH || next > LAST_ASCII)) return false
+    this.#position = at
+    return true
   }
 
   /** BuildKit reads flags byte by byte and takes each byte for a character: é is Ã and ©, and the second byte of à is a blank. */
@@ -186,10 +209,12 @@ class InstructionLexer {
       this.#tokens.push(...this.#read('type', 1))
       this.#skipSpace()
     }
-    this.#all(this.#stateOf(kind))
+    const state = this.#stateOf(kind)
+    if (state === 'text') this.#text()
+    else this.#all(state)
   }
 
-  #stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'line' | 'settings'): State {
+  #stateOf(kind: 'command' | 'check' | 'list' | 'words' | 'line' | 'settings'): State | 'text' {
     if (kind === 'list') return this.#isArray() ? 'array' : 'words'
     if (kind === 'command' || kind === 'check') return this.#isArray() ? 'array' : 'text'
     return kind === 'line' ? 'text' : kind
@@ -206,7 +231,14 @@ class InstructionLexer {
     }
     this.#tokens.push(...this.#read('words', 1))
     this.#position += /^[\t\v\f\r ]+/.exec(this.#line.slice(this.#position, this.#end))?.[0].length ?? 0
-    this.#all('text')
+    this.#text()
+  }
+
+  /** All that is left, as one. */
+  #text(): void {
+    if (this.#position >= this.#end) return
+    this.#tokens.push({ type: 'text', value: this.#line.slice(this.#position, this.#end), offset: this.#position })
+    this.#position = this.#end
   }
 
   /** P15: only what JSON accepts is an array; the grammar then insists on strings. */
@@ -227,6 +259,7 @@ class InstructionLexer {
   #read(state: State, limit = Number.POSITIVE_INFINITY): GrammarToken[] {
     const base = this.#position
     const found: GrammarToken[] = []
+    if (base >= this.#end) return found
     this.#lexer.reset(this.#line.slice(base, this.#end), { state, line: 1, col: 1 } as moo.LexerState)
     while (found.length < limit) {
       const token = this.#lexer.next()
@@ -264,7 +297,13 @@ const LEADING = new RegExp(`^[${SPACE}]+`)
 
 /** strings.TrimLeftFunc(text, unicode.IsSpace) */
 export function trimStart(text: string): string {
+  if (isPrinted(text.charCodeAt(0))) return text
   return text.replace(LEADING, '')
+}
+
+/** What most lines begin and end with: a character of ASCII that is no blank. */
+function isPrinted(code: number): boolean {
+  return code > 0x20 && code < LAST_ASCII
 }
 
 const IS_SPACE = new RegExp(`[${SPACE}]`)
@@ -272,6 +311,6 @@ const IS_SPACE = new RegExp(`[${SPACE}]`)
 /** Backwards by hand: a pattern that ends in `$` tries every run of blanks. */
 export function trimEnd(text: string): string {
   let end = text.length
-  while (end > 0 && IS_SPACE.test(text[end - 1] as string)) end -= 1
+  while (end > 0 && !isPrinted(text.charCodeAt(end - 1)) && IS_SPACE.test(text[end - 1] as string)) end -= 1
   return text.slice(0, end)
 }

@@ -90,8 +90,9 @@ function applyEnv(state: StageState, instruction: EnvInstruction, expand: Expand
   let env = state.env
   let list = state.config.Env ?? []
   for (const [key, value] of pairs) {
+    // What the config has, commands have: only a name that they know may stand there.
+    list = key === '' || env.has(key) ? replaceEnv(list, key, value) : [...list, `${key}=${value}`]
     env = env.with(key, value)
-    list = replaceEnv(list, key, value)
   }
   const text = pairs.map(([key, value]) => ` ${key}=${value}`).join('')
   return withHistory(configured({ ...state, env }, { Env: list }), `ENV${text}`, 'empty')
@@ -99,7 +100,7 @@ function applyEnv(state: StageState, instruction: EnvInstruction, expand: Expand
 
 /** A known key keeps its position, a new one comes last (A12). */
 function replaceEnv(list: string[], key: string, value: string): string[] {
-  const at = list.findIndex((item) => item.split('=', 1)[0] === key)
+  const at = list.findIndex((item) => item === key || item.startsWith(`${key}=`))
   return at < 0 ? [...list, `${key}=${value}`] : list.with(at, `${key}=${value}`)
 }
 

@@ -50,8 +50,10 @@ export async function lowerRun(state: StageState, instruction: RunInstruction, c
 }
 
 function argNames({ args, config }: StageState): { argNames?: readonly string[] } {
-  const names = args.map(({ name }) => name).filter((name) => !config.Env?.some((item) => item.startsWith(`${name}=`)))
-  return names.length === 0 ? {} : { argNames: [...new Set(names)] }
+  if (args.length === 0) return {}
+  const names = new Set(args.map(({ name }) => name))
+  for (const item of config.Env ?? []) if (item.includes('=')) names.delete(item.slice(0, item.indexOf('=')))
+  return names.size === 0 ? {} : { argNames: [...names] }
 }
 
 /** H8–H10: a lone heredoc is the command itself, or a script that the shell starts; otherwise the shell gets the heredocs as written. */

@@ -1,5 +1,8 @@
+import { jest } from '@jest/globals'
 import fc from 'fast-check'
+import nearley from 'nearley'
 import { isTbuildError } from '../../../src/base/errors.ts'
+import type { Instruction } from '../../../src/dockerfile/instruction.ts'
 import { parseDockerfile, parseTrigger } from '../../../src/dockerfile/parse.ts'
 import { parseStages } from '../../../src/dockerfile/stages.ts'
 import { cost } from '../../support/cost.ts'
@@ -104,6 +107,27 @@ test('the span of every word holds its text when it is on one line', () => {
       },
     ),
   )
+})
+
+test('the grammar is asked once for each shape of a line, and every line keeps its own words', () => {
+  const feed = jest.spyOn(nearley.Parser.prototype, 'feed')
+  try {
+    const shapes = (index: number) =>
+      `COPY --chown=u${index} a${index} b${index} /${index}/\nENV "N${index}"=v${index} M='x y'\nHEALTHCHECK --retries=2 CMD ["c${index}"]\nONBUILD RUN --network=none r${index}\n`
+    const { instructions } = parseDockerfile(file(`FROM scratch\n${Array.from({ length: 500 }, (_, index) => shapes(index)).join('')}`))
+    expect(feed.mock.calls.length).toBeLessThanOrEqual(5)
+    const alone = parseDockerfile(file(`FROM scratch\n${shapes(300)}`)).instructions
+    const shown = (instruction: Instruction | undefined) =>
+      JSON.stringify({ ...instruction, span: undefined }, (key, value) => (key === 'span' ? null : value))
+    expect(instructions.slice(1201, 1205).map(shown)).toEqual(alone.slice(1).map(shown))
+    expect(instructions[1201]).toMatchObject({
+      sources: [{ text: 'a300' }, { text: 'b300' }],
+      destination: { text: '/300/' },
+      chown: { text: 'u300' },
+    })
+  } finally {
+    feed.mockRestore()
+  }
 })
 
 describe('cost is linear', () => {
