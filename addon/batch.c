@@ -84,13 +84,6 @@ napi_value sys_stateach(napi_env env, napi_callback_info info) {
 
 enum { BLOCK = 65536 };
 
-typedef struct {
-  mode_t mode;
-  uid_t uid;
-  gid_t gid;
-  struct timespec mtime;
-} Metadata;
-
 // Where the content of a file goes.
 typedef struct {
   size_t offset, size;
@@ -187,8 +180,7 @@ static bool is_plain(int fd, struct stat *st) { return fstat(fd, st) == 0 && S_I
 
 // ---- copyEach
 
-// A call.
-static int write_all(int fd, const char *data, size_t length) {
+int write_all(int fd, const char *data, size_t length) {
   while (length > 0) {
     ssize_t count = write(fd, data, length);
     if (count < 0 && errno == EINTR) continue;
@@ -212,8 +204,8 @@ static bool is_copied(int from, int to, off_t size, char *block) {
   }
 }
 
-// A call. Asking what the kernel made is cheaper than chown and chmod, which are transactions of the file system. chown clears special bits: it comes first.
-static int set_metadata(int fd, const Metadata *file) {
+// Asking what the kernel made is cheaper than chown and chmod, which are transactions of the file system. chown clears special bits: it comes first.
+int set_metadata(int fd, const Metadata *file) {
   struct stat st;
   if (fstat(fd, &st) < 0) return -1;
   bool owned = st.st_uid == file->uid && st.st_gid == file->gid;
@@ -236,12 +228,12 @@ static bool copy_is_done(const Batch *batch, int from, const char *name, size_t 
   return made;
 }
 
-static Metadata metadata_of(const double *fields) {
+Metadata metadata_of(const double *fields) {
   return (Metadata){.mode = (mode_t)fields[COPY_MODE], .uid = (uid_t)fields[COPY_UID], .gid = (gid_t)fields[COPY_GID],
                     .mtime = {.tv_sec = (time_t)fields[COPY_MTIME_SECONDS], .tv_nsec = (long)fields[COPY_MTIME_NANOSECONDS]}};
 }
 
-static bool is_metadata(const double *fields) {
+bool is_metadata(const double *fields) {
   for (int index = COPY_MODE; index <= COPY_GID; index++) {
     if (!(fields[index] >= 0 && fields[index] <= UINT32_MAX)) return false;
   }

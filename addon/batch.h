@@ -36,6 +36,20 @@ enum read_field {
   READ_SIZE = 1,
 };
 enum { READ_FIELDS = READ_SIZE + 1 };
+// What a new file gets.
+typedef struct {
+  mode_t mode;
+  uid_t uid;
+  gid_t gid;
+  struct timespec mtime;
+} Metadata;
+
+// From the fields of COPY, which is_metadata() has found in range.
+Metadata metadata_of(const double *fields);
+bool is_metadata(const double *fields);
+// Calls.
+int set_metadata(int fd, const Metadata *file);
+int write_all(int fd, const char *data, size_t length);
 
 void write_stat(double *fields, const struct stat *st);
 

@@ -19,6 +19,7 @@
 #include "batch.h"
 #include "copy.h"
 #include "values.h"
+#include "write.h"
 #include "xattr.h"
 
 // ---- files
@@ -297,6 +298,7 @@ NAPI_MODULE_INIT() {
     FUNCTION("statEach", sys_stateach),
     FUNCTION("copyEach", sys_copyeach),
     FUNCTION("readEach", sys_readeach),
+    FUNCTION("writeEach", sys_writeeach),
     FUNCTION("flock", sys_flock),
     FUNCTION("syncfs", sys_syncfs),
   };

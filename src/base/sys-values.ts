@@ -28,6 +28,14 @@ export interface PlacedFile {
   readonly size: number
 }
 
+/** A new file of a tree and what it gets. */
+export interface NewFile extends Omit<PlainCopy, 'name'> {
+  /** Below the tree's root, without symlinks and `..`. */
+  readonly path: Buffer
+  /** Bytes of content. */
+  readonly size: number
+}
+
 export interface SysStat {
   dev: number
   /** Folded into 53 bits (overlayfs with xino uses all 64). */
@@ -74,6 +82,10 @@ const COPY_FIELDS = 5
 export const READ = { offset: 0, size: 1 } as const satisfies Record<Exclude<keyof PlacedFile, 'name'>, number>
 const READ_FIELDS = 2
 
+/** Where each field of a new file stands: those of a copy, then the enum of addon/write.h. */
+export const WRITE = { ...COPY, size: COPY_FIELDS } as const satisfies Record<Exclude<keyof NewFile, 'path'>, number>
+const WRITE_FIELDS = 6
+
 /** The one that begins at `at`. */
 export function statOf(fields: Float64Array, at = 0): SysStat {
   return {
@@ -101,12 +113,7 @@ export function foundStat(fields: Float64Array, at: number): SysStat | undefined
 export function copyFields(files: readonly PlainCopy[]): Float64Array {
   const fields = new Float64Array(files.length * COPY_FIELDS)
   files.forEach((file, index) => {
-    const at = index * COPY_FIELDS
-    fields[at + COPY.mode] = file.mode
-    fields[at + COPY.uid] = file.uid
-    fields[at + COPY.gid] = file.gid
-    fields[at + COPY.mtimeSeconds] = file.mtimeSeconds
-    fields[at + COPY.mtimeNanoseconds] = file.mtimeNanoseconds
+    setCopy(fields, index * COPY_FIELDS, file)
   })
   return fields
 }
@@ -118,6 +125,34 @@ export function readFields(files: readonly PlacedFile[]): Float64Array {
     fields[index * READ_FIELDS + READ.size] = file.size
   })
   return fields
+}
+
+function setCopy(fields: Float64Array, at: number, file: Omit<PlainCopy, 'name'>): void {
+  fields[at + COPY.mode] = file.mode
+  fields[at + COPY.uid] = file.uid
+  fields[at + COPY.gid] = file.gid
+  fields[at + COPY.mtimeSeconds] = file.mtimeSeconds
+  fields[at + COPY.mtimeNanoseconds] = file.mtimeNanoseconds
+}
+
+export function writeFields(files: readonly NewFile[]): Float64Array {
+  const fields = new Float64Array(files.length * WRITE_FIELDS)
+  files.forEach((file, index) => {
+    setCopy(fields, index * WRITE_FIELDS, file)
+    fields[index * WRITE_FIELDS + WRITE.size] = file.size
+  })
+  return fields
+}
+
+/** Each ends with NUL. */
+export function pathsOf(files: readonly NewFile[]): Buffer {
+  const paths = Buffer.alloc(files.reduce((sum, { path }) => sum + path.length + 1, 0))
+  let at = 0
+  for (const { path } of files) {
+    paths.set(path, at)
+    at += path.length + 1
+  }
+  return paths
 }
 
 /** Of a record { type: u8, length: u16le, name }. */

@@ -8,15 +8,18 @@ import {
   entriesOf,
   foundStat,
   type Name,
+  type NewFile,
   namesOf,
   type PlacedFile,
   type PlainCopy,
+  pathsOf,
   readFields,
   recordsOf,
   STAT_FIELDS,
   type SysDirent,
   type SysStat,
   statOf,
+  writeFields,
 } from './sys-values.ts'
 
 /**
@@ -72,13 +75,19 @@ export interface Sys {
    * not be touched before it resolves: to a byte a file, 1 for what was left undone, because it has extended attributes, another size, or anything failed.
    */
   readEach(dirfd: number, files: readonly PlacedFile[], into: Uint8Array): Promise<Uint8Array>
+  /**
+   * Makes new regular files below a directory, whose descriptor may be closed when this returns, on a thread of libuv's pool. `content` holds that of all, one
+   * after the other, and must not change before the end. Resolves to a byte a file: 1 for what was left undone, because its name is taken, a symlink is on
+   * the way, or anything failed; a part of it may be there.
+   */
+  writeEach(rootfd: number, files: readonly NewFile[], content: Uint8Array): Promise<Uint8Array>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   syncfs(fd: number): void
 }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
-interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach'> {
+interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach'> {
   /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
@@ -90,6 +99,8 @@ interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxatt
   copyEach(fromfd: number, tofd: number, records: Uint8Array, fields: Float64Array): Promise<Uint8Array>
   /** `fields`: those of READ a record. */
   readEach(dirfd: number, records: Uint8Array, fields: Float64Array, into: Uint8Array): Promise<Uint8Array>
+  /** `paths`: each ends with NUL. `fields`: those of WRITE a path. */
+  writeEach(rootfd: number, paths: Uint8Array, fields: Float64Array, content: Uint8Array): Promise<Uint8Array>
 }
 
 let loaded: Sys | undefined
@@ -146,6 +157,7 @@ function wrap(native: Native): Sys {
     },
     copyEach: (fromfd, tofd, files) => native.copyEach(fromfd, tofd, recordsOf(files), copyFields(files)),
     readEach: (dirfd, files, into) => native.readEach(dirfd, recordsOf(files), readFields(files), into),
+    writeEach: (rootfd, files, content) => native.writeEach(rootfd, pathsOf(files), writeFields(files), content),
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
   }
 }

@@ -1,3 +1,5 @@
+import { write } from 'node:fs'
+import { promisify } from 'node:util'
 import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH } from '../base/sys-constants.ts'
 import type { TimeSlice } from '../base/time-slice.ts'
@@ -14,4 +16,11 @@ export async function copyContent(from: number, to: number, slice: TimeSlice): P
     await slice.yield()
     offset = sys().copyFile(from, to, offset, STEP)
   }
+}
+
+const writeSome = promisify(write)
+
+/** All of a chunk at the end of what was written, on another thread. */
+export async function writeContent(fd: number, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length; ) at += (await writeSome(fd, chunk, at)).bytesWritten
 }

@@ -13,8 +13,8 @@ import type { LayerWriter } from './writer.ts'
 
 /** All missing directories of a path. One that is below is brought up; one that is made instead of a symlink has owner and mode of where that led. */
 export function makeLayerDirectories(writer: LayerWriter, path: Name): Key {
-  const { parent, missing, obstacle } = resolveIn(writer.ownLayer, path, true)
-  if (obstacle !== undefined) throw notDirectory(path, obstacle)
+  const { node, parent, missing, obstacle } = resolveIn(writer.ownLayer, path, true)
+  if (obstacle !== undefined || (node !== undefined && node.type !== 'directory')) throw notDirectory(path, obstacle ?? node ?? parent)
   let key = keyOf(parent)
   for (const name of missing) {
     key = joinKey(key, name)

@@ -16,7 +16,7 @@ export interface Directory {
   upper: boolean
   /** The directory below that it is merged with. */
   lower: TreeNode | undefined
-  /** All names in it, when this writer made it: then nothing has to be asked. */
+  /** All names that it has in the upper directory, when this writer made it there: then nothing has to be asked. */
   names?: Set<Key>
 }
 
@@ -47,6 +47,8 @@ export class MergedTree implements TreeView {
   protected readonly lower: TreeView
   protected readonly owners: LayerOwners
   protected readonly directories = new Map<Key, Directory>()
+  /** Files of this layer that another thread is making: they count as there. */
+  protected readonly expected = new Set<Key>()
 
   constructor(fds: DirectoryFds, owners: LayerOwners, lower: TreeView, lowerRoot: TreeNode | undefined) {
     this.fds = fds
@@ -80,10 +82,11 @@ export class MergedTree implements TreeView {
     const raw = typeof name === 'string' ? name : latin1(name)
     const parentPath = this.own(directory).key
     const parent = this.known(parentPath)
-    if (parent.names?.has(raw) === false) return undefined
     const key = joinKey(parentPath, raw)
+    if (this.expected.has(key)) return new MergedNode(this, key, 'file', { upper: true, lower: undefined })
     const below = () => (parent.lower === undefined ? undefined : this.lower.child(parent.lower, raw))
-    const found = parent.upper ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
+    const isAsked = parent.upper && parent.names?.has(raw) !== false
+    const found = isAsked ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
     if (found === undefined) return this.#belowNode(key, below())
     if (isWhiteout(found)) return undefined
     const stat = this.#owned(found, key)

@@ -1,14 +1,14 @@
-import { writeSync } from 'node:fs'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '../base/sys-constants.ts'
 import { TimeSlice } from '../base/time-slice.ts'
 import { untilTaken } from '../base/until-taken.ts'
 import type { TarEntry, TarItem } from '../tar/types.ts'
-import { copyContent } from './content.ts'
+import { copyContent, writeContent } from './content.ts'
 import { makeDirectories } from './directories.ts'
 import { findInLayer, makeLayerDirectories } from './layer-directories.ts'
 import type { Metadata } from './metadata.ts'
+import { NewFiles } from './new-files.ts'
 import { keyOf, type NodeType } from './node.ts'
 import { bytes, cleanKey, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
 import type { LayerWriter } from './writer.ts'
@@ -67,9 +67,15 @@ function unhandled(typeflag: string): TbuildError {
   })
 }
 
-/** Every entry is resolved anew in the root: no directory is remembered by its name. */
+/** Names of directories that are remembered with where they really are. */
+const MAX_PARENTS = 4096
+
+/** Every path is resolved in the root. Where a directory was found is remembered until anything is removed, or made over what is below. */
 class Unpacker {
   readonly #writer: LayerWriter
+  readonly #files: NewFiles
+  readonly #parents = new Map<Key, Key>()
+  #removals = 0
   readonly #target: Key
   readonly #rules: Rules
   readonly #options: UnpackOptions
@@ -77,6 +83,7 @@ class Unpacker {
 
   constructor(writer: LayerWriter, target: Key, rules: Rules, options: UnpackOptions) {
     this.#writer = target === '' ? writer : writer.below(target)
+    this.#files = new NewFiles(this.#writer)
     this.#target = target
     this.#rules = rules
     this.#options = options
@@ -84,9 +91,14 @@ class Unpacker {
   }
 
   async run(items: AsyncIterable<TarItem>): Promise<void> {
-    for await (const item of items) {
-      if (this.#slice.isOver()) await this.#slice.yield()
-      await this.#apply(item)
+    try {
+      for await (const item of items) {
+        if (this.#slice.isOver()) await this.#slice.yield()
+        await this.#apply(item)
+      }
+      await this.#files.settle()
+    } finally {
+      await this.#files.idle()
     }
     if (this.#target !== '') this.#writer.finish()
   }
@@ -98,11 +110,13 @@ class Unpacker {
     if (name === '') return this.#root(entry)
     const base = nameOf(name)
     if (this.#rules.whiteouts && base.startsWith(WHITEOUT)) return this.#whiteout(name, base)
-    const key = joinKey(this.#parent(name), base)
+    const key = joinKey(this.#parent(parentKey(name)), base)
     if (entry.rareType !== undefined && !this.#rules.whiteouts) throw unhandled(entry.rareType)
+    // A link of an archive that ADD unpacks goes through what is below, too.
+    if (!this.#rules.whiteouts && this.#writer.merges(parentKey(key))) this.#parents.clear()
     if (entry.type === 'link') return this.#link(key, entry)
-    if (!(await this.#make(key, entry, content))) return
-    this.#metadata(key, entry)
+    if (entry.type === 'file') return this.#file(key, entry, content)
+    if (await this.#make(key, entry)) this.#metadata(key, entry)
   }
 
   /** The root stays the root, whatever type an entry gives it; go-archive passes over one that has no name or `.`. */
@@ -116,20 +130,29 @@ class Unpacker {
    * Where the parent really is, symlinks followed inside the root, those of a layer's own only for a layer; made when it is missing, then root's whatever
    * --chown says.
    */
-  #parent(name: Key): Key {
-    if (this.#rules.whiteouts) return makeLayerDirectories(this.#writer, bytes(parentKey(name)))
-    return makeDirectories(this.#writer, bytes(parentKey(name)), { uid: 0, gid: 0 })
+  #parent(path: Key): Key {
+    if (this.#removals !== this.#writer.removals || this.#parents.size === MAX_PARENTS) this.#parents.clear()
+    this.#removals = this.#writer.removals
+    let key = this.#parents.get(path)
+    if (key === undefined) {
+      const { whiteouts } = this.#rules
+      key = whiteouts ? makeLayerDirectories(this.#writer, bytes(path)) : makeDirectories(this.#writer, bytes(path), { uid: 0, gid: 0 })
+      this.#parents.set(path, key)
+    }
+    return key
   }
 
-  #whiteout(name: Key, base: Key): void {
+  async #whiteout(name: Key, base: Key): Promise<void> {
     const hidden = base.slice(WHITEOUT.length)
     if (base !== OPAQUE && base.startsWith(AUFS)) return
     if (hidden === '' || hidden === '.' || hidden === '..') throw refused(`the whiteout ${shown(name)} names no file`)
-    const parent = this.#parent(name)
+    const parent = this.#parent(parentKey(name))
     // Where nothing is below, overlayfs would list the whiteout as a name that has nothing.
     if (!this.#writer.merges(parent)) return
-    if (base === OPAQUE) this.#writer.opaque(parent)
-    else this.#writer.whiteout(joinKey(parent, hidden))
+    if (base === OPAQUE) return this.#writer.opaque(parent)
+    const key = joinKey(parent, hidden)
+    if (this.#writer.isExpected(key)) await this.#files.settle()
+    this.#writer.whiteout(key)
   }
 
   /** Absolute targets are relative to the root, as kaniko writes them; the last component is the file itself, never where a symlink leads. */
@@ -142,6 +165,7 @@ class Unpacker {
       throw refused(`the hard link ${shown(key)} has no file to link to: ${shown(raw)}`)
     }
     if (keyOf(existing) === key) return
+    if (this.#writer.isExpected(keyOf(existing)) || !this.#writer.isFree(key)) await this.#files.settle()
     await this.#writer.link(key, existing, (from, to) => copyContent(from, to, this.#slice))
     this.#linkMetadata(key, existing.type, entry)
   }
@@ -152,18 +176,17 @@ class Unpacker {
     this.#writer.setMetadata(key, type, { uid, gid, ...(type === 'symlink' ? {} : rest) } as Metadata)
   }
 
-  /** False when the metadata is not to be set: the entry was skipped, or is a file, which has got it. */
-  async #make(key: Key, entry: TarEntry, content: AsyncIterable<Uint8Array>): Promise<boolean> {
+  /** False when the entry was skipped. What is in its place goes, with files in it that were only begun. */
+  async #make(key: Key, entry: TarEntry): Promise<boolean> {
+    if (entry.type === 'directory' && this.#writer.at(key)?.type === 'directory') return true
+    if (!this.#writer.isFree(key)) await this.#files.settle()
     switch (entry.type) {
       case 'directory':
-        if (this.#writer.at(key)?.type !== 'directory') this.#writer.directory(key, 0o700)
+        this.#writer.directory(key, 0o700)
         return true
       case 'symlink':
         this.#writer.symlink(key, this.#symlinkTarget(key, entry))
         return true
-      case 'file':
-        await this.#file(key, entry, content)
-        return false
       default:
         return this.#node(key, entry)
     }
@@ -175,13 +198,16 @@ class Unpacker {
   }
 
   async #file(key: Key, entry: TarEntry, content: AsyncIterable<Uint8Array>): Promise<void> {
+    const metadata = this.#metadataOf(entry)
+    if (this.#files.takes(entry, key, metadata)) return this.#files.add(entry, key, metadata, content)
+    if (!this.#writer.isFree(key)) await this.#files.settle()
     const fd = this.#writer.file(key)
     try {
       for await (const chunk of content) {
-        for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
-        if (this.#slice.isOver()) await this.#slice.yield()
+        await writeContent(fd, chunk)
+        this.#options.signal?.throwIfAborted()
       }
-      this.#writer.setFileMetadata(key, fd, this.#metadataOf(entry))
+      this.#writer.setFileMetadata(key, fd, metadata)
     } finally {
       sys().close(fd)
     }

@@ -30,6 +30,8 @@ export function directoryWriter(directory: string): LayerWriter {
 export class LayerWriter extends MergedTree {
   /** Times of directories that are set when all is written. */
   readonly #times = new Map<Key, Time>()
+  /** How often something of this layer was removed or replaced: what was known of paths through it may be wrong since. */
+  removals = 0
 
   /** The same upper directory over nothing: what --link writes does not depend on what is below. */
   detached(empty: TreeView): LayerWriter {
@@ -48,9 +50,13 @@ export class LayerWriter extends MergedTree {
 
   /** An O_PATH fd of a directory in upper, copied up with its metadata when it exists only below. */
   #upperDirectory(key: Key): number {
+    this.#bringUp(key)
+    return this.fds.fd(key)
+  }
+
+  #bringUp(key: Key): void {
     const directory = this.known(key)
     if (!directory.upper) this.#copyUpDirectory(key, directory)
-    return this.fds.fd(key)
   }
 
   #copyUpDirectory(key: Key, directory: Directory): void {
@@ -58,6 +64,8 @@ export class LayerWriter extends MergedTree {
     this.#keepingTimes(parentKey(key), (fd) => {
       sys().mkdirat(fd, bytes(nameOf(key)), 0o700)
       directory.upper = true
+      directory.names = new Set()
+      this.newName(key)
       const { stat } = lower
       applyMetadata(this.owners, { dirfd: fd, name: bytes(nameOf(key)), key }, 'directory', {
         ...{ mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, time: timeOf(stat), xattrs: this.lower.xattrs(lower) },
@@ -65,11 +73,12 @@ export class LayerWriter extends MergedTree {
     })
   }
 
-  /** As overlayfs does: bringing something up is no change of the directory that holds it. */
+  /** As overlayfs does: bringing something up is no change of the directory that holds it. What another thread is making there is one, whenever it comes. */
   #keepingTimes(parent: Key, action: (fd: number) => void): void {
     const fd = this.#upperDirectory(parent)
     const before = timeOf(this.statUpper(parent))
     action(fd)
+    for (const key of this.expected) if (parentKey(key) === parent) return
     this.setTimes(parent, before)
   }
 
@@ -92,6 +101,30 @@ export class LayerWriter extends MergedTree {
       this.#removeUpper(key)
       return create(this.fds.fd(parentKey(key)), name)
     }
+  }
+
+  /** Whether this layer has nothing there: to make it replaces nothing on the disk. */
+  isFree(key: Key): boolean {
+    const { names } = this.known(parentKey(key))
+    return names === undefined
+      ? sys().lookupat(this.#upperDirectory(parentKey(key)), bytes(nameOf(key))) === undefined
+      : !names.has(nameOf(key))
+  }
+
+  /** Says that another thread makes a file here, where nothing is. Its directory is brought up. */
+  expect(key: Key): void {
+    this.#bringUp(parentKey(key))
+    this.newName(key)
+    this.expected.add(key)
+  }
+
+  isExpected(key: Key): boolean {
+    return this.expected.has(key)
+  }
+
+  /** It is there, or could not be made. */
+  arrived(key: Key): void {
+    this.expected.delete(key)
   }
 
   /** Says that something is made here, where nothing is, by other means than this writer. */
@@ -242,7 +275,7 @@ export class LayerWriter extends MergedTree {
 
   /** Sets a directory's times when all is written: whatever is made in it changes them. */
   laterTimes(key: Key, time: Time): void {
-    this.#upperDirectory(key)
+    this.#bringUp(key)
     this.#times.set(key, time)
   }
 
@@ -270,6 +303,7 @@ export class LayerWriter extends MergedTree {
     const fd = this.fds.fd(parentKey(key))
     const stat = sys().lookupat(fd, bytes(nameOf(key)))
     if (stat === undefined) return
+    this.removals += 1
     this.owners.forget(key)
     if ((stat.mode & S_IFMT) !== S_IFDIR) sys().unlinkat(fd, bytes(nameOf(key)), 0)
     else {

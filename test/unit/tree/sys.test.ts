@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { nativeFolder, sys } from '../../../src/base/sys.ts'
 import * as c from '../../../src/base/sys-constants.ts'
-import { COPY, READ, STAT, STAT_FIELDS } from '../../../src/base/sys-values.ts'
+import { COPY, READ, STAT, STAT_FIELDS, WRITE } from '../../../src/base/sys-values.ts'
 
 let folder: string
 let root: number
@@ -219,7 +219,7 @@ describe('many at a time', () => {
   })
 
   test('the addon has the same places for fields', () => {
-    const header = readFileSync(join(import.meta.dirname, '../../../addon/batch.h'), 'utf8')
+    const header = ['batch.h', 'write.h'].map((name) => readFileSync(join(import.meta.dirname, '../../../addon', name), 'utf8')).join('')
     const places = (prefix: string) =>
       Object.fromEntries(
         [...header.matchAll(new RegExp(`${prefix}_(\\w+) = (\\d+)`, 'g'))].map(([, name = '', place]) => [
@@ -230,6 +230,7 @@ describe('many at a time', () => {
     expect(places('STAT')).toEqual(STAT)
     expect(places('COPY')).toEqual(COPY)
     expect(places('READ')).toEqual(READ)
+    expect({ ...COPY, ...places('WRITE') }).toEqual(WRITE)
     expect(Object.values(STAT)).toHaveLength(STAT_FIELDS)
   })
 })
