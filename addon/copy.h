@@ -4,4 +4,4 @@
 #include "values.h"
 
 napi_value sys_copyfile(napi_env env, napi_callback_info info);
-
+napi_value sys_copyrange(napi_env env, napi_callback_info info);

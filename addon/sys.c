@@ -18,6 +18,7 @@
 
 #include "batch.h"
 #include "copy.h"
+#include "hash.h"
 #include "values.h"
 #include "write.h"
 #include "xattr.h"
@@ -295,6 +296,11 @@ NAPI_MODULE_INIT() {
     FUNCTION("setxattrat", sys_setxattrat),
     FUNCTION("removexattrat", sys_removexattrat),
     FUNCTION("copyFile", sys_copyfile),
+    FUNCTION("copyRange", sys_copyrange),
+    FUNCTION("sha256Begin", sys_sha256begin),
+    FUNCTION("sha256Update", sys_sha256update),
+    FUNCTION("sha256File", sys_sha256file),
+    FUNCTION("sha256End", sys_sha256end),
     FUNCTION("statEach", sys_stateach),
     FUNCTION("copyEach", sys_copyeach),
     FUNCTION("readEach", sys_readeach),

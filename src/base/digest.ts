@@ -51,6 +51,11 @@ export function finishSha256(hash: Hash): Digest {
   return `sha256:${hash.digest('hex')}` as Digest
 }
 
+/** Of the 32 bytes of a sha256. */
+export function digestOf(bytes: Buffer): Digest {
+  return `sha256:${bytes.toString('hex')}` as Digest
+}
+
 /** A layer's diffID with those of all layers below it in one digest, for each of them (OCI image spec, config.md "Layer ChainID"). */
 export function chainDigests(diffIds: readonly Digest[]): Digest[] {
   let chain: Digest | undefined

@@ -62,6 +62,19 @@ export interface Sys {
    * holes. Begins at `offset` and stops after `limit` bytes; returns the offset reached, the source's size when all is copied.
    */
   copyFile(fromfd: number, tofd: number, offset?: number, limit?: number): number
+  /**
+   * Copies `length` bytes from offset `from` of one file to offset `to` of another, by the kernel where it can, on a thread of libuv's pool. Both descriptors may
+   * be closed when this returns. EIO when the source is shorter.
+   */
+  copyRange(fromfd: number, from: number, tofd: number, to: number, length: number): Promise<number>
+  /** A sha256 that other threads compute. */
+  sha256Begin(): Sha256
+  /** Hashes the pieces, which must stay as they are until then. One at a time for a hash. */
+  sha256Update(hash: Sha256, pieces: readonly Uint8Array[]): Promise<number>
+  /** Hashes bytes of a file; gives how many there were. The descriptor may be closed when this returns. */
+  sha256File(hash: Sha256, fd: number, offset: number, length: number): Promise<number>
+  /** The 32 bytes. Nothing can be added any more. */
+  sha256End(hash: Sha256): Buffer
   /** Of entries of one directory, in their order; undefined for those that are gone, another error is thrown. One call into native code for all of them. */
   statEach(dirfd: number, entries: readonly SysDirent[]): (SysStat | undefined)[]
   /**
@@ -85,6 +98,9 @@ export interface Sys {
   flock(fd: number, operation: number): boolean
   syncfs(fd: number): void
 }
+
+/** A running hash, which only the addon looks into. */
+export type Sha256 = object & { readonly __sha256: unique symbol }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
 interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach'> {

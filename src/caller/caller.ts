@@ -61,6 +61,8 @@ export type SinkTarget =
 /** Each call is awaited before the next: who takes them slowly is waited for. */
 export interface Sink {
   write(data: Uint8Array): Promise<void>
+  /** As `write` of the first `size` bytes of an open file of this machine: where they need not be read for it. */
+  writeFile?(fd: number, size: number): Promise<void>
   /** It is whole: only now is it there. */
   commit(): Promise<void>
   /** It is not to be, or could not be committed: nothing of it remains. Never rejects, and is waited for also after the end of the build. */

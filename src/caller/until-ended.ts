@@ -27,7 +27,9 @@ export function untilEnded(caller: Caller, signal: AbortSignal): Caller {
     },
     async sink(...asked) {
       const sink: Sink = await opened(caller.sink(...asked), signal)
-      return { write: (data) => wait(sink.write(data)), ...ended(sink) }
+      const writeFile = sink.writeFile?.bind(sink)
+      const copying = writeFile && { writeFile: (...file: Parameters<typeof writeFile>) => wait(writeFile(...file)) }
+      return { write: (data) => wait(sink.write(data)), ...copying, ...ended(sink) }
     },
     async directorySink(...asked) {
       const sink: DirectorySink = await opened(caller.directorySink(...asked), signal)

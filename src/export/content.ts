@@ -6,7 +6,7 @@ import { annotationsMember, type Document, type ManifestFormat, makeIndex, makeM
 import type { Image } from '../image/types.ts'
 import { ofEach } from '../layers/packing.ts'
 import type { BlobForm } from '../layers/types.ts'
-import type { Bytes } from '../store/types.ts'
+import type { StoredContent } from '../tar/archive.ts'
 import { type Descriptor, MediaType, REF_NAME } from '../values/oci.ts'
 import { annotationsOf } from './annotations.ts'
 
@@ -38,7 +38,7 @@ export interface ContentBlob {
   readonly size: number
   /** The image that it is the original layer of (LayerBlob.origin). */
   readonly origin?: string
-  open(): Bytes | Uint8Array
+  readonly content: Uint8Array | StoredContent
 }
 
 /** Everything that an image layout holds, blobs sorted by digest. */
@@ -63,18 +63,18 @@ export async function collectContent(images: readonly Image[], options: ExportOp
   const indexed = images.length > 1 || options.index === true
   for (const image of images) {
     const own = await ofEach(image.layers, (layer) => layer.blob(options.form))
-    for (const { descriptor, origin, open } of own) {
-      const { digest, size } = descriptor
-      blobs.set(digest, { digest, size, open, ...(origin === undefined ? {} : { origin }) })
+    for (const blob of own) {
+      const { digest, size } = blob.descriptor
+      blobs.set(digest, { digest, size, content: blob, ...(blob.origin === undefined ? {} : { origin: blob.origin }) })
     }
-    blobs.set(image.configDigest, { digest: image.configDigest, size: image.config.length, open: () => image.config })
+    blobs.set(image.configDigest, { digest: image.configDigest, size: image.config.length, content: image.config })
     const descriptors = own.map((blob) => blob.descriptor)
     documents.push(manifestOf(image, descriptors, options, indexed))
     layers.push(descriptors)
   }
   if (indexed) documents.push(indexOf(documents, options))
   for (const { bytes, descriptor } of documents) {
-    blobs.set(descriptor.digest, { digest: descriptor.digest, size: bytes.length, open: () => bytes })
+    blobs.set(descriptor.digest, { digest: descriptor.digest, size: bytes.length, content: bytes })
   }
   const { descriptor } = documents.at(-1) as Document
   const sorted = [...blobs.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))

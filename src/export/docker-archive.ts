@@ -1,9 +1,7 @@
 import { TbuildError } from '../base/errors.ts'
-import type { Sink } from '../caller/caller.ts'
-import { writeTo } from '../caller/sinks.ts'
 import { escapeLikeGo } from '../go/json.ts'
 import type { Image } from '../image/types.ts'
-import { packArchive } from '../tar/archive.ts'
+import { type ArchiveSink, writeArchive } from '../tar/archive.ts'
 import { familiarImageReference, parseImageReference } from '../values/image-reference.ts'
 import { OCI_LAYOUT } from '../values/oci.ts'
 import { collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
@@ -13,11 +11,7 @@ import { blobMembers, blobPath, member } from './oci.ts'
  * What `docker load` reads: manifest.json with paths into an OCI layout in the same tar, as `docker save` and BuildKit's docker exporter write it. Old
  * and new Dockers, podman and skopeo take it, layers compressed or not.
  */
-export async function exportDockerArchive(
-  images: readonly Image[],
-  sink: Pick<Sink, 'write'>,
-  options: ExportOptions = {},
-): Promise<Exported> {
+export async function exportDockerArchive(images: readonly Image[], sink: ArchiveSink, options: ExportOptions = {}): Promise<Exported> {
   if (images.length > 1) {
     throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
       hint: 'use -o type=oci for an image of several platforms',
@@ -37,6 +31,6 @@ export async function exportDockerArchive(
     member('manifest.json', Buffer.from(escapeLikeGo(JSON.stringify(manifest)))),
     member('oci-layout', Buffer.from(OCI_LAYOUT)),
   ]
-  await writeTo(sink, packArchive(members))
+  await writeArchive(members, sink)
   return content.exported
 }

@@ -2,20 +2,19 @@ import { lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
-import type { Sink } from '../caller/caller.ts'
-import { filled, writeTo } from '../caller/sinks.ts'
+import { filled } from '../caller/sinks.ts'
 import type { Image } from '../image/types.ts'
 import { fileSink } from '../store/file-sink.ts'
 import { changeLayout, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
-import { type ArchiveMember, packArchive } from '../tar/archive.ts'
+import { type ArchiveMember, type ArchiveSink, writeArchive, writeContent } from '../tar/archive.ts'
 import { type Descriptor, OCI_LAYOUT } from '../values/oci.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
 
 /** An OCI image layout (image-layout.md) in a tar, members sorted by name; one image, or several as an index. */
-export async function exportOciTar(images: readonly Image[], sink: Pick<Sink, 'write'>, options: ExportOptions = {}): Promise<Exported> {
+export async function exportOciTar(images: readonly Image[], sink: ArchiveSink, options: ExportOptions = {}): Promise<Exported> {
   const content = await collectContent(images, options)
   const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', Buffer.from(OCI_LAYOUT))]
-  await writeTo(sink, packArchive(members))
+  await writeArchive(members, sink)
   return content.exported
 }
 
@@ -40,7 +39,7 @@ export async function exportOciDirectory(
 
 /** Shared with the docker archive, which is a layout with a manifest.json. */
 export function blobMembers(content: Content): ArchiveMember[] {
-  return content.blobs.map((blob) => ({ name: blobPath(blob.digest), size: blob.size, content: lazily(blob) }))
+  return content.blobs.map((blob) => ({ name: blobPath(blob.digest), size: blob.size, content: blob.content }))
 }
 
 export function member(name: string, content: Buffer): ArchiveMember {
@@ -51,20 +50,13 @@ export function blobPath(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`
 }
 
-/** Opened when its turn comes, so that one file is open at a time. */
-async function* lazily(blob: ContentBlob): AsyncGenerator<Uint8Array> {
-  const content = blob.open()
-  if (content instanceof Uint8Array) yield content
-  else yield* content
-}
-
-async function writeBlob(directory: string, blob: ContentBlob): Promise<void> {
-  const path = join(directory, blobPath(blob.digest))
+async function writeBlob(directory: string, { digest, size, content }: ContentBlob): Promise<void> {
+  const path = join(directory, blobPath(digest))
   const there = await lstat(path).catch(() => undefined)
   // Only a regular file of the right length counts: a symlink in a foreign layout is replaced, not followed.
-  if (there?.isFile() && there.size === blob.size) return
+  if (there?.isFile() && there.size === size) return
   if (there?.isDirectory()) await rm(path, { recursive: true })
-  await filled(fileSink(path, directory), (sink) => writeTo(sink, lazily(blob)))
+  await filled(fileSink(path, directory), (sink) => writeContent({ name: path, size, content }, sink))
 }
 
 const MAX_INDEX = 4 * 1024 * 1024

@@ -74,11 +74,10 @@ class Source {
     this.signal = AbortSignal.any([options.signal, this.#stop.signal])
   }
 
-  async *bytes({ digest, size, open }: ContentBlob): Bytes {
+  async *bytes({ digest, size, content }: ContentBlob): Bytes {
     try {
-      const content = open()
       const report = (current: number) => this.#options.onProgress?.(digest, current, size, false)
-      yield* countBytes(content instanceof Uint8Array ? [content] : content, report, this.signal)
+      yield* countBytes(content instanceof Uint8Array ? [content] : content.open(), report, this.signal)
     } catch (error) {
       this.#stop.abort(error)
       throw error

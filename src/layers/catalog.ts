@@ -2,7 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { endingTogether } from '../base/in-parallel.ts'
 import { SharedWork } from '../base/shared-work.ts'
-import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
+import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot, TakeFile } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
 import { layerChanges } from '../tree/diff.ts'
 import { layeredView } from '../tree/view.ts'
@@ -145,7 +145,11 @@ class Catalog implements LayerCatalog {
 
   #original(id: LayerId, blob: Descriptor): LayerBlob {
     const origin = this.source(id)?.origin
-    return { ...storedBlob(blob, this.#deps.blobs), open: () => this.#opened(id, blob), ...(origin === undefined ? {} : { origin }) }
+    const lend = async (take: TakeFile) => {
+      await this.#fetch(id, blob)
+      await this.#deps.blobs.lend(blob.digest, take)
+    }
+    return { ...storedBlob(blob, this.#deps.blobs), open: () => this.#opened(id, blob), lend, ...(origin === undefined ? {} : { origin }) }
   }
 
   async *#opened(id: LayerId, blob: Descriptor): Bytes {
@@ -173,7 +177,7 @@ class Catalog implements LayerCatalog {
       if (diffId !== undefined && tarSize !== undefined) return { diffId, tarSize }
       const meter = new Meter()
       for await (const _chunk of this.#measured(id, diffId, meter));
-      const facts = meter.finish()
+      const facts = await meter.finish()
       await this.#deps.layers.update(id, { ...facts })
       return facts
     })

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256 } from '../base/digest.ts'
+import type { Digest } from '../base/digest.ts'
+import { StreamHash } from '../base/stream-hash.ts'
 import type { Bytes } from '../store/types.ts'
 
 /** What is known of a layer's uncompressed tar when all of it has passed. */
@@ -11,21 +11,22 @@ export interface TarFacts {
 
 /** Digest and length of what passes. `signal` ends it: a layer takes long to pack. */
 export class Meter {
-  readonly #hash = createHash('sha256')
+  readonly #hash = new StreamHash()
   #size = 0
-  #facts: TarFacts | undefined
+  #facts: Promise<TarFacts> | undefined
 
   async *pass(bytes: Bytes, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     for await (const chunk of bytes) {
       signal?.throwIfAborted()
-      this.#hash.update(chunk)
+      const full = this.#hash.add(chunk)
       this.#size += chunk.length
       yield chunk
+      if (full !== undefined) await full
     }
   }
 
-  finish(): TarFacts {
-    this.#facts ??= { diffId: finishSha256(this.#hash), tarSize: this.#size }
+  finish(): Promise<TarFacts> {
+    this.#facts ??= this.#hash.finish().then((diffId) => ({ diffId, tarSize: this.#size }))
     return this.#facts
   }
 }

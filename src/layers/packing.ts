@@ -49,13 +49,13 @@ export function isPackedBy(blob: Descriptor, { kind, level }: Packing): boolean 
 export async function pack(tar: Bytes, meter: Meter, { kind, level }: Packing, blobs: BlobStore): Promise<Packed> {
   const { digest, size } = await blobs.put(kind === 'zstd' ? zstd(tar, { level }) : gzip(tar, { level }))
   const annotations = { [LEVEL_ANNOTATION[kind]]: String(level) }
-  return { facts: meter.finish(), blob: { mediaType: MEDIA_TYPE[kind], digest, size, annotations } }
+  return { facts: await meter.finish(), blob: { mediaType: MEDIA_TYPE[kind], digest, size, annotations } }
 }
 
 /** What passes through a meter, refused in the end where it is not the tar that it should be. */
 export async function* verified(id: LayerId, tar: Bytes, diffId: Digest, meter = new Meter(), signal?: AbortSignal): Bytes {
   yield* meter.pass(tar, signal)
-  const found = meter.finish().diffId
+  const found = (await meter.finish()).diffId
   if (found === diffId) return
   throw new TbuildError('LAYER_CHANGED', `layer ${id} is not what it was: its diffID is ${found} and should be ${diffId}`, {
     hint: 'its files in the store were altered; run `tbuild verify-store`, which forgets the layer, and build again',
@@ -64,7 +64,7 @@ export async function* verified(id: LayerId, tar: Bytes, diffId: Digest, meter =
 
 /** A blob of the store as it leaves: without marks. */
 export function storedBlob({ mediaType, digest, size }: Descriptor, blobs: BlobStore): LayerBlob {
-  return { descriptor: { mediaType, digest, size }, open: () => blobs.get(digest) }
+  return { descriptor: { mediaType, digest, size }, open: () => blobs.get(digest), lend: (take) => blobs.lend(digest, take) }
 }
 
 /** A tar that leaves as it is. */

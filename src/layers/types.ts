@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts'
-import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot } from '../store/types.ts'
+import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot, TakeFile } from '../store/types.ts'
 import type { Descriptor } from '../values/oci.ts'
 
 /**
@@ -99,4 +99,6 @@ export interface LayerBlob {
   readonly origin?: string
   /** Verified against the descriptor. */
   open(): Bytes
+  /** The same as an open file, where it is one: see BlobStore. */
+  lend?(take: TakeFile): Promise<void>
 }

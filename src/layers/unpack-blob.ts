@@ -31,7 +31,7 @@ export async function unpackBlob(layer: PackedLayer, { snapshots, blobs, maxByte
     const writer = layerWriter(active.upper, layeredView(active.lower))
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
     await unpackLayer(readTar(tar, { maxBytes }), writer, { signal, onSkipped: () => {} })
-    checkDiffId(meter.finish().diffId, layer)
+    checkDiffId((await meter.finish()).diffId, layer)
     await snapshots.commit(active, { id, info: offeredFacts(layer) })
     return true
   } catch (error) {
@@ -44,7 +44,7 @@ export async function unpackBlob(layer: PackedLayer, { snapshots, blobs, maxByte
 export async function checkBlob({ descriptor, ...layer }: PackedLayer, { blobs, maxBytes }: Omit<UnpackDeps, 'snapshots'>): Promise<void> {
   const meter = new Meter()
   for await (const _chunk of meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes })));
-  checkDiffId(meter.finish().diffId, { ...layer, descriptor })
+  checkDiffId((await meter.finish()).diffId, { ...layer, descriptor })
 }
 
 /** A layer is refused before it is fetched when it is packed already larger than it may be unpacked. */

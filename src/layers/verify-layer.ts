@@ -42,7 +42,7 @@ async function compareTar(snapshots: Snapshotter, id: LayerId, parent: Snapshot,
   const [lower, [upper = '']] = await Promise.all([snapshots.directories(parent), snapshots.directories([id])])
   const meter = new Meter()
   for await (const _chunk of meter.pass(layerTar(layerChanges(upper, layeredView(lower), { plain: true }))));
-  const found = meter.finish().diffId
+  const found = (await meter.finish()).diffId
   return found === diffId ? { state: 'same' } : { state: 'changed', problem: `its files were altered: they make ${found}, not ${diffId}` }
 }
 

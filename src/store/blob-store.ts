@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto'
 import { existsSync, lstatSync, rmSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, opendir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../base/digest.ts'
+import { type Digest, hexOf, parseDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
+import { hashFile, StreamHash } from '../base/stream-hash.ts'
 import { fsyncDirectory } from './atomic-file.ts'
 import { openRegular } from './regular-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
-import type { BlobStore, Bytes } from './types.ts'
+import type { BlobStore, Bytes, TakeFile } from './types.ts'
 
 const CHUNK = 512 * 1024
 
@@ -32,13 +32,14 @@ export function createBlobStore({ folder, temporary, use, onGrowth, failure = st
 
   async function* get(digest: Digest): Bytes {
     const file = await openBlob(path(digest), digest, failure)
-    const hash = createHash('sha256')
+    const hash = new StreamHash()
     try {
       for (;;) {
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK)
         if (bytesRead === 0) break
         const data = buffer.subarray(0, bytesRead)
-        hash.update(data)
+        const full = hash.add(data)
+        if (full !== undefined) await full
         yield data
       }
     } catch (error) {
@@ -46,7 +47,29 @@ export function createBlobStore({ folder, temporary, use, onGrowth, failure = st
     } finally {
       await file.close()
     }
-    if (finishSha256(hash) !== digest) throw corrupt(digest, 'its bytes have another digest')
+    if ((await hash.finish()) !== digest) throw corrupt(digest, 'its bytes have another digest')
+  }
+
+  async function lend(digest: Digest, take: TakeFile): Promise<void> {
+    const file = await openBlob(path(digest), digest, failure)
+    const stop = new AbortController()
+    try {
+      const { size } = await file.stat()
+      const hashing = hashFile(file.fd, size, stop.signal).catch((error: unknown) => {
+        throw failure(error, `read the blob ${digest}`)
+      })
+      const taking = take(file.fd, size).catch((error: unknown) => {
+        stop.abort(error)
+        throw error
+      })
+      // Both end before the file is closed; what stopped the one is what is wrong.
+      const [hashed, taken] = await Promise.allSettled([hashing, taking])
+      if (taken.status === 'rejected') throw taken.reason
+      if (hashed.status === 'rejected') throw hashed.reason
+      if (hashed.value !== digest) throw corrupt(digest, 'its bytes have another digest')
+    } finally {
+      await file.close()
+    }
   }
 
   async function put(
@@ -82,6 +105,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth, failure = st
 
   return {
     get,
+    lend,
     put,
     stat,
     path,
@@ -162,15 +186,16 @@ async function writeHashed(
 ): Promise<{ digest: Digest; size: number }> {
   const file = await open(path, 'wx', 0o600)
   try {
-    const hash = createHash('sha256')
+    const hash = new StreamHash()
     let size = 0
     for await (const chunk of bytes) {
       size += chunk.length
       checkNotLonger(size, expected)
-      hash.update(chunk)
+      const full = hash.add(chunk)
       for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+      if (full !== undefined) await full
     }
-    const digest = finishSha256(hash)
+    const digest = await hash.finish()
     checkExpected(digest, size, expected)
     await file.sync()
     return { digest, size }

@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { destinationError } from '../base/destination-error.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { sys } from '../base/sys.ts'
 import type { Sink } from '../caller/caller.ts'
 
 /**
@@ -25,20 +26,66 @@ async function openSink(path: string, output: string, { as, flags }: { readonly 
     throw destinationError(error, output)
   }
   const file = await open(as, flags, 0o644).catch(refuse)
+  const isWhole = as !== path
+  const content = new FileContent(file, isWhole)
   return {
-    write: (data) => writeAll(file, data).catch(refuse),
+    write: (data) => content.write(data).catch(refuse),
+    ...(isWhole ? { writeFile: (fd: number, size: number) => content.copy(fd, size).catch(refuse) } : {}),
     async commit() {
       await file.close().catch(refuse)
-      if (as !== path) await rename(as, path).catch(refuse)
+      if (isWhole) await rename(as, path).catch(refuse)
     },
-    async abort() {
+    async abort(reason) {
+      await content.end(reason)
       await file.close().catch(() => {})
-      if (as !== path) await rm(as, { force: true }).catch(() => {})
+      if (isWhole) await rm(as, { force: true }).catch(() => {})
     },
   }
 }
 
-/** write(2) may take less than it was given, a pipe does. */
-async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
-  for (let done = 0; done < data.length; ) done += (await file.write(data, done, data.length - done)).bytesWritten
+/** Bytes that are copied before somebody else's work gets the thread. */
+const SLICE = 16 * 1024 * 1024
+
+/** What is written to a file, one after the other. */
+class FileContent {
+  readonly #file: FileHandle
+  /** A fifo has no places. */
+  readonly #hasPlaces: boolean
+  #size = 0
+  #copying: Promise<void> | undefined
+  readonly #end = new AbortController()
+
+  constructor(file: FileHandle, hasPlaces: boolean) {
+    this.#file = file
+    this.#hasPlaces = hasPlaces
+  }
+
+  /** write(2) may take less than it was given, a pipe does. */
+  async write(data: Uint8Array): Promise<void> {
+    for (let done = 0; done < data.length; ) {
+      const { bytesWritten } = await this.#file.write(data, done, data.length - done, this.#hasPlaces ? this.#size : null)
+      done += bytesWritten
+      this.#size += bytesWritten
+    }
+  }
+
+  copy(fd: number, size: number): Promise<void> {
+    this.#copying = this.#copy(fd, size)
+    return this.#copying
+  }
+
+  async #copy(fd: number, size: number): Promise<void> {
+    for (let done = 0; done < size; done += SLICE) {
+      this.#end.signal.throwIfAborted()
+      const length = Math.min(SLICE, size - done)
+      await sys().copyRange(fd, done, this.#file.fd, this.#size, length)
+      this.#size += length
+    }
+  }
+
+  /** Nothing is copied any more when this resolves: the number of the file may be another's then. */
+  async end(reason: unknown): Promise<void> {
+    this.#end.abort(reason)
+    await this.#copying?.catch(() => {})
+  }
 }

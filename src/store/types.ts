@@ -29,7 +29,11 @@ export type LayerState = 'directory' | 'blob' | 'remote' | 'missing'
 /** A root file system: its layers, bottom first. Empty is scratch. */
 export type Snapshot = readonly LayerId[]
 
+/** A chunk is its reader's from then on: whoever made it writes nothing into it any more. */
 export type Bytes = AsyncIterable<Uint8Array>
+
+/** Takes the first `size` bytes of an open file, read at offsets, before it resolves. */
+export type TakeFile = (fd: number, size: number) => Promise<void>
 
 /** Immutable bytes by digest. */
 export interface BlobStore {
@@ -37,6 +41,8 @@ export interface BlobStore {
   put(bytes: Bytes | Uint8Array, expected?: { digest?: Digest; size?: number }): Promise<{ digest: Digest; size: number }>
   /** Streams and verifies: a wrong byte or length rejects at the end (BLOB_CORRUPT), a missing blob at once (BLOB_MISSING). */
   get(digest: Digest): Bytes
+  /** The same, for who can take an open file: `take` gets the blob, which is verified meanwhile. */
+  lend(digest: Digest, take: TakeFile): Promise<void>
   /** A small blob whole, verified; more than `limit` bytes is refused. */
   read(digest: Digest, limit: number): Promise<Buffer>
   stat(digest: Digest): Promise<{ size: number } | undefined>

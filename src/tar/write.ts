@@ -141,7 +141,8 @@ function invalid(entry: TarEntry, what: string): TbuildError {
   return new TbuildError('TAR_ENTRY_INVALID', `${JSON.stringify(entry.name.toString())} ${what}`)
 }
 
-export function sizeChanged(entry: TarEntry, written: number): TbuildError {
+/** TAR_SIZE_MISMATCH. */
+export function sizeChanged(entry: Pick<TarEntry, 'name' | 'size'>, written: number): TbuildError {
   return new TbuildError(
     'TAR_SIZE_MISMATCH',
     `${JSON.stringify(entry.name.toString())} should have ${entry.size} bytes and has ${written} or more`,

@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs'
 import { sha256 } from '../../src/base/digest.ts'
 import type { BlobStore, Bytes } from '../../src/store/types.ts'
 import { createMemoryBlobStore } from '../support/memory-blob-store.ts'
@@ -30,6 +31,19 @@ describe.each(implementations)('a blob store %s', (_name, make) => {
     expect(await blobs.read(digest, bytes.length)).toEqual(bytes)
     expect(await blobs.stat(digest)).toEqual({ size: bytes.length })
     expect(await collected(blobs.list())).toEqual([digest])
+  })
+
+  test('lends a blob as an open file', async () => {
+    await blobs.put(bytes)
+    const lent: Buffer[] = []
+    await blobs.lend(digest, async (fd, size) => {
+      const all = Buffer.alloc(size)
+      readSync(fd, all, 0, size, 0)
+      lent.push(all)
+    })
+    expect(Buffer.concat(lent)).toEqual(bytes)
+    await expect(blobs.lend(digest, () => Promise.reject(new Error('disk full')))).rejects.toThrow('disk full')
+    await expect(blobs.lend(sha256('other'), async () => {})).rejects.toMatchObject({ code: 'BLOB_MISSING' })
   })
 
   test('keeps the empty blob', async () => {

@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
@@ -9,9 +20,9 @@ import { exportDockerArchive } from '../../src/export/docker-archive.ts'
 import { exportOciDirectory, exportOciTar } from '../../src/export/oci.ts'
 import { assembleConfig, toImage } from '../../src/image/assemble.ts'
 import type { Image } from '../../src/image/types.ts'
-import type { BlobForm } from '../../src/layers/types.ts'
+import type { BlobForm, Layer, LayerBlob } from '../../src/layers/types.ts'
 import { fileSink } from '../../src/store/file-sink.ts'
-import type { LayerId } from '../../src/store/types.ts'
+import type { LayerId, TakeFile } from '../../src/store/types.ts'
 import type { Index, Manifest } from '../../src/values/oci.ts'
 import { type CountedCatalog, committed, countedCatalog } from '../support/catalog.ts'
 import { validateLayout } from '../support/validate-layout.ts'
@@ -172,18 +183,51 @@ test('the sink `-` receives the same bytes as a file', async () => {
   expect(Buffer.concat(parts).equals(readFileSync(path))).toBe(true)
 })
 
-test('a failing layer leaves the file that was there, and no temporary', async () => {
+test.each<[string, Partial<LayerBlob>]>([
+  ['read', { open: () => failing() }],
+  ['copied', { lend: () => Promise.reject(Object.assign(new Error('disk error'), { code: 'EIO' })) }],
+  ['copied and are others than they were', { lend: (take) => lendFile(Buffer.from('shorter'), take) }],
+])('a layer whose bytes fail while they are %s leaves the file that was there, and no temporary', async (_how, failure) => {
   const path = join(folder, 'a.tar')
   writeFileSync(path, 'old')
   const good = await image()
-  const broken = {
-    ...good,
-    layers: good.layers.map((layer) => ({ ...layer, blob: async () => ({ ...(await layer.blob()), open: () => failing() }) })),
+  const blobOf = async (layer: Layer) => {
+    const { lend: _, ...blob } = await layer.blob()
+    return { ...blob, ...failure }
   }
-  await expect(tarTo(path, [broken])).rejects.toMatchObject({ code: 'EIO' })
-  expect(readdirSync(folder)).toEqual(['a.tar'])
+  const broken = { ...good, layers: good.layers.map((layer) => ({ ...layer, blob: () => blobOf(layer) })) }
+  await expect(tarTo(path, [broken])).rejects.toMatchObject({ code: expect.stringMatching(/^(?:EIO|TAR_SIZE_MISMATCH)$/) })
+  expect(readdirSync(folder).filter((name) => name !== 'lent')).toEqual(['a.tar'])
   expect(readFileSync(path, 'utf8')).toBe('old')
   await expect(tarTo(join(folder, 'missing/a.tar'), [good])).rejects.toMatchObject({ code: 'EXPORT_DEST_MISSING' })
+})
+
+async function lendFile(content: Buffer, take: TakeFile): Promise<void> {
+  writeFileSync(join(folder, 'lent'), content)
+  const fd = openSync(join(folder, 'lent'), 'r')
+  await take(fd, content.length).finally(() => closeSync(fd))
+}
+
+test('what is copied by the kernel, and what had to be streamed, are the same archive, and no layer is read for it', async () => {
+  const streamed: Uint8Array[] = []
+  await exportOciTar([await image()], { write: async (data) => void streamed.push(Buffer.from(data)) })
+  const path = join(folder, 'a.tar')
+  const made = await image()
+  const unread = (layer: Layer) => ({ ...layer, blob: async () => ({ ...(await layer.blob()), open: () => failing() }) })
+  await tarTo(path, [{ ...made, layers: made.layers.map(unread) }])
+  expect(readFileSync(path).equals(Buffer.concat(streamed))).toBe(true)
+})
+
+test('an archive that is given up while a layer is copied copies no more of it', async () => {
+  const large = join(folder, 'large')
+  writeFileSync(large, Buffer.alloc(64 * 1024 * 1024))
+  const fd = openSync(large, 'r')
+  const sink = await fileSink(join(folder, 'a.tar'))
+  const stopped = expect(sink.writeFile?.(fd, 64 * 1024 * 1024)).rejects.toThrow('given up')
+  await sink.abort(new Error('given up'))
+  await stopped
+  expect(readdirSync(folder)).toEqual(['large'])
+  closeSync(fd)
 })
 
 async function* failing(): AsyncGenerator<Uint8Array> {

@@ -1,3 +1,6 @@
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Digest, parseDigest, sha256 } from '../../src/base/digest.ts'
 import { checkExpected, checkNotLonger, missingBlob, readWhole } from '../../src/store/blob-store.ts'
 import type { BlobStore, Bytes } from '../../src/store/types.ts'
@@ -14,6 +17,17 @@ export function createMemoryBlobStore(): BlobStore {
 
   return {
     get,
+    async lend(digest, take) {
+      const folder = mkdtempSync(join(tmpdir(), 'blob-'))
+      const path = join(folder, 'blob')
+      try {
+        for await (const data of get(digest)) writeFileSync(path, data)
+        const fd = openSync(path, 'r')
+        await take(fd, statSync(path).size).finally(() => closeSync(fd))
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    },
     async put(bytes, expected = {}) {
       if (expected.digest !== undefined) parseDigest(expected.digest)
       const chunks: Uint8Array[] = []

@@ -14,6 +14,7 @@ const root = join(import.meta.dirname, '../..')
 const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   __digest: 'the compiler: a brand',
   __layerId: 'the compiler: a brand',
+  __sha256: 'the compiler: a brand',
   toJSON: 'JSON.stringify',
   evaluate: 'who calls the library',
   events: 'who calls the library',

@@ -35,7 +35,6 @@ const SIDEWAYS: readonly (readonly [string, string, string])[] = []
 const IMPORTERS: Readonly<Record<string, string>> = {
   moo: 'grammar/',
   nearley: 'grammar/',
-  'tar-stream': 'src/tar/',
   'p-queue': 'src/solve/local-worker.ts',
   ora: 'src/cli/progress/tty.ts',
   commander: 'src/cli/program',

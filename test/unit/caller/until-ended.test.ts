@@ -29,6 +29,11 @@ class GoneSink implements Sink {
     return never()
   }
 
+  writeFile(): Promise<never> {
+    this.calls.push('writeFile')
+    return never()
+  }
+
   commit(): Promise<never> {
     this.calls.push('commit')
     return never()
@@ -89,11 +94,11 @@ describe('a caller that is asked until the build ends', () => {
   test('an output whose bytes are not taken is given up, and that is waited for', async () => {
     const sink = new GoneSink()
     const own = await untilEnded({ ...gone, sink: async () => sink }, end.signal).sink({ kind: 'file', name: 'f' }, signal)
-    const [written, committed] = [own.write(Buffer.from('x')), own.commit()]
+    const [written, copied, committed] = [own.write(Buffer.from('x')), own.writeFile?.(0, 1), own.commit()]
     end.abort()
-    for (const call of [written, committed]) await expect(call).rejects.toBe(end.signal.reason)
+    for (const call of [written, copied, committed]) await expect(call).rejects.toBe(end.signal.reason)
     await own.abort('no')
-    expect(sink.calls).toEqual(['write', 'commit', 'abort'])
+    expect(sink.calls).toEqual(['write', 'writeFile', 'commit', 'abort'])
   })
 
   test('one that is open after the end is given up', async () => {
