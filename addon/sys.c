@@ -18,6 +18,7 @@
 
 #include "batch.h"
 #include "copy.h"
+#include "deflate.h"
 #include "hash.h"
 #include "values.h"
 #include "write.h"
@@ -305,6 +306,7 @@ NAPI_MODULE_INIT() {
     FUNCTION("copyEach", sys_copyeach),
     FUNCTION("readEach", sys_readeach),
     FUNCTION("writeEach", sys_writeeach),
+    FUNCTION("deflate", sys_deflate),
     FUNCTION("flock", sys_flock),
     FUNCTION("syncfs", sys_syncfs),
   };

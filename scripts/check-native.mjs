@@ -19,6 +19,7 @@ const PARTS = {
       'hostile',
       '--testPathPatterns',
       'unit/(tree|store)/',
+      'unit/tar/gzip',
       '/(tree-view|snapshotter)\\.',
       'hostile/tree/',
     ],

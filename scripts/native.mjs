@@ -1,9 +1,9 @@
-// Compiles runner/ into build/runner and addon/ into build/sys.node, when their sources changed since the last time.
+// Compiles runner/ into build/runner, and addon/ with libdeflate into build/sys.node, when their sources changed since the last time.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installPackages } from './packages.mjs'
 
@@ -22,10 +22,12 @@ const SANITIZED = [
 /** `npm run check-native` names one: it wants a runner that is not static, and names of functions. */
 const isSanitized = (folder, environment = process.env) => environment.TBUILD_SANITIZE === folder
 
+const buildFlags = (folder, environment) => (isSanitized(folder, environment) ? SANITIZED : HARDENED)
+
 /** In CI a warning ends the build; a user's compiler may know newer ones. */
 export function compilerFlags(folder, environment = process.env) {
   const strict = environment.CI === undefined ? [] : ['-Werror']
-  return ['-std=gnu11', ...WARNINGS, ...strict, ...(isSanitized(folder, environment) ? SANITIZED : HARDENED)]
+  return ['-std=gnu11', ...WARNINGS, ...strict, ...buildFlags(folder, environment)]
 }
 
 function run(command, args) {
@@ -49,13 +51,13 @@ function findCompiler() {
 
 /** The files of a part, `ending` in .c or .h, in an order that does not depend on the file system. */
 function filesOf(folder, ending) {
-  return readdirSync(join(root, folder))
+  return readdirSync(join(root, folder), { recursive: true })
     .filter((name) => ending.test(name))
     .sort()
     .map((name) => join(root, folder, name))
 }
 
-/** The .c files of runner/ or addon/. */
+/** The .c files of runner/, addon/ or what they link. */
 export const sourcesOf = (folder) => filesOf(folder, /\.c$/)
 
 function digestOf(folder, extra) {
@@ -64,17 +66,17 @@ function digestOf(folder, extra) {
   return hash.digest('hex')
 }
 
-/** Compiles a folder with the first of `attempts` (lists of flags) that works; writes `target` in one rename. */
-function compile(folder, target, attempts) {
+/** Compiles a folder with the first of `attempts` (lists of flags) that works, and links `objects`; writes `target` in one rename. */
+function compile(folder, target, attempts, objects = []) {
   const stamp = `${target}.stamp`
-  const digest = digestOf(folder, JSON.stringify([process.arch, attempts]))
+  const digest = digestOf(folder, JSON.stringify([process.arch, attempts, objects.map((file) => readFileSync(`${file}.stamp`, 'utf8'))]))
   if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return
   const compiler = findCompiler()
   mkdirSync(output, { recursive: true })
   const temporary = `${target}.${process.pid}`
   let text = ''
   for (const flags of attempts) {
-    const result = run(compiler, [...flags, ...sourcesOf(folder), '-o', temporary])
+    const result = run(compiler, [...flags, ...sourcesOf(folder), ...objects, '-o', temporary])
     if (result.ok) {
       renameSync(temporary, target)
       writeFileSync(stamp, digest)
@@ -105,11 +107,19 @@ export const SANITIZER_LOG = 'sanitizer'
 /** Where node_api.h is. */
 export const addonHeaders = () => createRequire(import.meta.url)('node-api-headers').include_dir
 
+/** One object of others' code, as they wrote it: hardened like ours, but what our warnings say of it is of no use. */
+function compileLibrary(folder) {
+  const object = join(output, `${basename(folder)}.o`)
+  const flags = buildFlags('addon').filter((flag) => flag !== '-s')
+  compile(folder, object, [['-std=gnu11', '-w', ...flags, '-fPIC', '-fvisibility=hidden', '-nostdlib', '-r']])
+  return object
+}
+
 function compileAddon() {
-  // Nothing of ours is for others, and `fail` would meet a function of that name in node.
-  compile('addon', join(output, 'sys.node'), [
-    [...compilerFlags('addon'), '-shared', '-fPIC', '-fvisibility=hidden', `-I${addonHeaders()}`],
-  ])
+  // Nothing of ours is for others, and `fail` would meet a function of that name in node. Nor is node's code for us, should it have libdeflate one day, of
+  // another version: hence -Bsymbolic.
+  const flags = ['-shared', '-fPIC', '-fvisibility=hidden', '-Wl,-Bsymbolic', `-I${addonHeaders()}`]
+  compile('addon', join(output, 'sys.node'), [[...compilerFlags('addon'), ...flags]], [compileLibrary('third-party/libdeflate')])
 }
 
 export function compileNative() {

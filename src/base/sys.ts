@@ -94,6 +94,11 @@ export interface Sys {
    * the way, or anything failed; a part of it may be there.
    */
   writeEach(rootfd: number, files: readonly NewFile[], content: Uint8Array): Promise<Uint8Array>
+  /**
+   * Deflate blocks (RFC 1951) of what follows the first `window` bytes (32 KiB at most), which the reader has already, made on a thread of libuv's pool. They
+   * end at a whole byte, and with `last` the stream ends. Equal arguments give equal bytes on every machine. `bytes` must not change before.
+   */
+  deflate(bytes: Uint8Array, window: number, last: boolean, level: number): Promise<Buffer>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   syncfs(fd: number): void
@@ -103,7 +108,8 @@ export interface Sys {
 export type Sha256 = object & { readonly __sha256: unique symbol }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
-interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach'> {
+interface Native
+  extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach' | 'deflate'> {
   /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
@@ -117,6 +123,7 @@ interface Native extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxatt
   readEach(dirfd: number, records: Uint8Array, fields: Float64Array, into: Uint8Array): Promise<Uint8Array>
   /** `paths`: each ends with NUL. `fields`: those of WRITE a path. */
   writeEach(rootfd: number, paths: Uint8Array, fields: Float64Array, content: Uint8Array): Promise<Uint8Array>
+  deflate(bytes: Uint8Array, window: number, last: number, level: number): Promise<Buffer>
 }
 
 let loaded: Sys | undefined
@@ -174,6 +181,7 @@ function wrap(native: Native): Sys {
     copyEach: (fromfd, tofd, files) => native.copyEach(fromfd, tofd, recordsOf(files), copyFields(files)),
     readEach: (dirfd, files, into) => native.readEach(dirfd, recordsOf(files), readFields(files), into),
     writeEach: (rootfd, files, content) => native.writeEach(rootfd, pathsOf(files), writeFields(files), content),
+    deflate: (bytes, window, last, level) => native.deflate(bytes, window, last ? 1 : 0, level),
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
   }
 }

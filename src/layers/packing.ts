@@ -3,7 +3,7 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { allInParallel } from '../base/in-parallel.ts'
 import type { BlobStore, Bytes, LayerId } from '../store/types.ts'
-import { DEFAULT_LEVEL, gzip } from '../tar/gzip.ts'
+import { DEFAULT_GZIP_LEVEL, GZIP_FORMAT, gzip } from '../tar/gzip.ts'
 import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
 import { Meter, type TarFacts } from './meter.ts'
@@ -15,6 +15,8 @@ export interface Packing {
   readonly level: number
   /** Equal for equal packings. */
   readonly name: string
+  /** Of its blobs: another one is on blobs of the same level whose bytes are other ones, made by an older tbuild. */
+  readonly mark: string
 }
 
 /** A layer's tar that passed once, and the blob that it became. */
@@ -24,31 +26,31 @@ export interface Packed {
   readonly blob: Descriptor
 }
 
-/** Mark, in `LayerInfo.blobs` only, of a blob that was made here: everything without one is the original of a base layer. */
-const LEVEL_ANNOTATION: Readonly<Record<Packing['kind'], string>> = { gzip: 'tbuild.gzip.level', zstd: 'tbuild.zstd.level' }
+/** Name of the mark, in `LayerInfo.blobs` only, of a blob that was made here: everything without one is the original of a base layer. */
+const MARK: Readonly<Record<Packing['kind'], string>> = { gzip: 'tbuild.gzip.level', zstd: 'tbuild.zstd.level' }
 
 const MEDIA_TYPE: Readonly<Record<Packing['kind'], string>> = { gzip: MediaType.ociLayerGzip, zstd: MediaType.ociLayerZstd }
 
 /** A blob that was made from the layer's directory, and not the one that the directory was made from. */
 export function isOwnBlob(blob: Descriptor): boolean {
-  return Object.values(LEVEL_ANNOTATION).some((mark) => blob.annotations?.[mark] !== undefined)
+  return Object.values(MARK).some((mark) => blob.annotations?.[mark] !== undefined)
 }
 
 /** Undefined: the tar as it is. */
 export function packingOf({ compression = 'gzip', level }: BlobForm): Packing | undefined {
   if (compression === 'uncompressed') return undefined
-  const own = level ?? (compression === 'zstd' ? DEFAULT_ZSTD_LEVEL : DEFAULT_LEVEL)
-  return { kind: compression, level: own, name: `${compression} ${own}` }
+  const own = level ?? (compression === 'zstd' ? DEFAULT_ZSTD_LEVEL : DEFAULT_GZIP_LEVEL)
+  return { kind: compression, level: own, name: `${compression} ${own}`, mark: compression === 'zstd' ? `${own}` : `${GZIP_FORMAT}:${own}` }
 }
 
-export function isPackedBy(blob: Descriptor, { kind, level }: Packing): boolean {
-  return blob.annotations?.[LEVEL_ANNOTATION[kind]] === String(level)
+export function isPackedBy(blob: Descriptor, { kind, mark }: Packing): boolean {
+  return blob.annotations?.[MARK[kind]] === mark
 }
 
 /** Diff ID and blob in one pass; `meter` is what the tar passes through. */
-export async function pack(tar: Bytes, meter: Meter, { kind, level }: Packing, blobs: BlobStore): Promise<Packed> {
+export async function pack(tar: Bytes, meter: Meter, { kind, level, mark }: Packing, blobs: BlobStore): Promise<Packed> {
   const { digest, size } = await blobs.put(kind === 'zstd' ? zstd(tar, { level }) : gzip(tar, { level }))
-  const annotations = { [LEVEL_ANNOTATION[kind]]: String(level) }
+  const annotations = { [MARK[kind]]: mark }
   return { facts: await meter.finish(), blob: { mediaType: MEDIA_TYPE[kind], digest, size, annotations } }
 }
 
