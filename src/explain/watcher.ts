@@ -19,6 +19,8 @@ export interface ExplainSources {
 export class ExplainingWatcher {
   readonly #sources: ExplainSources
   readonly #verdicts = new Map<Vertex, Verdict>()
+  /** Of a step and what it is put on: where a change below it began, none where nothing says so. */
+  readonly #begun = new Map<Vertex, Vertex | undefined>()
 
   constructor(sources: ExplainSources) {
     this.#sources = sources
@@ -37,6 +39,8 @@ export class ExplainingWatcher {
   }
 
   #report(vertex: Vertex, verdict: Verdict): void {
+    // Told of once more, after a source of layers was withdrawn.
+    if (this.#verdicts.has(vertex)) this.#begun.clear()
     this.#verdicts.set(vertex, verdict)
     this.#sources.onEvent({ type: 'explain', id: vertex.id, verdict })
   }
@@ -62,14 +66,18 @@ export class ExplainingWatcher {
 
   /** Down from a step that changed to the one that changed by itself. */
   #origin(root: Vertex): Vertex {
-    for (let vertex: Vertex | undefined = root; vertex !== undefined; vertex = vertex.root) {
-      const verdict = this.#verdicts.get(vertex)
-      if (verdict === undefined) break
-      if (verdict.state === 'unknown') return vertex
-      // A --link layer is found whatever it stands on.
-      if (verdict.state === 'miss' && !isFollowing(verdict.cause)) return vertex
-    }
-    return root
+    const followed: Vertex[] = []
+    let at: Vertex | undefined = root
+    for (; at !== undefined && !this.#begun.has(at) && this.#follows(at); at = at.root) followed.push(at)
+    const begun = at === undefined ? undefined : this.#begun.has(at) ? this.#begun.get(at) : this.#verdicts.has(at) ? at : undefined
+    for (const vertex of followed) this.#begun.set(vertex, begun)
+    return begun ?? root
+  }
+
+  /** It says nothing by itself of why a step on it runs: a --link layer is found whatever it stands on. */
+  #follows(vertex: Vertex): boolean {
+    const verdict = this.#verdicts.get(vertex)
+    return verdict?.state === 'hit' || (verdict?.state === 'miss' && isFollowing(verdict.cause))
   }
 }
 

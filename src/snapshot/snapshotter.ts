@@ -28,7 +28,7 @@ export function createSnapshotter(store: Store): Snapshotter {
       })
     }
     // overlayfs refuses a directory that stands twice (ELOOP), as two equal COPY --link make it; what the lower one does the upper one does again.
-    return snapshot.filter((id, at) => snapshot.lastIndexOf(id) === at).map((id) => layers.fs(id))
+    return [...new Set(snapshot.toReversed())].reverse().map((id) => layers.fs(id))
   }
 
   async function prepare(parent: Snapshot): Promise<ActiveLayer> {

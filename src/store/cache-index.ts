@@ -7,7 +7,7 @@ import type { Layers } from './layers.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
 import { ifPresent, storeError } from './store-error.ts'
-import type { CacheIndex, CacheRecord } from './types.ts'
+import type { CacheIndex, CacheRecord, LayerId } from './types.ts'
 
 /** A hit renews `lastUsed` (the file's mtime) only when it is older than this: a cached build writes nothing. Milliseconds. */
 const COARSE = 60 * 60 * 1000
@@ -85,11 +85,14 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
   }
 }
 
-/** All whole records, with or without their layers. */
+/** All whole records, with or without their layers. Who keeps many has the id of a layer once, not once a record that has it. */
 export function* rawRecords(layout: StoreLayout): Generator<CacheRecord> {
+  const ids = new Map<LayerId, LayerId>()
   for (const name of readdirSync(layout.records)) {
     const record = readRecord(join(layout.records, name))
-    if (record !== undefined) yield record
+    if (record === undefined) continue
+    for (const id of record.layers) if (!ids.has(id)) ids.set(id, id)
+    yield { ...record, layers: record.layers.map((id) => ids.get(id) as LayerId) }
   }
 }
 

@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync } 
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../base/digest.ts'
 import { rawRecords } from './cache-index.ts'
-import { collectContentListings } from './content-listings.ts'
+import { collectContentListings, digestsIn } from './content-listings.ts'
 import { type Candidate, type Collectable, type CollectRule, type Facts, selectCollectable } from './gc-selection.ts'
 import { blobName, imageFileName, rawImages } from './image-index.ts'
 import { layerName } from './layers.ts'
@@ -81,6 +81,15 @@ interface Measured {
   readonly blobs: ReadonlySet<Digest>
 }
 
+/** What is kept in memory of each record: with their parts, those of a large store would fill it. */
+interface KnownRecord extends Pick<CacheRecord, 'key' | 'name' | 'lastUsed' | 'layers'> {
+  readonly listings: readonly Digest[]
+}
+
+function known({ key, name, lastUsed, layers, parts }: CacheRecord): KnownRecord {
+  return { key, lastUsed, layers, listings: digestsIn(parts), ...(name === undefined ? {} : { name }) }
+}
+
 class Collection {
   readonly #store: Store
   readonly #policy: CollectPolicy
@@ -88,7 +97,7 @@ class Collection {
   readonly #away: string[]
   readonly #leased: Set<string>
   readonly #images: readonly ImageRecord[]
-  readonly #records: readonly CacheRecord[]
+  readonly #records: readonly KnownRecord[]
   readonly #removed: Collectable[] = []
 
   constructor(store: Store, policy: CollectPolicy, measured: Measured, away: string[]) {
@@ -99,7 +108,7 @@ class Collection {
     // First the leases: a build that ends after this has left its records by then, one that ended before has no lease and its records are read now.
     this.#leased = store.leases.read()
     this.#images = rawImages(store.layout).flatMap(({ record }) => record ?? [])
-    this.#records = [...rawRecords(store.layout)]
+    this.#records = Array.from(rawRecords(store.layout), known)
   }
 
   run(): Collectable[] {
@@ -116,10 +125,8 @@ class Collection {
     )
     if (!this.#policy.dryRun) {
       const records = new Set(kept.filter(({ type }) => type === 'record').map(({ id }) => id))
-      collectContentListings(
-        this.#store.layout,
-        this.#records.filter(({ key }) => records.has(key)),
-      )
+      const listings = this.#records.flatMap((record) => (records.has(record.key) ? record.listings : []))
+      collectContentListings(this.#store.layout, listings)
     }
     return this.#removed
   }

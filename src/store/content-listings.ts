@@ -61,10 +61,10 @@ export function digestsIn(parts: CacheRecord['parts']): Digest[] {
   return [...new Set(JSON.stringify(parts).match(/sha256:[0-9a-f]{64}/g))].filter(isDigest)
 }
 
-/** For gc: removes the listings that none of these records needs. */
-export function collectContentListings(layout: StoreLayout, records: Iterable<Pick<CacheRecord, 'parts'>>): void {
+/** For gc: removes the listings that no record needs. */
+export function collectContentListings(layout: StoreLayout, digests: Iterable<Digest>): void {
   const needed = new Set<string>()
-  for (const { parts } of records) for (const digest of digestsIn(parts)) needed.add(hexOf(digest))
+  for (const digest of digests) needed.add(hexOf(digest))
   for (const name of ifPresent(() => readdirSync(layout.listings)) ?? []) {
     if (!needed.has(name)) ifPresent(() => unlinkSync(join(layout.listings, name)))
   }

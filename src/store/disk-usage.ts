@@ -25,9 +25,12 @@ interface LineUsage extends Usage {
   readonly lastUsed: string
 }
 
+/** A record without its parts: those of a large store would fill the memory. */
+type StoredRecord = Omit<CacheRecord, 'parts'>
+
 export interface DiskUsage {
   readonly images: readonly { readonly image: ImageRecord; readonly usage: Usage }[]
-  readonly records: readonly { readonly record: CacheRecord; readonly usage: Usage }[]
+  readonly records: readonly { readonly record: StoredRecord; readonly usage: Usage }[]
   /** Most expensive first. */
   readonly lines: readonly LineUsage[]
   /** `users`: how many images and records need the layer; 0 is garbage, or a running build's. */
@@ -46,8 +49,8 @@ export interface DiskUsage {
 /** Walks the whole store; takes as long as `du`. */
 export async function diskUsage(store: Store): Promise<DiskUsage> {
   const images = await store.images.list()
-  const records: CacheRecord[] = []
-  for await (const record of store.cache.list()) records.push(record)
+  const records: StoredRecord[] = []
+  for await (const { parts: _parts, ...record } of store.cache.list()) records.push(record)
   const sizes = new Map(store.layers.directories().map((id) => [id, layerSize(store.layers.directory(id))]))
   const users = countUsers([...images.map(layersOf), ...records.map(({ layers }) => layers)])
   const usage = (snapshot: Snapshot): Usage => {
@@ -75,13 +78,17 @@ export async function diskUsage(store: Store): Promise<DiskUsage> {
 }
 
 /** A step's own layer is the top one of its record. `shared`: an image, or another line, has it too. */
-function usageByLine(records: readonly CacheRecord[], images: readonly ImageRecord[], sizes: ReadonlyMap<LayerId, number>): LineUsage[] {
-  const byStep = new Map<string, CacheRecord[]>()
-  for (const record of records) byStep.set(record.step, [...(byStep.get(record.step) ?? []), record])
-  const tops = (list: readonly CacheRecord[]) => new Set(list.flatMap(({ layers }) => layers.at(-1) ?? []))
+function usageByLine(records: readonly StoredRecord[], images: readonly ImageRecord[], sizes: ReadonlyMap<LayerId, number>): LineUsage[] {
+  const byStep = new Map<string, StoredRecord[]>()
+  for (const record of records) {
+    const versions = byStep.get(record.step)
+    if (versions === undefined) byStep.set(record.step, [record])
+    else versions.push(record)
+  }
+  const tops = (list: readonly StoredRecord[]) => new Set(list.flatMap(({ layers }) => layers.at(-1) ?? []))
   const makers = countUsers([...images.map(layersOf), ...[...byStep.values()].map((list) => [...tops(list)])])
   const lines = [...byStep.values()].map((list): LineUsage => {
-    const [newest, ...others] = list.sort((a, b) => (a.lastUsed < b.lastUsed ? 1 : -1)) as [CacheRecord, ...CacheRecord[]]
+    const [newest, ...others] = list.sort((a, b) => (a.lastUsed < b.lastUsed ? 1 : -1)) as [StoredRecord, ...StoredRecord[]]
     const cost = { unique: 0, shared: 0 }
     for (const id of tops(list)) cost[makers.get(id) === 1 ? 'unique' : 'shared'] += sizes.get(id) ?? 0
     const { place, name = newest.step, lastUsed } = newest

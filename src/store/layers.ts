@@ -69,8 +69,9 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
   const remote = new Set<LayerId>()
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()
-  const directory = (id: LayerId) => join(layout.layers, parseLayerId(id))
-  const fs = (id: LayerId) => join(directory(id), 'fs')
+  // Asked for of each layer below each step: an id is checked, so there is nothing to normalize.
+  const directory = (id: LayerId) => `${layout.layers}/${parseLayerId(id)}`
+  const fs = (id: LayerId) => `${directory(id)}/fs`
   const infoFile = (id: LayerId) => `${directory(id)}.json`
 
   function info(id: LayerId): LayerInfo | undefined {
@@ -99,7 +100,8 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
 
   async function claim(ids: readonly LayerId[]): Promise<ReadonlyMap<LayerId, LayerState>> {
     const open = ids.filter((id) => !safe.has(id))
-    const states = open.length === 0 ? [] : await leases.use(open.map(layerName), () => open.map(state))
+    if (open.length === 0) return new Map(ids.map((id) => [id, 'directory']))
+    const states = await leases.use(open.map(layerName), () => open.map(state))
     for (const [index, id] of open.entries()) if (states[index] === 'directory') safe.add(id)
     const found = new Map(open.map((id, index) => [id, states[index] as LayerState]))
     return new Map(ids.map((id) => [id, found.get(id) ?? 'directory']))

@@ -5,6 +5,8 @@ import { LineSplitter } from './lines.ts'
 /** What the terminal shows of a step. */
 export interface StepView {
   readonly name: string
+  /** In the order in which steps were told of. */
+  readonly number: number
   state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'canceled'
   started: number
   ended: number
@@ -28,11 +30,14 @@ export class StepBook {
   readonly steps = new Map<string, StepView>()
   readonly warnings: Extract<BuildEvent, { type: 'warning' }>[] = []
   readonly #splitters = new Map<string, LineSplitter>()
+  /** Each picture asks for these: they are few, and all steps may be thousands. */
+  readonly #running = new Set<StepView>()
 
   /** Returns the step that this event ended. */
   apply(event: BuildEvent): StepView | undefined {
     if (event.type === 'vertex') {
-      const view: StepView = { name: oneLine(event.name), state: 'waiting', started: 0, ended: 0, tail: [], open: '', transfers: new Map() }
+      const [name, number] = [oneLine(event.name), this.steps.size]
+      const view: StepView = { name, number, state: 'waiting', started: 0, ended: 0, tail: [], open: '', transfers: new Map() }
       this.steps.set(event.id, view)
       this.#splitters.set(event.id, new LineSplitter())
       return undefined
@@ -44,7 +49,7 @@ export class StepBook {
   }
 
   running(): StepView[] {
-    return [...this.steps.values()].filter((step) => step.state === 'running')
+    return [...this.#running].sort((a, b) => a.number - b.number)
   }
 
   count(state: StepView['state']): number {
@@ -60,6 +65,7 @@ export class StepBook {
     switch (event.type) {
       case 'started':
         step.state = 'running'
+        this.#running.add(step)
         step.started = event.time
         return undefined
       case 'log':
@@ -76,6 +82,7 @@ export class StepBook {
         step.state = event.canceled ? 'canceled' : 'failed'
         break
     }
+    this.#running.delete(step)
     step.ended = event.time
     if (step.started === 0) step.started = event.time
     step.transfers.clear()

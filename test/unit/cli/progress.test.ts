@@ -235,6 +235,23 @@ describe('terminal', () => {
     expect(lines.at(-1)).toBe('  … and 91 more')
   })
 
+  test('a picture does not look at steps that are not running, and shows those in the order of the file', () => {
+    const book = new StepBook()
+    for (let index = 0; index < 1000; index += 1) book.apply(vertex(`${index}`, `step ${index}`))
+    for (const id of ['7', '3']) book.apply({ type: 'started', id, time: T })
+    book.apply({ type: 'started', id: '5', time: T })
+    book.apply({ type: 'done', id: '5', time: T, cached: false })
+    for (const [id, step] of book.steps) {
+      if (id === '7' || id === '3') continue
+      Object.defineProperty(step, 'state', {
+        get: () => {
+          throw new Error(`step ${id} was looked at`)
+        },
+      })
+    }
+    expect(book.running().map(({ name }) => name)).toEqual(['step 3', 'step 7'])
+  })
+
   test('a running step shows its time and its last output', () => {
     expect(frame(running(1), T + 1500, { columns: 40, rows: 5 }, plain)).toEqual([
       '  [0] RUN a command that is rathe… 1.5s',
