@@ -19,6 +19,7 @@ import { Interrupted, Runner } from './run.ts'
 import { type Ground, Site } from './site.ts'
 import { SUBJECT } from './statistics.ts'
 
+const settle = () => void execFileSync('sync')
 const say = (line: string) => console.error(line)
 
 /** Returns the exit status. */
@@ -66,7 +67,7 @@ async function measureIn(work: string, options: BenchOptions, runner: Runner): P
     options.registry === undefined ? await startRegistry(work) : { host: options.registry, version: 'given', close: async () => {} }
   const mark = `${process.pid}-${Date.now().toString(36)}`
   const machine = { ...machineOf(work, new Date()), registry: registry.version }
-  const ground = { builders, runner, cleaner, rounds: options.rounds, registry: registry.host, say, mark }
+  const ground = { builders, runner, cleaner, rounds: options.rounds, registry: registry.host, settle, say, mark }
   const sites: Site[] = []
   try {
     const layout = execFileSync(process.execPath, [join(root, 'scripts/busybox-layout.mjs')], { encoding: 'utf8' }).trim()

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 import { startTestRegistry } from '../test/support/registry-server.ts'
+import { Failure } from './run.ts'
 
 /** A registry on loopback without a login. */
 export interface Registry {
@@ -35,8 +37,12 @@ async function startDistribution(folder: string): Promise<Registry> {
   const log = openSync(join(folder, 'registry.log'), 'w')
   const child = spawn(PROGRAM, ['serve', config], { stdio: ['ignore', log, log], detached: true })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const stop = () => void child.kill('SIGTERM')
+  // A bench that ends by a mistake of its own leaves none behind.
+  process.once('exit', stop)
   const close = async () => {
-    child.kill('SIGTERM')
+    process.off('exit', stop)
+    stop()
     await ended
   }
   for (let attempt = 0; attempt < 200 && child.exitCode === null; attempt += 1) {
@@ -80,16 +86,21 @@ export async function pushLayout(host: string, repository: string, layout: strin
   const manifest = readFileSync(blob(digest))
   const { config, layers } = JSON.parse(manifest.toString('utf8')) as Manifest
   for (const one of [config, ...layers]) await pushBlob(host, repository, one.digest, blob(one.digest))
+  return pushManifest(host, repository, tag, mediaType, manifest)
+}
+
+/** Returns the reference of what was pushed. */
+export async function pushManifest(host: string, repository: string, tag: string, mediaType: string, manifest: Buffer): Promise<string> {
   const put = await fetch(`http://${host}/v2/${repository}/manifests/${tag}`, {
     method: 'PUT',
-    body: manifest,
+    body: new Uint8Array(manifest),
     headers: { 'content-type': mediaType },
   })
   if (put.status !== 201) throw new Error(`${host} takes no manifest: ${put.status} ${await put.text()}`)
   return `${host}/${repository}:${tag}`
 }
 
-async function pushBlob(host: string, repository: string, digest: string, file: string): Promise<void> {
+export async function pushBlob(host: string, repository: string, digest: string, file: string): Promise<void> {
   const post = await fetch(`http://${host}/v2/${repository}/blobs/uploads/`, { method: 'POST' })
   const location = new URL(post.headers.get('location') ?? '', `http://${host}`)
   location.searchParams.set('digest', digest)
@@ -104,4 +115,26 @@ async function pushBlob(host: string, repository: string, digest: string, file: 
   await pipeline(createReadStream(file), put)
   const { status, body } = await answered
   if (status !== 201) throw new Error(`${host} takes no blob: ${status} ${body}`)
+}
+
+/** The layers of an image that was pushed, bottom first. Throws Failure when the registry has no such image. */
+export async function pushedLayers(reference: string): Promise<readonly Descriptor[]> {
+  const { repository, tag } = partsOf(reference)
+  const types = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json']
+  const answer = await fetch(`${repository}/manifests/${tag}`, { headers: { accept: types.join(', ') } })
+  if (!answer.ok) throw new Failure(`${reference} is not in the registry: ${answer.status}`)
+  return ((await answer.json()) as Manifest).layers
+}
+
+/** The tar of the uppermost layer. For small ones: it is read as a whole. */
+export async function pushedTop(reference: string): Promise<Buffer> {
+  const digest = (await pushedLayers(reference)).at(-1)?.digest
+  const answer = await fetch(`${partsOf(reference).repository}/blobs/${digest}`)
+  if (!answer.ok) throw new Failure(`the registry has no ${digest}: ${answer.status}`)
+  return gunzipSync(Buffer.from(await answer.arrayBuffer()))
+}
+
+function partsOf(reference: string): { repository: string; tag: string } {
+  const [, host = '', repository = '', tag = ''] = /^([^/]+)\/(.+):([^:/]+)$/.exec(reference) ?? []
+  return { repository: `http://${host}/v2/${repository}`, tag }
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -20,6 +20,17 @@ export class Interrupted extends Error {}
 // A setting that costs every start of Node time, whoever starts it.
 const { NODE_EXTRA_CA_CERTS: _, ...environment } = process.env
 
+const interpreter = { path: '' }
+
+/** The program itself: where `python3` is a script that looks for it, that takes longer than many a build. */
+function python(): string {
+  interpreter.path ||= execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
+  return interpreter.path
+}
+
+/** Milliseconds in which a command can end what it does. */
+const PATIENCE = 10_000
+
 /** Runs commands and measures them. What they print goes to files: a pipe would have them wait for its reader. */
 export class Runner {
   readonly #stdout: string
@@ -37,13 +48,11 @@ export class Runner {
 
   /** Runs commands at once. Throws Failure when one of them fails, Interrupted when the bench is ended meanwhile. */
   async together(commands: readonly (readonly string[])[]): Promise<Usage> {
-    if (this.#signal.aborted) throw new Interrupted()
-    const { status, report, isLate } = await this.#start(commands)
-    if (this.#signal.aborted) throw new Interrupted()
-    const used = report === '' ? undefined : (JSON.parse(report) as Usage & { statuses: readonly number[] })
-    if (isLate) throw new Failure(`not done after ${this.#timeout} s`)
-    if (used === undefined || status !== 0 || used.statuses.some((one) => one !== 0))
-      throw new Failure(`${(commands[0] as readonly string[]).join(' ')}: ${used?.statuses.join(', ') ?? status}\n${this.#lastLines()}`)
+    const words = (commands[0] as readonly string[]).join(' ')
+    const { status, report } = await this.#run([python(), '-I', '-S', join(root, 'bench/usage.py'), JSON.stringify(commands)])
+    if (status !== 0) throw this.#failure(words, status)
+    const used = JSON.parse(report) as Usage & { statuses: readonly number[] }
+    if (used.statuses.some((one) => one !== 0)) throw this.#failure(words, used.statuses.join(', '))
     return used
   }
 
@@ -61,44 +70,63 @@ export class Runner {
 
   /** What a command prints on standard output. Throws Failure when it fails. */
   async output(command: readonly string[]): Promise<string> {
-    await this.together([command])
+    const { status } = await this.#run(command)
+    if (status !== 0) throw this.#failure(command.join(' '), status)
+    return this.printed()
+  }
+
+  /** What the last command printed on standard output. */
+  printed(): string {
     return readFileSync(this.#stdout, 'utf8')
   }
 
-  async #start(commands: readonly (readonly string[])[]): Promise<{ status: number | null; report: string; isLate: boolean }> {
+  /** `report`: what it wrote to descriptor 3. */
+  async #run(command: readonly string[]): Promise<{ status: number | null; report: string }> {
+    if (this.#signal.aborted) throw new Interrupted()
+    const late = AbortSignal.timeout(this.#timeout * 1000)
+    const result = await this.#start(command, AbortSignal.any([this.#signal, late]))
+    if (this.#signal.aborted) throw new Interrupted()
+    if (late.aborted) throw new Failure(`not done after ${this.#timeout} s`)
+    return result
+  }
+
+  async #start([program = '', ...args]: readonly string[], signal: AbortSignal): Promise<{ status: number | null; report: string }> {
     const [stdout, stderr] = [openSync(this.#stdout, 'w'), openSync(this.#stderr, 'w')]
     // A group of its own, so that all of it can be ended, and Ctrl-C reaches it when this process says so.
-    const child = spawn('python3', [join(root, 'bench/usage.py'), JSON.stringify(commands)], {
-      stdio: ['ignore', stdout, stderr, 'pipe'],
-      env: environment,
-      detached: true,
-    })
+    const child = spawn(program, args, { stdio: ['ignore', stdout, stderr, 'pipe'], env: environment, detached: true })
     closeSync(stdout)
     closeSync(stderr)
-    let isLate = false
-    const end = (signal: NodeJS.Signals) => {
-      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, signal)
-    }
+    const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
+    let killing: NodeJS.Timeout | undefined
     const stop = () => {
-      end('SIGINT')
-      setTimeout(end, 10_000, 'SIGKILL').unref()
+      endGroup(child.pid, 'SIGINT')
+      killing = setTimeout(() => endGroup(child.pid, 'SIGKILL'), PATIENCE)
     }
-    const timer = setTimeout(() => {
-      isLate = true
-      stop()
-    }, this.#timeout * 1000)
-    this.#signal.addEventListener('abort', stop, { once: true })
+    signal.addEventListener('abort', stop, { once: true })
     try {
-      const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
-      const report = await text(child.stdio[3] as NodeJS.ReadableStream)
-      return { status: await ended, report, isLate }
+      const [status, report] = await Promise.all([ended, text(child.stdio[3] as NodeJS.ReadableStream)])
+      return { status, report }
     } finally {
-      clearTimeout(timer)
-      this.#signal.removeEventListener('abort', stop)
+      clearTimeout(killing)
+      signal.removeEventListener('abort', stop)
     }
+  }
+
+  #failure(words: string, status: number | string | null): Failure {
+    return new Failure(`${words}: ${status}\n${this.#lastLines()}`)
   }
 
   #lastLines(): string {
     return readFileSync(this.#stderr, 'utf8').trimEnd().split('\n').slice(-8).join('\n')
+  }
+}
+
+function endGroup(leader: number | undefined, signal: NodeJS.Signals): void {
+  if (leader === undefined) return
+  try {
+    process.kill(-leader, signal)
+  } catch (error) {
+    // All of it has ended.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

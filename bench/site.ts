@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ArchivedImage, expectEqual, layersOf } from './check.ts'
@@ -34,6 +33,8 @@ export interface Ground {
   readonly busybox: string
   /** `host:port` */
   readonly registry: string
+  /** Before each run: what the one before has written must not be written out in this one's time. */
+  readonly settle: () => void
   readonly say: (line: string) => void
   /** Makes names differ from those of any other run. */
   readonly mark: string
@@ -99,8 +100,14 @@ export class Site {
   }
 
   async expectLayers(builder: Peer, expected: number, tag = this.tag(builder)): Promise<void> {
+    const inspected = await this.inspected(builder, tag)
+    if (inspected !== undefined) expectEqual('layers', layersOf(inspected), expected)
+  }
+
+  /** What a builder says of an image in its store; undefined where it keeps none. */
+  async inspected(builder: Peer, tag = this.tag(builder)): Promise<string | undefined> {
     const inspect = builder.inspect(tag, this.storeOf(builder))
-    if (inspect !== undefined) expectEqual('layers', layersOf(await this.ground.runner.output(inspect)), expected)
+    return inspect === undefined ? undefined : this.ground.runner.output(inspect)
   }
 
   exported(builder: Peer): ArchivedImage {
@@ -109,6 +116,10 @@ export class Site {
 
   async expectFiles(builder: Peer, expected: number): Promise<void> {
     expectEqual('files', await this.exported(builder).countFiles(), expected)
+  }
+
+  async expectFilesOnTop(builder: Peer, expected: number): Promise<void> {
+    expectEqual('files of the uppermost layer', await this.exported(builder).countFilesOnTop(), expected)
   }
 
   async expectBeginning(builder: Peer, path: string, expected: string): Promise<void> {
@@ -164,8 +175,7 @@ export class Site {
   }
 
   async #timed({ daemon, overhead }: Peer, work: Commands | AtOnce): Promise<Sample> {
-    // What the one before has written must not be written out in this one's time.
-    execFileSync('sync')
+    this.ground.settle()
     daemon?.resetPeaks()
     const before = daemon?.processors() ?? 0
     const { runner } = this.ground

@@ -86,3 +86,29 @@ export const largeFiles: Load = {
     })
   },
 }
+
+const SMALL_LAYER = 0.4 * MB
+
+export const manyLayers: Load = {
+  name: 'many-layers',
+  about: 'many layers of 0.4 MB of text each, built and exported to an OCI archive (gzip)',
+  unit: 'layers',
+  amounts: { quick: 10, small: 30, large: 120 },
+  async measure(site) {
+    const { amount, ground } = site
+    let context = ''
+    await site.measure({
+      name: 'small layers',
+      goal: { best: 0.4 },
+      prepare(round) {
+        context = site.context(`context-${round}`, `FROM scratch\n${lines(amount, (index) => `COPY f${index} /`)}`)
+        for (let index = 0; index < amount; index += 1) writeText(`${context}/f${index}`, SMALL_LAYER, `${ground.mark} ${round} ${index}`)
+      },
+      run: (builder) => site.export(builder, context),
+      async check(builder, round) {
+        await site.expectFiles(builder, amount)
+        await site.expectBeginning(builder, `f${amount - 1}`, `${ground.mark} ${round} ${amount - 1} `)
+      },
+    })
+  },
+}

@@ -5,8 +5,8 @@ import type { Load } from './load.ts'
 /** docker's store takes no image of more than 125 layers: longer chains go on in another stage. */
 const A_STAGE = 100
 
-/** RUN and COPY in turn, in a stage for each hundred. */
-function dockerfile(base: string, steps: number): string {
+/** RUN and COPY (of f1, f3 and so on) in turn, in a stage for each hundred; the last one copies a file of each earlier one. */
+export function longDockerfile(base: string, steps: number): string {
   const step = (index: number) => (index % 2 === 0 ? `RUN echo ${index} > /r${index}` : `COPY f${index} /c/`)
   const stages = Math.ceil(steps / A_STAGE)
   const stage = (number: number) => {
@@ -18,6 +18,11 @@ function dockerfile(base: string, steps: number): string {
   return Array.from({ length: stages }, (_, number) => stage(number)).join('')
 }
 
+/** Files for a long Dockerfile, by name. */
+export function longFiles(steps: number, mark: string): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: steps }, (_, index) => [`f${index}`, `${index} ${mark}`]))
+}
+
 export const cached: Load = {
   name: 'cached',
   about: 'RUN and COPY in turn, all of them cached, exported to an OCI archive that is there already',
@@ -25,8 +30,7 @@ export const cached: Load = {
   amounts: { quick: 10, small: 10, large: 200 },
   async measure(site: Site) {
     const { amount, ground } = site
-    const files = Object.fromEntries(Array.from({ length: amount }, (_, index) => [`f${index}`, `${index} ${ground.mark}`]))
-    const context = site.context('context', dockerfile(ground.busybox, amount), files)
+    const context = site.context('context', longDockerfile(ground.busybox, amount), longFiles(amount, ground.mark))
     const stages = Math.ceil(amount / A_STAGE)
     const layers = 1 + (amount - (stages - 1) * A_STAGE) + stages - 1
     await site.measure({

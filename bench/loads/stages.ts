@@ -37,6 +37,9 @@ export const stages: Load = {
 /** What a loop of this many turns takes: about 1 s of a processor of today. */
 const TURNS = 400_000
 
+/** A command that keeps a processor busy, and leaves the number of its turns in $i. */
+export const BUSY = `i=0; while [ $i -lt ${TURNS} ]; do i=$((i+1)); done`
+
 export const busyStages: Load = {
   name: 'busy-stages',
   about: 'independent stages that keep a processor busy for about a second each, without the cache',
@@ -44,10 +47,9 @@ export const busyStages: Load = {
   amounts: { quick: 2, small: 2, large: 6 },
   async measure(site) {
     const { amount, ground } = site
-    const loop = `i=0; while [ $i -lt ${TURNS} ]; do i=$((i+1)); done`
     const context = site.context(
       'context',
-      dockerfile(ground.busybox, amount, (index) => `${loop}; echo $i ${index} > /o`),
+      dockerfile(ground.busybox, amount, (index) => `${BUSY}; echo $i ${index} > /o`),
     )
     await site.measure({
       name: 'CPU-bound',

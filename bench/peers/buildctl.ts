@@ -11,6 +11,7 @@ export function buildctlPeer({ command, version, daemon, overhead, notes }: Foun
     build: (build) => [[...command, 'build', ...buildArguments(build)]],
     inspect: () => undefined,
     check: undefined,
+    explain: undefined,
     remove: () => [],
     prune: () => [[...command, 'prune', '--all']],
     daemon,

@@ -32,6 +32,8 @@ export interface Peer extends Builder {
   inspect(tag: string, store: string): readonly string[] | undefined
   /** Looks for mistakes without building; undefined where it cannot. */
   readonly check: ((context: string, store: string) => Commands) | undefined
+  /** Says why steps would run; undefined where it cannot. */
+  readonly explain: ((context: string, store: string) => Commands) | undefined
   /** Removes images from its store. */
   remove(tags: readonly string[]): Commands
   /** Empties its cache of builds, whoever filled it. */

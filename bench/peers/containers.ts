@@ -23,6 +23,7 @@ function containersPeer(spelling: Spelling, { command, version, overhead, notes 
     build: (build) => buildCommands(command, build),
     inspect: (tag) => [...command, ...spelling.inspect, tag],
     check: undefined,
+    explain: undefined,
     remove: (tags) => [[...command, 'rmi', '--force', ...tags]],
     prune: () => [[...command, ...spelling.prune]],
     daemon: undefined,

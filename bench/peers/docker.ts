@@ -16,6 +16,7 @@ export function dockerPeer({ command, version, daemon, overhead, notes }: Found,
     build: (build) => buildCommands(command, build, writesArchives),
     inspect: (tag) => [...command, 'image', 'inspect', tag],
     check: (context) => [[...command, 'buildx', 'build', '--check', context]],
+    explain: undefined,
     remove: (tags) => [[...command, 'image', 'rm', '--force', ...tags]],
     prune: () => [[...command, 'builder', 'prune', '--all', '--force']],
     daemon,
@@ -27,7 +28,17 @@ function buildCommands(command: readonly string[], build: Build, writesArchives:
   const { context, tag, output, noCache, images = {}, network = 'none' } = build
   const contexts = Object.entries(images).flatMap(([from, reference]) => ['--build-context', `${from}=docker-image://${reference}`])
   // What it would add to what it exports, the others do not write.
-  const args = ['--progress', 'plain', '--network', network, '--provenance=false', ...contexts, ...(noCache ? ['--no-cache'] : [])]
+  const allowed = network === 'host' ? ['--allow', 'network.host'] : []
+  const args = [
+    '--progress',
+    'plain',
+    '--network',
+    network,
+    ...allowed,
+    '--provenance=false',
+    ...contexts,
+    ...(noCache ? ['--no-cache'] : []),
+  ]
   const words = [...command, 'buildx', 'build', ...args]
   if (output.kind === 'store') return [[...words, '--load', '-t', tag, context]]
   if (output.kind === 'push') return [[...words, '--push', '-t', output.reference, context]]

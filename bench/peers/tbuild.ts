@@ -15,6 +15,7 @@ export function tbuildPeer(name: string, checkout: string): Peer {
     build: (build, store) => [[...command, 'build', '--root', store, ...buildArguments(build)]],
     inspect: (tag, store) => [...command, 'inspect', '--root', store, tag],
     check: (context, store) => [[...command, 'build', '--check', '--root', store, context]],
+    explain: (context, store) => [[...command, 'explain', '--root', store, '--network', 'none', context]],
     remove: () => [],
     prune: () => [],
     daemon: undefined,
