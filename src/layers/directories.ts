@@ -35,16 +35,17 @@ export class Directories {
     const vouched = all.flatMap((id) => this.#vouched(id) ?? [])
     for (const source of new Set(vouched)) await this.#pulls.of(source, () => this.#pull(source, signal), signal)
     const rest: Offer[] = []
-    for (const id of all) {
-      if (this.#vouched(id) !== undefined || (await this.#isDirectory(id))) continue
+    for (const id of await this.#missing(all.filter((each) => this.#vouched(each) === undefined))) {
       const offer = await this.#offer(id)
       if (offer !== undefined) rest.push(offer)
     }
     await this.#unpack(rest, signal)
   }
 
-  async #isDirectory(id: LayerId): Promise<boolean> {
-    return areDirectories(await this.#deps.layers.claim([id]))
+  /** Those that are no directories. One question for all: an image may have as many layers as it likes. */
+  async #missing(ids: readonly LayerId[]): Promise<LayerId[]> {
+    const states = await this.#deps.layers.claim(ids)
+    return ids.filter((id) => states.get(id) !== 'directory')
   }
 
   #vouched(id: LayerId): LayerSource | undefined {
@@ -55,12 +56,15 @@ export class Directories {
   /** The snapshot with all that its missing layers were made over, bottom first. */
   async #closure(snapshot: Snapshot): Promise<LayerId[]> {
     const found = new Set<LayerId>()
-    const visit = async (id: LayerId) => {
-      if (found.has(id)) return
-      if (!(await this.#isDirectory(id))) for (const below of (await this.#offer(id))?.layer.parent ?? []) await visit(below)
-      found.add(id)
+    const visit = async (ids: readonly LayerId[]) => {
+      const fresh = ids.filter((id) => !found.has(id))
+      const missing = new Set(fresh.length === 0 ? [] : await this.#missing(fresh))
+      for (const id of fresh) {
+        if (missing.has(id)) await visit((await this.#offer(id))?.layer.parent ?? [])
+        found.add(id)
+      }
     }
-    for (const id of snapshot) await visit(id)
+    await visit(snapshot)
     return [...found]
   }
 
@@ -81,8 +85,9 @@ export class Directories {
   }
 
   async #pull(source: LayerSource, signal: AbortSignal): Promise<void> {
-    const missing: Offer[] = []
-    for (const layer of this.#offers.from(source)) if (!(await this.#isDirectory(layer.id))) missing.push({ layer, source })
+    const layers = this.#offers.from(source)
+    const ids = new Set(await this.#missing(layers.map(({ id }) => id)))
+    const missing = layers.filter(({ id }) => ids.has(id)).map((layer): Offer => ({ layer, source }))
     if (missing.length === 0) {
       source.pull?.present()
       return
@@ -97,19 +102,24 @@ export class Directories {
     source.pull?.done()
   }
 
-  /** From the bottom, while those above are being fetched. */
+  /** From the bottom, each while it and those above are being fetched. */
   async #unpack(offers: readonly Offer[], signal: AbortSignal): Promise<void> {
     if (offers.length === 0) return
     const jobs = offers.map((offer) => (either: AbortSignal) => this.#fetches.fetch(offer, either))
     await endingTogether(jobs, { limit: PARALLEL_FETCHES, signal }, async (fetches) => {
-      const { locks } = this.#deps
-      for (const [index, { layer, source }] of offers.entries()) {
-        await fetches[index]
-        // Of all processes that want the layer one unpacks it.
-        const find = async () => (await this.#isDirectory(layer.id)) || undefined
-        const unpack = () => locks.singleFlight(`layer-${layer.id}`, find, () => unpackBlob(layer, this.#deps, signal), { signal })
-        await this.#fetches.blaming(source, signal, unpack)
+      for (const [index, offer] of offers.entries()) {
+        const fetched = fetches[index] as Promise<void>
+        await this.#fetches.blaming(offer.source, signal, () => this.#unpackOne(offer, fetched, signal))
+        await fetched
       }
     })
+  }
+
+  /** Of all processes that want the layer one unpacks it. */
+  #unpackOne(offer: Offer, fetched: Promise<void>, signal: AbortSignal): Promise<true> {
+    const { id } = offer.layer
+    const find = async () => areDirectories(await this.#deps.layers.claim([id])) || undefined
+    const unpack = () => unpackBlob(offer.layer, { bytes: this.#fetches.follow(offer, fetched), fetched }, this.#deps, signal)
+    return this.#deps.locks.singleFlight(`layer-${id}`, find, unpack, { signal })
   }
 }

@@ -2,7 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { layerError } from '../store/store-error.ts'
-import type { BlobStore } from '../store/types.ts'
+import type { BlobStore, Bytes } from '../store/types.ts'
 import { decompressLayer } from '../tar/layer-bytes.ts'
 import { readTar } from '../tar/read.ts'
 import { unpackLayer } from '../tree/unpack.ts'
@@ -21,21 +21,38 @@ export interface UnpackDeps {
   readonly maxBytes: number
 }
 
-/** Makes the layer's directory over its parent, when the tar is the one that diffId names: DIGEST_MISMATCH otherwise. */
-export async function unpackBlob(layer: PackedLayer, { snapshots, blobs, maxBytes }: UnpackDeps, signal: AbortSignal): Promise<true> {
+/** A blob that may still be on its way. */
+export interface ArrivingBlob {
+  readonly bytes: Bytes
+  /** Resolves when all is there and as its digest says. */
+  readonly fetched: Promise<void>
+}
+
+/**
+ * Makes the layer's directory over its parent while the blob arrives. It counts when the blob is the one that was wanted and its tar the one that diffId names,
+ * DIGEST_MISMATCH otherwise; what is wrong with the blob goes before what that made of its tar.
+ */
+export async function unpackBlob(
+  layer: PackedLayer,
+  { bytes, fetched }: ArrivingBlob,
+  { snapshots, maxBytes }: UnpackDeps,
+  signal: AbortSignal,
+): Promise<true> {
   const { id, descriptor, parent } = layer
   const active = await snapshots.prepare(parent)
   try {
     const meter = new Meter()
-    const tar = meter.pass(decompressLayer(blobs.get(descriptor.digest), descriptor.mediaType, { maxBytes }))
+    const tar = meter.pass(decompressLayer(bytes, descriptor.mediaType, { maxBytes }))
     const writer = layerWriter(active.upper, layeredView(active.lower))
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
     await unpackLayer(readTar(tar, { maxBytes }), writer, { signal, onSkipped: () => {} })
+    await fetched
     checkDiffId((await meter.finish()).diffId, layer)
     await snapshots.commit(active, { id, info: offeredFacts(layer) })
     return true
   } catch (error) {
     await snapshots.discard(active)
+    await fetched
     throw layerError(error)
   }
 }

@@ -26,6 +26,8 @@ export interface BlobStoreDeps {
   readonly failure?: (error: unknown, doing: string) => unknown
 }
 
+type Expected = NonNullable<Parameters<BlobStore['put']>[1]>
+
 /** An OCI layout's blobs/sha256 as a BlobStore: other tools read it. */
 export function createBlobStore({ folder, temporary, use, onGrowth, failure = storeError }: BlobStoreDeps): BlobStore {
   const path = (digest: Digest) => join(folder, hexOf(parseDigest(digest)))
@@ -72,10 +74,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth, failure = st
     }
   }
 
-  async function put(
-    bytes: Bytes | Uint8Array,
-    expected: { digest?: Digest; size?: number } = {},
-  ): Promise<{ digest: Digest; size: number }> {
+  async function put(bytes: Bytes | Uint8Array, expected: Expected = {}): Promise<{ digest: Digest; size: number }> {
     if (expected.digest !== undefined) parseDigest(expected.digest)
     if (bytes instanceof Uint8Array) {
       const digest = sha256(bytes)
@@ -179,27 +178,49 @@ async function openBlob(path: string, digest: Digest, failure: NonNullable<BlobS
   return file
 }
 
+/** Bytes that are written at once: a registry sends 64 KiB at a time, and each call to another thread costs as much as it takes to write them. */
+const WRITE = 1024 * 1024
+
 async function writeHashed(
   path: string,
   bytes: Bytes | Iterable<Uint8Array>,
-  expected: { digest?: Digest; size?: number },
+  expected: Expected,
 ): Promise<{ digest: Digest; size: number }> {
   const file = await open(path, 'wx', 0o600)
   try {
+    expected.growth?.begin(path)
     const hash = new StreamHash()
+    let waiting: Uint8Array[] = []
+    let written = 0
     let size = 0
+    const write = async () => {
+      await writeAll(file, waiting)
+      written = size
+      waiting = []
+      expected.growth?.grew(size)
+    }
     for await (const chunk of bytes) {
       size += chunk.length
       checkNotLonger(size, expected)
       const full = hash.add(chunk)
-      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+      waiting.push(chunk)
+      if (size - written >= WRITE) await write()
       if (full !== undefined) await full
     }
+    await write()
     const digest = await hash.finish()
     checkExpected(digest, size, expected)
     await file.sync()
     return { digest, size }
   } finally {
     await file.close()
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  let taken = chunks.length === 0 ? 0 : (await file.writev(chunks)).bytesWritten
+  for (const chunk of chunks) {
+    for (let at = Math.min(taken, chunk.length); at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+    taken = Math.max(0, taken - chunk.length)
   }
 }

@@ -35,10 +35,20 @@ export type Bytes = AsyncIterable<Uint8Array>
 /** Takes the first `size` bytes of an open file, read at offsets, before it resolves. */
 export type TakeFile = (fd: number, size: number) => Promise<void>
 
+/** Told of a file that is being written. */
+export interface Growth {
+  /** `path`: of the new file, which may be renamed or removed afterwards. */
+  begin(path: string): void
+  /** Bytes that can be read. */
+  grew(size: number): void
+}
+
 /** Immutable bytes by digest. */
 export interface BlobStore {
-  /** Streams to a temporary file while hashing; size and digest are checked before the rename. */
-  put(bytes: Bytes | Uint8Array, expected?: { digest?: Digest; size?: number }): Promise<{ digest: Digest; size: number }>
+  /**
+   * Streams to a temporary file while hashing; size and digest are checked before the rename. `growth` is told of that file, for who reads it meanwhile.
+   */
+  put(bytes: Bytes | Uint8Array, expected?: { digest?: Digest; size?: number; growth?: Growth }): Promise<{ digest: Digest; size: number }>
   /** Streams and verifies: a wrong byte or length rejects at the end (BLOB_CORRUPT), a missing blob at once (BLOB_MISSING). */
   get(digest: Digest): Bytes
   /** The same, for who can take an open file: `take` gets the blob, which is verified meanwhile. */

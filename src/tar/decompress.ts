@@ -78,7 +78,10 @@ function failed(kind: Compression, cause: unknown): TbuildError {
   })
 }
 
+/** Bytes that another thread decodes before this one is asked: less costs more turns than decoding. */
+const OUTPUT = 1024 * 1024
+
 /** Many members follow one another without recursion, in zlib's own loop (CVE-2022-30631). */
 function gunzip(bytes: Bytes): Bytes {
-  return throughTransform(bytes, createGunzip({ chunkSize: 256 * 1024 }))
+  return throughTransform(bytes, createGunzip({ chunkSize: OUTPUT }))
 }

@@ -20,6 +20,8 @@ interface Counts {
   packed: number
   /** Looks for a blob. */
   stats: number
+  /** Questions where layers are. */
+  claims: number
 }
 
 export interface CountedCatalog {
@@ -34,7 +36,7 @@ export interface CountedCatalog {
 export async function countedCatalog(signal = new AbortController().signal): Promise<CountedCatalog> {
   const { store, dispose } = await temporaryStore()
   const snapshots = createSnapshotter(store)
-  const counts: Counts = { reads: 0, writes: 0, packed: 0, stats: 0 }
+  const counts: Counts = { reads: 0, writes: 0, packed: 0, stats: 0, claims: 0 }
   const count = <A extends unknown[], R>(name: keyof Counts, work: (...args: A) => R) => {
     return (...args: A): R => {
       counts[name] += 1
@@ -45,7 +47,12 @@ export async function countedCatalog(signal = new AbortController().signal): Pro
     snapshots,
     blobs: { ...store.blobs, put: count('packed', store.blobs.put), stat: count('stats', store.blobs.stat) },
     locks: store.locks,
-    layers: { ...store.layers, info: count('reads', store.layers.info), update: count('writes', store.layers.update) },
+    layers: {
+      ...store.layers,
+      info: count('reads', store.layers.info),
+      update: count('writes', store.layers.update),
+      claim: count('claims', store.layers.claim),
+    },
     maxBytes: 2 ** 30,
     signal,
   })

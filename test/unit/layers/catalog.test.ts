@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -118,6 +119,58 @@ describe('a vouched source', () => {
     own.catalog.offer([{ ...a.layer, descriptor: other.layer.descriptor }], source('vouched', [other.bytes]))
     await expect(own.catalog.directories([a.layer.id], signal)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
     expect(own.catalog.failures.size).toBe(0)
+  })
+
+  test('is unpacked while it arrives', async () => {
+    const tar = await write([file('first', randomBytes(3_000_000)), file('last', randomBytes(3_000_000))])
+    const bytes = gzipSync(tar)
+    const descriptor = { mediaType: MediaType.ociLayerGzip, digest: sha256(bytes), size: bytes.length }
+    const layers = imageLayers([sha256(tar)], [descriptor])
+    const first = () => readdirSync(own.store.layout.tmp).some((name) => existsSync(join(own.store.layout.tmp, name, 'fs/first')))
+    async function* slowly() {
+      yield bytes.subarray(0, 4_000_000)
+      while (!first()) await new Promise((resolve) => setTimeout(resolve, 5))
+      yield bytes.subarray(4_000_000)
+    }
+    own.catalog.offer(layers, { ...source('vouched', []), blob: async () => slowly() })
+    const [directory = ''] = await own.catalog.directories([(layers[0] as PackedLayer).id], signal)
+    expect(readdirSync(directory).sort()).toEqual(['first', 'last'])
+  })
+
+  test.each([
+    ['whose tar is right', (bytes: Buffer) => Buffer.from(bytes).fill(7, 9, 10)],
+    ['that cannot be decompressed', (bytes: Buffer) => Buffer.from(bytes).fill(7)],
+    ['that ends too soon', (bytes: Buffer) => bytes.subarray(0, -9)],
+  ])('nothing is kept of another blob %s, and that is told', async (_, other) => {
+    const a = await packed('1')
+    own.catalog.offer([a.layer], { ...source('vouched', []), blob: async () => chunks(other(a.bytes)) })
+    const wrong = { code: expect.stringMatching(/^(DIGEST|SIZE)_MISMATCH$/) }
+    await expect(own.catalog.directories([a.layer.id], signal)).rejects.toMatchObject(wrong)
+    expect(known()).toEqual([])
+    expect(readdirSync(own.store.layout.tmp)).toEqual([])
+    expect(readdirSync(own.store.layout.blobs)).toEqual([])
+  })
+
+  test('where its layers are is asked at once, not for each', async () => {
+    const many = await Promise.all(Array.from({ length: 40 }, (_, at) => packed(String(at))))
+    const layers = imageLayers(
+      many.map(({ layer }) => layer.diffId),
+      many.map(({ layer }) => layer.descriptor),
+    )
+    own.catalog.offer(
+      layers,
+      source(
+        'vouched',
+        many.map(({ bytes }) => bytes),
+      ),
+    )
+    const ids = layers.map(({ id }) => id)
+    await own.catalog.directories(ids, signal)
+    // Once for each that another process may have made meanwhile.
+    expect(own.counts.claims).toBeLessThan(ids.length + 5)
+    own.counts.claims = 0
+    await own.catalog.directories(ids, signal)
+    expect(own.counts.claims).toBeLessThan(5)
   })
 
   test('goes before one that claims, and the last image before others', async () => {
@@ -247,9 +300,9 @@ describe('a layer as a value', () => {
   test('is opened with one read and nothing else where all is known', async () => {
     const id = await committed(own.snapshots, [file('a', 'a')])
     await own.catalog.open([id], {})
-    Object.assign(own.counts, { reads: 0, writes: 0, stats: 0, packed: 0 })
+    Object.assign(own.counts, { reads: 0, writes: 0, stats: 0, packed: 0, claims: 0 })
     await own.catalog.open([id], {})
-    expect(own.counts).toEqual({ reads: 1, writes: 0, stats: 0, packed: 0 })
+    expect(own.counts).toEqual({ reads: 1, writes: 0, stats: 0, packed: 0, claims: 0 })
   })
 
   test('the original blob of an image is kept, fetched when it is not there, and not before when it is lazy', async () => {
