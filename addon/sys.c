@@ -20,6 +20,7 @@
 #include "copy.h"
 #include "deflate.h"
 #include "hash.h"
+#include "sockets.h"
 #include "values.h"
 #include "write.h"
 #include "xattr.h"
@@ -279,6 +280,8 @@ NAPI_MODULE_INIT() {
   const napi_property_descriptor functions[] = {
     FUNCTION("openat", sys_openat),
     FUNCTION("close", sys_close),
+    FUNCTION("socketpair", sys_socketpair),
+    FUNCTION("sendDescriptor", sys_senddescriptor),
     FUNCTION("statat", sys_statat),
     FUNCTION("readdir", sys_readdir),
     FUNCTION("readlinkat", sys_readlinkat),

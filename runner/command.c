@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "builder.h"
 #include "fail.h"
 #include "io.h"
 #include "warden.h"
@@ -192,10 +193,10 @@ static void find_program(const struct plan *plan, const char *name, char file[PA
   give_up(errno, "exec: \"%s\": %s\n", name, reason(errno));
 }
 
-void command_exec(const struct plan *plan, int status, int warden) {
+void command_exec(const struct plan *plan, int warden) {
   char file[PATH_MAX];
   if (!confine(plan, warden)) {
-    fail_report(status);
+    builder_tell_failure();
     _exit(EXIT_NOT_EXECUTABLE);
   }
   find_program(plan, plan->args.items[0], file);

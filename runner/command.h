@@ -2,4 +2,4 @@
 #pragma once
 #include "plan.h"
 
-_Noreturn void command_exec(const struct plan *plan, int status, int warden);
+_Noreturn void command_exec(const struct plan *plan, int warden);

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io.h"
-
 static char kept[1024];
 static int kept_errno;
 
@@ -29,10 +27,11 @@ static void make_printable(char *text) {
   }
 }
 
-void fail_report(int status) {
-  char line[1400];
+size_t fail_line(char line[FAIL_LINE]) {
   make_printable(kept);
-  int length = kept_errno == 0 ? snprintf(line, sizeof line, "error 0 %s\n", kept)
-                               : snprintf(line, sizeof line, "error %d %s: %s\n", kept_errno, kept, strerror(kept_errno));
-  (void)write_whole(status, line, (size_t)length);
+  int length = kept_errno == 0 ? snprintf(line, FAIL_LINE, "error 0 %s\n", kept)
+                               : snprintf(line, FAIL_LINE, "error %d %s: %s\n", kept_errno, kept, strerror(kept_errno));
+  return (size_t)length;
 }
+
+void fail_forget(void) { kept[0] = '\0'; }

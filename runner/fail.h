@@ -10,9 +10,13 @@
 // (test/unit/sandbox/refused.test.ts). A failure that can be reported to nobody, as when the status pipe is closed or a descriptor does not close, is ignored.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 // Keeps the first failure, text (printf-like) and errno at entry, of which 0 means that the text says all. Always false, so that a step ends with it.
 bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Writes the failure that was kept to the status pipe, as one line: "error <errno> <text>[: <strerror>]". Nobody reads it when the builder is gone.
-void fail_report(int status);
+// The failure that was kept as one line, "error <errno> <text>[: <strerror>]\n", and its length.
+enum { FAIL_LINE = 1400 };
+size_t fail_line(char line[FAIL_LINE]);
+// So that another one can be kept.
+void fail_forget(void);

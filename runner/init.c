@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "builder.h"
 #include "command.h"
 #include "fail.h"
 #include "io.h"
 
-enum { STATUS_FD = 3, WARDEN_FD = 4 };
+enum { WARDEN_FD = 4 };
 
 // The supervisor's end of the pipe closes with it, also when it died before the death signal was asked for.
 static void wait_for_go(int fd) {
@@ -47,11 +48,9 @@ static bool empty_stdin(void) {
   return (null >= 0 && dup2(null, 0) == 0) || fail("open /dev/null of the root");
 }
 
-static bool close_others(int status, int warden) {
-  if (status != STATUS_FD && dup3(status, STATUS_FD, O_CLOEXEC) < 0) return fail("status pipe");
+static bool close_others(int warden) {
   if (warden >= 0 && warden != WARDEN_FD && dup3(warden, WARDEN_FD, O_CLOEXEC) < 0) return fail("socket of the warden");
-  if (syscall(SYS_close_range, warden < 0 ? WARDEN_FD : WARDEN_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
-  return fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) == 0 || fail("status pipe");
+  return syscall(SYS_close_range, warden < 0 ? WARDEN_FD : WARDEN_FD + 1, ~0U, 0) == 0 || fail("close the inherited files");
 }
 
 static bool set_up(const struct init_context *context) {
@@ -64,14 +63,14 @@ static bool set_up(const struct init_context *context) {
   if ((plan->namespaces & CLONE_NEWNET) && !bring_up_loopback()) return false;
   if (!arrange_fds(context) || !rootfs_enter(context->rootfs, plan) || !empty_stdin()) return false;
   umask(0022);
-  return close_others(context->status, context->warden);
+  return close_others(context->warden);
 }
 
 void init_main(const struct init_context *context) {
   wait_for_go(context->go);
   if (!set_up(context)) {
-    fail_report(context->status);
+    builder_tell_failure();
     _exit(125);
   }
-  command_exec(context->plan, STATUS_FD, context->warden < 0 ? -1 : WARDEN_FD);
+  command_exec(context->plan, context->warden < 0 ? -1 : WARDEN_FD);
 }

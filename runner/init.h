@@ -7,8 +7,8 @@
 struct init_context {
   const struct plan *plan;
   struct rootfs *rootfs;
-  int go, out, err, status; // pipes
-  int warden;               // a socket, or -1
+  int go, out, err; // pipes
+  int warden;       // a socket, or -1
 };
 
 _Noreturn void init_main(const struct init_context *context);

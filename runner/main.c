@@ -1,5 +1,5 @@
-// runner exec          carries out the plan on stdin (supervise.h)
-// runner chroot        the same for a plan without namespaces
+// runner serve         carries out the plans of a builder (server.h)
+// runner serve-chroot  the same for plans without namespaces
 // runner userns ...    enters a user namespace (userns.h)
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,11 +15,9 @@
 
 #include "fail.h"
 #include "io.h"
-#include "supervise.h"
+#include "server.h"
 #include "sysmount.h"
 #include "userns.h"
-
-enum { STATUS_FD = 3 };
 
 // Where this program's file is, from the root of this process: asked in another mount namespace, the kernel names it to a process in a chroot from the root outside.
 struct self {
@@ -47,12 +45,13 @@ static int open_self(const struct self *self) {
 
 // CVE-2019-5736: what a run can reach as /proc/self/exe is a read-only mount of this file. Inherited files end here.
 static bool run_from_read_only_copy(void) {
-  char *args[] = {"tbuild-runner", "carry-out", NULL}, *env[] = {NULL};
-  if (syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0) < 0) return fail("close the inherited files");
+  char *args[] = {"tbuild-runner", "serve-copied", NULL}, *env[] = {NULL};
+  if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) < 0) return fail("close the inherited files");
   struct self runner;
   if (find_self(&runner) < 0) return fail("find the runner");
   if (unshare(CLONE_NEWNS) < 0) return fail("make a mount namespace (it needs root, or a user namespace)");
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("make the mounts private");
+  // What is mounted and unmounted on the machine while a builder lives is so for its runs, too; nothing goes the other way.
+  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return fail("make the mounts one-way");
   AUTO_FD self = open_self(&runner);
   AUTO_FD copy = self < 0 ? -1 : tree_clone(self, false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
   if (copy < 0) return fail("mount the runner read-only");
@@ -61,15 +60,11 @@ static bool run_from_read_only_copy(void) {
 }
 
 int main(int count, char **words) {
-  if (count == 2 && strcmp(words[1], "carry-out") == 0) return supervise();
+  if (count == 2 && strcmp(words[1], "serve-copied") == 0) return serve(true, false);
   // A run sees no /proc, by which it could reach this program's file.
-  if (count == 2 && strcmp(words[1], "chroot") == 0) return supervise();
-  if (count == 2 && strcmp(words[1], "exec") == 0) {
-    run_from_read_only_copy();
-    fail_report(STATUS_FD);
-    return 125;
-  }
+  if (count == 2 && strcmp(words[1], "serve-chroot") == 0) return serve(false, false);
+  if (count == 2 && strcmp(words[1], "serve") == 0) return serve(true, !run_from_read_only_copy());
   if (count > 2 && strcmp(words[1], "userns") == 0) return userns_run(count - 2, words + 2);
-  dprintf(STDERR_FILENO, "usage: runner exec|chroot < PLAN, or runner userns UIDMAP GIDMAP owner|helpers|root COMMAND...\n");
+  dprintf(STDERR_FILENO, "usage: runner serve|serve-chroot < CONTROL, or runner userns UIDMAP GIDMAP owner|helpers|root COMMAND...\n");
   return 2;
 }

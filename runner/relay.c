@@ -12,14 +12,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "builder.h"
 #include "io.h"
 
-enum { BUILDER = 1, CAPACITY = 1 << 20, PIECE = 65536, MOST_PAGES = 16, MOST_SIGNALS = 2048 };
+enum { CAPACITY = 1 << 20, PIECE = 65536, MOST_PAGES = 16, MOST_SIGNALS = 2048 };
 
 // A frame that grows while more of the same stream comes. A read that has less room than a page would lose the rest of what it reads.
 static struct __attribute__((packed)) {
-  uint8_t stream;
-  uint32_t length;
+  struct frame_header header;
   char data[2 * PIECE];
 } frame;
 static size_t used;
@@ -27,7 +27,7 @@ static size_t used;
 // A call.
 static int flush(void) {
   if (used == 0) return 0;
-  frame.length = htole32((uint32_t)used);
+  frame.header.length = htole32((uint32_t)used);
   size_t size = offsetof(__typeof__(frame), data) + used;
   used = 0;
   return write_whole(BUILDER, &frame, size);
@@ -41,13 +41,13 @@ static enum taken take_write(int from, uint8_t stream) {
   enum taken taken = NOTHING;
   int pages = 0;
   do {
-    if ((used > 0 && frame.stream != stream) || used > PIECE) {
+    if ((used > 0 && frame.header.stream != stream) || used > PIECE) {
       if (flush() < 0) return NOBODY;
     }
     count = read(from, frame.data + used, PIECE);
     if (count < 0) return errno == EAGAIN || errno == EINTR ? taken : ENDED;
     if (count == 0) return ENDED;
-    frame.stream = stream;
+    frame.header.stream = stream;
     used += (size_t)count;
     taken = SOME;
   } while (count == page && ++pages < MOST_PAGES);
@@ -61,7 +61,7 @@ static enum taken take_signaled(int order, const struct output *output) {
   if (size <= 0) return NOTHING;
   for (size_t i = 0; i < (size_t)size / sizeof signals[0]; i++) {
     bool is_out = signals[i].ssi_fd == output->out;
-    if (take_write(is_out ? output->out : output->err, is_out ? 1 : 2) == NOBODY) return NOBODY;
+    if (take_write(is_out ? output->out : output->err, is_out ? STREAM_OUT : STREAM_ERR) == NOBODY) return NOBODY;
   }
   return SOME;
 }
@@ -93,8 +93,8 @@ int relay_watch(const struct output *output) {
 static enum taken pass_on(struct pollfd *streams, const struct output *output, int order) {
   enum taken signaled = order < 0 ? NOTHING : take_signaled(order, output);
   // Data whose signal is still on its way, or was lost, or the end of a stream.
-  for (uint8_t stream = 1; signaled == NOTHING && stream <= 2; stream++) {
-    struct pollfd *poll = &streams[stream - 1];
+  for (uint8_t stream = STREAM_OUT; signaled == NOTHING && stream <= STREAM_ERR; stream++) {
+    struct pollfd *poll = &streams[stream - STREAM_OUT];
     enum taken taken = poll->revents ? take_write(poll->fd, stream) : NOTHING;
     if (taken == ENDED) poll->fd = -1;
     if (taken == NOBODY) return NOBODY;
@@ -104,7 +104,7 @@ static enum taken pass_on(struct pollfd *streams, const struct output *output, i
 
 bool relay(const struct watched *watched, const struct output *output, int order) {
   struct pollfd polls[] = {{.fd = watched->init_fd, .events = POLLIN},
-                           {.fd = watched->lifeline, .events = POLLIN},
+                           {.fd = BUILDER, .events = POLLIN},
                            {.fd = order, .events = POLLIN},
                            {.fd = output->out, .events = POLLIN},
                            {.fd = output->err, .events = POLLIN}};
@@ -124,7 +124,7 @@ void relay_rest(const struct output *output, int order) {
   enum taken signaled = order < 0 ? NOTHING : SOME;
   while (signaled == SOME) signaled = take_signaled(order, output);
   if (signaled == NOBODY) return;
-  while (take_write(output->out, 1) == SOME) continue;
-  while (take_write(output->err, 2) == SOME) continue;
+  while (take_write(output->out, STREAM_OUT) == SOME) continue;
+  while (take_write(output->err, STREAM_ERR) == SOME) continue;
   flush();
 }

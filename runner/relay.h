@@ -1,4 +1,4 @@
-// Passes what a run prints on to the builder (fd 1), in the order in which it was written, as frames: one byte of stream (1 or 2), 32 bits of length (little-endian), bytes.
+// Passes what a run prints on to the builder, in the order in which it was written, as frames (builder.h).
 #pragma once
 #include <stdbool.h>
 #include <sys/types.h>
@@ -11,7 +11,7 @@ struct output {
 // Of whom the end is waited for: init, by its pidfd, which is killed when the builder is gone or takes no more.
 struct watched {
   pid_t init;
-  int init_fd, lifeline;
+  int init_fd;
 };
 
 // A call: asks the kernel for a signal for each write, for what is written from now on. Call it in the process that relays, after the fork: signals are blocked and ignored

@@ -16,13 +16,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "builder.h"
 #include "fail.h"
 #include "init.h"
 #include "io.h"
 #include "relay.h"
 #include "warden.h"
-
-enum { LIFELINE = 0, STATUS_FD = 3 };
 
 struct run {
   struct plan plan;
@@ -61,7 +60,7 @@ static void leave_cgroups(const struct run *run) {
 
 static void become_init(struct run *run) {
   struct init_context context = {.plan = &run->plan, .rootfs = &run->rootfs, .go = run->go[0],
-                                 .out = run->out[1], .err = run->err[1], .status = STATUS_FD, .warden = run->warden_socket};
+                                 .out = run->out[1], .err = run->err[1], .warden = run->warden_socket};
   close(run->go[1]);
   init_main(&context);
 }
@@ -92,7 +91,7 @@ static void report(const struct run *run, int status) {
   int oom = code == 128 + SIGKILL && oom_kills(&run->plan) > run->oom_before;
   int length = snprintf(line, sizeof line, "exit %d %d %d\n", code, signal, oom);
   // Nobody reads it when the builder is gone.
-  (void)write_whole(STATUS_FD, line, (size_t)length);
+  (void)builder_tell(line, (size_t)length);
 }
 
 static void end_warden(const struct run *run) {
@@ -100,7 +99,7 @@ static void end_warden(const struct run *run) {
 }
 
 static bool set_up(struct run *run) {
-  if (!plan_read(&run->plan, LIFELINE) || !rootfs_create(&run->rootfs, &run->plan)) return false;
+  if (!plan_read(&run->plan, BUILDER) || !rootfs_create(&run->rootfs, &run->plan)) return false;
   if (run->plan.namespaces == 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   return start(run);
 }
@@ -129,10 +128,8 @@ static void end_orphans(void) {
 
 int supervise(void) {
   struct run run = {.init = -1, .warden_socket = -1, .rootfs.fd = -1};
-  signal(SIGPIPE, SIG_IGN);
-  fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
   if (!set_up(&run)) {
-    fail_report(STATUS_FD);
+    builder_tell_failure();
     if (run.init > 0) kill(run.init, SIGKILL), waitpid(run.init, NULL, 0);
     end_warden(&run);
     leave_cgroups(&run);
@@ -140,7 +137,7 @@ int supervise(void) {
   }
   int status = 0;
   struct output output = {run.out[0], run.err[0]};
-  bool taken = relay(&(struct watched){run.init, run.init_fd, LIFELINE}, &output, run.order);
+  bool taken = relay(&(struct watched){run.init, run.init_fd}, &output, run.order);
   waitpid(run.init, &status, 0);
   end_warden(&run);
   // Before the rest is read: one that goes on printing has none.

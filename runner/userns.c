@@ -30,6 +30,12 @@ struct userns {
   char **command;
 };
 
+static void report_failure(void) {
+  char line[FAIL_LINE];
+  // Nobody reads it when who started us is gone.
+  (void)write_whole(STATUS_FD, line, fail_line(line));
+}
+
 static bool write_file(pid_t pid, const char *name, const char *text) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
@@ -118,7 +124,7 @@ static _Noreturn void child_main(const struct userns *userns, int ready, int map
   sigset_t none;
   sigemptyset(&none);
   if (!enter(ready, mapped)) {
-    fail_report(STATUS_FD);
+    report_failure();
     _exit(125);
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -128,7 +134,7 @@ static _Noreturn void child_main(const struct userns *userns, int ready, int map
   dprintf(STATUS_FD, "entered\n");
   execvp(userns->command[0], userns->command);
   fail("run %s", userns->command[0]);
-  fail_report(STATUS_FD);
+  report_failure();
   _exit(127);
 }
 
@@ -158,7 +164,7 @@ static bool start(const struct userns *userns, pid_t *child) {
   bool made = read(ready[0], &byte, 1) == 1, ok = made && write_maps(userns, *child) && write(mapped[1], "ab", 2) == 2;
   close(ready[0]);
   close(mapped[1]);
-  if (made && !ok) fail_report(STATUS_FD);
+  if (made && !ok) report_failure();
   return ok;
 }
 
@@ -179,7 +185,7 @@ int userns_run(int count, char **words) {
   sigprocmask(SIG_BLOCK, &signals, NULL);
   pid_t child = -1;
   if (start(&userns, &child)) return attend(child, &signals);
-  if (child < 0) fail_report(STATUS_FD);
+  if (child < 0) report_failure();
   if (child > 0) waitpid(child, NULL, 0);
   return 125;
 }

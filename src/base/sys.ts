@@ -31,6 +31,10 @@ import {
 export interface Sys {
   openat(dirfd: number, path: Name, flags: number, mode: number): number
   close(fd: number): void
+  /** Two connected stream sockets of this machine, written to `ends`. */
+  socketpair(ends: Float64Array): void
+  /** Sends a byte and, with it, an open file over such a socket; waits while its peer takes none. */
+  sendDescriptor(socket: number, fd: number): void
   /** fstatat(2) with AT_SYMLINK_NOFOLLOW unless `flags` says otherwise; '' with AT_EMPTY_PATH stats dirfd itself. */
   statat(dirfd: number, path: Name, flags?: number): SysStat
   /** The same, but undefined for ENOENT and ENOTDIR: throwing costs more than the call. */

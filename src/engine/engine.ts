@@ -67,9 +67,9 @@ export class Engine {
   async close(): Promise<void> {
     this.#isClosed = true
     await Promise.all([...this.#opening].map((lifetime) => lifetime.end()))
-    for (const closed of await Promise.allSettled([...this.#builds].map((build) => build.close()))) {
-      if (closed.status === 'rejected') throw closed.reason
-    }
+    const closing = await Promise.allSettled([...this.#builds].map((build) => build.close()))
+    await this.#deps.sandboxes.close()
+    for (const closed of closing) if (closed.status === 'rejected') throw closed.reason
   }
 }
 

@@ -1,6 +1,7 @@
 import { errorCode } from '../base/errors.ts'
 import { SharedWork } from '../base/shared-work.ts'
-import type { ExecSpec, Sandbox } from '../sandbox/types.ts'
+import type { RunnerSandbox } from '../sandbox/runner.ts'
+import type { ExecSpec, Isolation, Sandbox } from '../sandbox/types.ts'
 import { readFileInRoot } from '../tree/read.ts'
 import type { TreeView } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
@@ -19,7 +20,9 @@ interface SandboxOptions {
 export class Sandboxes {
   /** Where the layers are. */
   readonly #store: string
-  readonly #loaded = new SharedWork<'runner' | 'copies', Sandbox>()
+  readonly #loaded = new SharedWork<Isolation | 'copies', Sandbox>()
+  /** Each may have a process that stands ready. */
+  readonly #runners: RunnerSandbox[] = []
   #takesNoOverlay = false
 
   constructor(store: string) {
@@ -28,7 +31,7 @@ export class Sandboxes {
 
   /** What each build should know of its sandbox it is told once. */
   for({ isolation, onNotice }: SandboxOptions): Sandbox {
-    if (isolation === 'chroot') return lazyChroot(onNotice)
+    if (isolation === 'chroot') return this.#inChroot(onNotice)
     let reported = false
     return {
       exec: async (spec, io, signal) => {
@@ -52,8 +55,32 @@ export class Sandboxes {
     }
   }
 
-  #load(): Promise<Sandbox> {
-    return this.#loaded.of('runner', async () => (await import('../sandbox/runner.ts')).createRunnerSandbox({ readRootFile }))
+  /** Ends the processes that stand ready for runs: none is under way. */
+  async close(): Promise<void> {
+    await Promise.all(this.#runners.map((runner) => runner.close()))
+  }
+
+  #load(isolation: Isolation = 'namespaces'): Promise<Sandbox> {
+    return this.#loaded.of(isolation, async () => {
+      const { createRunnerSandbox } = await import('../sandbox/runner.ts')
+      const runner = createRunnerSandbox({ readRootFile, isolation })
+      this.#runners.push(runner)
+      return runner
+    })
+  }
+
+  #inChroot(onNotice: SandboxOptions['onNotice']): Sandbox {
+    const told = new SharedWork<'chroot', Sandbox>()
+    const load = async (): Promise<Sandbox> => {
+      const [runner, { CHROOT_WARNING, chrootSandbox }] = await Promise.all([this.#load('chroot'), import('./chroot-sandbox.ts')])
+      onNotice(CHROOT_WARNING)
+      return chrootSandbox(runner)
+    }
+    return {
+      async exec(spec, io, signal) {
+        return (await told.of('chroot', load)).exec(spec, io, signal)
+      },
+    }
   }
 
   #onCopies(): Promise<Sandbox> {
@@ -64,23 +91,6 @@ export class Sandboxes {
     const { onOverlay } = await import('./native-sandbox.ts')
     const where = onOverlay(this.#store) ? 'lies on an overlay, where no other can be mounted' : 'lies where no overlay can be mounted'
     return `the store ${this.#store} ${where}: each RUN works on a copy of its files. A store on a volume or a tmpfs is faster: --root DIR`
-  }
-}
-
-function lazyChroot(onNotice: SandboxOptions['onNotice']): Sandbox {
-  const loaded = new SharedWork<'chroot', Sandbox>()
-  const load = async (): Promise<Sandbox> => {
-    const [{ createRunnerSandbox }, { CHROOT_WARNING, chrootSandbox }] = await Promise.all([
-      import('../sandbox/runner.ts'),
-      import('./chroot-sandbox.ts'),
-    ])
-    onNotice(CHROOT_WARNING)
-    return chrootSandbox(createRunnerSandbox({ readRootFile, isolation: 'chroot' }))
-  }
-  return {
-    async exec(spec, io, signal) {
-      return (await loaded.of('chroot', load)).exec(spec, io, signal)
-    },
   }
 }
 

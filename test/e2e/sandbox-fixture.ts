@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createRunnerSandbox } from '../../src/sandbox/runner.ts'
+import { createRunnerSandbox, type RunnerSandbox } from '../../src/sandbox/runner.ts'
 import type { ExecSpec, ExitStatus, Sandbox } from '../../src/sandbox/types.ts'
 import { processSettings } from '../../src/values/process-settings.ts'
 
@@ -23,7 +23,7 @@ export interface RunResult extends ExitStatus {
 export class SandboxFixture {
   readonly folder = mkdtempSync(join(tmpdir(), 'tbuild-sandbox-'))
   readonly layer = join(this.folder, 'layer')
-  readonly sandbox: Sandbox
+  readonly sandbox: RunnerSandbox
   #runs = 0
 
   constructor() {
@@ -82,7 +82,8 @@ export class SandboxFixture {
     return { ...status, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString(), changes: changesOf(upper), upper }
   }
 
-  remove(): void {
+  async remove(): Promise<void> {
+    await this.sandbox.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 }

@@ -56,7 +56,7 @@ function rootless(script: string, more: object = {}): RunResult | { error: strin
     const more = JSON.parse(process.argv[2], (key, value) => (key === 'data' ? Uint8Array.from(value) : value))
     const result = await fixture.run(process.argv[1], more).catch((error) => ({ error: error.message, hint: error.hint }))
     if (fs.existsSync(path.join(result.upper ?? '', '../run-owners'))) result.given = fs.readFileSync(path.join(result.upper, '../run-owners'), 'utf8').split('\\0')
-    fixture.remove()
+    await fixture.remove()
     console.log(JSON.stringify(result))`
   const node = [process.execPath, '--input-type=module', '-e', program, script, JSON.stringify(more)]
   const child = spawnSync(runner, ['userns', `0 ${ID} 1`, `0 ${ID} 1`, 'owner', ...node], {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { processSettings } from '../../src/values/process-settings.ts'
 import { describeWith, testWith } from '../support/needs.ts'
-import { alive, commandLine, descendants, kill, running, until } from '../support/processes.ts'
+import { alive, childrenOf, commandLine, descendants, kill, running, until } from '../support/processes.ts'
 import { canRun, SandboxFixture } from './sandbox-fixture.ts'
 
 const suite = describeWith(canRun, 'root and busybox-static')
@@ -85,6 +85,30 @@ suite('a run', () => {
     const ended = fixture.sandbox.exec(fixture.spec('yes 765401'), { stdout: take, stderr: take }, caller.signal)
     await expect(ended).rejects.toMatchObject({ name: 'AbortError' })
     expect(running('/bin/sh -c yes 765401')).toEqual([])
+  })
+
+  test('runs come from one process beside the builder; ending it ends no run, and the next run starts another', async () => {
+    await fixture.sandbox.close()
+    const others = new Set(childrenOf(process.pid).map(({ pid }) => pid))
+    const servers = () => childrenOf(process.pid).filter(({ pid }) => !others.has(pid) && commandLine(pid).startsWith('tbuild-runner'))
+    let begun = () => {}
+    const started = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    await fixture.run('true')
+    const first = servers()
+    expect(first).toHaveLength(1)
+    const long = fixture.sandbox.exec(fixture.spec('echo begun; sleep 1; exit 7'), { stdout: begun, stderr: begun })
+    await Promise.all([started, fixture.run('true'), fixture.run('true')])
+    expect(servers()).toEqual(first)
+    first.forEach(kill)
+    await until(() => servers().length === 0, 10_000)
+    expect(await fixture.run('echo again')).toMatchObject({ code: 0, out: 'again\n' })
+    expect(servers()).toHaveLength(1)
+    expect(servers()).not.toEqual(first)
+    expect(await long).toMatchObject({ code: 7 })
+    await fixture.sandbox.close()
+    expect(servers()).toEqual([])
   })
 
   test('no signal is ignored or blocked at the start', async () => {

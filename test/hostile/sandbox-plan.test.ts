@@ -1,8 +1,11 @@
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from '@jest/globals'
-import { nativeFolder } from '../../src/base/sys.ts'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { nativeFolder, sys } from '../../src/base/sys.ts'
+import { OutputFrames } from '../../src/sandbox/output-frames.ts'
+import { socketPair } from '../../src/sandbox/runner-server.ts'
 import { encodeRecords, RECORDS, type RecordName, type RecordValues, record, type WireRecord } from '../../src/sandbox/wire.ts'
 import { describeWith } from '../support/needs.ts'
 
@@ -51,20 +54,39 @@ const plan = (...changed: readonly WireRecord[]): WireRecord[] => {
   return [...valid.filter(([kind]) => !kinds.has(kind)), ...changed]
 }
 
-/** The line on the status pipe. */
-function status(bytes: Buffer): string {
-  const child = spawnSync(runner, ['exec'], { input: bytes, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {}, timeout: 60_000 })
-  expect(child.signal).toBeNull()
-  return String(child.output[3])
+let control: number
+
+/** What one runner says of the bytes as a plan, and nothing else. */
+async function status(bytes: Buffer): Promise<string> {
+  const [ours, theirs] = socketPair()
+  sys().sendDescriptor(control, theirs)
+  sys().close(theirs)
+  const socket = new Socket({ fd: ours })
+  // It may answer before it has read everything.
+  socket.on('error', () => {})
+  socket.end(bytes)
+  const frames = new OutputFrames({ stdout: () => expect('output').toBe('none'), stderr: () => expect('output').toBe('none') })
+  socket.on('data', (data) => frames.push(data))
+  await new Promise((resolve) => socket.on('close', resolve))
+  return frames.status
 }
 const answer = (records: readonly WireRecord[]) => status(encodeRecords(records))
 const FIRST_ACT = /^error 2 mount the 1 layers of the root/
 
 suite('a plan that is not right is refused as a whole, before anything is done', () => {
-  test('the control: a right plan, with a record of each kind, fails at its first act only', () => {
-    expect(answer(valid)).toMatch(FIRST_ACT)
+  // The same for all plans: none of them ends it.
+  beforeAll(() => {
+    const [ours, theirs] = socketPair()
+    spawn(runner, ['serve'], { stdio: [theirs, 'ignore', 'ignore'], env: {} })
+    sys().close(theirs)
+    control = ours
+  })
+  afterAll(() => sys().close(control))
+
+  test('the control: a right plan, with a record of each kind, fails at its first act only', async () => {
+    await expect(answer(valid)).resolves.toMatch(FIRST_ACT)
     // The warden would make its file.
-    expect(answer(NAMES.filter((name) => name !== 'owners').map(right))).toMatch(FIRST_ACT)
+    await expect(answer(NAMES.filter((name) => name !== 'owners').map(right))).resolves.toMatch(FIRST_ACT)
   })
 
   test.each<[string, readonly WireRecord[]]>([
@@ -94,8 +116,8 @@ suite('a plan that is not right is refused as a whole, before anything is done',
     ['a resource that there is not', [...valid, record('rlimit', { ...RIGHT.rlimit, resource: 16 })]],
     ['a device number beyond 32 bits', [...valid, record('device', { ...RIGHT.device, major: 4294967296 })]],
     ['more records than any build has', [...valid, ...Array.from({ length: 65536 }, () => right('mask'))]],
-  ])('%s', (_name, records) => {
-    expect(answer(records)).toMatch(/^error \d+ plan: /)
+  ])('%s', async (_name, records) => {
+    await expect(answer(records)).resolves.toMatch(/^error \d+ plan: /)
   })
 
   /** With `value` as its field number `index`. */
@@ -105,36 +127,37 @@ suite('a plan that is not right is refused as a whole, before anything is done',
   }
   const fields = NAMES.flatMap((name) => Object.entries(RECORDS[name].fields).map(([field, type], index) => ({ name, field, type, index })))
 
-  test.each(fields)('$name: $field is $type for the runner, too', ({ name, type, index }) => {
+  test.each(fields)('$name: $field is $type for the runner, too', async ({ name, type, index }) => {
     if (type === 'bytes') return
     const wrong = { text: ['\0'], texts: ['\0'], flag: ['2', ''], number: ['0x0', '', '-1'], numbers: ['', '1 '] }[type]
     for (const value of wrong) {
-      expect(answer(plan(altered(name, index, value)))).toContain(`of record ${RECORDS[name].kind} is not valid`)
+      await expect(answer(plan(altered(name, index, value)))).resolves.toContain(`of record ${RECORDS[name].kind} is not valid`)
     }
   })
 
-  test.each(NAMES)('%s: a field less, a field more', (name) => {
+  test.each(NAMES)('%s: a field less, a field more', async (name) => {
     const [kind, all] = right(name)
     const types = Object.values(RECORDS[name].fields)
     const single = types.filter((type) => type !== 'texts' && type !== 'numbers').length
     const refused = new RegExp(`^error 0 plan: (field \\d+ of record ${kind} is not valid|seccomp)`)
-    if (single > 0) expect(answer(plan([kind, all.slice(0, single - 1)]))).toMatch(refused)
-    if (single === types.length) expect(answer(plan([kind, [...all, '/x']]))).toMatch(refused)
+    if (single > 0) await expect(answer(plan([kind, all.slice(0, single - 1)]))).resolves.toMatch(refused)
+    if (single === types.length) await expect(answer(plan([kind, [...all, '/x']]))).resolves.toMatch(refused)
   })
 
-  test('any cut', () => {
+  test('any cut', async () => {
     const whole = encodeRecords(valid)
-    for (let length = 0; length < whole.length; length += 7) expect(status(whole.subarray(0, length))).toMatch(/^error \d+ plan: /)
+    for (let length = 0; length < whole.length; length += 7)
+      await expect(status(whole.subarray(0, length))).resolves.toMatch(/^error \d+ plan: /)
     for (const size of [whole.length - 13, 0, 3, 0xffffffff]) {
       const bytes = Buffer.from(whole)
       bytes.writeUInt32LE(size, 8)
-      expect(status(bytes)).toMatch(/^error \d+ plan: /)
+      await expect(status(bytes)).resolves.toMatch(/^error \d+ plan: /)
     }
   })
 
-  test.each([0xffffffff, 0xfffffff0, 1 << 20])('a field longer than the plan', (length) => {
+  test.each([0xffffffff, 0xfffffff0, 1 << 20])('a field longer than the plan', async (length) => {
     const bytes = encodeRecords(valid)
     bytes.writeUInt32LE(length, 16)
-    expect(status(bytes)).toMatch(/^error \d+ plan: /)
+    await expect(status(bytes)).resolves.toMatch(/^error \d+ plan: /)
   })
 })

@@ -35,6 +35,8 @@ function processes(): (Process & { parent: number })[] {
 /** The processes of this machine whose command line begins with `command`. */
 export const running = (command: string): Process[] => processes().filter(({ pid }) => commandLine(pid).startsWith(command))
 
+export const childrenOf = (pid: number): Process[] => processes().filter(({ parent }) => parent === pid)
+
 /** Everything that a process started, and what those started. */
 export function descendants(ancestor: number): Process[] {
   const all = processes()
