@@ -59,7 +59,7 @@ export interface BuildOptions extends Partial<ProcessSettings> {
   readonly cacheTo?: readonly CacheExportSpec[]
   /** Bytes that others may make this machine take in; `Number.MAX_SAFE_INTEGER` is no limit. Default: 64 GiB each. */
   readonly limits?: Partial<Limits>
-  /** Steps at once; default: 16, or four for each processor where that is more. */
+  /** Steps at once; default: 16, or four for each processor where that is more, and up to 256 while the processors are idle and memory is free. */
   readonly jobs?: number
   /** The store; default: TBUILD_ROOT, /var/lib/tbuild for root, $XDG_DATA_HOME/tbuild. */
   readonly root?: string

@@ -188,7 +188,7 @@ function addRunOptions(build: Command): void {
     .option('--cgroup-parent <path>', 'cgroup of RUN steps')
     .option('--isolation <mode>', 'chroot: RUN steps without namespaces, where a machine allows none; protects from little')
     .option('--limit <name=size>', 'bytes that others may make us take in: url, git, unpack (default: 64g each)', collect, [])
-    .option('--jobs <n>', 'steps at once (default: 16, or 4 for each processor)')
+    .option('--jobs <n>', 'steps at once (default: 16, or 4 for each processor; more while they only wait)')
 }
 
 function addResultOptions(build: Command): void {

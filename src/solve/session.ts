@@ -22,16 +22,14 @@ import { contextSources } from './context-sources.ts'
 import { imageSources } from './image-sources.ts'
 import { Images } from './images.ts'
 import type { Sandboxes } from './lazy-sandbox.ts'
-import { LocalWorker } from './local-worker.ts'
+import { LocalWorker, type Slots } from './local-worker.ts'
 import { remotes } from './remotes.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
+import { SpareMachine, thisMachine } from './spare-machine.ts'
 import { StoreSteps, type StoreStepsDeps } from './store-steps.ts'
 import { Walk, type WalkDeps } from './walk.ts'
 
-/**
- * Steps at once. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit; one that no real build reaches keeps a generated Dockerfile of a
- * thousand stages from a thousand processes.
- */
+/** Steps at once, also where they have something to do. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit. */
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
 /** What steps are keyed, looked for and run with. */
@@ -101,7 +99,11 @@ export async function openSession(
       secrets,
       limits,
     }
-    const owner = { store, jobs: options.jobs ?? DEFAULT_JOBS, onEvent, signal }
+    const slots =
+      options.jobs === undefined
+        ? { least: DEFAULT_JOBS, spare: new SpareMachine(thisMachine, 4 * availableParallelism()) }
+        : { least: options.jobs }
+    const owner = { store, slots, onEvent, signal }
     const sources = contextSources({
       ...{ store, snapshots, onEvent, unpackLimit: limits.unpack, signal },
       walk: () => newWalk({ ...withoutContexts, contexts: NO_CONTEXTS }, owner),
@@ -138,13 +140,13 @@ async function closeAll(secrets: Secrets, registries: Registries, store: Store):
 
 interface WalkOwner extends Pick<WalkDeps, 'onEvent' | 'signal'> {
   readonly store: Pick<Store, 'cache' | 'locks'>
-  readonly jobs: number
+  readonly slots: Slots
 }
 
-function newWalk(deps: WalkedWith, { store, jobs, onEvent, signal }: WalkOwner, { silent = false, ...asked }: WalkOptions = {}): Walk {
+function newWalk(deps: WalkedWith, { store, slots, onEvent, signal }: WalkOwner, { silent = false, ...asked }: WalkOptions = {}): Walk {
   const { watcher, imported, refused } = asked
   const cache = new StoreSteps({ ...deps, cache: store.cache })
-  const worker = new LocalWorker(deps, jobs)
+  const worker = new LocalWorker(deps, slots)
   const own = { cache, worker, keys: deps, layers: deps.layers, locks: store.locks }
   return new Walk({ ...own, watcher, imported, refused, onEvent: silent ? () => {} : onEvent, signal })
 }

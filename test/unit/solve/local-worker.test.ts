@@ -59,7 +59,7 @@ function io(log: string[], name: string, signal = new AbortController().signal) 
 describe('the local worker', () => {
   test('runs so many steps at once, in the order in which they came', async () => {
     const { deps, log, release } = fakes()
-    const worker = new LocalWorker(deps, 2)
+    const worker = new LocalWorker(deps, { least: 2 })
     const runs = ['a', 'b', 'c'].map((name) => worker.run({ op: url(name), root: [], inputs: [] }, io(log, name)))
     await release()
     expect(log).toEqual(['a starts', 'b starts', 'places a', 'places b'])
@@ -69,10 +69,43 @@ describe('the local worker', () => {
     expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'snapshot', layers: [layer('made')] })))
   })
 
+  test('runs more at once while the machine has nothing to do, and as many as before afterwards', async () => {
+    const { deps, log, release } = fakes()
+    const answers = [0, 2, 0]
+    let forgotten = false
+    const forget = () => {
+      forgotten = true
+    }
+    const spare = { steps: () => answers.shift() ?? 0, forget }
+    const worker = new LocalWorker(deps, { least: 1, spare })
+    const names = ['a', 'b', 'c', 'd', 'e']
+    const runs = names.map((name) => worker.run({ op: url(name), root: [], inputs: [] }, io(log, name)))
+    const starts = () => log.filter((line) => line.endsWith('starts')).length
+    const until = async (condition: () => boolean) => {
+      while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await release()
+    expect(starts()).toBe(1)
+    await until(() => answers.length === 1)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(starts()).toBe(3)
+    await until(() => answers.length === 0)
+    // The machine is busy again: those that run go on, and another begins when they have ended.
+    for (const begun of [3, 3, 4, 5, 5]) {
+      await release()
+      expect(starts()).toBe(begun)
+    }
+    await Promise.all(runs)
+    await until(() => forgotten)
+  })
+
   test('begins a step when the files that it needs are there', async () => {
     const { deps, log, release } = fakes()
     const root = [layer('below')]
-    const run = new LocalWorker(deps, 1).run({ op: url('a'), root, inputs: [{ kind: 'snapshot', layers: [layer('read')] }] }, io(log, 'a'))
+    const run = new LocalWorker(deps, { least: 1 }).run(
+      { op: url('a'), root, inputs: [{ kind: 'snapshot', layers: [layer('read')] }] },
+      io(log, 'a'),
+    )
     await release()
     expect(log).toEqual(['fetches below,read', 'a starts', 'places a'])
     await release()
@@ -81,7 +114,7 @@ describe('the local worker', () => {
 
   test('what is only named takes no slot', async () => {
     const { deps, log, release } = fakes()
-    const worker = new LocalWorker(deps, 1)
+    const worker = new LocalWorker(deps, { least: 1 })
     const run = worker.run({ op: url('a'), root: [], inputs: [] }, io(log, 'a'))
     const image = { kind: 'image', name: 'base', platform: { os: 'linux', architecture: 'amd64' }, digest: sha256('') } as const
     expect(await worker.run({ op: image, root: [], inputs: [] }, io(log, 'image'))).toEqual({ kind: 'snapshot', layers: [layer('base')] })
@@ -92,7 +125,7 @@ describe('the local worker', () => {
 
   test('a step that is stopped before it has a slot never starts', async () => {
     const { deps, log, release } = fakes()
-    const worker = new LocalWorker(deps, 1)
+    const worker = new LocalWorker(deps, { least: 1 })
     const stop = new AbortController()
     const [first, second] = ['a', 'b'].map((name) => worker.run({ op: url(name), root: [], inputs: [] }, io(log, name, stop.signal)))
     const ends = Promise.allSettled([first, second])
