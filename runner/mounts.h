@@ -15,5 +15,6 @@ struct rootfs {
 bool rootfs_create(struct rootfs *rootfs, const struct plan *plan);
 // A step, in init: attaches the root, makes every mount in order, makes the working directory, changes the root.
 bool rootfs_enter(struct rootfs *rootfs, const struct plan *plan);
-// In the supervisor, when nothing of the run is left: removes mount points that were made and are still empty, and restores what making them changed.
+// In the supervisor, when nothing of the run is left: removes mount points that were made and are still empty, restores what making them changed,
+// and empties the work directory.
 void stubs_remove(const struct rootfs *rootfs, const struct plan *plan);

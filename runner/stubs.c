@@ -73,6 +73,16 @@ static void drop_copied_parent(int upper, const struct stub *stub) {
   if (fd >= 0) unlinkat(fd, slash + 1, AT_REMOVEDIR);
 }
 
+// What overlayfs leaves in its work directory where nothing was removed; the builder would take a dozen slower calls for it, and removes what else there may be.
+static void empty_work(const char *work) {
+  AUTO_FD fd = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  unlinkat(fd, "work/incompat/volatile/dirty", 0);
+  unlinkat(fd, "work/incompat/volatile", AT_REMOVEDIR);
+  unlinkat(fd, "work/incompat", AT_REMOVEDIR);
+  unlinkat(fd, "work", AT_REMOVEDIR);
+}
+
 void stubs_remove(const struct rootfs *rootfs, const struct plan *plan) {
   const struct stub_list *stubs = rootfs->stubs;
   enum { KEPT, TOUCHED, UNTOUCHED } state[sizeof stubs->items / sizeof stubs->items[0]];
@@ -85,6 +95,7 @@ void stubs_remove(const struct rootfs *rootfs, const struct plan *plan) {
   }
   // The overlay is unmounted with its last fd; only then may its upper be changed beneath it.
   close(rootfs->fd);
+  if (!plan->root.directory) empty_work(plan->root.work);
   AUTO_FD upper = open(plan->root.upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
   for (int i = stubs->count - 1; i >= 0 && upper >= 0; i--) {
     if (state[i] == UNTOUCHED) drop_copied_parent(upper, &stubs->items[i]);

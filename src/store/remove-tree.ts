@@ -23,6 +23,7 @@ export async function removeTree(path: string): Promise<Error[]> {
   const stat = ifPresent(() => lstatSync(path))
   if (stat === undefined) return []
   if (!stat.isDirectory()) return attempt(() => unlinkSync(path))
+  if (isRemovedIfEmpty(path)) return []
   const parent = openSync(dirname(path), DIRECTORY)
   try {
     const top = openDirectory(parent, basename(path))
@@ -37,6 +38,16 @@ export async function removeTree(path: string): Promise<Error[]> {
     return errorCode(error) === 'ENOENT' ? [] : [error as Error]
   } finally {
     closeSync(parent)
+  }
+}
+
+/** As the work directory of a RUN is: a call, where to look into it takes five. Why another one is not removed is seen when it is emptied. */
+function isRemovedIfEmpty(directory: string): boolean {
+  try {
+    rmdirSync(directory)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -22,6 +22,12 @@ suite('a run', () => {
     expect(run.changes).toEqual(['dir d 700 0:0', 'file f 644 0:0'])
   })
 
+  test('the work directory is empty after a command that removed nothing', async () => {
+    const spec = fixture.spec('echo x > /made; echo y >> /etc/passwd')
+    expect(await fixture.sandbox.exec(spec, { stdout() {}, stderr() {} })).toMatchObject({ code: 0 })
+    expect(readdirSync(spec.rootfs.work)).toEqual([])
+  })
+
   test('R8 an exit status is a value, a signal is 128 + n', async () => {
     expect(await fixture.run('exit 3')).toMatchObject({ code: 3, oomKilled: false })
     expect(await fixture.run('sh -c "kill -TERM \\$\\$"; exit $?')).toMatchObject({ code: 143 })
