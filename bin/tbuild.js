@@ -1,4 +1,13 @@
 #!/usr/bin/env node
-import { loadCommand } from './load.cjs'
+'use strict'
+const { loadCommand } = require('./load.cjs')
 
-process.exitCode = await loadCommand().main(process.argv.slice(2), process)
+// Of a command that has not ended and has nothing left to wait for.
+process.once('exit', () => {
+  process.exitCode ??= 13
+})
+loadCommand()
+  .main(process.argv.slice(2), process)
+  .then((status) => {
+    process.exitCode = status
+  })

@@ -14,7 +14,8 @@ try {
   writeFileSync(join(work, 'Dockerfile'), dockerfile)
   const { main, code } = loadCommand()
   // An unprivileged build starts this script again in a user namespace, where it writes the file.
-  const args = ['build', '--root', join(work, 'store'), '--progress', 'plain', '-t', 'a', work]
+  const output = `type=oci,dest=${join(work, 'a.tar')}`
+  const args = ['build', '--root', join(work, 'store'), '--progress', 'plain', '-t', 'a', '-o', output, work]
   const inside = process.getuid() === 0
   const status = (await main(args, io)) + (inside ? await main(args, io) : 0)
   if (inside || status !== 0) {

@@ -18,10 +18,19 @@ export interface Io {
   readonly lost: AbortSignal
 }
 
-export function openIo({ stdin, stdout, stderr, env }: Streams): Io {
+export function openIo(streams: Streams): Io {
   const lost = new AbortController()
   const onLost = () => lost.abort()
-  return { stdin, stdout: new Output(stdout, onLost), stderr: new Output(stderr, onLost), env, lost: lost.signal }
+  return {
+    // Node opens it when it is asked for, which takes time: most builds do not read it.
+    get stdin() {
+      return streams.stdin
+    },
+    stdout: new Output(streams.stdout, onLost),
+    stderr: new Output(streams.stderr, onLost),
+    env: streams.env,
+    lost: lost.signal,
+  }
 }
 
 /** 128 + SIGPIPE: what a program ends with that a closed pipe kills. */
