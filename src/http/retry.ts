@@ -12,6 +12,7 @@ export interface RetryPolicy {
 }
 
 export const DEFAULT_RETRY: RetryPolicy = { attempts: 5, delay: 250, maxDelay: 30_000 }
+export const ONCE: RetryPolicy = { attempts: 1, delay: 0, maxDelay: 0 }
 
 const TRANSIENT_STATUS = new Set([408, 429, 500, 502, 503, 504])
 const TRANSIENT_CODE = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN'])

@@ -75,12 +75,34 @@ describe('push', () => {
     })
   }, 60_000)
 
-  test('what the registry has is not sent again', async () => {
-    const tags = [`${registry.host}/app:1`]
-    await run(DOCKERFILE, { tags, outputs: [{ type: 'image', push: true }] })
-    const before = uploads().filter((path) => path.includes('/blobs/')).length
-    await run(DOCKERFILE, { tags, outputs: [{ type: 'image', push: true }] })
-    expect(uploads().filter((path) => path.includes('/blobs/'))).toHaveLength(before)
+  test('what the registry has is not sent again; of an image whose tag it has one request is enough', async () => {
+    const push = (name: string) => run(DOCKERFILE, { tags: [`${registry.host}/app:${name}`], outputs: [{ type: 'image', push: true }] })
+    const first = await push('1')
+    const sent = uploads().filter((path) => path.includes('/blobs/')).length
+    await push('2')
+    expect(uploads().filter((path) => path.includes('/blobs/'))).toHaveLength(sent)
+    registry.requests.length = 0
+    expect(await push('1')).toEqual({ ...first, steps: { total: 1, cached: 1 } })
+    // Whether it has TLS, which base the name stands for now, and the image.
+    const asked = registry.requests.map(({ method, path }) => `${method} ${path}`)
+    expect(asked).toEqual(['GET /v2/', 'HEAD /v2/library/busybox/manifests/latest', 'HEAD /v2/app/manifests/1'])
+  }, 60_000)
+
+  test('a tag that names another image by now, or of which the registry does not say what it names, is pushed again', async () => {
+    const push = () => run(DOCKERFILE, { tags: [`${registry.host}/app:1`], outputs: [{ type: 'image', push: true }] })
+    await push()
+    const { digest } = registry.documents.get('app:1') ?? {}
+    registry.documents.set('app:1', registry.documents.get('library/busybox:latest') as never)
+    await push()
+    expect(registry.documents.get('app:1')?.digest).toBe(digest)
+    registry.requests.length = 0
+    registry.intercept = ({ method, url }, response) => {
+      if (method !== 'HEAD' || !url?.startsWith('/v2/app/manifests/')) return false
+      response.writeHead(500).end()
+      return true
+    }
+    await push()
+    expect(uploads()).toEqual(['/v2/app/manifests/1'])
   }, 60_000)
 
   test('several platforms are an index, its manifests by digest, annotated', async () => {

@@ -5,7 +5,7 @@ import { SharedWork } from '../../base/shared-work.ts'
 import type { Caller } from '../../caller/caller.ts'
 import { discard } from '../../http/body.ts'
 import { isAt, redirectProblem, sameOrigin } from '../../http/origin.ts'
-import { DEFAULT_RETRY, type RetryPolicy, withRetry } from '../../http/retry.ts'
+import { DEFAULT_RETRY, ONCE, type RetryPolicy, withRetry } from '../../http/retry.ts'
 import { type HttpRequest, type HttpResponse, Transport } from '../../http/transport.ts'
 import type { Bytes } from '../../store/types.ts'
 import { INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES } from '../image/document.ts'
@@ -152,6 +152,19 @@ export class Repository {
     discard(response, 'HEAD')
     const header = response.header('docker-content-digest')
     return response.status >= 400 || header === undefined ? undefined : parseDigest(header)
+  }
+
+  /** True when a tag or digest names exactly this document. False also where the registry does not say, or does not answer: who goes on finds out why. */
+  async names(identifier: string, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    const request: RepositoryRequest = { method: 'HEAD', path: `manifests/${identifier}`, headers: { accept: ACCEPT_MANIFESTS }, signal }
+    try {
+      const response = await this.exchange(request, ONCE)
+      discard(response, 'HEAD')
+      return response.status < 300 && response.header('docker-content-digest') === digest
+    } catch {
+      signal?.throwIfAborted()
+      return false
+    }
   }
 
   /** A manifest or index, at most MANIFEST_LIMIT bytes, its digest computed and compared. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../../base/digest.ts'
 import { errorCode, TbuildError } from '../../base/errors.ts'
 import { redirectProblem } from '../../http/origin.ts'
-import { type RetryPolicy, withRetry } from '../../http/retry.ts'
+import { ONCE, withRetry } from '../../http/retry.ts'
 import type { HttpResponse } from '../../http/transport.ts'
 import type { Bytes } from '../../store/types.ts'
 import type { ImageReference } from '../../values/image-reference.ts'
@@ -37,7 +37,6 @@ export interface PushRequest {
 /** Uploads at once to one registry. */
 const PARALLEL = 4
 
-const ONCE: RetryPolicy = { attempts: 1, delay: 0, maxDelay: 0 }
 /** To the bytes of an upload: it is unknown, or not where we think it is. */
 const LOST = [404, 416]
 /** What was sent has not been looked at: the upload is as it was. */
@@ -45,7 +44,10 @@ const UNTOUCHED = [429, 503]
 /** A repository that may not be read, or is not there. */
 const NO_MOUNT = ['REGISTRY_DENIED', 'REGISTRY_REFUSED']
 
-/** Puts an image (or an index of images) into a registry: blobs first, then documents, the tag last, so that a tag never names what is not whole. */
+/**
+ * Puts an image (or an index of images) into a registry: blobs first, then documents, the tag last, so that a tag never names what is not whole. By the same rule
+ * nothing is left to do where the tag names this very document already: that is asked first, by one request.
+ */
 export async function pushImage(client: RegistryClient, request: PushRequest): Promise<{ digest: Digest }> {
   const { reference, documents, signal } = request
   const top = documents.at(-1)
@@ -58,12 +60,18 @@ export async function pushImage(client: RegistryClient, request: PushRequest): P
       ...(mountFrom === undefined ? {} : { mountFrom }),
     })
   const repository = open()
-  await inParallel(PARALLEL, uniqueBlobs(request.blobs), signal, async (blob, both) => {
+  const blobs = uniqueBlobs(request.blobs)
+  const name = reference.tag ?? top.descriptor.digest
+  if (await repository.names(name, top.descriptor.digest, signal)) {
+    for (const { descriptor } of blobs) request.onBlob?.(descriptor, 'exists')
+    return { digest: top.descriptor.digest }
+  }
+  await inParallel(PARALLEL, blobs, signal, async (blob, both) => {
     const outcome = await pushBlob(repository, open, blob, both)
     request.onBlob?.(blob.descriptor, outcome)
   })
   for (const document of documents.slice(0, -1)) await putDocument(repository, document, document.descriptor.digest, signal)
-  await putDocument(repository, top, reference.tag ?? top.descriptor.digest, signal)
+  await putDocument(repository, top, name, signal)
   return { digest: top.descriptor.digest }
 }
 
