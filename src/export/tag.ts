@@ -53,7 +53,7 @@ export async function tagImages(images: readonly Image[], { own, pushed }: Store
       config: image.configDigest,
       layers: image.layers.map(({ id, diffId }) => ({ id, diffId })),
       platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
-      size: image.layers.reduce((total, { id }) => total + layerSize(store.layers.info(id)), 0),
+      size: image.layers.reduce((total, { id }) => total + layerSize(store.layers.recall(id)), 0),
       created: image.configFile.created ?? new Date().toISOString(),
     })
   }

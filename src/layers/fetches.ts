@@ -10,7 +10,7 @@ import type { LayerSource } from './types.ts'
 import { checkBlob, checkPackedSize, type UnpackDeps } from './unpack-blob.ts'
 
 export interface FetchDeps extends UnpackDeps {
-  readonly layers: Pick<Layers, 'claim' | 'info' | 'remote' | 'update'>
+  readonly layers: Pick<Layers, 'claim' | 'recall' | 'remote' | 'update'>
 }
 
 /** Brings the blobs of offered layers into the blob store, each once, and knows which sources failed at that. */

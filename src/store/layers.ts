@@ -28,6 +28,8 @@ export interface Layers {
   directory(id: LayerId): string
   fs(id: LayerId): string
   info(id: LayerId): LayerInfo | undefined
+  /** The same, read once an operation: without what other processes add meanwhile, so not for gc. */
+  recall(id: LayerId): LayerInfo | undefined
   /** What can be had from elsewhere during the operation: kept by whoever knows it (src/layers). */
   readonly remote: Set<LayerId>
   /** For whoever has claimed it, or only looks. */
@@ -69,6 +71,9 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
   const remote = new Set<LayerId>()
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()
+  /** Survive a power cut. */
+  const durable = new Set<LayerId>()
+  const read = new Map<LayerId, LayerInfo>()
   // Asked for of each layer below each step: an id is checked, so there is nothing to normalize.
   const directory = (id: LayerId) => `${layout.layers}/${parseLayerId(id)}`
   const fs = (id: LayerId) => `${directory(id)}/fs`
@@ -78,11 +83,18 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
     return readSealed(infoFile(id)) as LayerInfo | undefined
   }
 
+  function recall(id: LayerId): LayerInfo | undefined {
+    const known = read.get(id) ?? info(id)
+    if (known !== undefined) read.set(id, known)
+    return known
+  }
+
   const markOf = (id: LayerId) => ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
 
   function hasDirectory(id: LayerId): boolean {
     const boot = markOf(id)
     if (boot !== durableMark() && boot !== bootMark()) return false
+    if (boot === durableMark()) durable.add(id)
     return ifPresent(() => lstatSync(fs(id)))?.isDirectory() ?? false
   }
 
@@ -111,7 +123,9 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
     try {
       await leases.use([layerName(id)], () => {})
       await locks.withLock(`layer-info:${id}`, { mode: 'exclusive' }, async () => {
-        writeAtomicSync(leases.temporary(), infoFile(id), sealJson({ ...info(id), ...more } as never), { durable: false })
+        const merged = { ...info(id), ...more }
+        writeAtomicSync(leases.temporary(), infoFile(id), sealJson(merged as never), { durable: false })
+        read.set(id, merged)
       })
     } catch (error) {
       throw storeError(error, 'keep what is known of a layer')
@@ -152,6 +166,7 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
 
   function takeAway(id: LayerId, to: string): boolean {
     safe.delete(id)
+    durable.delete(id)
     try {
       renameSync(directory(id), to)
       return true
@@ -165,6 +180,7 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
     directory,
     fs,
     info,
+    recall,
     remote,
     state,
     claim,
@@ -173,8 +189,11 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
     takeAway,
     directories: () => readdirSync(layout.layers).filter((name) => LAYER_ID.test(name)) as LayerId[],
     known: () => readdirSync(layout.layers).flatMap((name) => (/^[0-9a-f]{16,64}\.json$/.test(name) ? [name.slice(0, -5) as LayerId] : [])),
-    forget: (id) => ifPresent(() => unlinkSync(infoFile(id))),
-    unsynced: () => [...safe].filter((id) => markOf(id) === bootMark()),
+    forget(id) {
+      read.delete(id)
+      ifPresent(() => unlinkSync(infoFile(id)))
+    },
+    unsynced: () => [...safe].filter((id) => !durable.has(id) && markOf(id) === bootMark()),
     markDurable(ids) {
       for (const id of ids) {
         // A torn mark says no boot, so it is safe to write it without syncing again.

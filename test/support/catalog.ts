@@ -49,7 +49,7 @@ export async function countedCatalog(signal = new AbortController().signal): Pro
     locks: store.locks,
     layers: {
       ...store.layers,
-      info: count('reads', store.layers.info),
+      recall: count('reads', store.layers.recall),
       update: count('writes', store.layers.update),
       claim: count('claims', store.layers.claim),
     },
