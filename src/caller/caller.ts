@@ -23,6 +23,8 @@ export interface Caller {
   file(path: string): Promise<AsyncIterable<Uint8Array> | undefined>
   /** Where the bytes of an output go. */
   sink(target: SinkTarget, signal: AbortSignal): Promise<Sink>
+  /** The new mark of the file of an output that bears `mark` still and that got the time of now; undefined when it is to be written anew. */
+  renewed(name: string, mark: FileMark): Promise<FileMark | undefined>
   /** A directory for the files of an output, named as the request has it. What it has already stays, but for what is replaced. */
   directorySink(name: string, signal: AbortSignal): Promise<DirectorySink>
   /** At most SECRET_LIMIT bytes; undefined when there is none of that id. Asked when a step wants it, and kept nowhere. */
@@ -58,6 +60,9 @@ export type SinkTarget =
   | { readonly kind: 'file'; readonly name: string }
   | { readonly kind: 'docker' /** `docker --context`. */; readonly context: string | undefined }
 
+/** What a file shows that nobody has changed since: its caller's to read, of one line. */
+export type FileMark = string
+
 /** Each call is awaited before the next: who takes them slowly is waited for. */
 export interface Sink {
   write(data: Uint8Array): Promise<void>
@@ -65,12 +70,14 @@ export interface Sink {
   writeFile?(fd: number, size: number): Promise<void>
   /** It is whole: only now is it there. */
   commit(): Promise<void>
+  /** Of a file that was committed, where it can be told from any other, and from itself after a change. */
+  mark?(): FileMark | undefined
   /** It is not to be, or could not be committed: nothing of it remains. Never rejects, and is waited for also after the end of the build. */
   abort(reason: unknown): Promise<void>
 }
 
 /** A directory of this machine, made when it is filled. A caller elsewhere gets what is in it with `commit`. */
-export interface DirectorySink extends Omit<Sink, 'write'> {
+export interface DirectorySink extends Omit<Sink, 'write' | 'mark'> {
   readonly path: string
 }
 

@@ -29,8 +29,10 @@ export function untilEnded(caller: Caller, signal: AbortSignal): Caller {
       const sink: Sink = await opened(caller.sink(...asked), signal)
       const writeFile = sink.writeFile?.bind(sink)
       const copying = writeFile && { writeFile: (...file: Parameters<typeof writeFile>) => wait(writeFile(...file)) }
-      return { write: (data) => wait(sink.write(data)), ...copying, ...ended(sink) }
+      const mark = sink.mark?.bind(sink)
+      return { write: (data) => wait(sink.write(data)), ...copying, ...(mark && { mark }), ...ended(sink) }
     },
+    renewed: (...asked) => wait(caller.renewed(...asked)),
     async directorySink(...asked) {
       const sink: DirectorySink = await opened(caller.directorySink(...asked), signal)
       return { path: sink.path, ...ended(sink) }

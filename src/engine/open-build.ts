@@ -206,7 +206,8 @@ export class OpenBuild {
       layers: session.layers,
       ...lifetime.progress,
     })
-    return writeOutputs(built, { options, names, caller: session.caller, registries: session.registries, ...lifetime.progress })
+    const { caller, registries, archives } = session
+    return writeOutputs(built, { options, names, caller, registries, archives, ...lifetime.progress })
   }
 
   #image(target: Target): Promise<TargetImage> {

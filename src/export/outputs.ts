@@ -1,3 +1,4 @@
+import type { Json } from '../base/canonical-json.ts'
 import { destinationError } from '../base/destination-error.ts'
 import type { OnEvent, Progress } from '../base/events.ts'
 import { runVertex } from '../base/run-vertex.ts'
@@ -11,8 +12,9 @@ import type { TreeView } from '../tree/types.ts'
 import { parseImageReference } from '../values/image-reference.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
 import { makesIndex, type OutputOptions } from './check.ts'
-import type { Exported, ExportOptions } from './content.ts'
+import { type Content, collectContent, type Exported, type ExportOptions } from './content.ts'
 import { parseTags, type StoreNames } from './tag.ts'
+import { type ArchiveDeps, fillFile, recipeOf } from './unchanged.ts'
 import type { ExportedTree } from './walk.ts'
 
 /** What was built for one platform, as outputs take it. */
@@ -32,15 +34,15 @@ export interface BuiltPlatform {
   files(): Promise<TreeView>
 }
 
-interface OutputDeps extends Progress {
-  readonly caller: Pick<Caller, 'sink' | 'directorySink'>
+interface OutputDeps extends Progress, ArchiveDeps {
+  readonly caller: ArchiveDeps['caller'] & Pick<Caller, 'directorySink'>
   readonly options: OutputOptions
   readonly registries: Registries
   /** Full references of `-t`. */
   readonly names: readonly string[]
 }
 
-type SinkDeps = Pick<OutputDeps, 'caller' | 'signal'>
+type SinkDeps = Pick<OutputDeps, 'caller' | 'archives' | 'signal'>
 
 /** What an output made, and the names that it has there. */
 export interface Written extends Exported {
@@ -107,7 +109,13 @@ async function writeTrees(output: TreeSpec, built: readonly BuiltPlatform[], dep
     await intoDirectory(output.dest, deps, (path) => exportLocal(trees, path, deps.signal))
   } else {
     const { exportTar } = await import('./tar.ts')
-    await filled(fileOf(output.dest, deps), (sink) => exportTar(trees, sink))
+    const layers = built.map(({ image }) => image.layers.map(({ id }) => id))
+    const recipe = recipeOf(
+      'tar',
+      layers,
+      trees.map(({ folder = null, epoch = null }) => [folder, epoch]),
+    )
+    await fillFile(output.dest, recipe, deps, (sink) => exportTar(trees, sink))
   }
   return undefined
 }
@@ -140,7 +148,7 @@ async function writeContent(
   const dated = { ...options, ...(deps.created === undefined ? {} : { created: deps.created }) }
   if (output.type === 'docker') return writeDocker(output, images, dated, deps)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
-  if (output.tar) return filled(fileOf(output.dest, deps), (sink) => exportOciTar(images, sink, dated))
+  if (output.tar) return toFile(output, images, dated, deps, (sink) => exportOciTar(images, sink, dated))
   return intoDirectory(output.dest, deps, (path) => exportOciDirectory(images, path, { ...dated, signal: deps.signal }))
 }
 
@@ -163,8 +171,26 @@ async function writeDocker(
   const { exportDockerArchive } = await import('./docker-archive.ts')
   noteDepth(images, deps.onEvent)
   const { caller, signal } = deps
-  const sink = output.dest === undefined ? caller.sink({ kind: 'docker', context: output.context }, signal) : fileOf(output.dest, deps)
-  return filled(sink, (opened) => exportDockerArchive(images, opened, options))
+  const write = (sink: Sink) => exportDockerArchive(images, sink, options)
+  if (output.dest !== undefined) return toFile({ ...output, dest: output.dest }, images, options, deps, write)
+  return filled(caller.sink({ kind: 'docker', context: output.context }, signal), write)
+}
+
+/** What an image's archive holds decides about its bytes. */
+async function toFile(
+  { type, dest }: { readonly type: 'oci' | 'docker'; readonly dest: string },
+  images: readonly Image[],
+  options: ExportOptions,
+  deps: SinkDeps,
+  write: (sink: Sink) => Promise<Exported>,
+): Promise<Exported> {
+  const content = await collectContent(images, options)
+  await fillFile(dest, recipeOf(type, options.names ?? [], recipeMembers(content)), deps, write)
+  return content.exported
+}
+
+function recipeMembers({ blobs, entries, layers }: Content): Json {
+  return { blobs: blobs.map(({ digest, size }) => [digest, size]), entries, layers } as unknown as Json
 }
 
 async function push(
@@ -216,10 +242,6 @@ function parseNames(name: string): string[] {
 function withoutTag(name: string): string {
   const { domain, path } = parseImageReference(name)
   return `${domain}/${path}`
-}
-
-function fileOf(name: string, { caller, signal }: SinkDeps): Promise<Sink> {
-  return caller.sink({ kind: 'file', name }, signal)
 }
 
 function intoDirectory<T>(name: string, { caller, signal }: SinkDeps, fill: (path: string) => Promise<T>): Promise<T> {

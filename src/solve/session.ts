@@ -32,6 +32,9 @@ import { Walk, type WalkDeps } from './walk.ts'
 /** Steps at once, also where they have something to do. Most wait (for apt, npm, a compiler's disk), and BuildKit has no limit. */
 const DEFAULT_JOBS = Math.max(16, 4 * availableParallelism())
 
+/** Files of outputs that are remembered besides those of this build: each takes a line that every export reads. */
+const SPARE_ARCHIVES = 200
+
 /** What steps are keyed, looked for and run with. */
 type WalkedWith = StepDeps & FileDeps & Pick<WalkDeps, 'layers'> & Pick<StoreStepsDeps, 'content' | 'layers'>
 
@@ -60,6 +63,8 @@ export interface Session {
   readonly caller: Caller
   /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
   statCache(identity: string): StatCacheFile
+  /** Files of outputs as earlier builds wrote them. */
+  readonly archives: StatCacheFile
   /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
   walk(options?: WalkOptions): Walk
   /** Keeps what was learnt of files and makes the build's layers survive a power cut: before its image is named. */
@@ -114,6 +119,7 @@ export async function openSession(
       ...{ store, snapshots, layers, images, inputs, registries, caller },
       ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
       statCache: (identity) => caches.open(identity),
+      archives: store.statCache.open('archives of outputs', { spare: SPARE_ARCHIVES }),
       walk: (asked) => newWalk(deps, owner, asked),
       async flush() {
         caches.save()

@@ -4,7 +4,8 @@ import { basename, dirname, join } from 'node:path'
 import { destinationError } from '../base/destination-error.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
-import type { Sink } from '../caller/caller.ts'
+import type { FileMark, Sink } from '../caller/caller.ts'
+import { markWritten } from './file-mark.ts'
 
 /**
  * A file that is whole or absent, also when the process dies: a temporary one beside it, then a rename. Not synced: an export can be made again, and a sync of
@@ -28,13 +29,15 @@ async function openSink(path: string, output: string, { as, flags }: { readonly 
   const file = await open(as, flags, 0o644).catch(refuse)
   const isWhole = as !== path
   const content = new FileContent(file, isWhole)
+  let mark: FileMark | undefined
   return {
     write: (data) => content.write(data).catch(refuse),
     ...(isWhole ? { writeFile: (fd: number, size: number) => content.copy(fd, size).catch(refuse) } : {}),
     async commit() {
       await file.close().catch(refuse)
-      if (isWhole) await rename(as, path).catch(refuse)
+      if (isWhole) mark = await markWritten(as, () => rename(as, path)).catch(refuse)
     },
+    mark: () => mark,
     async abort(reason) {
       await content.end(reason)
       await file.close().catch(() => {})

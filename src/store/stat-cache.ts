@@ -21,8 +21,8 @@ export interface StatCacheFile {
 }
 
 export interface StatCaches {
-  /** `root`: absolute path of the context directory, bytes. */
-  open(root: Uint8Array | string): StatCacheFile
+  /** `root`: absolute path of the context directory, bytes. `spare`: as SPARE, which it is otherwise. */
+  open(root: Uint8Array | string, options?: { readonly spare?: number }): StatCacheFile
 }
 
 /** What identifies the content of a file. */
@@ -54,14 +54,14 @@ export function statKey(stat: FileStat, now: number): string | undefined {
 
 export function createStatCaches(layout: StoreLayout, leases: Leases): StatCaches {
   return {
-    open(root) {
+    open(root, { spare = SPARE } = {}) {
       const path = join(layout.stat, createHash('sha256').update(root).digest('hex'))
-      return openFile(path, () => leases.temporary())
+      return openFile(path, () => leases.temporary(), spare)
     },
   }
 }
 
-function openFile(path: string, temporary: () => string): StatCacheFile {
+function openFile(path: string, temporary: () => string, spare: number): StatCacheFile {
   let entries: Map<string, string> | undefined
   const used = new Set<string>()
   let changed = false
@@ -86,7 +86,7 @@ function openFile(path: string, temporary: () => string): StatCacheFile {
     },
     save() {
       if (!changed || entries === undefined) return
-      if (entries.size > used.size + SPARE) for (const key of entries.keys()) if (!used.has(key)) entries.delete(key)
+      if (entries.size > used.size + spare) for (const key of entries.keys()) if (!used.has(key)) entries.delete(key)
       let body = ''
       for (const [key, digest] of entries) body += `${key}\t${digest}\n`
       try {

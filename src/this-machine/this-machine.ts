@@ -10,6 +10,7 @@ import {
   type Caller,
   type CallerDirectory,
   type DirectorySink,
+  type FileMark,
   type NoDirectory,
   SECRET_LIMIT,
   type Sink,
@@ -70,6 +71,10 @@ export class ThisMachine implements Caller {
     }
     if (target.name === '-') return this.#standardOutput(signal)
     return (await import('../store/file-sink.ts')).fileSink(this.path(target.name))
+  }
+
+  async renewed(name: string, mark: FileMark): Promise<FileMark | undefined> {
+    return (await import('../store/file-mark.ts')).renewMark(this.path(name), mark)
   }
 
   /** Files are written where they belong at once, so that nothing is to be done at the end; what is in the way of one is another matter. */

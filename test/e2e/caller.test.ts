@@ -84,6 +84,10 @@ class Client implements Caller {
     return output
   }
 
+  async renewed(): Promise<undefined> {
+    throw new Error('no output of this client has a mark')
+  }
+
   async directorySink(name: string): Promise<DirectorySink> {
     const output = new Output(this.#more.takes, mkdtempSync(workspace.path('output-')))
     this.outputs.set(name, output)

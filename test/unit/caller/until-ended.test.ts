@@ -15,6 +15,7 @@ const gone: Caller = {
   directory: never,
   file: never,
   sink: never,
+  renewed: never,
   directorySink: never,
   secret: never,
   agent: never,

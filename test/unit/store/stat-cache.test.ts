@@ -48,6 +48,20 @@ describe('the stat cache', () => {
     expect(store.statCache.open('/other').get('a')).toBeUndefined()
   })
 
+  test('keeps fewer unused ones where it is told to', () => {
+    const open = () => store.statCache.open('few', { spare: 2 })
+    for (const key of ['a', 'b', 'c']) {
+      const cache = open()
+      cache.set(key, `sha256:${key}`)
+      cache.save()
+    }
+    expect(['a', 'b', 'c'].map((key) => open().get(key))).toEqual(['sha256:a', 'sha256:b', 'sha256:c'])
+    const cache = open()
+    cache.set('d', 'sha256:d')
+    cache.save()
+    expect(['a', 'b', 'c', 'd'].map((key) => open().get(key))).toEqual([undefined, undefined, undefined, 'sha256:d'])
+  })
+
   test('a damaged file is an empty one', () => {
     const cache = store.statCache.open('/context')
     cache.set('a', 'sha256:1')
