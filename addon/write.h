@@ -7,6 +7,6 @@ enum write_field {
   WRITE_SIZE = 5,
 };
 enum { WRITE_FIELDS = WRITE_SIZE + 1 };
-_Static_assert(WRITE_SIZE == COPY_FIELDS, "behind those of COPY");
+_Static_assert((int)WRITE_SIZE == (int)COPY_FIELDS, "behind those of COPY");
 
 napi_value sys_writeeach(napi_env env, napi_callback_info info);
