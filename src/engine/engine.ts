@@ -17,7 +17,7 @@ export type EngineOptions = Pick<BuildOptions, 'root' | 'environment' | 'working
 
 /**
  * What all builds on one store have in common: the store, and what was learnt of this machine's sandboxes. It may live as long as its process: between
- * builds nothing of the store is held, so that gc of any process may take what no record or image has, and no directory is open.
+ * builds nothing of the store is held, so that gc of any process may take what no record or image has, no directory is open, and no process stands ready.
  */
 export class Engine {
   readonly #deps: EngineDeps
@@ -41,7 +41,7 @@ export class Engine {
       return await lifetime.run(async () => this.#opened(options, await openSession(options, asked, this.#deps, progress), lifetime))
     } catch (error) {
       await lifetime.end()
-      this.#rest()
+      await this.#rest()
       throw error
     } finally {
       this.#opening.delete(lifetime)
@@ -51,16 +51,18 @@ export class Engine {
   #opened(options: ResolvedOptions, session: Session, lifetime: Lifetime): OpenBuild {
     const onClose = () => {
       this.#builds.delete(build)
-      this.#rest()
+      return this.#rest()
     }
     const build: OpenBuild = new OpenBuild({ options, session, lifetime, onClose })
     this.#builds.add(build)
     return build
   }
 
-  /** When no build is open, nothing is. */
-  #rest(): void {
-    if (this.#builds.size === 0) DirectoryFds.closeAll()
+  /** When no build is open, nothing is. A build that begins meanwhile opens and starts again what it needs. */
+  async #rest(): Promise<void> {
+    if (this.#builds.size > 0) return
+    DirectoryFds.closeAll()
+    await this.#deps.sandboxes.close()
   }
 
   /** Closes all builds of it, also those that are being opened, and opens no more. */

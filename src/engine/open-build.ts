@@ -23,8 +23,8 @@ export interface OpenBuildDeps {
   readonly options: ResolvedOptions
   readonly session: Session
   readonly lifetime: Lifetime
-  /** Called when it is closed. */
-  readonly onClose: () => void
+  /** Called when it is closed; who closes it waits for this, too. */
+  readonly onClose: () => Promise<void>
 }
 
 /**

@@ -20,12 +20,14 @@ interface Server {
 
 /**
  * The runner as a process that stands beside this one and forks for each run (runner/server.h): a fork of this process, with all its memory, costs more than
- * everything else of a short RUN. It is started for the first run, once more when somebody ended it, and ends with this process.
+ * everything else of a short RUN. It is started for the first run, once more after `close` or when somebody ended it, and ends with this process.
  */
 export class RunnerServer {
   readonly #runner: string
   readonly #mode: RunnerMode
   #server: Server | undefined
+  /** All that have not ended yet. */
+  readonly #running = new Set<Server>()
 
   constructor(runner: string, mode: RunnerMode) {
     this.#runner = runner
@@ -49,13 +51,15 @@ export class RunnerServer {
     return talk(new Socket({ fd: ours }), plan, io, signal)
   }
 
-  /** Ends the server, and waits for its end: its runs have ended. */
+  /** Ends the server when its runs have ended, and waits for its end, and for that of one which another call ends. */
   async close(): Promise<void> {
-    const server = this.#server
-    if (server === undefined) return
-    this.#forget(server)
-    server.child.ref()
-    await server.ended
+    if (this.#server !== undefined) this.#forget(this.#server)
+    await Promise.all(
+      [...this.#running].map(({ child, ended }) => {
+        child.ref()
+        return ended
+      }),
+    )
   }
 
   async #send(socket: number): Promise<void> {
@@ -88,7 +92,11 @@ export class RunnerServer {
       child.once('error', (cause) => resolve(missingRunner(this.#runner, cause)))
     })
     const server: Server = { child, control, ended }
-    void ended.then(() => this.#forget(server))
+    this.#running.add(server)
+    void ended.then(() => {
+      this.#running.delete(server)
+      this.#forget(server)
+    })
     return server
   }
 

@@ -55,7 +55,7 @@ export class Sandboxes {
     }
   }
 
-  /** Ends the processes that stand ready for runs: none is under way. */
+  /** Ends the processes that stand ready for runs, when those under way have ended: a later run starts another one. */
   async close(): Promise<void> {
     await Promise.all(this.#runners.map((runner) => runner.close()))
   }

@@ -8,7 +8,7 @@ import type { OpenBuild } from '../../src/engine/open-build.ts'
 import { fromThisMachine } from '../../src/this-machine/request.ts'
 import { readFileInRoot } from '../../src/tree/read.ts'
 import { script, tbuild, tbuildAsync } from '../support/cli.ts'
-import { running } from '../support/processes.ts'
+import { alive, childrenOf, running } from '../support/processes.ts'
 import { openWorkspace, type Workspace } from '../support/workspace.ts'
 
 /** An engine in this process; what looks after the store is the command line, in processes of its own. */
@@ -65,6 +65,23 @@ describe('what an engine holds of its store', () => {
     expect(inStore('layers')).toEqual([])
     const again = await opened(given, async (build) => [(await build.export()).steps, await read(build, '/file')])
     expect(again).toEqual([{ total: 1, cached: 0 }, 'one\n'])
+  }, 120_000)
+
+  test('and no process: what stands ready for RUN ends with the last of its builds, and another one is started', async () => {
+    const before = childrenOf(process.pid)
+    const started = () => alive(childrenOf(process.pid)).filter(({ pid }) => !before.some((known) => known.pid === pid))
+    for (const number of [1, 2]) {
+      const builds = [
+        await open(request(`FROM busybox\nRUN echo ${number}\n`)),
+        await open(request(`FROM busybox\nRUN echo ${number} more\n`)),
+      ]
+      await Promise.all(builds.map((build) => build.evaluate()))
+      expect(started()).toHaveLength(1)
+      await builds[0]?.close()
+      expect(started()).toHaveLength(1)
+      await builds[1]?.close()
+      expect(started()).toEqual([])
+    }
   }, 120_000)
 
   test('a build holds what it uses from the first step until it is closed', async () => {
