@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
+import { type CpuQuota, cpuQuotas } from './cpu-quota.ts'
 
 /** What a step may come to need, which is not known before it runs. */
 const STEP_MEMORY = 256 * 1024 * 1024
@@ -13,6 +14,10 @@ export interface MachineState {
   /** Ticks since the start of the machine: of all processors together, and those in which they had nothing to do and waited for no disk. */
   readonly ticks: number
   readonly idle: number
+  /** Microseconds of a clock that never goes back. */
+  readonly time: number
+  /** What our container may use of the processors, where it is limited. */
+  readonly quotas: readonly CpuQuota[]
   /** Bytes that can be had without swapping, within the limits of our container. */
   readonly available: number
   readonly total: number
@@ -35,6 +40,7 @@ export class SpareMachine {
     this.#last = now
     if (before === undefined || now === undefined || now.ticks <= before.ticks) return 0
     if ((now.idle - before.idle) / (now.ticks - before.ticks) < IDLE) return 0
+    if (!now.quotas.every((quota) => hasLeft(quota, before, now.time))) return 0
     const memory = Math.floor((now.available - KEPT_MEMORY * now.total) / STEP_MEMORY)
     return Math.min(this.#atOnce, Math.max(0, memory))
   }
@@ -45,16 +51,27 @@ export class SpareMachine {
   }
 }
 
+/** A quota that was not there at the last look may be used up. */
+function hasLeft({ group, processors, used }: CpuQuota, before: MachineState, time: number): boolean {
+  const known = before.quotas.find((quota) => quota.group === group)
+  return known !== undefined && used - known.used <= (1 - IDLE) * processors * (time - before.time)
+}
+
 export function thisMachine(): MachineState | undefined {
+  const stat = readText('/proc/stat')
+  return stat === undefined ? undefined : machineState(stat, cpuQuotas(readText))
+}
+
+function readText(path: string): string | undefined {
   try {
-    return machineState(readFileSync('/proc/stat', 'latin1'))
+    return readFileSync(path, 'latin1')
   } catch {
     return undefined
   }
 }
 
 /** Exported for its test. `text`: of /proc/stat. */
-export function machineState(text: string): MachineState | undefined {
+export function machineState(text: string, quotas: readonly CpuQuota[]): MachineState | undefined {
   // user nice system idle iowait irq softirq steal; what guests had is in user and nice already.
   const ticks = /^cpu +(.*)$/m.exec(text)?.[1]?.split(' ').slice(0, 8).map(Number)
   if (ticks === undefined || ticks.length < 4 || ticks.some(Number.isNaN)) return undefined
@@ -62,6 +79,8 @@ export function machineState(text: string): MachineState | undefined {
   return {
     ticks: ticks.reduce((sum, count) => sum + count, 0),
     idle: ticks[3] as number,
+    time: performance.now() * 1000,
+    quotas,
     available: process.availableMemory?.() ?? freemem(),
     total: limit > 0 ? Math.min(limit, totalmem()) : totalmem(),
   }
