@@ -98,6 +98,14 @@ static void range_release(Work *work) {
   free(own);
 }
 
+static RangeWork *range_new(const char *name, void (*execute)(Work *), napi_value (*result)(napi_env, Work *)) {
+  RangeWork *own = calloc(1, sizeof *own);
+  if (own == NULL) return NULL;
+  own->work = (Work){.name = name, .execute = execute, .result = result, .release = range_release};
+  own->from = own->to = -1;
+  return own;
+}
+
 static napi_value range_result(napi_env env, Work *work) { return number_value(env, (double)((RangeWork *)work)->length); }
 
 static void copy_bytes(Work *work) {
@@ -124,14 +132,37 @@ napi_value sys_copyrange(napi_env env, napi_callback_info info) {
   int64_t length = whole_of(&args, 4, 0, INT64_MAX);
   if (args.failed) return NULL;
   errno = ENOMEM;
-  RangeWork *own = malloc(sizeof *own);
+  RangeWork *own = range_new("copy_file_range", copy_bytes, range_result);
   if (own == NULL) return fail(&args, NULL);
-  *own = (RangeWork){.work = {.name = "copy_file_range", .execute = copy_bytes, .result = range_result, .release = range_release}};
-  own->from = own->to = -1;
   own->in = in;
   own->out = out;
   own->length = (size_t)length;
   if ((own->from = fcntl(from, F_DUPFD_CLOEXEC, 0)) >= 0 && (own->to = fcntl(to, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, NULL, NULL);
+  fail(&args, NULL);
+  range_release(&own->work);
+  return NULL;
+}
+
+// ---- startWriteback
+
+static void begin_writeback(Work *work) {
+  RangeWork *own = (RangeWork *)work;
+  if (sync_file_range(own->from, own->in, (off_t)own->length, SYNC_FILE_RANGE_WRITE) < 0) work->error = errno;
+}
+
+// startWriteback(fd, offset, length): a promise. Has the disk begin with these bytes; the kernel may keep the thread until it has room for more.
+napi_value sys_startwriteback(napi_env env, napi_callback_info info) {
+  Args args = arguments(env, info, "sync_file_range", 3);
+  int fd = int_of(&args, 0);
+  off_t offset = whole_of(&args, 1, 0, INT64_MAX);
+  int64_t length = whole_of(&args, 2, 0, INT64_MAX);
+  if (args.failed) return NULL;
+  errno = ENOMEM;
+  RangeWork *own = range_new("sync_file_range", begin_writeback, range_result);
+  if (own == NULL) return fail(&args, NULL);
+  own->in = offset;
+  own->length = (size_t)length;
+  if ((own->from = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, NULL, NULL);
   fail(&args, NULL);
   range_release(&own->work);
   return NULL;

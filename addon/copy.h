@@ -5,3 +5,4 @@
 
 napi_value sys_copyfile(napi_env env, napi_callback_info info);
 napi_value sys_copyrange(napi_env env, napi_callback_info info);
+napi_value sys_startwriteback(napi_env env, napi_callback_info info);

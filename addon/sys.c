@@ -301,6 +301,7 @@ NAPI_MODULE_INIT() {
     FUNCTION("removexattrat", sys_removexattrat),
     FUNCTION("copyFile", sys_copyfile),
     FUNCTION("copyRange", sys_copyrange),
+    FUNCTION("startWriteback", sys_startwriteback),
     FUNCTION("sha256Begin", sys_sha256begin),
     FUNCTION("sha256Update", sys_sha256update),
     FUNCTION("sha256File", sys_sha256file),

@@ -71,6 +71,8 @@ export interface Sys {
    * be closed when this returns. EIO when the source is shorter.
    */
   copyRange(fromfd: number, from: number, tofd: number, to: number, length: number): Promise<number>
+  /** sync_file_range(2): has the disk begin with these bytes. The descriptor may be closed when this returns. */
+  startWriteback(fd: number, offset: number, length: number): Promise<number>
   /** A sha256 that other threads compute. */
   sha256Begin(): Sha256
   /** Hashes the pieces, which must stay as they are until then. One at a time for a hash. */

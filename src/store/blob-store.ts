@@ -6,6 +6,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { readCapped } from '../base/read-capped.ts'
 import { hashFile, StreamHash } from '../base/stream-hash.ts'
 import { fsyncDirectory } from './atomic-file.ts'
+import { EarlyWriteback, syncFile } from './durability.ts'
 import { openRegular } from './regular-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { BlobStore, Bytes, TakeFile } from './types.ts'
@@ -190,6 +191,7 @@ async function writeHashed(
   try {
     expected.growth?.begin(path)
     const hash = new StreamHash()
+    const early = new EarlyWriteback(file.fd)
     let waiting: Uint8Array[] = []
     let written = 0
     let size = 0
@@ -197,6 +199,7 @@ async function writeHashed(
       await writeAll(file, waiting)
       written = size
       waiting = []
+      early.reached(size)
       expected.growth?.grew(size)
     }
     for await (const chunk of bytes) {
@@ -210,7 +213,7 @@ async function writeHashed(
     await write()
     const digest = await hash.finish()
     checkExpected(digest, size, expected)
-    await file.sync()
+    await syncFile(file)
     return { digest, size }
   } finally {
     await file.close()

@@ -3,9 +3,8 @@ import { appendFileSync, readdirSync, readFileSync, statSync, unlinkSync, utimes
 import { basename, join } from 'node:path'
 import { type Digest, hexOf, isDigest, parseDigest } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
-import type { Layers } from './layers.ts'
+import type { Layers, LayersDeps } from './layers.ts'
 import type { StoreLayout } from './layout.ts'
-import type { Leases } from './leases.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { CacheIndex, CacheRecord, LayerId } from './types.ts'
 
@@ -16,7 +15,10 @@ const KEPT = 16
 const LONG = 64
 
 /** Records as sealed JSON files by key. Torn, foreign and misplaced ones are misses. */
-export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: Layers): CacheIndex {
+export function createCacheIndex(
+  { layout, leases, onWrite }: Pick<LayersDeps, 'layout' | 'leases' | 'onWrite'>,
+  layers: Pick<Layers, 'claim'>,
+): CacheIndex {
   const file = (key: Digest) => join(layout.records, `${hexOf(parseDigest(key))}.json`)
   const stepFile = (step: string) => join(layout.steps, createHash('sha256').update(step).digest('hex').slice(0, 40))
 
@@ -68,6 +70,8 @@ export function createCacheIndex(layout: StoreLayout, leases: Leases, layers: La
         const used = Date.parse(record.lastUsed) / 1000
         utimesSync(path, used, used)
         remember(record.step, record.key)
+        onWrite(path)
+        onWrite(stepFile(record.step))
       } catch (error) {
         throw storeError(error, 'keep a cache record')
       }

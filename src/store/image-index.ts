@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Digest, isDigest } from '../base/digest.ts'
+import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import { hasBlob } from './blob-store.ts'
-import { type Layers, layerName } from './layers.ts'
+import type { UnsyncedFiles } from './durability.ts'
+import { type Layers, type LayersDeps, layerName } from './layers.ts'
 import type { StoreLayout } from './layout.ts'
-import type { Leases } from './leases.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { ImageIndex, ImageRecord } from './types.ts'
 
@@ -17,7 +17,11 @@ export const blobName = (digest: Digest): string => `blob:${digest}`
  * Image records as sealed JSON files. A name can be longer than a file name and holds `/` and `:`, so its hash names the file and the record has the name.
  * A record whose config or layers are not there is no image: it is neither returned nor listed.
  */
-export function createImageIndex(layout: StoreLayout, leases: Leases, layers: Layers): ImageIndex {
+export function createImageIndex(
+  { layout, leases }: Pick<LayersDeps, 'layout' | 'leases'>,
+  layers: Pick<Layers, 'neededFile' | 'state'>,
+  files: UnsyncedFiles,
+): ImageIndex {
   const file = (name: string) => join(layout.images, imageFileName(name))
 
   function load(path: string): ImageRecord | undefined {
@@ -27,6 +31,13 @@ export function createImageIndex(layout: StoreLayout, leases: Leases, layers: La
 
   const isWhole = (record: ImageRecord) =>
     hasBlob(layout.blobs, record.config) && record.layers.every(({ id }) => layers.state(id) !== 'missing')
+
+  /** What finds its parts after a power cut, also where another build wrote it; directories and blobs were synced by who made them. */
+  async function syncParts(record: ImageRecord): Promise<void> {
+    files.need(join(layout.blobs, hexOf(record.config)))
+    for (const path of record.layers.map(({ id }) => layers.neededFile(id))) if (path !== undefined) files.need(path)
+    await files.sync()
+  }
 
   return {
     async get(name) {
@@ -43,7 +54,8 @@ export function createImageIndex(layout: StoreLayout, leases: Leases, layers: La
       try {
         const text = sealJson(record as never)
         if (ifPresent(() => readFileSync(file(record.name), 'utf8')) === text) return
-        // Durable at once: after a power cut the name is the old image or the new one, where the end of the build synced what it names.
+        // Durable at once: after a power cut the name is the old image or the new one, and has all of it.
+        await syncParts(record)
         writeAtomicSync(leases.temporary(), file(record.name), text, { durable: true })
       } catch (error) {
         throw storeError(error, 'keep an image')

@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
-import { hasBlob } from './blob-store.ts'
+import { hasBlob as isBlobThere } from './blob-store.ts'
 import { bootMark, durableMark } from './durability.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
@@ -18,6 +18,8 @@ export interface LayersDeps {
   readonly locks: Locks
   /** Called when a layer's directory came to be. */
   readonly onGrowth: () => void
+  /** Called when something was written that is not synced. */
+  readonly onWrite: (path: string) => void
 }
 
 /**
@@ -49,6 +51,10 @@ export interface Layers {
   forget(id: LayerId): void
   /** Layers that this operation uses and nobody synced yet, also those of others: an image may be named that has them. */
   unsynced(): LayerId[]
+  /** Whether the store can unpack the layer again. */
+  hasBlob(id: LayerId): boolean
+  /** The file without which nothing finds the layer after a power cut; undefined where its directory survives that. */
+  neededFile(id: LayerId): string | undefined
   markDurable(ids: readonly LayerId[]): void
 }
 
@@ -67,7 +73,7 @@ export function randomLayerId(): LayerId {
 /** The line under which a layer stands in a lease. */
 export const layerName = (id: LayerId): string => `layer:${id}`
 
-export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): Layers {
+export function createLayers({ layout, leases, locks, onGrowth, onWrite }: LayersDeps): Layers {
   const remote = new Set<LayerId>()
   /** Claimed and present: nobody takes these away, so they need no second look. */
   const safe = new Set<LayerId>()
@@ -91,6 +97,8 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
 
   const markOf = (id: LayerId) => ifPresent(() => readFileSync(join(directory(id), 'boot'), 'latin1'))
 
+  const isDurable = (id: LayerId) => durable.has(id) || markOf(id) === durableMark()
+
   function hasDirectory(id: LayerId): boolean {
     const boot = markOf(id)
     if (boot !== durableMark() && boot !== bootMark()) return false
@@ -100,13 +108,17 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
 
   /** Only a blob whose content can be checked after unpacking, and of which it is known over what it unpacks, is as good as the layer. */
   function hasBlobOf({ diffId, parent, blobs = [] }: LayerInfo): boolean {
-    return diffId !== undefined && parent !== undefined && blobs.some(({ digest }) => hasBlob(layout.blobs, digest))
+    return diffId !== undefined && parent !== undefined && blobs.some(({ digest }) => isBlobThere(layout.blobs, digest))
+  }
+
+  function hasBlob(id: LayerId): boolean {
+    const known = info(id)
+    return known !== undefined && hasBlobOf(known)
   }
 
   function state(id: LayerId): LayerState {
     if (hasDirectory(id)) return 'directory'
-    const known = info(id)
-    if (known !== undefined && hasBlobOf(known)) return 'blob'
+    if (hasBlob(id)) return 'blob'
     return remote.has(id) ? 'remote' : 'missing'
   }
 
@@ -123,10 +135,14 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
     try {
       await leases.use([layerName(id)], () => {})
       await locks.withLock(`layer-info:${id}`, { mode: 'exclusive' }, async () => {
-        const merged = { ...info(id), ...more }
-        writeAtomicSync(leases.temporary(), infoFile(id), sealJson(merged as never), { durable: false })
+        const before = info(id)
+        const merged = { ...before, ...more }
+        // An image may be named that counts on the blob that the old bytes name: a power cut must leave them or the new ones.
+        const isNeeded = before !== undefined && hasBlobOf(before) && !isDurable(id)
+        writeAtomicSync(leases.temporary(), infoFile(id), sealJson(merged as never), { durable: isNeeded })
         read.set(id, merged)
       })
+      onWrite(infoFile(id))
     } catch (error) {
       throw storeError(error, 'keep what is known of a layer')
     }
@@ -193,6 +209,8 @@ export function createLayers({ layout, leases, locks, onGrowth }: LayersDeps): L
       read.delete(id)
       ifPresent(() => unlinkSync(infoFile(id)))
     },
+    hasBlob,
+    neededFile: (id) => (isDurable(id) ? undefined : infoFile(id)),
     unsynced: () => [...safe].filter((id) => !durable.has(id) && markOf(id) === bootMark()),
     markDurable(ids) {
       for (const id of ids) {

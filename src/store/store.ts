@@ -3,7 +3,7 @@ import { createBlobStore } from './blob-store.ts'
 import { createCacheIndex } from './cache-index.ts'
 import { type CacheMounts, createCacheMounts } from './cache-mounts.ts'
 import { type ContentListings, createContentListings } from './content-listings.ts'
-import { syncFileSystem } from './durability.ts'
+import { isSyncShort, syncFileSystem, UnsyncedFiles } from './durability.ts'
 import { blobName, createImageIndex } from './image-index.ts'
 import { createLayers, type Layers } from './layers.ts'
 import { openLayout, type StoreLayout } from './layout.ts'
@@ -45,8 +45,8 @@ export interface Store {
   temporary(): string
   /** This operation put a layer or a blob into it. */
   grew(): boolean
-  /** Makes what this operation made and used survive a power cut: once, at the end of a build, before its images are named. */
-  flush(): Promise<void>
+  /** Makes what this operation made and used survive a power cut, layers as directories or as blobs: once, at the end of a build, before its images are named. */
+  flush(disk?: { readonly isShort: boolean }): Promise<void>
   /** Ends the operation: gc may take what it used. */
   close(): Promise<void>
 }
@@ -78,7 +78,9 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
   const onGrowth = () => {
     grew = true
   }
-  const layers = createLayers({ layout, leases, locks, onGrowth })
+  const files = new UnsyncedFiles()
+  const deps = { layout, leases, locks, onGrowth, onWrite: files.add }
+  const layers = createLayers(deps)
   return {
     layout,
     blobs: createBlobStore({
@@ -87,9 +89,9 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
       use: (digest, check) => leases.use([blobName(digest)], check),
       onGrowth,
     }),
-    cache: createCacheIndex(layout, leases, layers),
+    cache: createCacheIndex(deps, layers),
     listings: createContentListings(layout, leases),
-    images: createImageIndex(layout, leases, layers),
+    images: createImageIndex(deps, layers, files),
     layers,
     statCache: createStatCaches(layout, leases),
     cacheMounts: createCacheMounts(layout, leases, locks),
@@ -98,10 +100,11 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
     onNotice,
     temporary: leases.temporary,
     grew: () => grew,
-    async flush() {
+    async flush({ isShort } = { isShort: isSyncShort() }) {
       const ids = layers.unsynced()
       if (ids.length === 0) return
-      await syncFileSystem(layout.v1)
+      if (!isShort && ids.every(layers.hasBlob)) return files.sync()
+      await files.by(() => syncFileSystem(layout.v1))
       layers.markDurable(ids)
     },
     close: leases.close,

@@ -127,7 +127,10 @@ class Verification {
     const { layers } = this.#store
     // Claimed, so that gc leaves it while it is read.
     await layers.claim([id])
-    if (layers.state(id) !== 'directory') {
+    const state = layers.state(id)
+    // A power cut before the directory was synced: it is unpacked again from the blob, which was found to be good.
+    if (state === 'blob') return undefined
+    if (state !== 'directory') {
       if (!layers.directories().includes(id)) return undefined
       return 'it was not completely written before the machine went down, or its directory is damaged'
     }

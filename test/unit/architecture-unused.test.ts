@@ -46,6 +46,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'unrunnable 2': 'the host’s platform',
   'parsePlatform 1': 'the host’s platform',
   'storeRoot 2': 'the user’s id',
+  'flush 0': 'what a disk has to do',
   'startBuild 1': 'hooks of who calls the library',
 }
 

@@ -74,6 +74,16 @@ describe('verifying a store', () => {
     expect(await findings()).toEqual([])
   })
 
+  test('a layer that a power cut left as its blob is in order, and so is the image that has it', async () => {
+    const blob = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', ...(await store.blobs.put(Buffer.from('blob'))) }
+    await store.layers.update(layer, { diffId: sha256('tar'), blobs: [blob], parent: [] })
+    writeFileSync(join(store.layers.directory(layer), 'boot'), 'a boot before')
+    expect(await findings({ repair: true })).toEqual([])
+    expect(store.layers.state(layer)).toBe('blob')
+    writeFileSync(store.blobs.path(blob.digest), 'bl0b')
+    expect((await findings({ repair: true })).map(({ type }) => type)).toEqual(['blob', 'layer', 'record', 'image'])
+  })
+
   test('a layer whose content another room finds wrong is forgotten with what needs it', async () => {
     const checkLayer: VerifyOptions['checkLayer'] = async (id) =>
       id === layer ? { state: 'changed', problem: 'altered' } : { state: 'same' }
