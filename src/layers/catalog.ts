@@ -12,7 +12,7 @@ import { Fetches } from './fetches.ts'
 import { layerTar } from './layer-tar.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import { Offers, offeredFacts } from './offers.ts'
-import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, verified } from './packing.ts'
+import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, unpackLimitOf, verified } from './packing.ts'
 import { recordedFacts } from './recorded.ts'
 import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer } from './types.ts'
 
@@ -113,11 +113,15 @@ class Catalog implements LayerCatalog {
   }
 
   async *#tar(id: LayerId, diffId: Digest, meter?: Meter): Bytes {
-    const blob = (await this.facts(id)).blobs?.[0]
-    const { blobs, maxBytes, signal } = this.#deps
+    const facts = await this.facts(id)
+    const blob = facts.blobs?.[0]
     const isHad = blob !== undefined && (await this.#fetch(id, blob))
-    const tar = isHad ? decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes }) : this.#written(id)
-    yield* verified(id, tar, diffId, meter, signal)
+    yield* verified(id, isHad ? this.#unpacked(blob, facts) : this.#written(id), diffId, meter, this.#deps.signal)
+  }
+
+  #unpacked(blob: Descriptor, facts: LayerInfo): Bytes {
+    const { blobs, maxBytes } = this.#deps
+    return decompressLayer(blobs.get(blob.digest), blob.mediaType, { maxBytes: unpackLimitOf(blob, facts, maxBytes) })
   }
 
   /** The tar of a layer whose diffID may not be known yet; `meter` knows it in the end. */

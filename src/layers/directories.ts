@@ -4,6 +4,7 @@ import type { Locks } from '../store/locks.ts'
 import type { LayerId, Snapshot } from '../store/types.ts'
 import type { FetchDeps, Fetches } from './fetches.ts'
 import type { Offer, Offers } from './offers.ts'
+import { unpackLimitOf } from './packing.ts'
 import { recordedFacts } from './recorded.ts'
 import { areDirectories } from './states.ts'
 import type { LayerSource } from './types.ts'
@@ -117,9 +118,11 @@ export class Directories {
 
   /** Of all processes that want the layer one unpacks it. */
   #unpackOne(offer: Offer, fetched: Promise<void>, signal: AbortSignal): Promise<true> {
-    const { id } = offer.layer
+    const { id, descriptor } = offer.layer
+    const maxBytes = unpackLimitOf(descriptor, recordedFacts(id, this.#deps.layers), this.#deps.maxBytes)
     const find = async () => areDirectories(await this.#deps.layers.claim([id])) || undefined
-    const unpack = () => unpackBlob(offer.layer, { bytes: this.#fetches.follow(offer, fetched), fetched }, this.#deps, signal)
+    const blob = () => ({ bytes: this.#fetches.follow(offer, fetched), fetched })
+    const unpack = () => unpackBlob(offer.layer, blob(), { ...this.#deps, maxBytes }, signal)
     return this.#deps.locks.singleFlight(`layer-${id}`, find, unpack, { signal })
   }
 }

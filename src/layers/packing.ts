@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { Digest } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { allInParallel } from '../base/in-parallel.ts'
-import type { BlobStore, Bytes, LayerId } from '../store/types.ts'
+import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
 import { DEFAULT_GZIP_LEVEL, GZIP_FORMAT, gzip } from '../tar/gzip.ts'
 import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
@@ -34,6 +34,11 @@ const MEDIA_TYPE: Readonly<Record<Packing['kind'], string>> = { gzip: MediaType.
 /** A blob that was made from the layer's directory, and not the one that the directory was made from. */
 export function isOwnBlob(blob: Descriptor): boolean {
   return Object.values(MARK).some((mark) => blob.annotations?.[mark] !== undefined)
+}
+
+/** What a blob may unpack to, in bytes: `limit`, which is for what others made, or as much as went into it here. */
+export function unpackLimitOf(blob: Descriptor, { tarSize = 0 }: LayerInfo, limit: number): number {
+  return isOwnBlob(blob) ? Math.max(limit, tarSize) : limit
 }
 
 /** Undefined: the tar as it is. */

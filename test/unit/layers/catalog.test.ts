@@ -4,8 +4,11 @@ import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { sha256 } from '../../../src/base/digest.ts'
+import { openCatalog } from '../../../src/layers/catalog.ts'
 import { imageLayers } from '../../../src/layers/image-layers.ts'
-import type { LayerSource, PackedLayer } from '../../../src/layers/types.ts'
+import type { Layer, LayerSource, PackedLayer } from '../../../src/layers/types.ts'
+import { createSnapshotter } from '../../../src/snapshot/snapshotter.ts'
+import { openStore } from '../../../src/store/store.ts'
 import type { LayerId, Snapshot } from '../../../src/store/types.ts'
 import { MediaType } from '../../../src/values/oci.ts'
 import { type CountedCatalog, committed, countedCatalog } from '../../support/catalog.ts'
@@ -295,6 +298,31 @@ describe('a layer as a value', () => {
     expect(sha256(gunzipSync(bytes))).toBe(a?.diffId)
     expect(await own.catalog.facts(id)).toMatchObject({ diffId: a?.diffId, tarSize: gunzipSync(bytes).length })
     expect(a?.created).toBe('2024-01-01T00:00:00Z')
+  })
+
+  test('is unpacked from the blob that was made here, though --limit unpack is smaller now', async () => {
+    const id = await committed(own.snapshots, [file('a', Buffer.alloc(300_000, 'abc'))])
+    const [layer] = (await own.catalog.open([id], { compression: 'gzip' })) as [Layer]
+    const { descriptor } = await layer.blob()
+    writeFileSync(join(own.store.layers.directory(id), 'boot'), 'a boot before')
+    const after = await openStore(own.store.layout.root)
+    const limited = (maxBytes: number) => openCatalog({ ...after, snapshots: createSnapshotter(after), maxBytes, signal })
+    const [tar] = await limited(1000).open([id], { compression: 'zstd' })
+    expect(sha256(await collect(tar?.tar() ?? chunks(Buffer.alloc(0))))).toBe(layer.diffId)
+    // The same bytes of somebody else.
+    await after.layers.update(id, { blobs: [descriptor] })
+    await expect(limited(1000).directories([id], signal)).rejects.toMatchObject({ code: 'TAR_LIMIT' })
+    const { mediaType, digest, size } = descriptor
+    await after.layers.update(id, { blobs: [{ mediaType, digest, size, annotations: { 'tbuild.gzip.level': '1' } }] })
+    expect(await limited(1000).directories([id], signal)).toEqual([after.layers.fs(id)])
+    expect(readFileSync(join(after.layers.fs(id), 'a'), 'latin1')).toHaveLength(300_000)
+    await after.close()
+  })
+
+  test('of an image is no layer that was made here, whatever its manifest says', () => {
+    const descriptor = { mediaType: MediaType.ociLayerGzip, digest: sha256('blob'), size: 4 }
+    const annotations = { 'tbuild.gzip.level': '6' }
+    expect(imageLayers([sha256('tar')], [{ ...descriptor, annotations }])[0]?.descriptor).toEqual(descriptor)
   })
 
   test('is opened with one read and nothing else where all is known', async () => {
