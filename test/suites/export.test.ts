@@ -59,7 +59,7 @@ const tarTo = (path: string, ...[images, options]: [readonly Image[], ExportOpti
 
 async function image(form?: BlobForm, architecture = 'amd64'): Promise<Image> {
   const ids: LayerId[] = []
-  for (const items of Object.values(LAYERS)) ids.push(await committed(layers.snapshots, items, ids))
+  for (const items of Object.values(LAYERS)) ids.push(await committed(layers.snapshots, items, [...ids]))
   const opened = await layers.catalog.open(ids, form)
   const platform = { os: 'linux', architecture }
   const created = '2024-01-01T00:00:00Z'
