@@ -16,6 +16,7 @@ import type { MatchState } from '../go/pattern-matcher.ts'
 import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { DirectoryListing } from './directory-listing.ts'
+import { LayerRoot } from './layer-roots.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
@@ -41,7 +42,7 @@ interface DirectoryOptions {
   readonly dropsCapabilities?: boolean
 }
 
-/** Layer directories in overlayfs's format, bottom first, as one tree. None gives an empty root directory. */
+/** Layer directories in overlayfs's format, complete, bottom first, as one tree. None gives an empty root directory. */
 export function layeredView(directories: readonly string[]): TreeView {
   return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true, owners: true })
 }
@@ -97,6 +98,8 @@ export class LayeredView implements TreeView {
   readonly fds: readonly DirectoryFds[]
   readonly root: LayerNode
   readonly #overlay: boolean
+  /** Of each layer; none where there are no layers but a directory. */
+  readonly #roots: readonly LayerRoot[]
   /** Of each layer; none for a directory of the host. */
   readonly #owners: readonly LayerOwners[]
   readonly #ignore: PathFilter | undefined
@@ -108,6 +111,7 @@ export class LayeredView implements TreeView {
     this.fds = topFirst.map(DirectoryFds.at)
     this.#owners = options.owners ? topFirst.map((path) => LayerOwners.of(path)) : []
     this.#overlay = options.overlay
+    this.#roots = options.overlay ? topFirst.map((path) => LayerRoot.at(path)) : []
     this.#ignore = options.ignore
     this.#mode = options.mode
     this.#dropsCapabilities = options.dropsCapabilities === true
@@ -125,7 +129,7 @@ export class LayeredView implements TreeView {
   #rootLayers(): number[] {
     const all = this.fds.map((_, index) => index)
     if (!this.#overlay || all.length === 1) return all
-    const opaque = all.findIndex((index) => this.#isOpaque(index, ''))
+    const opaque = this.#roots.findIndex((root, index) => root.isOpaque(() => this.#isOpaque(index, '')))
     return opaque < 0 ? all : all.slice(0, opaque + 1)
   }
 
@@ -140,10 +144,20 @@ export class LayeredView implements TreeView {
     const raw = bytes(key)
     for (const layer of parent.layers) {
       if (found.closed) break
-      const stat = sys().lookupat((this.fds[layer] as DirectoryFds).fd(parent.key), raw)
+      const stat = parent.key === '' ? this.#atRoot(layer, key, raw) : this.#lookup(layer, parent.key, raw)
       if (stat !== undefined) this.#merge(found, layer, joinKey(parent.key, key), typeOfMode(stat.mode), stat)
     }
     return this.#visible(found, parent, key)
+  }
+
+  #lookup(layer: number, parent: Key, name: Buffer): SysStat | undefined {
+    return sys().lookupat((this.fds[layer] as DirectoryFds).fd(parent), name)
+  }
+
+  #atRoot(layer: number, key: Key, name: Buffer): SysStat | undefined {
+    const root = this.#roots[layer]
+    const look = () => this.#lookup(layer, '', name)
+    return root === undefined ? look() : root.lookup(key, look)
   }
 
   children(directory: TreeNode): LayerNode[] {
