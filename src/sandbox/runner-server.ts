@@ -40,15 +40,19 @@ export class RunnerServer {
    */
   async run(plan: Uint8Array, io: ExecIo, signal: AbortSignal | undefined): Promise<string> {
     const [ours, theirs] = socketPair()
+    const socket = new Socket({ fd: ours })
+    // The plan is on its way before anybody can have read the socket: a write after a refusal would fail, and take the reason with it.
+    const told = talk(socket, plan, io, signal)
+    told.catch(() => {})
     try {
       await this.#send(theirs)
     } catch (error) {
-      sys().close(ours)
+      socket.destroy()
       throw error
     } finally {
       sys().close(theirs)
     }
-    return talk(new Socket({ fd: ours }), plan, io, signal)
+    return told
   }
 
   /** Ends the server when its runs have ended, and waits for its end, and for that of one which another call ends. */

@@ -59,12 +59,12 @@ let control: number
 /** What one runner says of the bytes as a plan, and nothing else. */
 async function status(bytes: Buffer): Promise<string> {
   const [ours, theirs] = socketPair()
-  sys().sendDescriptor(control, theirs)
-  sys().close(theirs)
   const socket = new Socket({ fd: ours })
   // It may answer before it has read everything.
   socket.on('error', () => {})
   socket.end(bytes)
+  sys().sendDescriptor(control, theirs)
+  sys().close(theirs)
   const frames = new OutputFrames({ stdout: () => expect('output').toBe('none'), stderr: () => expect('output').toBe('none') })
   socket.on('data', (data) => frames.push(data))
   await new Promise((resolve) => socket.on('close', resolve))
