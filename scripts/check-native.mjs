@@ -18,9 +18,10 @@ const PARTS = {
       'suites',
       'hostile',
       '--testPathPatterns',
-      'unit/(tree|store)/',
+      'unit/(base|tree|store)/',
       'unit/tar/gzip',
-      '/(tree-view|snapshotter)\\.',
+      'unit/layers/layer-tar',
+      '/(blob-store|snapshotter|tree-view)\\.',
       'hostile/tree/',
     ],
     environment: () => ({

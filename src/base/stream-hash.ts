@@ -42,6 +42,8 @@ export class StreamHash {
   /** Never rejects: a stream that ends early has nobody who waits for it. */
   async #update(pieces: readonly Uint8Array[]): Promise<void> {
     try {
+      // What throws at once would have ended before it counted as running.
+      await Promise.resolve()
       await sys().sha256Update(this.#hash, pieces)
     } catch (error) {
       this.#failure ??= { error }

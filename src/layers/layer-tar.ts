@@ -111,12 +111,14 @@ class Slab {
     if (listing === undefined || files.length === 0) return
     this.#files = []
     this.#members = []
-    const read = sys().readEach(listing.fd(), files, this.#buffer)
-    this.#reads.push(
-      read.then((left) => {
+    const read = sys()
+      .readEach(listing.fd(), files, this.#buffer)
+      .then((left) => {
         for (const [index, member] of members.entries()) if (left[index] !== 0) this.#replace(member)
-      }),
-    )
+      })
+    // It is told to whoever waits for it, which may be after other slabs.
+    read.catch(() => {})
+    this.#reads.push(read)
   }
 
   #replace({ change, start, end }: Member): void {

@@ -35,8 +35,11 @@ interface Job {
 }
 
 function begin({ room, window, length, last }: Block, level: number): Job {
+  const deflated = sys().deflate(room.subarray(0, window + length), window, last, level)
+  // It is told to whoever waits for it, which may be after others.
+  deflated.catch(() => {})
   ahead += 1
-  return { room, deflated: sys().deflate(room.subarray(0, window + length), window, last, level) }
+  return { room, deflated }
 }
 
 async function finish({ room, deflated }: Job): Promise<Buffer> {

@@ -63,25 +63,28 @@ export class BatchCopier {
     this.#batch = undefined
     if (batch === undefined) return
     const { from, to, files, places } = batch
-    const copied = sys().copyEach(from.fd(), this.#writer.upperFd(to), files)
-    this.#running.push(
-      copied.then((left) => {
+    const copied = sys()
+      .copyEach(from.fd(), this.#writer.upperFd(to), files)
+      .then((left) => {
         for (const [index, place] of places.entries()) if (left[index] !== 0) this.#left.push(place)
-      }),
-    )
+      })
+    // It is told to whoever waits for it.
+    copied.catch(() => {})
+    this.#running.push(copied)
     if (this.#running.length >= PARALLEL) await this.#running.shift()
   }
 
   /** Waits for all; what is left undone. */
   async finish(): Promise<readonly Place[]> {
     await this.#send()
-    await this.idle()
+    // When one fails, the others are still `idle`'s to wait for.
+    await Promise.all(this.#running)
     return this.#left.splice(0)
   }
 
   /** Nothing is written any more after it, whatever has happened. */
   async idle(): Promise<void> {
     this.#batch = undefined
-    await Promise.all(this.#running.splice(0))
+    await Promise.allSettled(this.#running.splice(0))
   }
 }

@@ -13,6 +13,8 @@ const BATCH_FILES = 128
 const PARALLEL = 4
 /** Bytes. A larger file is written by the caller as it arrives. */
 const LARGE = 256 * 1024
+/** Bytes of a path with its NUL that one system call takes. Where a longer one leads, the caller walks. */
+const PATH_MAX = 4096
 
 interface Place {
   readonly key: Key
@@ -45,7 +47,8 @@ export class NewFiles {
 
   /** Whether it is one for a batch: a small, plain file in a place where this layer has nothing, of an owner who can be on disk. */
   takes({ size, xattrs }: TarEntry, key: Key, { uid = 0, gid = 0 }: Metadata): boolean {
-    return size <= LARGE && xattrs === undefined && this.#writer.isReal({ uid, gid }) && this.#writer.isFree(key)
+    if (size > LARGE || xattrs !== undefined || key.length >= PATH_MAX) return false
+    return this.#writer.isReal({ uid, gid }) && this.#writer.isFree(key)
   }
 
   async add({ size }: TarEntry, key: Key, metadata: Metadata, content: AsyncIterable<Uint8Array>): Promise<void> {
@@ -89,7 +92,9 @@ export class NewFiles {
   /** Waits until all are on the disk. What could not be made on another thread is made here, which tells what is wrong. */
   async settle(): Promise<void> {
     await this.#send()
-    await Promise.all(this.#running.splice(0))
+    // When one fails, the others are still `idle`'s to wait for.
+    await Promise.all(this.#running)
+    this.#running.length = 0
     for (const place of this.#left.splice(0)) this.#single(place)
   }
 

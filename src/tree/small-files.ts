@@ -52,22 +52,26 @@ export class SmallFiles {
     this.#batch = undefined
     if (batch === undefined) return undefined
     const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES)
-    const read = sys().readEach(batch.from.fd(), batch.files, buffer)
-    this.#running.push(
-      read.then((left) => {
+    const read = sys()
+      .readEach(batch.from.fd(), batch.files, buffer)
+      .then((left) => {
         for (const [index, { offset, size }] of batch.files.entries()) {
           batch.readers[index]?.(left[index] === 0 ? buffer.subarray(offset, offset + size) : undefined)
         }
         this.#buffers.push(buffer)
-      }),
-    )
+      })
+    // It is told to whoever waits for it.
+    read.catch(() => {})
+    this.#running.push(read)
     return this.#running.length > PARALLEL ? this.#running.shift() : undefined
   }
 
   /** Waits for all that was added. */
   async finish(): Promise<void> {
     await this.#send()
-    await Promise.all(this.#running.splice(0))
+    // When one fails, the others are still `idle`'s to wait for.
+    await Promise.all(this.#running)
+    this.#running.length = 0
   }
 
   /** Nothing is read any more after it, whatever has happened. */

@@ -32,6 +32,12 @@ test('whoever adds faster than is hashed is told to wait, and so memory is bound
   expect(await hash.finish()).toBe(sha256(Buffer.concat(Array.from({ length: added }, () => piece))))
 })
 
+test('what cannot be hashed is told at the end, however early it was refused', async () => {
+  const hash = new StreamHash()
+  hash.add('text' as never)
+  await expect(hash.finish()).rejects.toThrow(/Uint8Arrays/)
+})
+
 test('the digest of a file is that of as many bytes as are wanted, or as it has', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tbuild-hash-'))
   const content = Buffer.alloc(20 * MIB, 'text ')

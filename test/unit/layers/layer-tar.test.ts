@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { build } from 'esbuild'
 import fc from 'fast-check'
 import { layerTar } from '../../../src/layers/layer-tar.ts'
 import type { TarItem } from '../../../src/tar/types.ts'
@@ -66,6 +67,41 @@ test('whatever the sizes, in whatever order', async () => {
     }),
     { numRuns: 25 },
   )
+})
+
+/** In a process of its own: this one would not be ended by what nobody listens to. */
+const SLOW_READER = `
+  import { truncateSync } from 'node:fs'
+  import { setTimeout as sleep } from 'node:timers/promises'
+  import { layerTar } from './src/layers/layer-tar.ts'
+  import { layerChanges } from './src/tree/diff.ts'
+  import { layeredView } from './src/tree/view.ts'
+  const upper = process.argv[2]
+  async function* slowly() {
+    for await (const change of layerChanges(upper, layeredView([]), { plain: true })) {
+      if (change.entry.name.toString() === 'f40') truncateSync(upper + '/f40', 1)
+      yield change
+      await sleep(5)
+    }
+  }
+  try {
+    for await (const chunk of layerTar(slowly()));
+  } catch (error) {
+    console.log(error.code)
+  }`
+
+test('an error is told to who reads the tar, also when it comes while nobody waits for it', async () => {
+  const upper = folder('many')
+  for (let at = 10; at < 70; at += 1) writeFileSync(join(upper, `f${at}`), Buffer.alloc(60_000, `${at} `))
+  const resolveDir = join(import.meta.dirname, '../../..')
+  // Inside of the package: it finds the addon from where it stands.
+  const outfile = join(resolveDir, 'node_modules/.cache', `tbuild-slow-reader-${process.pid}.mjs`)
+  await build({ stdin: { contents: SLOW_READER, resolveDir, loader: 'ts' }, outfile, bundle: true, platform: 'node', format: 'esm' })
+  try {
+    expect(execFileSync(process.execPath, [outfile, upper], { encoding: 'utf8' })).toBe('TAR_SIZE_MISMATCH\n')
+  } finally {
+    rmSync(outfile)
+  }
 })
 
 test.each([10, 100_000])('a file of %d bytes that changed since it was listed is an error', async (size) => {

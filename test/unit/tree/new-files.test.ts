@@ -69,6 +69,14 @@ test('links to files that were only begun, and links in their place', async () =
   expect(readFileSync(join(upper, 'd/h'), 'utf8')).toBe('f')
 })
 
+test('a file is made where no system call takes the whole path', async () => {
+  const deep = Array.from({ length: 20 }, () => 'd'.repeat(200)).join('/')
+  const { upper } = await unpacked([{ name: `${deep}/${'f'.repeat(200)}`, data: 'deep' }, { name: 'g' }])
+  const view = layeredView([upper])
+  const found = view.resolve(Buffer.from(deep))
+  expect(found && [...view.children(found)].map(({ name, stat }) => [name.length, stat.size])).toEqual([[200, 4]])
+})
+
 test('a path through a file that was only begun is refused as one through a file', async () => {
   expect(
     await codeOf(
@@ -170,6 +178,29 @@ describe('writeEach', () => {
     expect(() => sys().writeEach(fd, [file('', 0)], Buffer.alloc(0))).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }))
     sys().close(fd)
   })
+})
+
+test('an unpacking ends when all of its threads have, also when one has failed', async () => {
+  const { writeEach } = sys()
+  const pending: (() => void)[] = []
+  let ended = false
+  sys().writeEach = async (...args) => {
+    if (pending.length === 1) throw new Error('no memory')
+    await new Promise<void>((resolve) => pending.push(resolve))
+    return writeEach(...args)
+  }
+  try {
+    const unpacking = unpacked(many('a', 200)).finally(() => {
+      ended = true
+    })
+    unpacking.catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect([pending.length, ended]).toEqual([1, false])
+    pending[0]?.()
+    await expect(unpacking).rejects.toThrow('no memory')
+  } finally {
+    sys().writeEach = writeEach
+  }
 })
 
 test('an abort ends an unpacking, and nothing is written after it', async () => {
