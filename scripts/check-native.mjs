@@ -21,6 +21,7 @@ const PARTS = {
       'unit/(base|tree|store)/',
       'unit/tar/gzip',
       'unit/layers/layer-tar',
+      'suites/export\\.',
       '/(blob-store|snapshotter|tree-view)\\.',
       'hostile/tree/',
     ],
