@@ -80,6 +80,24 @@ describe('verify-store', () => {
     60_000,
   )
 
+  test('a layer whose directory a power cut tore is unpacked from its blob: the image that has it stays, whatever --limit unpack is', () => {
+    const { store, command, build } = newStore()
+    const [before, after] = ['before.tar', 'after.tar'].map((name) => join(folder, name))
+    const output = (dest: string | undefined) => ['-t', 'app', '-o', `type=oci,dest=${dest}`]
+    const dockerfile = 'FROM busybox\nRUN head -c 200000 /dev/zero >/made\n'
+    build(dockerfile, ...output(before))
+    const made = inLayers(store, 'made')
+    const layer = join(made, '../..')
+    // What a build that did not wait for the directory leaves, as the next boot finds it.
+    writeFileSync(join(layer, 'boot'), '11111111-1111-1111-1111-111111111111')
+    rmSync(made)
+    expect(command('verify-store')).toMatchObject({ status: 0 })
+    expect(build('FROM app\nRUN test $(stat -c %s /made) = 200000\n', '--limit', 'unpack=100000').stderr).toMatch(/ DONE /)
+    expect(statSync(made).size).toBe(200_000)
+    expect(build(dockerfile, ...output(after)).stderr).toContain('CACHED')
+    expect(readFileSync(after as string)).toEqual(readFileSync(before as string))
+  }, 60_000)
+
   test('an altered blob is noticed by what reads it, and mended by verify-store', () => {
     const { store, command, build } = newStore()
     const dockerfile = 'FROM busybox\nRUN echo made > /made\n'
