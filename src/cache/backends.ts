@@ -2,6 +2,7 @@ import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf, isDigest } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { allInParallel } from '../base/in-parallel.ts'
 import { MANIFEST_LIMIT } from '../sources/image/document.ts'
 import type { Registries } from '../sources/registry/open.ts'
 import { changeLayout, LAYOUT_FILES, layoutBlobs, readLayoutIndex, writeLayoutIndex } from '../store/image-layout.ts'
@@ -57,24 +58,38 @@ export function localBackend(
             },
           },
         ]
-        const needed = new Set(all.map(({ descriptor: { digest } }) => digest))
-        for (const { descriptor: blob, open } of all) {
-          const found = await blobs.stat(blob.digest)
-          if (!isDamaged && found?.size === blob.size) continue
-          // What is no file cannot be replaced by a rename; a file is, since it may be what is read.
-          if (isDamaged && found === undefined) await rm(blobs.path(blob.digest), { force: true, recursive: true })
-          await blobs.put(open(), blob)
-        }
+        const needed = new Map(all.map((blob) => [blob.descriptor.digest, blob]))
+        const jobs = [...needed.values()].map((blob) => () => putBlob(blobs, blob, isDamaged))
+        await allInParallel(jobs, PARALLEL_BLOBS)
         const entry = { ...descriptor, annotations: { [REF_NAME]: tag } }
         await writeLayoutIndex(directory, JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...kept, entry] }))
         // Whoever carries the directory need not be who built.
-        const files = [...LAYOUT_FILES.map((name) => join(directory, name)), ...[...needed].map((wanted) => join(folder, hexOf(wanted)))]
+        const files = [
+          ...LAYOUT_FILES.map((name) => join(directory, name)),
+          ...[...needed.keys()].map((wanted) => join(folder, hexOf(wanted))),
+        ]
         for (const file of files) await chmod(file, 0o644)
         // A directory that holds nothing else does not grow with every build.
         if (kept.length > 0 || !replaced) return
         for await (const found of blobs.list()) if (!needed.has(found)) await unlink(join(folder, hexOf(found)))
       }),
   }
+}
+
+/** Written at once: while the disk is waited for with one, others are read and hashed. */
+const PARALLEL_BLOBS = 4
+
+/** Synced: a later export takes what is there, of the right size, for what its name says. */
+async function putBlob(
+  blobs: BlobStore,
+  { descriptor, open }: Pick<CacheManifest['blobs'][number], 'descriptor' | 'open'>,
+  isDamaged: boolean,
+): Promise<void> {
+  const found = await blobs.stat(descriptor.digest)
+  if (!isDamaged && found?.size === descriptor.size) return
+  // What is no file cannot be replaced by a rename; a file is, since it may be what is read.
+  if (isDamaged && found === undefined) await rm(blobs.path(descriptor.digest), { force: true, recursive: true })
+  await blobs.put(open(), descriptor)
 }
 
 /** A directory that is not there. */

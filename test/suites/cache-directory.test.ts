@@ -59,6 +59,34 @@ test('two builds over an older cache: neither takes the blobs of the other for t
   expect([await read('a'), await read('b')]).toEqual(['one', 'two'])
 })
 
+test('blobs are written side by side, four at most, each once, and one that fails leaves no cache that names it', async () => {
+  const cache = cacheOf('config')
+  let [open, most, opened] = [0, 0, 0]
+  const blob = (text: string) => ({
+    descriptor: { mediaType: MediaType.ociLayerGzip, digest: sha256(text), size: text.length },
+    async *open() {
+      open += 1
+      opened += 1
+      most = Math.max(most, open)
+      await sleep(50)
+      open -= 1
+      yield Buffer.from(text)
+    },
+  })
+  const layers = [...'abcdefgh', 'a'].map(blob)
+  const { signal } = new AbortController()
+  const options = { signal, isDamaged: false }
+  const wrong = { ...blob('wrong'), open: blob('other').open }
+  const place = localBackend(directory, { tag: 'a' })
+  await expect(place.put({ ...cache, blobs: [wrong, ...layers] }, options)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  expect([existsSync(join(directory, 'index.json')), open]).toEqual([false, 0])
+  opened = 0
+  rmSync(folder, { recursive: true })
+  await place.put({ ...cache, blobs: [...cache.blobs, ...layers] }, options)
+  expect([await read('a'), most, opened]).toEqual(['config', 4, 8])
+  expect(readdirSync(folder)).toHaveLength(10)
+})
+
 test('a build that waits for another can be ended', async () => {
   const lock = tryFlockDirectory(directory)
   const stop = new AbortController()
