@@ -25,9 +25,10 @@ export async function* layerTar(changes: AsyncIterable<LayerChange>): AsyncGener
   try {
     for await (const change of changes) {
       const member = encodeEntry(change.entry)
-      if (!slab.takes(member, change)) {
+      const needed = bytesIn(member, change)
+      if (!slab.hasRoom(needed)) {
         sealed.push(slab.seal())
-        slab = new Slab()
+        slab = new Slab(needed)
         if (sealed.length > AHEAD) yield* (sealed.shift() as Slab).chunks()
       }
       if (slab.add(member, change)) continue
@@ -59,7 +60,7 @@ interface Member {
 
 /** A part of the tar in which whole members stand. */
 class Slab {
-  readonly #buffer = Buffer.allocUnsafeSlow(SLAB)
+  readonly #buffer: Buffer
   readonly #reads: Promise<void>[] = []
   /** What turned out not to be plain, as it stands now; in no order. */
   readonly #replaced: (Pick<Member, 'start' | 'end'> & { readonly chunks: readonly Buffer[] })[] = []
@@ -68,14 +69,13 @@ class Slab {
   #files: PlacedFile[] = []
   #members: Member[] = []
 
-  hasRoom(bytes: number): boolean {
-    return bytes <= SLAB - this.#used
+  /** `needed`: bytes that it must have room for. A path of a deep tree may be longer than any slab otherwise is. */
+  constructor(needed = 0) {
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(SLAB, needed))
   }
 
-  /** True for an empty one, whatever is to be added. */
-  takes(member: readonly Buffer[], { entry, open }: LayerChange): boolean {
-    const content = open === undefined || entry.size > SMALL ? 0 : entry.size + paddingOf(entry.size).length
-    return this.#used === 0 || this.hasRoom(lengthOf(member) + content)
+  hasRoom(bytes: number): boolean {
+    return bytes <= this.#buffer.length - this.#used
   }
 
   /** False when the content is for the caller to write, and what is behind it. */
@@ -149,7 +149,11 @@ class Slab {
   }
 }
 
-const lengthOf = (blocks: readonly Buffer[]) => blocks.reduce((sum, { length }) => sum + length, 0)
+/** What a slab gets of a member: a small content stands in it, too. */
+function bytesIn(member: readonly Buffer[], { entry, open }: LayerChange): number {
+  const content = open === undefined || entry.size > SMALL ? 0 : entry.size + paddingOf(entry.size).length
+  return member.reduce((sum, { length }) => sum + length, content)
+}
 
 /** The content of a small file, which must have as many bytes as its entry says. */
 function readWhole(open: () => number, entry: LayerChange['entry'], into: Buffer): void {

@@ -104,6 +104,33 @@ test('an error is told to who reads the tar, also when it comes while nobody wai
   }
 })
 
+test.each([
+  [100_000, 60_000],
+  [524_288, 0],
+  [480_000, 60_000],
+  [600_000, 0],
+  [600_000, 60_000],
+  [600_000, 80_000],
+])('a name of %d bytes and a content of %d stand whole in the tar, whatever is around them', async (bytes, size) => {
+  const upper = folder('long-names')
+  for (const name of ['before', 'long', 'rest']) writeFileSync(join(upper, name), Buffer.alloc(60_000, name))
+  writeFileSync(join(upper, 'long'), Buffer.alloc(size, 'long'))
+  const renamed = async function* () {
+    for await (const change of layerChanges(upper, layeredView([]), { plain: true })) {
+      const isLong = change.entry.name.toString() === 'long'
+      yield isLong ? { ...change, entry: { ...change.entry, name: Buffer.from(`${'n/'.repeat(bytes / 2)}n`) } } : change
+    }
+  }
+  const exact = async function* () {
+    for await (const { entry, open } of renamed()) {
+      const fd = open?.()
+      yield { entry, content: contentOf(fd === undefined ? Buffer.alloc(0) : readFileSync(fd)) }
+      if (fd !== undefined) closeSync(fd)
+    }
+  }
+  expect((await joined(layerTar(renamed()))).equals(await joined(writeTar(exact())))).toBe(true)
+})
+
 test.each([10, 100_000])('a file of %d bytes that changed since it was listed is an error', async (size) => {
   const upper = folder('changing')
   const file = join(upper, 'f')
