@@ -151,7 +151,7 @@ napi_value sys_sha256update(napi_env env, napi_callback_info info) {
   Hash *hash = hash_of(&args);
   uint32_t count = 0;
   if (!args.failed && napi_get_array_length(env, args.values[1], &count) != napi_ok) refuse(&args, "ERR_INVALID_ARG_TYPE", "an array is needed here");
-  if (args.failed) return NULL;
+  if (hash == NULL || args.failed) return NULL;
   HashWork *own = hash_work(hash, count, hash_pieces);
   errno = ENOMEM;
   if (own == NULL) return fail(&args, NULL);
@@ -169,7 +169,7 @@ napi_value sys_sha256file(napi_env env, napi_callback_info info) {
   int fd = int_of(&args, 1);
   off_t offset = whole_of(&args, 2, 0, INT64_MAX);
   int64_t length = whole_of(&args, 3, 0, INT64_MAX);
-  if (args.failed) return NULL;
+  if (hash == NULL || args.failed) return NULL;
   HashWork *own = hash_work(hash, 0, hash_file);
   errno = ENOMEM;
   if (own == NULL) return fail(&args, NULL);
@@ -186,7 +186,7 @@ napi_value sys_sha256file(napi_env env, napi_callback_info info) {
 napi_value sys_sha256end(napi_env env, napi_callback_info info) {
   Args args = arguments(env, info, "sha256End", 1);
   Hash *hash = hash_of(&args);
-  if (args.failed) return NULL;
+  if (hash == NULL || args.failed) return NULL;
   unsigned char digest[DIGEST_SIZE];
   errno = EINVAL;
   hash->is_busy = true;

