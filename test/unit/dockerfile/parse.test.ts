@@ -150,7 +150,8 @@ describe('cost is linear', () => {
   ])('one instruction of many %s', (_, text) => {
     const parse = (n: number, runs: number) => cost(() => parseDockerfile(file(`FROM scratch\n${text(n)}`)), runs)
     const small = Math.max(parse(5_000, 3), 10)
-    expect(parse(40_000, 1)).toBeLessThan(small * 8 * 4)
+    // The least of several on both sides: a collection of garbage may fall into any one.
+    expect(parse(40_000, 3)).toBeLessThan(small * 8 * 4)
   })
 })
 
