@@ -71,7 +71,11 @@ export class Site {
   }
 
   tag(builder: Peer, suffix = ''): string {
-    const tag = `localhost/tbuild-bench/${this.#load.name}${suffix}:${this.ground.mark}`
+    return this.#kept(builder, `localhost/tbuild-bench/${this.ground.mark}/${this.#load.name}${suffix}:latest`)
+  }
+
+  /** A name that the builder's store will have, until the end. */
+  #kept(builder: Peer, tag: string): string {
     this.#tags.set(builder, (this.#tags.get(builder) ?? new Set()).add(tag))
     return tag
   }
@@ -87,7 +91,7 @@ export class Site {
   }
 
   push(builder: Peer, context: string, reference: string): Commands {
-    return this.#build(builder, { context, tag: this.tag(builder), output: { kind: 'push', reference } })
+    return this.#build(builder, { context, tag: this.tag(builder), output: { kind: 'push', reference: this.#kept(builder, reference) } })
   }
 
   #build(builder: Peer, build: Build): Commands {

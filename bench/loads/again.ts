@@ -11,8 +11,8 @@ import type { Load } from './load.ts'
 const MB = 1_000_000
 const SMALL_FILES = 200
 
-/** Each builder's own repository: what another one pushed is not there already. */
-const reference = (site: Site, { name }: Peer) => `${site.ground.registry}/tbuild-bench/${name}-${site.amount}:${site.ground.mark}`
+/** A repository of this bench and this builder alone: what another one pushed is not there already, and all of it is removed from docker's store. */
+const reference = (site: Site, { name }: Peer) => `${site.ground.registry}/tbuild-bench/${site.ground.mark}/${name}-${site.amount}:latest`
 
 function writeImage(site: Site): string {
   const context = site.context('context', 'FROM scratch\nCOPY large /\nCOPY files /files\n')

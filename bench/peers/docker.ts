@@ -1,6 +1,10 @@
 import type { Build, Commands, Peer } from './builder.ts'
 import type { Found } from './find.ts'
 
+/** An image by its name, and what was pushed before under that name: docker keeps it under the digest that the registry gave. */
+const REMOVE = `tag=$1; shift
+"$@" image ls --all --no-trunc --quiet --filter "reference=\${tag%:*}" | sort -u | xargs -r "$@" image rm --force`
+
 /**
  * `docker buildx build` with the default builder. `writesArchives`: docker with containerd's store exports OCI archives itself; another one is asked for the
  * image and then to save it, whose layers are not compressed.
@@ -17,7 +21,7 @@ export function dockerPeer({ command, version, daemon, overhead, notes }: Found,
     inspect: (tag) => [...command, 'image', 'inspect', tag],
     check: (context) => [[...command, 'buildx', 'build', '--check', context]],
     explain: undefined,
-    remove: (tags) => [[...command, 'image', 'rm', '--force', ...tags]],
+    remove: (tags) => tags.map((tag) => ['sh', '-c', REMOVE, 'sh', tag, ...command]),
     prune: () => [[...command, 'builder', 'prune', '--all', '--force']],
     daemon,
     overhead,
