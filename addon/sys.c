@@ -20,6 +20,7 @@
 #include "copy.h"
 #include "deflate.h"
 #include "hash.h"
+#include "map.h"
 #include "sockets.h"
 #include "values.h"
 #include "write.h"
@@ -306,6 +307,8 @@ NAPI_MODULE_INIT() {
     FUNCTION("sha256Update", sys_sha256update),
     FUNCTION("sha256File", sys_sha256file),
     FUNCTION("sha256End", sys_sha256end),
+    FUNCTION("mapText", sys_maptext),
+    FUNCTION("mapBytes", sys_mapbytes),
     FUNCTION("statEach", sys_stateach),
     FUNCTION("copyEach", sys_copyeach),
     FUNCTION("readEach", sys_readeach),

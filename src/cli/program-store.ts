@@ -13,7 +13,11 @@ export interface StoreHandlers {
   cache(action: CacheAction, directory: string | undefined, flags: CacheFlags): Promise<number>
 }
 
-type Done = (status: number) => void
+export type Done = (status: number) => void
+/** Says of a command what it takes and does. */
+export type Describe = (command: Command) => void
+/** Has a command described when it is asked for. */
+type Later = (command: Command, describe: Describe) => void
 
 const collect = (value: string, previous: string[]): string[] => [...previous, value]
 
@@ -26,19 +30,27 @@ Examples:
   tbuild prune --filter unused-for=168h --keep-storage 20GB
   tbuild prune --all`
 
-export function addStoreCommands(top: Command, handlers: StoreHandlers, done: Done): void {
-  const verify = top
-    .command('verify-store')
-    .description('read everything in the store, and forget what is damaged')
-    .option('--check-only', 'change nothing; exit status 1 when something is damaged')
-  onStore(verify).action(async (flags: VerifyFlags) => done(await handlers.verifyStore(flags)))
-  const du = top
-    .command('du')
-    .description('print what takes space in the store')
-    .option('--by <what>', 'type, image, record, line (of a Dockerfile) or mount', 'type')
-  onStore(du).action(async (flags: DuFlags) => done(await handlers.du(flags)))
-  const prune = top
-    .command('prune')
+export function addStoreCommands(top: Command, later: Later, handlers: StoreHandlers, done: Done): void {
+  later(top.command('verify-store'), (verify) => {
+    verify
+      .description('read everything in the store, and forget what is damaged')
+      .option('--check-only', 'change nothing; exit status 1 when something is damaged')
+    onStore(verify).action(async (flags: VerifyFlags) => done(await handlers.verifyStore(flags)))
+  })
+  later(top.command('du'), (du) => {
+    du.description('print what takes space in the store').option(
+      '--by <what>',
+      'type, image, record, line (of a Dockerfile) or mount',
+      'type',
+    )
+    onStore(du).action(async (flags: DuFlags) => done(await handlers.du(flags)))
+  })
+  later(top.command('prune'), (prune) => addPrune(prune, handlers, done))
+  later(top.command('cache'), (cache) => addCacheCommands(cache, handlers, done))
+}
+
+function addPrune(prune: Command, handlers: StoreHandlers, done: Done): void {
+  prune
     .description('remove cache records, cache mounts and what nothing needs')
     .option('--filter <test>', 'until=TIME|AGE, unused-for=AGE, type=record|mount|image, id=ID; all must agree', collect, [])
     .option('--keep-storage <bytes>', 'remove the least recently used until the rest takes at most this much')
@@ -47,11 +59,10 @@ export function addStoreCommands(top: Command, handlers: StoreHandlers, done: Do
     .option('--dry-run', 'only print what would go')
     .addHelpText('after', PRUNE_HELP)
   onStore(prune).action(async (flags: PruneCommandFlags) => done(await handlers.prune(flags)))
-  addCacheCommands(top, handlers, done)
 }
 
-function addCacheCommands(top: Command, handlers: StoreHandlers, done: Done): void {
-  const cache = top.command('cache').description('look after cache mounts (RUN --mount=type=cache)')
+function addCacheCommands(cache: Command, handlers: StoreHandlers, done: Done): void {
+  cache.description('look after cache mounts (RUN --mount=type=cache)')
   const add = (action: CacheAction, argument: string | undefined, description: string) => {
     const command = cache.command(argument === undefined ? action : `${action} ${argument}`).description(description)
     return onStore(command.option('--id <id>', 'only this cache mount; may be given several times', collect, []))

@@ -7,7 +7,7 @@ import { IGNORED, REFUSED } from './options/ignored.ts'
 import { ignoredIsolation } from './options/isolation.ts'
 import { hasDocker } from './options/output.ts'
 import { ignoredProxies } from './options/proxies.ts'
-import { addStoreCommands, type StoreHandlers } from './program-store.ts'
+import { addStoreCommands, type Describe, type Done, type StoreHandlers } from './program-store.ts'
 import { knownMode, PROGRESS_MODES } from './progress/display.ts'
 import { unsupported, usage } from './usage.ts'
 
@@ -70,7 +70,10 @@ interface ProgramHooks {
   print(text: string): void
 }
 
-/** Describes the command line; parsing it calls one of the handlers. Throws TbuildError USAGE (exit status 2). */
+/**
+ * Describes the command line; parsing it calls one of the handlers. Throws TbuildError USAGE (exit status 2). Of a command only the name is there until it is
+ * given, or its help is asked for: to describe them all takes as long as a tenth of a cached build.
+ */
 export function program(version: string, handlers: Handlers, { done, print }: ProgramHooks): Command {
   const top = new Command('tbuild')
     .description('Builds Dockerfiles as BuildKit does, without a daemon.')
@@ -79,21 +82,54 @@ export function program(version: string, handlers: Handlers, { done, print }: Pr
     .showSuggestionAfterError(true)
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: () => {} })
-  addBuild(top, handlers, done)
-  addExplain(top, handlers, done)
-  const images = top.command('images').alias('ls').description('list the images of the store')
+    .hook('preSubcommand', (_top, command) => describe(command))
+    .addHelpText('beforeAll', ({ command }) => {
+      if (command === top) describeAll(top)
+      else describe(command)
+      return ''
+    })
+  later(top.command('build', { isDefault: true }), (build) => addBuild(build, handlers, done))
+  later(top.command('explain'), (explain) => addExplain(explain, handlers, done))
+  later(top.command('images').alias('ls'), (images) => addImages(images, handlers, done))
+  later(top.command('inspect'), (inspect) => addInspect(inspect, handlers, done))
+  later(top.command('history'), (history) => addHistory(history, handlers, done))
+  addStoreCommands(top, later, handlers, done)
+  return top
+}
+
+/** What is left to say of each command. */
+const undescribed = new WeakMap<Command, Describe>()
+
+function later(command: Command, describe: Describe): void {
+  undescribed.set(command, describe)
+}
+
+function describe(command: Command): void {
+  undescribed.get(command)?.(command)
+  undescribed.delete(command)
+}
+
+/** All commands with their options, as help has them. */
+export function describeAll(top: Command): Command {
+  for (const command of top.commands) describe(command)
+  return top
+}
+
+function addImages(images: Command, handlers: Handlers, done: Done): void {
+  images.description('list the images of the store')
   list(images).action(async (flags: ListFlags) => done(await handlers.images(flags)))
-  const inspect = top.command('inspect').argument('<image>', 'a name or an id').description('print an image as JSON')
+}
+
+function addInspect(inspect: Command, handlers: Handlers, done: Done): void {
+  inspect.argument('<image>', 'a name or an id').description('print an image as JSON')
   list(inspect).action(async (image: string, flags: ListFlags) => done(await handlers.inspect(image, flags)))
-  const history = top
-    .command('history')
-    .argument('<image>', 'a name or an id')
-    .description('print how an image was made, newest step first')
+}
+
+function addHistory(history: Command, handlers: Handlers, done: Done): void {
+  history.argument('<image>', 'a name or an id').description('print how an image was made, newest step first')
   list(history)
     .option('--no-trunc', 'do not shorten the commands')
     .action(async (image: string, flags: HistoryFlags) => done(await handlers.history(image, flags)))
-  addStoreCommands(top, handlers, done)
-  return top
 }
 
 function list(command: Command): Command {
@@ -104,9 +140,8 @@ function list(command: Command): Command {
     .allowExcessArguments(false)
 }
 
-function addBuild(top: Command, handlers: Handlers, done: (status: number) => void): void {
-  const build = top
-    .command('build', { isDefault: true })
+function addBuild(build: Command, handlers: Handlers, done: Done): void {
+  build
     .description('build an image (the default command)')
     .argument('<context>', 'a directory, a URL or -')
     .allowExcessArguments(false)
@@ -114,8 +149,7 @@ function addBuild(top: Command, handlers: Handlers, done: (status: number) => vo
   addImageOptions(build)
   addRunOptions(build)
   addResultOptions(build)
-  for (const { flags } of IGNORED) build.addOption(new Option(flags).hideHelp())
-  for (const { flags } of REFUSED) build.addOption(new Option(flags).hideHelp())
+  for (const { option } of [...ignored(), ...refused()]) build.addOption(option)
   build
     .option('--check', 'look for mistakes in the Dockerfile instead of building it')
     .option('--call <method>', 'build, check, outline or targets, with ,format=json')
@@ -129,9 +163,8 @@ function addBuild(top: Command, handlers: Handlers, done: (status: number) => vo
   })
 }
 
-function addExplain(top: Command, handlers: Handlers, done: (status: number) => void): void {
-  const explain = top
-    .command('explain')
+function addExplain(explain: Command, handlers: Handlers, done: Done): void {
+  explain
     .description('say which steps a build would run, and why; nothing is run or made')
     .argument('<context>', 'a directory, a URL or -')
     .allowExcessArguments(false)
@@ -139,7 +172,7 @@ function addExplain(top: Command, handlers: Handlers, done: (status: number) => 
   addImageOptions(explain)
   addRunOptions(explain)
   addResultOptions(explain)
-  for (const { flags } of [...IGNORED, ...REFUSED]) explain.addOption(new Option(flags).hideHelp())
+  for (const { option } of [...ignored(), ...refused()]) explain.addOption(option)
   explain
     .option('--format <format>', 'text or json', 'text')
     .option('--fail-on-miss', 'exit status 1 when a step would run')
@@ -206,9 +239,20 @@ function addResultOptions(build: Command): void {
     .addOption(new Option('--sbom <value>').hideHelp())
 }
 
+/** These options as commander has them; each is made once, since the flags of an option take some time to read. */
+const ignored = once(() => IGNORED.map((one) => ({ ...one, option: new Option(one.flags).hideHelp() })))
+const refused = once(() => REFUSED.map((one) => ({ ...one, option: new Option(one.flags).hideHelp() })))
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
 function refuse(build: Command): void {
-  for (const { flags, hint } of REFUSED) {
-    const option = new Option(flags)
+  for (const { option, hint } of refused()) {
     if (build.getOptionValueSource(option.attributeName()) === 'cli') throw unsupported(`--${option.name()}`, hint)
   }
   checkIgnored((name) => build.getOptionValue(name))
@@ -228,8 +272,7 @@ export function ignoredOptions(args: readonly string[], environment: NodeJS.Proc
 
 /** A value that docker refuses is refused, though it would change nothing. */
 function checkIgnored(given: (name: string) => unknown): void {
-  for (const { flags, number } of IGNORED) {
-    const option = new Option(flags)
+  for (const { option, number } of ignored()) {
     const value = given(option.attributeName())
     if (number && typeof value === 'string' && !/^[+-]?[0-9]+$/.test(value))
       throw usage(`invalid ${option.long} ${JSON.stringify(value)}: expected a number`)
@@ -238,8 +281,7 @@ function checkIgnored(given: (name: string) => unknown): void {
 
 /** Their warnings; an empty value asks for nothing. */
 function ignoredArguments(args: readonly string[]): string[] {
-  return IGNORED.flatMap(({ flags, reason }) => {
-    const { long = '', short, required } = new Option(flags)
+  return ignored().flatMap(({ option: { long = '', short, required }, reason }) => {
     const given = args.some((arg, at) => {
       if (arg === long || (short !== undefined && arg === short)) return !required || args[at + 1] !== ''
       return arg.startsWith(`${long}=`) && arg !== `${long}=`

@@ -52,13 +52,6 @@ export function isPackedBy(blob: Descriptor, { kind, mark }: Packing): boolean {
   return blob.annotations?.[MARK[kind]] === mark
 }
 
-/** Made here in a way that no packing has any more: once the layer has another blob, nothing reads it. */
-export function isOutdated(blob: Descriptor): boolean {
-  // The first format had no number.
-  const [, format = 1] = /^(?:(\d+):)?\d+$/.exec(blob.annotations?.[MARK.gzip] ?? '') ?? [undefined, GZIP_FORMAT]
-  return Number(format) < GZIP_FORMAT
-}
-
 /** Diff ID and blob in one pass; `meter` is what the tar passes through. */
 export async function pack(tar: Bytes, meter: Meter, { kind, level, mark }: Packing, blobs: BlobStore): Promise<Packed> {
   const { digest, size } = await blobs.put(kind === 'zstd' ? zstd(tar, { level }) : gzip(tar, { level }))

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,6 +33,23 @@ test('the code of V8 that is loaded with the command is that of this very bundle
     .digest('hex')
   expect(mark).toBe(`// ${digest}`)
   expect(readFileSync(join(root, 'dist/cli.cache')).toString('latin1', 0, mark.length)).toBe(mark)
+})
+
+test('V8 takes that code, and without a copy: it begins at a whole word', () => {
+  const program = `const { Script } = require('node:vm'); const { readFileSync } = require('node:fs')
+    const cachedData = readFileSync('dist/cli.cache').subarray(72)
+    const script = new Script(readFileSync('dist/cli.cjs', 'latin1'), { filename: '/a', cachedData })
+    console.log(script.cachedDataRejected, 72 % 8)`
+  expect(execFileSync(process.execPath, ['-e', program], { cwd: root, encoding: 'utf8' })).toBe('false 0\n')
+})
+
+test('the command runs where the addon is missing, until it needs it', () => {
+  const copy = join(work, 'no-addon')
+  for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(copy, folder), { recursive: true })
+  copyFileSync(join(root, 'package.json'), join(copy, 'package.json'))
+  const run = (...args: string[]) => spawnSync(process.execPath, [join(copy, 'bin/tbuild.js'), ...args], { encoding: 'utf8' })
+  expect(run('--version')).toMatchObject({ status: 0, stdout: tbuild(['--version']).stdout })
+  expect(run('--root', join(work, 'other'), work)).toMatchObject({ status: 1, stderr: expect.stringContaining('code: NATIVE_MISSING') })
 })
 
 describe('results', () => {

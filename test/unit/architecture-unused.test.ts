@@ -209,7 +209,9 @@ describe('nobody keeps', () => {
     const table = readFileSync(join(root, 'addon/sys.c'), 'utf8').matchAll(/FUNCTION\("(\w+)"/g)
     const calls = [...table].map(([, name]) => name as string)
     expect(calls.length).toBeGreaterThan(10)
-    expect(calls.filter((name) => !code.read.has(name))).toEqual([])
+    // Before there is a bundle, its loader calls some.
+    const loader = namesOf({ 'bin/load.cjs': readFileSync(join(root, 'bin/load.cjs'), 'utf8') })
+    expect(calls.filter((name) => !code.read.has(name) && !loader.read.has(name))).toEqual([])
   })
 })
 

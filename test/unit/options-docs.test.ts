@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals'
 import { Option } from 'commander'
 import { IGNORED, REFUSED } from '../../src/cli/options/ignored.ts'
 import { OUTPUT_KEYS, REFUSED_OUTPUT_KEYS } from '../../src/cli/options/output.ts'
-import { program } from '../../src/cli/program.ts'
+import { describeAll, program } from '../../src/cli/program.ts'
 import { handlers } from '../support/handlers.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -25,7 +25,7 @@ const options = table('Options')
 const long = (flags: string) => new Option(flags).long as string
 
 test('every option of the program has a row, and every row is an option; in order', () => {
-  const build = program('', handlers(), { done() {}, print() {} }).commands.find((command) => command.name() === 'build')
+  const build = describeAll(program('', handlers(), { done() {}, print() {} })).commands.find((command) => command.name() === 'build')
   const known = (build?.options ?? []).map((option) => option.long as string)
   expect([...options.keys()]).toEqual([...known].sort())
 })

@@ -11,7 +11,7 @@ import { openIo } from '../../../src/cli/io.ts'
 import { normalizeArguments } from '../../../src/cli/options/arguments.ts'
 import { buildOptions } from '../../../src/cli/options/build.ts'
 import { call } from '../../../src/cli/options/call.ts'
-import { asUsage, type BuildCommandFlags, ignoredOptions, program } from '../../../src/cli/program.ts'
+import { asUsage, type BuildCommandFlags, describeAll, ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 import { storeHandlers } from '../../../src/cli/store-handlers.ts'
 import { parseTags } from '../../../src/export/tag.ts'
@@ -108,7 +108,7 @@ test.each([
 })
 
 test('every option of a build has its empty value here, by its long name', () => {
-  const build = program('', handlers(), { done() {}, print() {} }).commands.find((command) => command.name() === 'build')
+  const build = describeAll(program('', handlers(), { done() {}, print() {} })).commands.find((command) => command.name() === 'build')
   const own = ['--cache-mount-owner', '--dry-run', '--explain', '--fail-on-miss', '--no-normalize-modes', '--normalize-modes']
   const missing = (build?.options ?? []).map(({ long }: Option) => long as string).filter((long) => VALUES[long]?.[''] === undefined)
   expect(missing.sort()).toEqual(own)

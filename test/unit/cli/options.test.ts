@@ -14,7 +14,7 @@ import { entitlements, extraHosts, network } from '../../../src/cli/options/netw
 import { output, outputs } from '../../../src/cli/options/output.ts'
 import { platforms } from '../../../src/cli/options/platform.ts'
 import { secret, ssh } from '../../../src/cli/options/secret.ts'
-import { ignoredOptions, program } from '../../../src/cli/program.ts'
+import { describeAll, ignoredOptions, program } from '../../../src/cli/program.ts'
 import { progressMode } from '../../../src/cli/progress/display.ts'
 import { formatPlatform, hostPlatform } from '../../../src/values/platform.ts'
 import { handlers } from '../../support/handlers.ts'
@@ -252,7 +252,7 @@ test.each([
 })
 
 test('a switch takes no value from the argument behind it', () => {
-  const commands = [program('1', handlers(), { done() {}, print() {} })]
+  const commands = [describeAll(program('1', handlers(), { done() {}, print() {} }))]
   for (const command of commands) {
     commands.push(...command.commands)
     const written = command.options.filter((option) => !option.required && !option.optional).flatMap(({ long, short }) => [long, short])

@@ -3,6 +3,7 @@ import { openIo } from '../../../src/cli/io.ts'
 import { buildOptions } from '../../../src/cli/options/build.ts'
 import { asUsage, type BuildCommandFlags, type Handlers, ignoredOptions, isInformation, program } from '../../../src/cli/program.ts'
 import { storeHandlers } from '../../../src/cli/store-handlers.ts'
+import { handlers } from '../../support/handlers.ts'
 
 const IO = openIo(process)
 
@@ -56,6 +57,22 @@ test('build is the default command', async () => {
   expect(await parse(['./images'])).toMatchObject({ command: 'build', argument: './images' })
   expect(await parse(['images', '-q'])).toMatchObject({ command: 'images', flags: { quiet: true } })
   expect(await parse(['history', 'a', '--no-trunc'])).toMatchObject({ command: 'history', argument: 'a', flags: { trunc: false } })
+})
+
+test('only the command that is given is described, and all for the help of the program', async () => {
+  const described = async (...args: string[]) => {
+    const top = program('1', handlers({ build: async () => 0, images: async () => 0 }), { done() {}, print() {} })
+    await top.parseAsync(args, { from: 'user' }).catch(() => {})
+    return top.commands.filter((command) => command.description() !== '').map((command) => command.name())
+  }
+  const all = program('1', handlers(), { done() {}, print() {} }).commands.map((command) => command.name())
+  expect(await described('.')).toEqual(['build'])
+  expect(await described('ls')).toEqual(['images'])
+  expect(await described('build', '--help')).toEqual(['build'])
+  expect(await described('help', 'cache')).toEqual(['cache'])
+  expect(await described('--version')).toEqual([])
+  expect(await described('--help')).toEqual(all)
+  expect(await described('help')).toEqual(all)
 })
 
 test('a bare command line asks for nothing', async () => {

@@ -1,4 +1,4 @@
-import { constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -255,3 +255,46 @@ describe('arguments', () => {
     )
   })
 })
+
+describe('files that are only read', () => {
+  const { mapText, mapBytes } = native()
+  const file = (content: Uint8Array) => {
+    const path = join(folder, 'mapped')
+    writeFileSync(path, content)
+    return path
+  }
+  const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
+
+  test('as a text each byte is a character', () => {
+    const text = mapText(file(bytes))
+    expect(text).toBe(bytes.toString('latin1'))
+    expect(`${text}x`.slice(-2)).toBe(`${bytes.toString('latin1', bytes.length - 1)}x`)
+  })
+
+  test('as bytes they are what is in the file', () => {
+    expect(mapBytes(file(bytes)).equals(bytes)).toBe(true)
+  })
+
+  test('what was mapped stays when another file takes the name', () => {
+    const path = file(bytes)
+    const [text, data] = [mapText(path), mapBytes(path)]
+    writeFileSync(`${path}.new`, 'other')
+    renameSync(`${path}.new`, path)
+    expect(text).toBe(bytes.toString('latin1'))
+    expect(data.equals(bytes)).toBe(true)
+  })
+
+  test('a file that is not there, or is empty, is an error with its path', () => {
+    for (const map of [mapText, mapBytes]) {
+      expect(() => map(join(folder, 'none'))).toThrow(expect.objectContaining({ code: 'ENOENT', path: join(folder, 'none') }))
+      expect(() => map(file(Buffer.alloc(0)))).toThrow(expect.objectContaining({ code: 'EINVAL', syscall: 'mmap' }))
+    }
+  })
+})
+
+/** The calls that the loader of the bundle makes, which are no part of Sys. */
+function native() {
+  const module = { exports: {} }
+  process.dlopen(module, join(nativeFolder(), 'sys.node'))
+  return module.exports as { mapText(path: string): string; mapBytes(path: string): Buffer }
+}
