@@ -9,6 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "work.h"
+
 // Numbers in JavaScript are exact to 2^53. overlayfs with xino keeps a layer's index in the top bits of st_ino, so they are folded in below that bound instead of
 // being rounded away: two inodes would otherwise look like hard links of one another.
 static double fold_inode(uint64_t inode) { return (double)((inode & ((UINT64_C(1) << 53) - 1)) ^ ((inode >> 53) << 42)); }
@@ -91,11 +93,9 @@ typedef struct {
 
 typedef struct Batch Batch;
 struct Batch {
-  const char *name;
+  Work work;
   // A question about one file: whether it is done; then its `left` is 0.
   bool (*is_done)(const Batch *batch, int from, const char *name, size_t index);
-  napi_async_work work;
-  napi_deferred deferred;
   int from;
   size_t count;
   uint8_t *left; // a byte a file
@@ -105,15 +105,13 @@ struct Batch {
   char *block;
   // Of readEach.
   Place *places;
-  uint8_t *into;
-  napi_ref holder; // keeps `into`
+  uint8_t *into; // the caller's, which does not touch it before it has the result
   size_t size;
   uint8_t records[];
 };
 
-static void batch_execute(napi_env env, void *data) {
-  (void)env;
-  Batch *batch = data;
+static void batch_execute(Work *work) {
+  Batch *batch = (Batch *)work;
   Records records = {batch->records, batch->records + batch->size};
   char name[NAME_MAX + 1];
   for (size_t index = 0; next_name(&records, name); index++) {
@@ -124,10 +122,15 @@ static void batch_execute(napi_env env, void *data) {
   }
 }
 
-static void batch_free(napi_env env, Batch *batch) {
+static napi_value batch_result(napi_env env, Work *work) {
+  Batch *batch = (Batch *)work;
+  return buffer_value(env, batch->left, batch->count);
+}
+
+static void batch_release(Work *work) {
+  Batch *batch = (Batch *)work;
   if (batch->from >= 0) close(batch->from);
   if (batch->to >= 0) close(batch->to);
-  if (batch->holder != NULL) napi_delete_reference(env, batch->holder);
   free(batch->files);
   free(batch->block);
   free(batch->places);
@@ -135,21 +138,13 @@ static void batch_free(napi_env env, Batch *batch) {
   free(batch);
 }
 
-static void batch_complete(napi_env env, napi_status status, void *data) {
-  Batch *batch = data;
-  napi_value left = status == napi_ok ? buffer_value(env, batch->left, batch->count) : NULL;
-  if (left != NULL) napi_resolve_deferred(env, batch->deferred, left);
-  else napi_reject_deferred(env, batch->deferred, error_value(env, status == napi_ok ? ENOMEM : ECANCELED, batch->name, NULL));
-  napi_delete_async_work(env, batch->work);
-  batch_free(env, batch);
-}
-
 // NULL when there is no memory. All files are left undone until they are done.
 static Batch *batch_new(const char *name, const Records *records, size_t count) {
   size_t size = (size_t)(records->end - records->at);
   Batch *batch = malloc(sizeof *batch + size);
   if (batch == NULL) return NULL;
-  *batch = (Batch){.name = name, .from = -1, .to = -1, .count = count, .size = size, .left = malloc(count + 1)};
+  Work work = {.name = name, .execute = batch_execute, .result = batch_result, .release = batch_release};
+  *batch = (Batch){.work = work, .from = -1, .to = -1, .count = count, .size = size, .left = malloc(count + 1)};
   if (size > 0) memcpy(batch->records, records->at, size);
   if (batch->left != NULL) memset(batch->left, 1, count);
   return batch;
@@ -157,18 +152,6 @@ static Batch *batch_new(const char *name, const Records *records, size_t count) 
 
 // A call: the duplicate is closed with the batch, the caller's descriptor whenever it likes.
 static int duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
-
-// A call: hands the work to a thread of libuv's pool.
-static int batch_start(napi_env env, Batch *batch, napi_value *promise) {
-  napi_value name = NULL;
-  napi_create_string_utf8(env, batch->name, NAPI_AUTO_LENGTH, &name);
-  errno = ENOMEM;
-  if (napi_create_async_work(env, NULL, name, batch_execute, batch_complete, batch, &batch->work) != napi_ok) return -1;
-  if (napi_create_promise(env, &batch->deferred, promise) == napi_ok && napi_queue_async_work(env, batch->work) == napi_ok) return 0;
-  napi_delete_async_work(env, batch->work);
-  errno = ENOMEM;
-  return -1;
-}
 
 static bool has_attributes(int fd) {
   ssize_t length = flistxattr(fd, NULL, 0);
@@ -250,7 +233,7 @@ static Batch *copy_new(const Records *records, const double *fields, size_t coun
     for (size_t index = 0; index < count; index++) batch->files[index] = metadata_of(fields + index * COPY_FIELDS);
     return batch;
   }
-  batch_free(NULL, batch);
+  batch_release(&batch->work);
   return NULL;
 }
 
@@ -270,10 +253,9 @@ napi_value sys_copyeach(napi_env env, napi_callback_info info) {
   errno = ENOMEM;
   Batch *batch = copy_new(&records, fields, count);
   if (batch == NULL) return fail(&args, NULL);
-  napi_value promise = NULL;
-  if ((batch->from = duplicate(from)) >= 0 && (batch->to = duplicate(to)) >= 0 && batch_start(env, batch, &promise) == 0) return promise;
+  if ((batch->from = duplicate(from)) >= 0 && (batch->to = duplicate(to)) >= 0) return begin_work(&args, &batch->work, NULL, NULL);
   fail(&args, NULL);
-  batch_free(env, batch);
+  batch_release(&batch->work);
   return NULL;
 }
 
@@ -316,7 +298,7 @@ static Batch *read_new(const Records *records, const double *fields, size_t coun
     }
     return batch;
   }
-  batch_free(NULL, batch);
+  batch_release(&batch->work);
   return NULL;
 }
 
@@ -334,10 +316,8 @@ napi_value sys_readeach(napi_env env, napi_callback_info info) {
   errno = ENOMEM;
   Batch *batch = read_new(&records, fields, count, (uint8_t *)into);
   if (batch == NULL) return fail(&args, NULL);
-  napi_value promise = NULL;
-  bool held = napi_create_reference(env, args.values[3], 1, &batch->holder) == napi_ok;
-  if (held && (batch->from = duplicate(from)) >= 0 && batch_start(env, batch, &promise) == 0) return promise;
+  if ((batch->from = duplicate(from)) >= 0) return begin_work(&args, &batch->work, args.values[3], NULL);
   fail(&args, NULL);
-  batch_free(env, batch);
+  batch_release(&batch->work);
   return NULL;
 }

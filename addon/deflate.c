@@ -5,50 +5,30 @@
 
 #include "blocks.h"
 #include "pieces.h"
+#include "work.h"
 
 typedef struct {
-  napi_async_work work;
-  napi_deferred deferred;
-  napi_ref bytes; // keeps the array of the block
+  Work work;
   Block block;
   uint8_t *out;
   ssize_t written;
 } DeflateWork;
 
-static void deflate_execute(napi_env env, void *data) {
-  (void)env;
-  DeflateWork *work = data;
-  work->written = -1;
-  work->out = malloc(deflated_bound(&work->block));
-  if (work->out != NULL) work->written = deflate_block(&work->block, work->out);
+static void deflate_execute(Work *work) {
+  DeflateWork *own = (DeflateWork *)work;
+  own->out = malloc(deflated_bound(&own->block));
+  own->written = own->out == NULL ? -1 : deflate_block(&own->block, own->out);
+  if (own->written < 0) work->error = ENOMEM;
 }
 
-static void deflate_free(napi_env env, DeflateWork *work) {
-  if (work->bytes != NULL) napi_delete_reference(env, work->bytes);
-  free(work->out);
+static napi_value deflate_result(napi_env env, Work *work) {
+  DeflateWork *own = (DeflateWork *)work;
+  return buffer_value(env, own->out, (size_t)own->written);
+}
+
+static void deflate_release(Work *work) {
+  free(((DeflateWork *)work)->out);
   free(work);
-}
-
-static void deflate_complete(napi_env env, napi_status status, void *data) {
-  DeflateWork *work = data;
-  napi_value out = status == napi_ok && work->written >= 0 ? buffer_value(env, work->out, (size_t)work->written) : NULL;
-  if (out != NULL) napi_resolve_deferred(env, work->deferred, out);
-  else napi_reject_deferred(env, work->deferred, error_value(env, status == napi_ok ? ENOMEM : ECANCELED, "deflate", NULL));
-  napi_delete_async_work(env, work->work);
-  deflate_free(env, work);
-}
-
-// A call: hands the work to a thread of libuv's pool.
-static int deflate_start(napi_env env, DeflateWork *work, napi_value bytes, napi_value *promise) {
-  napi_value name = NULL;
-  napi_create_string_utf8(env, "tbuild.deflate", NAPI_AUTO_LENGTH, &name);
-  errno = ENOMEM;
-  if (napi_create_reference(env, bytes, 1, &work->bytes) != napi_ok) return -1;
-  if (napi_create_async_work(env, NULL, name, deflate_execute, deflate_complete, work, &work->work) != napi_ok) return -1;
-  if (napi_create_promise(env, &work->deferred, promise) == napi_ok && napi_queue_async_work(env, work->work) == napi_ok) return 0;
-  napi_delete_async_work(env, work->work);
-  errno = ENOMEM;
-  return -1;
 }
 
 // deflate(bytes, window, last, level): a promise of a Buffer, deflate blocks of what follows the first `window` bytes, which the reader of the stream has already.
@@ -62,13 +42,10 @@ napi_value sys_deflate(napi_env env, napi_callback_info info) {
   block.level = (int)whole_of(&args, 3, 0, 9);
   if (!args.failed && block.window > block.length) refuse(&args, "ERR_OUT_OF_RANGE", "the window is larger than the bytes");
   if (args.failed) return NULL;
-  DeflateWork *work = calloc(1, sizeof *work);
   errno = ENOMEM;
-  if (work == NULL) return fail(&args, NULL);
-  work->block = block;
-  napi_value promise = NULL;
-  if (deflate_start(env, work, args.values[0], &promise) == 0) return promise;
-  fail(&args, NULL);
-  deflate_free(env, work);
-  return NULL;
+  DeflateWork *own = calloc(1, sizeof *own);
+  if (own == NULL) return fail(&args, NULL);
+  own->work = (Work){.name = "deflate", .execute = deflate_execute, .result = deflate_result, .release = deflate_release};
+  own->block = block;
+  return begin_work(&args, &own->work, args.values[0], NULL);
 }
