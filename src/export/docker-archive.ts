@@ -1,27 +1,25 @@
 import { TbuildError } from '../base/errors.ts'
 import { escapeLikeGo } from '../go/json.ts'
-import type { Image } from '../image/types.ts'
 import { type ArchiveSink, writeArchive } from '../tar/archive.ts'
 import { familiarImageReference, parseImageReference } from '../values/image-reference.ts'
 import { OCI_LAYOUT } from '../values/oci.ts'
-import { collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
+import { type Content, type Exported, indexFile } from './content.ts'
 import { blobMembers, blobPath, member } from './oci.ts'
 
 /**
  * What `docker load` reads: manifest.json with paths into an OCI layout in the same tar, as `docker save` and BuildKit's docker exporter write it. Old
  * and new Dockers, podman and skopeo take it, layers compressed or not.
  */
-export async function exportDockerArchive(images: readonly Image[], sink: ArchiveSink, options: ExportOptions = {}): Promise<Exported> {
-  if (images.length > 1) {
+export async function exportDockerArchive(content: Content, sink: ArchiveSink, names: readonly string[] = []): Promise<Exported> {
+  if (content.layers.length > 1) {
     throw new TbuildError('EXPORT_MULTI_PLATFORM', 'a docker archive holds one platform', {
       hint: 'use -o type=oci for an image of several platforms',
     })
   }
-  const content = await collectContent(images, options)
   const manifest = [
     {
       Config: blobPath(content.exported.configDigest),
-      RepoTags: (options.names ?? []).map((name) => familiarImageReference(parseImageReference(name))),
+      RepoTags: names.map((name) => familiarImageReference(parseImageReference(name))),
       Layers: (content.layers[0] ?? []).map((layer) => blobPath(layer.digest)),
     },
   ]

@@ -11,8 +11,7 @@ import { type Descriptor, OCI_LAYOUT } from '../values/oci.ts'
 import { type Content, type ContentBlob, collectContent, type Exported, type ExportOptions, indexFile } from './content.ts'
 
 /** An OCI image layout (image-layout.md) in a tar, members sorted by name; one image, or several as an index. */
-export async function exportOciTar(images: readonly Image[], sink: ArchiveSink, options: ExportOptions = {}): Promise<Exported> {
-  const content = await collectContent(images, options)
+export async function exportOciTar(content: Content, sink: ArchiveSink): Promise<Exported> {
   const members = [...blobMembers(content), member('index.json', indexFile(content.entries)), member('oci-layout', Buffer.from(OCI_LAYOUT))]
   await writeArchive(members, sink)
   return content.exported

@@ -148,7 +148,7 @@ async function writeContent(
   const dated = { ...options, ...(deps.created === undefined ? {} : { created: deps.created }) }
   if (output.type === 'docker') return writeDocker(output, images, dated, deps)
   const { exportOciDirectory, exportOciTar } = await import('./oci.ts')
-  if (output.tar) return toFile(output, images, dated, deps, (sink) => exportOciTar(images, sink, dated))
+  if (output.tar) return toFile(output, images, dated, deps, exportOciTar)
   return intoDirectory(output.dest, deps, (path) => exportOciDirectory(images, path, { ...dated, signal: deps.signal }))
 }
 
@@ -171,9 +171,10 @@ async function writeDocker(
   const { exportDockerArchive } = await import('./docker-archive.ts')
   noteDepth(images, deps.onEvent)
   const { caller, signal } = deps
-  const write = (sink: Sink) => exportDockerArchive(images, sink, options)
+  const write = (content: Content, sink: Sink) => exportDockerArchive(content, sink, options.names)
   if (output.dest !== undefined) return toFile({ ...output, dest: output.dest }, images, options, deps, write)
-  return filled(caller.sink({ kind: 'docker', context: output.context }, signal), write)
+  const loading = caller.sink({ kind: 'docker', context: output.context }, signal)
+  return filled(loading, async (sink) => write(await collectContent(images, options), sink))
 }
 
 /** What an image's archive holds decides about its bytes. */
@@ -182,10 +183,10 @@ async function toFile(
   images: readonly Image[],
   options: ExportOptions,
   deps: SinkDeps,
-  write: (sink: Sink) => Promise<Exported>,
+  write: (content: Content, sink: Sink) => Promise<Exported>,
 ): Promise<Exported> {
   const content = await collectContent(images, options)
-  await fillFile(dest, recipeOf(type, options.names ?? [], recipeMembers(content)), deps, write)
+  await fillFile(dest, recipeOf(type, options.names ?? [], recipeMembers(content)), deps, (sink) => write(content, sink))
   return content.exported
 }
 

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hexOf, sha256 } from '../../src/base/digest.ts'
 import { filled } from '../../src/caller/sinks.ts'
-import type { ExportOptions } from '../../src/export/content.ts'
+import { collectContent, type ExportOptions } from '../../src/export/content.ts'
 import { exportDockerArchive } from '../../src/export/docker-archive.ts'
 import { exportOciDirectory, exportOciTar } from '../../src/export/oci.ts'
 import { assembleConfig, toImage } from '../../src/image/assemble.ts'
@@ -54,8 +54,8 @@ afterEach(async () => {
   await layers.dispose()
 })
 
-const tarTo = (path: string, ...[images, options]: [readonly Image[], ExportOptions?]) =>
-  filled(fileSink(path), (sink) => exportOciTar(images, sink, options))
+const tarTo = (path: string, images: readonly Image[], options: ExportOptions = {}) =>
+  filled(fileSink(path), async (sink) => exportOciTar(await collectContent(images, options), sink))
 
 async function image(form?: BlobForm, architecture = 'amd64'): Promise<Image> {
   const ids: LayerId[] = []
@@ -117,7 +117,9 @@ test.each([['gzip'], ['uncompressed']] as const)('OCI tar (%s): valid, determini
 
 test('docker archive: manifest.json, familiar names, read by skopeo', async () => {
   const path = join(folder, 'docker.tar')
-  const made = await filled(fileSink(path), async (sink) => exportDockerArchive([await image()], sink, { names: NAMES }))
+  const made = await filled(fileSink(path), async (sink) =>
+    exportDockerArchive(await collectContent([await image()], { names: NAMES }), sink, NAMES),
+  )
   const [manifest] = JSON.parse(execFileSync('tar', ['-xOf', path, 'manifest.json'], { encoding: 'utf8' }))
   expect(manifest.RepoTags).toEqual(['app:1', 'example.com/team/app:latest'])
   expect(manifest.Config).toBe(`blobs/sha256/${hexOf(made.configDigest)}`)
@@ -132,7 +134,8 @@ test('docker archive: manifest.json, familiar names, read by skopeo', async () =
 
 test('docker archive of several platforms is refused', async () => {
   const images = [await image(), await image({}, 'arm64')]
-  await expect(filled(fileSink(join(folder, 'x')), (sink) => exportDockerArchive(images, sink))).rejects.toMatchObject({
+  const written = filled(fileSink(join(folder, 'x')), async (sink) => exportDockerArchive(await collectContent(images, {}), sink))
+  await expect(written).rejects.toMatchObject({
     code: 'EXPORT_MULTI_PLATFORM',
   })
   expect(readdirSync(folder)).toEqual([])
@@ -179,7 +182,7 @@ test('the sink `-` receives the same bytes as a file', async () => {
   const path = join(folder, 'a.tar')
   await tarTo(path, [await image()])
   const parts: Uint8Array[] = []
-  await exportOciTar([await image()], { write: async (data) => void parts.push(Buffer.from(data)) })
+  await exportOciTar(await collectContent([await image()], {}), { write: async (data) => void parts.push(Buffer.from(data)) })
   expect(Buffer.concat(parts).equals(readFileSync(path))).toBe(true)
 })
 
@@ -210,7 +213,7 @@ async function lendFile(content: Buffer, take: TakeFile): Promise<void> {
 
 test('what is copied by the kernel, and what had to be streamed, are the same archive, and no layer is read for it', async () => {
   const streamed: Uint8Array[] = []
-  await exportOciTar([await image()], { write: async (data) => void streamed.push(Buffer.from(data)) })
+  await exportOciTar(await collectContent([await image()], {}), { write: async (data) => void streamed.push(Buffer.from(data)) })
   const path = join(folder, 'a.tar')
   const made = await image()
   const unread = (layer: Layer) => ({ ...layer, blob: async () => ({ ...(await layer.blob()), open: () => failing() }) })
