@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "listing.h"
 #include "work.h"
 
 // Numbers in JavaScript are exact to 2^53. overlayfs with xino keeps a layer's index in the top bits of st_ino, so they are folded in below that bound instead of
@@ -36,8 +37,6 @@ void write_stat(double *fields, const struct stat *st) {
 typedef struct {
   const uint8_t *at, *end;
 } Records;
-
-enum { RECORD_HEADER = 3 };
 
 // A question: whether there is another name; ended by NUL.
 static bool next_name(Records *records, char name[NAME_MAX + 1]) {

@@ -20,7 +20,9 @@
 #include "copy.h"
 #include "deflate.h"
 #include "hash.h"
+#include "listing.h"
 #include "map.h"
+#include "scan.h"
 #include "sockets.h"
 #include "values.h"
 #include "write.h"
@@ -65,55 +67,6 @@ static napi_value sys_statat(napi_env env, napi_callback_info info) {
   }
   write_stat(fields, &st);
   return number_value(env, 0);
-}
-
-// What getdents64(2) writes; not every C library declares it.
-struct kernel_dirent {
-  uint64_t d_ino;
-  int64_t d_off;
-  uint16_t d_reclen;
-  uint8_t d_type;
-  char d_name[];
-};
-
-// Records { u8 d_type, u16le length, name }, one after the other.
-typedef struct {
-  uint8_t *bytes;
-  size_t used, room;
-} Listing;
-
-// A call.
-static int add_entry(Listing *listing, const struct kernel_dirent *entry) {
-  size_t length = strlen(entry->d_name);
-  if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) return 0;
-  if (listing->bytes == NULL || listing->used + length + 3 > listing->room) {
-    size_t room = listing->room * 2 + 8192;
-    uint8_t *larger = realloc(listing->bytes, room);
-    if (larger == NULL) return -1;
-    listing->bytes = larger;
-    listing->room = room;
-  }
-  uint8_t *at = listing->bytes + listing->used;
-  at[0] = entry->d_type;
-  at[1] = length & 0xff;
-  at[2] = (length >> 8) & 0xff;
-  memcpy(at + 3, entry->d_name, length);
-  listing->used += length + 3;
-  return 0;
-}
-
-// A call.
-static int list_entries(int fd, Listing *listing) {
-  char chunk[32768] __attribute__((aligned(8)));
-  for (;;) {
-    long count = syscall(SYS_getdents64, fd, chunk, sizeof chunk);
-    if (count <= 0) return (int)count;
-    for (long at = 0; at < count;) {
-      const struct kernel_dirent *entry = (const struct kernel_dirent *)(chunk + at);
-      if (add_entry(listing, entry) < 0) return -1;
-      at += entry->d_reclen;
-    }
-  }
 }
 
 // readdir(fd): one Buffer of records; src/base/sys-values.ts cuts it. One allocation for a directory.
@@ -307,8 +260,9 @@ NAPI_MODULE_INIT() {
     FUNCTION("sha256Update", sys_sha256update),
     FUNCTION("sha256File", sys_sha256file),
     FUNCTION("sha256End", sys_sha256end),
-    FUNCTION("mapText", sys_maptext),
     FUNCTION("mapBytes", sys_mapbytes),
+    FUNCTION("mapText", sys_maptext),
+    FUNCTION("scanEach", sys_scaneach),
     FUNCTION("statEach", sys_stateach),
     FUNCTION("copyEach", sys_copyeach),
     FUNCTION("readEach", sys_readeach),

@@ -98,6 +98,17 @@ const uint8_t *bytes_of(Args *args, int index, size_t *length) {
   return data;
 }
 
+size_t paths_of(Args *args, int index, const char **paths, size_t *size) {
+  size_t count = 0;
+  *paths = (const char *)bytes_of(args, index, size);
+  for (const char *at = *paths, *end = at + *size; at < end && !args->failed; count++) {
+    size_t length = strnlen(at, (size_t)(end - at));
+    if (at + length == end || length == 0 || length >= PATH_MAX) refuse(args, "ERR_INVALID_ARG_VALUE", "paths that end with NUL are needed here");
+    at += length + 1;
+  }
+  return args->failed ? 0 : count;
+}
+
 double *numbers_of(Args *args, int index, size_t wanted) {
   if (args->failed) return NULL;
   napi_typedarray_type type;

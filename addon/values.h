@@ -39,6 +39,8 @@ uint32_t bits_of(Args *args, int index);
 // Bytes, or a string as UTF-8.
 void path_of(Args *args, int index, Path *path);
 const uint8_t *bytes_of(Args *args, int index, size_t *length);
+// Paths in one Uint8Array, each not empty, shorter than PATH_MAX and ended by NUL: how many there are.
+size_t paths_of(Args *args, int index, const char **paths, size_t *size);
 // A Float64Array of at least `wanted` numbers.
 double *numbers_of(Args *args, int index, size_t wanted);
 // For what is wrong with a part of an argument.

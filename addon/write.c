@@ -64,18 +64,6 @@ static void write_release(Work *work) {
   free(own);
 }
 
-// How many paths there are; each ends with NUL and is shorter than PATH_MAX.
-static size_t paths_of(Args *args, int index, const char **paths, size_t *size) {
-  size_t count = 0;
-  *paths = (const char *)bytes_of(args, index, size);
-  for (const char *at = *paths, *end = at + *size; at < end && !args->failed; count++) {
-    size_t length = strnlen(at, (size_t)(end - at));
-    if (at + length == end || length == 0 || length >= PATH_MAX) refuse(args, "ERR_INVALID_ARG_VALUE", "paths that end with NUL are needed here");
-    at += length + 1;
-  }
-  return args->failed ? 0 : count;
-}
-
 // Metadata of each file, and as much content as they have together.
 static const double *files_of(Args *args, int index, size_t count, size_t available) {
   const double *all = numbers_of(args, index, count * WRITE_FIELDS), *fields = all;

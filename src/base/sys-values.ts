@@ -71,6 +71,14 @@ export const STAT = {
 } as const satisfies Record<keyof SysStat, number>
 export const STAT_FIELDS = 13
 
+/** All entries of a directory, sorted by the bytes of their names. */
+export interface ScannedDirectory {
+  /** As `entriesOf` reads them; the types are those of the stats. */
+  readonly names: Buffer
+  /** STAT_FIELDS an entry. */
+  readonly stats: Float64Array
+}
+
 /** Where each field of a copy stands: enum copy_field of addon/batch.h. */
 export const COPY = { mode: 0, uid: 1, gid: 2, mtimeSeconds: 3, mtimeNanoseconds: 4 } as const satisfies Record<
   Exclude<keyof PlainCopy, 'name'>,
@@ -145,7 +153,7 @@ export function writeFields(files: readonly NewFile[]): Float64Array {
 }
 
 /** Each ends with NUL. */
-export function pathsOf(files: readonly NewFile[]): Buffer {
+export function pathsOf(files: readonly { readonly path: Buffer }[]): Buffer {
   const paths = Buffer.alloc(files.reduce((sum, { path }) => sum + path.length + 1, 0))
   let at = 0
   for (const { path } of files) {
@@ -156,7 +164,7 @@ export function pathsOf(files: readonly NewFile[]): Buffer {
 }
 
 /** Of a record { type: u8, length: u16le, name }. */
-const RECORD_HEADER = 3
+export const RECORD_HEADER = 3
 
 export function entriesOf(records: Buffer): SysDirent[] {
   const entries: SysDirent[] = []
@@ -166,6 +174,29 @@ export function entriesOf(records: Buffer): SysDirent[] {
     at = end
   }
   return entries
+}
+
+/** Of a directory in what scanEach gives. */
+const SCAN_FIELDS = 2
+
+/** What scanEach gives for `count` directories; undefined for one that could not be scanned. */
+export function scannedOf(scan: Buffer, count: number): (ScannedDirectory | undefined)[] {
+  // Views of doubles begin at a whole one of them.
+  const bytes = scan.byteOffset % Float64Array.BYTES_PER_ELEMENT === 0 ? scan : Buffer.from(new Uint8Array(scan).buffer)
+  const doubles = new Float64Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / Float64Array.BYTES_PER_ELEMENT))
+  const told = (index: number) => doubles.subarray(index * SCAN_FIELDS, (index + 1) * SCAN_FIELDS) as unknown as readonly [number, number]
+  let stats = count * SCAN_FIELDS
+  let names = stats
+  for (let index = 0; index < count; index++) names += Math.max(told(index)[0], 0) * STAT_FIELDS
+  names *= Float64Array.BYTES_PER_ELEMENT
+  return Array.from({ length: count }, (_, index) => {
+    const [entries, length] = told(index)
+    if (entries < 0) return undefined
+    const directory = { names: bytes.subarray(names, names + length), stats: doubles.subarray(stats, stats + entries * STAT_FIELDS) }
+    names += length
+    stats += entries * STAT_FIELDS
+    return directory
+  })
 }
 
 /** The reverse of `entriesOf`. */

@@ -15,9 +15,11 @@ import {
   pathsOf,
   readFields,
   recordsOf,
+  type ScannedDirectory,
   STAT_FIELDS,
   type SysDirent,
   type SysStat,
+  scannedOf,
   statOf,
   writeFields,
 } from './sys-values.ts'
@@ -81,6 +83,11 @@ export interface Sys {
   sha256File(hash: Sha256, fd: number, offset: number, length: number): Promise<number>
   /** The 32 bytes. Nothing can be added any more. */
   sha256End(hash: Sha256): Buffer
+  /**
+   * All entries of directories below one, whose descriptor may be closed when this returns, each with its stat, on a thread of libuv's pool; undefined for a
+   * directory that cannot be scanned: it is not there, a symlink is on the way, its path is longer than the kernel takes, or anything failed.
+   */
+  scanEach(rootfd: number, paths: readonly Buffer[]): Promise<(ScannedDirectory | undefined)[]>
   /** Of entries of one directory, in their order; undefined for those that are gone, another error is thrown. One call into native code for all of them. */
   statEach(dirfd: number, entries: readonly SysDirent[]): (SysStat | undefined)[]
   /**
@@ -115,12 +122,17 @@ export type Sha256 = object & { readonly __sha256: unique symbol }
 
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
 interface Native
-  extends Omit<Sys, 'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach' | 'deflate'> {
+  extends Omit<
+    Sys,
+    'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'scanEach' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach' | 'deflate'
+  > {
   /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
   readdir(fd: number): Buffer
   listxattrat(dirfd: number, path: Name): Buffer | null
   copyFile(fromfd: number, tofd: number, offset: number, limit: number): number
+  /** `paths`: each ends with NUL and is shorter than PATH_MAX. */
+  scanEach(rootfd: number, paths: Uint8Array): Promise<Buffer>
   /** `fields`: those of STAT a record; a mode of 0 where there is nothing. */
   statEach(dirfd: number, records: Uint8Array, fields: Float64Array): void
   /** `fields`: those of COPY a record. */
@@ -179,6 +191,7 @@ function wrap(native: Native): Sys {
     },
     readdir: (fd) => entriesOf(native.readdir(fd)),
     listxattrat: (dirfd, path) => namesOf(native.listxattrat(dirfd, path)),
+    scanEach: async (rootfd, paths) => scannedOf(await native.scanEach(rootfd, pathsOf(paths.map((path) => ({ path })))), paths.length),
     statEach(dirfd, entries) {
       const all = new Float64Array(entries.length * STAT_FIELDS)
       native.statEach(dirfd, recordsOf(entries), all)

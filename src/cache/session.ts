@@ -5,7 +5,7 @@ import type { ContextFiles } from '../context/contexts.ts'
 import type { LayerCatalog } from '../layers/types.ts'
 import type { Remotes } from '../ops/remotes.ts'
 import type { Registries } from '../sources/registry/open.ts'
-import type { StatCacheFile } from '../store/stat-cache.ts'
+import type { FileDigests } from '../store/file-digests.ts'
 import type { Snapshot } from '../store/types.ts'
 
 /** Which caches a build takes and leaves. */
@@ -19,7 +19,7 @@ export interface CacheSession {
   readonly remotes: Pick<Remotes, 'file' | 'commit'>
   readonly registries: Registries
   readonly caller: Caller
-  statCache(identity: string): StatCacheFile
+  fileDigests(identity: string): FileDigests
 }
 
 /** What a base image is: what its name resolved to, and its layers. */

@@ -11,7 +11,7 @@ import type { CacheSession } from './session.ts'
 /** The root file system of a step, when its files may be read for a key. */
 export type FilesOf = (vertex: Vertex) => Promise<Snapshot | undefined>
 
-type ContentSession = Pick<CacheSession, 'contexts' | 'layers' | 'statCache'>
+type ContentSession = Pick<CacheSession, 'contexts' | 'layers' | 'fileDigests'>
 
 /** BuildKit's content hashes of what a build's steps read, each computed once. */
 export class StepContents {
@@ -47,8 +47,8 @@ export class StepContents {
 
   async #ofContext(name: string, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {
     const { view, resetOwner, identity, mode } = await this.#session.contexts.files(name)
-    const statCache = this.#session.statCache(`content of BuildKit ${resetOwner} ${mode !== undefined} ${identity}`)
-    return contentDigest(view, selections, { sent: resetOwner, statCache, signal: this.#signal })
+    const files = this.#session.fileDigests(`content of BuildKit ${resetOwner} ${mode !== undefined} ${identity}`)
+    return contentDigest(view, selections, { sent: resetOwner, files, signal: this.#signal })
   }
 
   async #ofLayers(layers: Snapshot, selections: Parameters<typeof contentDigest>[1]): Promise<Digest | undefined> {

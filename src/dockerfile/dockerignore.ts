@@ -62,6 +62,11 @@ export class IgnoreMatcher {
     return new IgnoreMatcher(parseIgnoreFile(name, content))
   }
 
+  /** Equal ones leave the same paths out. */
+  get identity(): string {
+    return JSON.stringify(this.rules.map(({ pattern }) => pattern))
+  }
+
   get isEmpty(): boolean {
     return this.#matcher.isEmpty
   }

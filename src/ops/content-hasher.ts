@@ -3,7 +3,7 @@ import { type Digest, isDigest, sha256 } from '../base/digest.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { SharedWork } from '../base/shared-work.ts'
 import type { ContentListings } from '../store/content-listings.ts'
-import { hashSources, parseListing, type StatCache } from '../tree/hash.ts'
+import { hashSources, type KnownFiles, type KnownTrees, parseListing } from '../tree/hash.ts'
 import type { ContentHasher, ContentSelector, DigestMemo } from './content.ts'
 import { type Ref, type ViewDeps, viewOf } from './ref.ts'
 
@@ -13,7 +13,9 @@ const HASH_VERSION = 1
 interface HasherDeps extends ViewDeps {
   readonly memo: DigestMemo
   /** Digests of files by identity and stat, for files that are not in the store. */
-  readonly statCache: (identity: string) => StatCache
+  readonly files: (identity: string) => KnownFiles
+  /** Digests of directories by identity and scan. */
+  readonly trees: (identity: string) => DigestMemo
   readonly listings: ContentListings
 }
 
@@ -63,14 +65,27 @@ async function remembered(deps: HashingDeps, key: string, ref: Ref, selector: Co
 
 async function hash(deps: HashingDeps, ref: Ref, selector: ContentSelector, signal: AbortSignal): Promise<Digest> {
   const view = await viewOf(ref, deps, signal)
-  const files = ref.kind === 'files' ? { statCache: deps.statCache(ref.identity), resetOwner: ref.resetOwner } : {}
+  const known =
+    ref.kind === 'files' ? { files: deps.files(ref.identity), trees: listedTrees(deps, ref.identity), resetOwner: ref.resetOwner } : {}
   try {
     const listing: string[] = []
-    const digest = await hashSources(view, selector, { ...files, listing, signal })
-    deps.hashed.set(digest, listing)
+    const digest = await hashSources(view, selector, { ...known, listing, signal })
+    if (listing.length > 0) deps.hashed.set(digest, listing)
     return digest
   } catch (error) {
     throw missing(error, ref, selector.path)
+  }
+}
+
+/** Those of which it is known what they stand for: a record of this build may need it. */
+function listedTrees({ trees, hashed, listings }: HashingDeps, identity: string): KnownTrees {
+  const memo = trees(identity)
+  return {
+    get(key) {
+      const digest = memo.get(key)
+      return isDigest(digest) && (hashed.has(digest) || listings.has(digest)) ? digest : undefined
+    },
+    set: (key, digest) => memo.set(key, digest),
   }
 }
 

@@ -14,6 +14,7 @@ import { createSnapshotter } from '../snapshot/snapshotter.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import { Registries } from '../sources/registry/open.ts'
 import { resettingCacheMounts } from '../store/cache-mounts.ts'
+import type { FileDigests } from '../store/file-digests.ts'
 import type { StatCacheFile } from '../store/stat-cache.ts'
 import type { SharedStore, Store } from '../store/store.ts'
 import { DEFAULT_LIMITS } from '../values/limits.ts'
@@ -62,7 +63,7 @@ export interface Session {
   readonly registries: Registries
   readonly caller: Caller
   /** Digests of files by their stat, as other builds learnt them: for what is hashed in another way than the store's own keys. */
-  statCache(identity: string): StatCacheFile
+  fileDigests(identity: string): FileDigests
   /** Files of outputs as earlier builds wrote them. */
   readonly archives: StatCacheFile
   /** `watcher` hears why steps run; `imported` is asked for what the store does not have. */
@@ -118,7 +119,7 @@ export async function openSession(
     return {
       ...{ store, snapshots, layers, images, inputs, registries, caller },
       ...{ contexts: deps.contexts, content: deps.content, remotes: deps.remotes },
-      statCache: (identity) => caches.open(identity),
+      fileDigests: (identity) => caches.files(identity),
       archives: store.statCache.open('archives of outputs', { spare: SPARE_ARCHIVES }),
       walk: (asked) => newWalk(deps, owner, asked),
       async flush() {
@@ -171,22 +172,37 @@ function isOverSsh(context: string): boolean {
 class StatCaches {
   readonly #store: Store
   readonly #open = new Map<string, StatCacheFile>()
+  readonly #files = new Map<string, FileDigests>()
 
   constructor(store: Store) {
     this.#store = store
   }
 
-  open(root: string): StatCacheFile {
-    const file = this.#open.get(root) ?? this.#store.statCache.open(root)
-    this.#open.set(root, file)
+  open(name: string, spare?: number): StatCacheFile {
+    const file = this.#open.get(name) ?? this.#store.statCache.open(name, spare === undefined ? {} : { spare })
+    this.#open.set(name, file)
+    return file
+  }
+
+  files(identity: string): FileDigests {
+    const file = this.#files.get(identity) ?? this.#store.fileDigests(identity)
+    this.#files.set(identity, file)
     return file
   }
 
   forContent() {
-    return { memo: this.open('content of snapshots'), statCache: (root: string) => this.open(root) }
+    return {
+      memo: this.open('content of snapshots'),
+      files: (identity: string) => this.files(identity),
+      trees: (identity: string) => this.open(`trees of ${identity}`, SPARE_TREES),
+    }
   }
 
   save(): void {
     for (const file of this.#open.values()) file.save()
+    for (const file of this.#files.values()) file.save()
   }
 }
+
+/** Digests of trees that are kept although a build did not ask for them: those of other Dockerfiles, and of what they were before. */
+const SPARE_TREES = 64

@@ -16,6 +16,8 @@ export interface ContentListings {
   /** `text` in latin1. An error is thrown away: the record is kept, and that is what counts. */
   save(digest: Digest, text: () => string): void
   load(digest: Digest): string | undefined
+  /** It is not read, and may be damaged. */
+  has(digest: Digest): boolean
 }
 
 /** About a million files. Bytes. */
@@ -36,6 +38,7 @@ export function createContentListings(layout: StoreLayout, leases: Leases): Cont
         // See the interface.
       }
     },
+    has: (digest) => existsSync(file(digest)),
     load: (digest) => read(file(digest), digest)?.toString('latin1'),
   }
 }

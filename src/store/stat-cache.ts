@@ -7,7 +7,7 @@ import type { Leases } from './leases.ts'
 import { ifPresent } from './store-error.ts'
 
 /**
- * Digests of a context's files by their stat, so that an unchanged file is not read again. One file a context root:
+ * Digests, and marks of files, that builds remember by a key of their own: of trees, snapshots, outputs and what URLs gave. One file for each kind:
  *
  *   tbuild-stat 1 <sha256 of the rest>\n  then  <key>\t<digest>\n  for each entry
  *
@@ -21,41 +21,17 @@ export interface StatCacheFile {
 }
 
 export interface StatCaches {
-  /** `root`: absolute path of the context directory, bytes. `spare`: as SPARE, which it is otherwise. */
-  open(root: Uint8Array | string, options?: { readonly spare?: number }): StatCacheFile
-}
-
-/** What identifies the content of a file. */
-export interface FileStat {
-  readonly dev: number
-  readonly ino: number
-  readonly size: number
-  readonly mtimeSeconds: number
-  readonly mtimeNanoseconds: number
-  readonly ctimeSeconds: number
-  readonly ctimeNanoseconds: number
+  /** `spare`: as SPARE, which it is otherwise. */
+  open(name: string, options?: { readonly spare?: number }): StatCacheFile
 }
 
 const HEAD = 'tbuild-stat 1 '
-/** Entries of files that this build did not see are kept up to this count: other Dockerfiles use other parts of a context. */
+/** Entries that this build did not ask for are kept up to this count. */
 const SPARE = 20_000
-/** Milliseconds. File systems stamp with the clock's tick, some with whole seconds or two. */
-const RACY = 2000
-
-/**
- * The key of a file, or undefined when it was changed so recently that another change could leave the same stamps: its digest must not be kept (git's
- * racy entries). ctime is part of it, since mtime can be set back by anyone. `now` is the time before the file is read, in milliseconds.
- */
-export function statKey(stat: FileStat, now: number): string | undefined {
-  if (now - Math.max(stat.mtimeSeconds, stat.ctimeSeconds) * 1000 < RACY + 1000) return undefined
-  const base = [stat.dev, stat.ino, stat.size].map((part) => part.toString(36)).join('.')
-  return `${base}.${stat.mtimeSeconds}.${stat.mtimeNanoseconds}.${stat.ctimeSeconds}.${stat.ctimeNanoseconds}`
-}
-
 export function createStatCaches(layout: StoreLayout, leases: Leases): StatCaches {
   return {
-    open(root, { spare = SPARE } = {}) {
-      const path = join(layout.stat, createHash('sha256').update(root).digest('hex'))
+    open(name, { spare = SPARE } = {}) {
+      const path = join(layout.stat, createHash('sha256').update(name).digest('hex'))
       return openFile(path, () => leases.temporary(), spare)
     },
   }

@@ -4,6 +4,7 @@ import { createCacheIndex } from './cache-index.ts'
 import { type CacheMounts, createCacheMounts } from './cache-mounts.ts'
 import { type ContentListings, createContentListings } from './content-listings.ts'
 import { isSyncShort, syncFileSystem, UnsyncedFiles } from './durability.ts'
+import { type OpenFileDigests, openFileDigests } from './file-digests.ts'
 import { blobName, createImageIndex } from './image-index.ts'
 import { createLayers, type Layers } from './layers.ts'
 import { openLayout, type StoreLayout } from './layout.ts'
@@ -37,6 +38,7 @@ export interface Store {
   readonly images: ImageIndex
   readonly layers: Layers
   readonly statCache: StatCaches
+  readonly fileDigests: OpenFileDigests
   readonly cacheMounts: CacheMounts
   readonly locks: Locks
   readonly leases: Leases
@@ -94,6 +96,7 @@ function beginOperation(layout: StoreLayout, locks: Locks, options: StoreOptions
     images: createImageIndex(deps, layers, files),
     layers,
     statCache: createStatCaches(layout, leases),
+    fileDigests: openFileDigests(layout, leases),
     cacheMounts: createCacheMounts(layout, leases, locks),
     locks,
     leases,

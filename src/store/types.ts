@@ -11,7 +11,7 @@ import type { Descriptor } from '../values/oci.ts'
  *   ROOT/v1/cache/…         cache records by key, a list of keys by step for "nearest", and what content digests stand for (listings.ts)
  *   ROOT/v1/images/…        image records by name
  *   ROOT/v1/mounts/<hash>/  RUN --mount=type=cache directories
- *   ROOT/v1/stat/<hash>     digests of context files by their stat
+ *   ROOT/v1/stat/<hash>     digests of context files by their stat (file-digests.ts), and of other things by names of their own (stat-cache.ts)
  *   ROOT/v1/locks/…         flock files by name
  *   ROOT/v1/leases/<name>   one an operation: what it relies on, read by gc (leases.ts)
  *   ROOT/v1/tmp/<lease>.<n> everything half-made; what belongs to a lease that nobody holds is anyone's to remove

@@ -4,6 +4,7 @@ import { type Digest, isDigest } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import { readRecord } from './cache-index.ts'
 import { isListing } from './content-listings.ts'
+import { isFileDigests } from './file-digests.ts'
 import { rawImages } from './image-index.ts'
 import { storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
@@ -195,7 +196,7 @@ class Verification {
         })
       }
     }
-    await this.#files('stat', layout.stat, isStatCache)
+    await this.#files('stat', layout.stat, (path) => isFileDigests(path) || isStatCache(path))
     await this.#files('listing', layout.listings, isListing)
   }
 

@@ -1,27 +1,36 @@
 import { createHash, type Hash } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { type Digest, finishSha256 } from '../base/digest.ts'
+import { canonicalJson } from '../base/canonical-json.ts'
+import { type Digest, finishSha256, isDigest, sha256 } from '../base/digest.ts'
 import { sys } from '../base/sys.ts'
 import { TimeSlice } from '../base/time-slice.ts'
-import { statKey } from '../store/stat-cache.ts'
+import { type FileDigests, isSettled } from '../store/file-digests.ts'
 import { joinKey, type Key } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
 import { SmallFiles, smallListing } from './small-files.ts'
-import type { TreeNode, TreeView } from './types.ts'
+import type { TreeNode, TreeScan, TreeView } from './types.ts'
 
 export type { Selector } from './selection.ts'
 
-/** Digests of earlier builds by `statKey` (src/store/stat-cache.ts): an unchanged file is not read again. */
-export interface StatCache {
+/** Digests of files as earlier builds learnt them: an unchanged file is not read again. */
+export type KnownFiles = Pick<FileDigests, 'get' | 'set'>
+
+/** Results of `hashSources` by what a scan found: of a tree in which nothing has changed since, no file is looked at one by one. */
+export interface KnownTrees {
+  /** Not given for what has no listing any more. */
   get(key: string): string | undefined
-  set(key: string, digest: string): void
+  set(key: string, digest: Digest): void
 }
 
+/** Raised when equal scans could be of other results: where `hashSources`, or what an ignore file hides, changes. */
+const TREE_VERSION = 1
+
 export interface HashOptions {
-  readonly statCache?: StatCache
+  readonly files?: KnownFiles
+  readonly trees?: KnownTrees
   /** Owners do not count, for the copy makes them 0:0 (F14). */
   readonly resetOwner?: boolean
-  /** Gets what is hashed, piece by piece: together the text whose digest is the result (`parseListing`). */
+  /** Gets what is hashed, piece by piece: together the text whose digest is the result (`parseListing`). Nothing when the result was in `trees`. */
   readonly listing?: string[] | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -47,16 +56,37 @@ export interface HashedFile {
 const FIELDS = 9
 
 const READ = 256 * 1024
+/** Characters of text that are hashed at once. */
+const TEXT = 64 * 1024
 
 /** The content digest of what a COPY, ADD or bind mount reads (K7–K11): names, modes, owners, sizes, link targets, attributes and bytes; no times. */
 export async function hashSources(view: TreeView, selector: Selector, options: HashOptions = {}): Promise<Digest> {
-  const hasher = new SourceHasher(view, options)
+  const now = Date.now()
+  const sources = selectSources(view, selector)
+  const scan = await scanned(view, sources)
+  const key = scan === undefined ? undefined : treeKey(scan, options, now)
+  const known = key === undefined ? undefined : options.trees?.get(key)
+  if (isDigest(known)) return known
+  const hasher = new SourceHasher(view, options, now)
   try {
-    for (const selected of selectSources(view, selector)) await hasher.add(selected)
-    return await hasher.finish()
+    for (const selected of sources) await hasher.add(selected, scan)
+    const digest = await hasher.finish()
+    if (key !== undefined) options.trees?.set(key, digest)
+    return digest
   } finally {
     await hasher.idle()
   }
+}
+
+/** Where the source is one directory, of which everything is wanted. */
+async function scanned(view: TreeView, [source, ...others]: readonly Selected[]): Promise<TreeScan | undefined> {
+  if (source?.node.type !== 'directory' || others.length > 0 || !source.filter.takesAll) return undefined
+  return view.scan?.(source.node)
+}
+
+/** The path to the directory is none of the text: what is in it, and itself, decide. Undefined while a change could leave the same stamps. */
+function treeKey({ digest, newest }: TreeScan, { resetOwner = false }: HashOptions, now: number): string | undefined {
+  return digest !== undefined && isSettled(newest, now) ? sha256(canonicalJson([TREE_VERSION, digest, resetOwner])) : undefined
 }
 
 /** The files of a listing: what `hashSources` hashed, whole, as latin1. */
@@ -101,18 +131,23 @@ class SourceHasher {
   readonly #buffer = Buffer.allocUnsafeSlow(READ)
   /** Contents of inodes with several names (K10). */
   readonly #inodes = new Map<string, string>()
-  readonly #now = Date.now()
+  readonly #now: number
   readonly #small = new SmallFiles()
   #waiting: Slot[] = []
+  /** Not hashed yet. */
+  #text = ''
 
-  constructor(view: TreeView, options: HashOptions) {
+  /** `now`: before anything of it was read. */
+  constructor(view: TreeView, options: HashOptions, now: number) {
     this.#view = view
     this.#options = options
+    this.#now = now
     this.#slice = new TimeSlice(options.signal)
   }
 
   async finish(): Promise<Digest> {
     await this.#settle()
+    this.#hashText()
     return finishSha256(this.#all)
   }
 
@@ -122,15 +157,15 @@ class SourceHasher {
   }
 
   /** K7: of the path to a source only its last name counts, and that of a directory only with wildcards, where it is `name`. */
-  async add({ node, name, filter }: Selected): Promise<void> {
+  async add({ node, name, filter }: Selected, scan: TreeScan | undefined): Promise<void> {
     await this.#record(node, node.type === 'directory' && !filter.includes ? '' : name)
-    if (node.type === 'directory') await this.#directory(node, filter)
+    if (node.type === 'directory') await this.#directory(scan ?? this.#view, node, filter)
   }
 
   /** Directories that lead to wanted paths only count when they do, as they are made only then (F22). */
-  async #directory(top: TreeNode, filter: Filter): Promise<void> {
+  async #directory(from: Pick<TreeView, 'children'>, top: TreeNode, filter: Filter): Promise<void> {
     const stack: { visit: Visit | undefined; entries: Generator<Visit>; recorded: boolean }[] = [
-      { visit: undefined, entries: filter.children(this.#view, top, ''), recorded: true },
+      { visit: undefined, entries: filter.children(from, top, ''), recorded: true },
     ]
     for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
       const { value: visit, done } = current.entries.next()
@@ -149,7 +184,7 @@ class SourceHasher {
         if (pending !== undefined) await pending
       }
       if (visit.node.type === 'directory') {
-        const entries = filter.children(this.#view, visit.node, visit.key, visit.state)
+        const entries = filter.children(from, visit.node, visit.key, visit.state)
         stack.push({ visit, entries, recorded: visit.included })
       }
     }
@@ -178,9 +213,14 @@ class SourceHasher {
   }
 
   #emit(head: string, content: string): undefined {
-    const record = `${head}${content}\0`
-    this.#all.update(record, 'latin1')
-    this.#options.listing?.push(record)
+    this.#text += `${head}${content}\0`
+    if (this.#text.length >= TEXT) this.#hashText()
+  }
+
+  #hashText(): void {
+    this.#all.update(this.#text, 'latin1')
+    this.#options.listing?.push(this.#text)
+    this.#text = ''
   }
 
   /** Reads what is not read yet, and hashes all that waits for it. */
@@ -192,9 +232,8 @@ class SourceHasher {
 
   /** What is remembered. */
   #known(node: TreeNode): string | undefined {
-    const { statCache } = this.#options
-    const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
-    const known = key === undefined ? undefined : statCache?.get(key)
+    const { files } = this.#options
+    const known = files !== undefined && isSettled(node.stat, this.#now) ? files.get(node.stat) : undefined
     return known ?? (node.stat.nlink > 1 ? this.#inodes.get(this.#view.inode(node)) : undefined)
   }
 
@@ -213,9 +252,7 @@ class SourceHasher {
   }
 
   #remember(node: TreeNode, digest: string): string {
-    const { statCache } = this.#options
-    const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
-    if (key !== undefined) statCache?.set(key, digest)
+    if (isSettled(node.stat, this.#now)) this.#options.files?.set(node.stat, digest)
     if (node.stat.nlink > 1) this.#inodes.set(this.#view.inode(node), digest)
     return digest
   }

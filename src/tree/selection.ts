@@ -62,8 +62,13 @@ export class Filter {
     return this.#include !== undefined || this.#only !== undefined
   }
 
+  /** Everything in a directory is wanted. */
+  get takesAll(): boolean {
+    return !this.includes && this.#exclude === undefined
+  }
+
   /** What is wanted in a directory, sorted by bytes. */
-  *children(view: TreeView, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
+  *children(view: Pick<TreeView, 'children'>, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
     for (const node of view.children(directory)) {
       const path = joinKey(key, nameOf(keyOf(node)))
       if (this.#only !== undefined) {

@@ -20,8 +20,23 @@ export interface TreeView {
   xattrs(node: TreeNode): Map<string, Buffer>
   /** Where on disk `children` found the node, for working on many files of one directory at once; undefined when it was found otherwise. */
   listing?(node: TreeNode): Listing | undefined
+  /**
+   * All that is in a directory as it is now, read at once, for a walk that looks at everything there and changes nothing. Undefined where that is not one
+   * directory on disk.
+   */
+  scan?(directory: TreeNode): Promise<TreeScan | undefined>
   /** For hard links: nodes with the same key are the same inode. */
   inode(node: TreeNode): string
+}
+
+export interface TreeScan extends Pick<TreeView, 'children'> {
+  /**
+   * Of the names and stats of everything, and of what decides which of it the view shows: two scans of the same digest show the same files. Undefined when a
+   * directory could not be read.
+   */
+  readonly digest: string | undefined
+  /** The last time at which any of it changed. */
+  readonly newest: Pick<SysStat, 'mtimeSeconds' | 'ctimeSeconds'>
 }
 
 /** One directory on disk: the same object for all that one call of `children` found in it. */

@@ -1,3 +1,5 @@
+import { canonicalJson } from '../base/canonical-json.ts'
+import { sha256 } from '../base/digest.ts'
 import { TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import {
@@ -20,12 +22,15 @@ import { LayerRoot } from './layer-roots.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
-import type { Listing, TreeNode, TreeView } from './types.ts'
+import { type ScannedListing, scanTree } from './scan.ts'
+import type { Listing, TreeNode, TreeScan, TreeView } from './types.ts'
 
 export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
 
 /** Which paths of a build context are left out: the compiled .dockerignore. Paths are relative, with slashes, no leading one. */
 export interface PathFilter {
+  /** What it goes by: equal ones leave the same paths out. */
+  readonly identity: string
   /** The outcome for a path, whose parent had the state `parent` (D3). */
   step(path: Uint8Array, parent?: MatchState): MatchState
   /** Something below an excluded directory may be in again, by a `!` pattern (D4): otherwise it is not walked. */
@@ -89,8 +94,10 @@ interface Merging {
   listed?: Listed
 }
 
+const TOP = [0]
+
 interface Listed {
-  readonly siblings: DirectoryListing
+  readonly siblings: DirectoryListing | ScannedListing
   readonly index: number
 }
 
@@ -181,6 +188,39 @@ export class LayeredView implements TreeView {
       if (node !== undefined) nodes.push(node)
     }
     return nodes.sort(byKey)
+  }
+
+  async scan(directory: TreeNode): Promise<TreeScan | undefined> {
+    const top = this.#own(directory)
+    const [fds] = this.fds
+    // Only one directory of the host is nothing that has to be merged.
+    if (fds === undefined || this.fds.length > 1 || this.#overlay || this.#owners.length > 0) return undefined
+    const scan = await scanTree(fds, top, (key, parent) => this.#entered(key, parent))
+    const shows = [this.#ignore?.identity ?? null, this.#dropsCapabilities, top.key, { ...top.stat }]
+    return {
+      newest: scan.newest,
+      digest: scan.digest && this.#mode === undefined ? sha256(canonicalJson([...shows, scan.digest])) : undefined,
+      children: (node) => {
+        const listing = scan.directory(this.#own(node).key)
+        return listing === undefined ? this.children(node) : this.#listed(this.#own(node), listing)
+      },
+    }
+  }
+
+  /** For what is in a directory, when anything there may be shown. */
+  #entered(key: Key, parent: MatchState | undefined): { state: MatchState | undefined } | undefined {
+    const path = bytes(key)
+    const state = this.#ignore?.step(path, parent)
+    return state?.matched === true && this.#ignore?.mayReinclude(path) === false ? undefined : { state }
+  }
+
+  #listed(parent: LayerNode, siblings: ScannedListing): LayerNode[] {
+    const nodes: LayerNode[] = []
+    siblings.forEach((name, type, index) => {
+      const node = this.#visible({ type, stat: undefined, layers: TOP, closed: true, listed: { siblings, index } }, parent, name)
+      if (node !== undefined) nodes.push(node)
+    })
+    return nodes
   }
 
   #mergeEntry(found: Merging, layer: number, key: Key, entry: SysDirent, parent: Key): void {

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { type Digest, finishSha256, isDigest, sha256 } from '../../base/digest.ts'
+import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../../base/digest.ts'
 import { sys } from '../../base/sys.ts'
 import { TimeSlice } from '../../base/time-slice.ts'
 import { baseName, cleanPath } from '../../go/path.ts'
-import { statKey } from '../../store/stat-cache.ts'
-import type { StatCache } from '../../tree/hash.ts'
+import { isSettled } from '../../store/file-digests.ts'
+import type { KnownFiles } from '../../tree/hash.ts'
 import type { TreeNode, TreeView } from '../../tree/types.ts'
 import { includedNodes } from './content-walk.ts'
 import type { Selection } from './node.ts'
@@ -14,7 +14,7 @@ import { joinedDigest } from './op-json.ts'
 export interface ContentHashOptions {
   /** Files that a client sends: owned by 0:0, and their root directory has no header. */
   readonly sent: boolean
-  readonly statCache?: StatCache
+  readonly files?: KnownFiles
   readonly signal?: AbortSignal | undefined
 }
 
@@ -101,12 +101,11 @@ class ContentHasher {
   async #header(node: TreeNode): Promise<Digest> {
     if (this.#options.sent && node === this.#view.root) return sha256('')
     if (node.type !== 'file') return sha256(this.#tarHeader(node))
-    const { statCache } = this.#options
-    const key = statCache === undefined ? undefined : statKey(node.stat, this.#now)
-    const known = key === undefined ? undefined : statCache?.get(key)
-    if (isDigest(known)) return known
+    const files = isSettled(node.stat, this.#now) ? this.#options.files : undefined
+    const known = files?.get(node.stat)
+    if (known !== undefined) return parseDigest(`sha256:${known}`)
     const digest = await this.#file(node)
-    if (key !== undefined) statCache?.set(key, digest)
+    files?.set(node.stat, hexOf(digest))
     return digest
   }
 

@@ -381,6 +381,7 @@ test('D4 an excluded directory that no `!` pattern reaches into is not read', ()
       return matcher.step(path, parent)
     },
     mayReinclude: (path: Uint8Array) => matcher.mayReinclude(path),
+    identity: matcher.identity,
   }
   expect(listing(directoryView(context, { ignore })).map((line) => line.split(' ')[0])).toEqual(['other', 'other/in'])
   expect(asked.filter((path) => path.startsWith('node_modules/'))).toEqual([])
