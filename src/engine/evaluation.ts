@@ -3,9 +3,10 @@ import type { Progress } from '../base/events.ts'
 import type { BuildResult } from '../build-options.ts'
 import type { BuildCache } from '../cache/build-cache.ts'
 import type { BuiltSteps } from '../cache/exports.ts'
-import type { BuiltPlatform } from '../export/outputs.ts'
+import type { BuiltPlatform, WantedByOutputs } from '../export/outputs.ts'
 import type { Graph } from '../graph/lower.ts'
 import type { Vertex } from '../graph/op.ts'
+import { belowOf } from '../graph/vertex.ts'
 import { assembleTarget } from '../image/target.ts'
 import type { BlobForm } from '../layers/types.ts'
 import { viewOf } from '../ops/ref.ts'
@@ -47,15 +48,18 @@ export class Evaluation {
     return this.#walk.retry(work)
   }
 
-  /** The target's layers. */
-  async solve({ graph }: PlatformGraph): Promise<Snapshot> {
+  /** The target's layers. `wanted`: as `Walk.solve` has it. */
+  async solve({ graph }: PlatformGraph, wanted?: BlobForm): Promise<Snapshot> {
     const { root } = graph.target
-    return root === undefined ? [] : this.#walk.solve(root)
+    return root === undefined ? [] : this.#walk.solve(root, wanted)
   }
 
   /** Each as outputs take it, its image assembled with blobs of that form. When one fails the others have ended. */
-  async build(targets: readonly PlatformGraph[], form: BlobForm | undefined): Promise<BuiltPlatform[]> {
-    const solved = await Promise.allSettled(targets.map((target) => this.solve(target)))
+  async build(targets: readonly PlatformGraph[], { form, readsFiles }: WantedByOutputs): Promise<BuiltPlatform[]> {
+    const read = new Set(targets.flatMap(({ graph }) => graph.vertices.flatMap(belowOf<Vertex>)))
+    const wanted = ({ graph: { target } }: PlatformGraph) =>
+      readsFiles || target.root === undefined || read.has(target.root) ? undefined : form
+    const solved = await Promise.allSettled(targets.map((target) => this.solve(target, wanted(target))))
     const built: BuiltPlatform[] = []
     for (const [index, result] of solved.entries()) {
       if (result.status === 'rejected') throw result.reason

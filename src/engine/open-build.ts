@@ -2,7 +2,7 @@ import { SharedWork } from '../base/shared-work.ts'
 import type { BuildResult, BuildTarget, OutputSpec, ResolvedOptions, TargetImage } from '../build-options.ts'
 import { openCache } from '../cache/open.ts'
 import { buildMetadata, imageId } from '../export/metadata.ts'
-import { type BuiltPlatform, storeNames, type Written, wantedForm, writeOutputs } from '../export/outputs.ts'
+import { type BuiltPlatform, storeNames, type Written, wantedBy, writeOutputs } from '../export/outputs.ts'
 import { keepLayers, tagImages } from '../export/tag.ts'
 import type { Graph } from '../graph/lower.ts'
 import type { Vertex } from '../graph/op.ts'
@@ -75,7 +75,7 @@ export class OpenBuild {
     return this.#run(async () => {
       const names = checkedNames(options)
       const { evaluation, targets, built, written } = await this.#attempt(async (evaluation, { targets }) => {
-        const built = await evaluation.build(targets, wantedForm(outputs))
+        const built = await evaluation.build(targets, wantedBy(outputs))
         return { evaluation, targets, built, written: await this.#write(built, names, options) }
       })
       // What was learnt of files for caches, and the records that those gave.
@@ -214,7 +214,7 @@ export class OpenBuild {
     return this.#run(() =>
       this.#attempt(async (evaluation) => {
         const { session, lifetime } = this.#deps
-        const [built] = await evaluation.build([target], undefined)
+        const [built] = await evaluation.build([target], { form: undefined, readsFiles: false })
         const { image } = built as BuiltPlatform
         await keepLayers(image, { layers: session.layers, ...lifetime.progress })
         await session.flush()

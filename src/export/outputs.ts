@@ -73,10 +73,18 @@ export function storeNames(outputs: readonly OutputSpec[], tags: readonly string
   return { own: [...new Set(own)], pushed: [...pushed] }
 }
 
-/** How the first output that holds an image wants the layers: diffID and blob are then made in one pass. */
-export function wantedForm(outputs: readonly OutputSpec[]): BlobForm | undefined {
-  const first = outputs.find((output): output is ImageSpec => output.type === 'oci' || output.type === 'docker' || isPush(output))
-  return first?.rewriteTimestamp === true ? undefined : first && blobForm(first)
+/** What outputs want of the layers. */
+export interface WantedByOutputs {
+  /** As the first output has them that takes blobs which are kept, as they are: diffID and blob are then made in one pass. */
+  readonly form: BlobForm | undefined
+  /** One takes the files. */
+  readonly readsFiles: boolean
+}
+
+export function wantedBy(outputs: readonly OutputSpec[]): WantedByOutputs {
+  const images = outputs.filter((output): output is ImageSpec => output.type === 'oci' || output.type === 'docker' || isPush(output))
+  const forms = images.filter(({ rewriteTimestamp }) => rewriteTimestamp !== true).map(blobForm)
+  return { form: forms.find(({ compression }) => compression !== 'uncompressed'), readsFiles: outputs.some(isTree) }
 }
 
 function isPush(output: OutputSpec): boolean {
@@ -93,7 +101,7 @@ function title(output: OutputSpec): string {
   return titles[output.type] ?? `exporting to ${output.type} image format`
 }
 
-function isTree(output: ImageSpec | TreeSpec): output is TreeSpec {
+function isTree(output: OutputSpec): output is TreeSpec {
   return output.type === 'local' || output.type === 'tar'
 }
 

@@ -1,20 +1,23 @@
 import type { Digest } from '../base/digest.ts'
-import { TbuildError } from '../base/errors.ts'
+import { errorCode, TbuildError } from '../base/errors.ts'
 import { endingTogether } from '../base/in-parallel.ts'
 import { SharedWork } from '../base/shared-work.ts'
+import { randomLayerId } from '../store/layers.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot, TakeFile } from '../store/types.ts'
 import { decompressLayer, layerCompression } from '../tar/layer-bytes.ts'
+import { NeedsDirectory } from '../tree/deferred-files.ts'
 import { layerChanges } from '../tree/diff.ts'
 import { layeredView } from '../tree/view.ts'
 import type { Descriptor } from '../values/oci.ts'
 import { Directories, type DirectoryDeps, PARALLEL_FETCHES } from './directories.ts'
+import { ExactTimes } from './exact-times.ts'
 import { Fetches } from './fetches.ts'
 import { layerTar } from './layer-tar.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import { Offers, offeredFacts } from './offers.ts'
 import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, unpackLimitOf, verified } from './packing.ts'
 import { recordedFacts } from './recorded.ts'
-import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer } from './types.ts'
+import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer, UnpackedLayer } from './types.ts'
 
 interface CatalogDeps extends DirectoryDeps {
   /** Ends the operation: layers are had only when somebody reads them, long after the steps. */
@@ -72,6 +75,24 @@ class Catalog implements LayerCatalog {
 
   open(ids: readonly LayerId[], form?: BlobForm): Promise<Layer[]> {
     return ofEach(ids, (id) => this.#open(id, form))
+  }
+
+  async add({ upper, lower, deferred, parent, created }: UnpackedLayer, form: BlobForm, signal: AbortSignal): Promise<LayerId | undefined> {
+    const packing = packingOf(form)
+    if (packing === undefined) return undefined
+    const { blobs, layers } = this.#deps
+    const [meter, times] = [new Meter(), new ExactTimes()]
+    const changes = layerChanges(upper, layeredView(lower), { plain: true, partial: { deferred, onTime: times.add } })
+    try {
+      const { facts, blob } = await pack(meter.pass(fromSources(layerTar(times.pass(changes))), signal), meter, packing, blobs)
+      const { digest } = await blobs.put(times.bytes())
+      const id = randomLayerId()
+      await layers.update(id, { ...facts, parent, created, blobs: [blob], times: digest })
+      return id
+    } catch (error) {
+      if (error instanceof NeedsDirectory) return undefined
+      throw error
+    }
   }
 
   async keep(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
@@ -199,6 +220,16 @@ class Catalog implements LayerCatalog {
       await this.#tarFacts.of(id, async () => facts)
       return blob
     })
+  }
+}
+
+/** What is wrong with a source is told when it is copied into a directory. */
+async function* fromSources(tar: Bytes): Bytes {
+  try {
+    yield* tar
+  } catch (cause) {
+    if (errorCode(cause) === undefined) throw cause
+    throw new NeedsDirectory('a source cannot be read', { cause })
   }
 }
 

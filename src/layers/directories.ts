@@ -76,11 +76,11 @@ export class Directories {
   /** A layer that the store has as a blob. */
   async #stored(id: LayerId): Promise<Offer | undefined> {
     const { layers, blobs } = this.#deps
-    const { diffId, blobs: known = [], parent, created } = recordedFacts(id, layers)
+    const { diffId, blobs: known = [], parent, created, times } = recordedFacts(id, layers)
     if (diffId === undefined || parent === undefined) return undefined
     for (const descriptor of known) {
       if ((await blobs.stat(descriptor.digest)) === undefined) continue
-      return { layer: { id, diffId, descriptor, parent, created }, source: undefined }
+      return { layer: { id, diffId, descriptor, parent, created, times }, source: undefined }
     }
     return undefined
   }

@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts'
 import type { Bytes, LayerId, LayerInfo, LayerState, Snapshot, TakeFile } from '../store/types.ts'
+import type { DeferredFiles } from '../tree/deferred-files.ts'
 import type { Descriptor } from '../values/oci.ts'
 
 /**
@@ -22,6 +23,11 @@ export interface LayerCatalog {
    * in one pass over the directory.
    */
   open(ids: readonly LayerId[], form?: BlobForm): Promise<Layer[]>
+  /**
+   * Makes a layer that is in the store as a blob alone, in one pass; its directory is made when somebody needs it, and is then what it would have been. Undefined
+   * where it would not be, where what is deferred cannot be read as it was, and for a form that is not kept.
+   */
+  add(layer: UnpackedLayer, form: BlobForm, signal: AbortSignal): Promise<LayerId | undefined>
   /** Makes the store have the blobs of offered layers, and know what they are: later builds can unpack them then without anybody else. */
   keep(ids: readonly LayerId[], signal: AbortSignal): Promise<void>
   /** Sources that gave a layer which cannot be used (CACHE_LAYER_UNUSABLE), each with what was wrong first, until they are withdrawn. */
@@ -68,6 +74,20 @@ export interface PackedLayer {
   readonly parent: Snapshot
   /** ISO time. */
   readonly created?: string | undefined
+  /** Of a layer of the store that never was a directory (LayerInfo). */
+  readonly times?: Digest | undefined
+}
+
+/** A layer that is being made, a part of which is in no directory. */
+export interface UnpackedLayer {
+  /** Its directory, in overlayfs's format. */
+  readonly upper: string
+  /** Directories of the layers that it was made over, bottom first. */
+  readonly lower: readonly string[]
+  readonly deferred: DeferredFiles
+  readonly parent: Snapshot
+  /** ISO time. */
+  readonly created: string
 }
 
 /** An immutable layer value; bytes are made or fetched when a sink opens it. */

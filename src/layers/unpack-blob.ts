@@ -10,6 +10,7 @@ import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import { limitHint } from '../values/limits.ts'
 import type { Descriptor } from '../values/oci.ts'
+import { setExactTimes, withExactTimes } from './exact-times.ts'
 import { Meter } from './meter.ts'
 import { offeredFacts } from './offers.ts'
 import type { PackedLayer } from './types.ts'
@@ -35,17 +36,20 @@ export interface ArrivingBlob {
 export async function unpackBlob(
   layer: PackedLayer,
   { bytes, fetched }: ArrivingBlob,
-  { snapshots, maxBytes }: UnpackDeps,
+  { snapshots, blobs, maxBytes }: UnpackDeps,
   signal: AbortSignal,
 ): Promise<true> {
-  const { id, descriptor, parent } = layer
+  const { id, descriptor, parent, times } = layer
   const active = await snapshots.prepare(parent)
   try {
     const meter = new Meter()
     const tar = meter.pass(decompressLayer(bytes, descriptor.mediaType, { maxBytes }))
     const writer = layerWriter(active.upper, layeredView(active.lower))
     // A device node that a user namespace forbids stays in the layer's blob, which is what is exported; a RUN has its own /dev.
-    await unpackLayer(readTar(tar, { maxBytes }), writer, { signal, onSkipped: () => {} })
+    const exact = times === undefined ? undefined : await blobs.read(times, maxBytes)
+    const items = readTar(tar, { maxBytes })
+    await unpackLayer(exact === undefined ? items : withExactTimes(items, exact), writer, { signal, onSkipped: () => {} })
+    if (exact !== undefined) setExactTimes(writer, exact)
     await fetched
     checkDiffId((await meter.finish()).diffId, layer)
     await snapshots.commit(active, { id, info: offeredFacts(layer) })

@@ -4,13 +4,14 @@ import type { CopyOp, CopyOpSource } from '../graph/op.ts'
 import type { ActiveLayer } from '../snapshot/types.ts'
 import type { KeyPart } from '../store/types.ts'
 import { copyInto } from '../tree/copy.ts'
+import type { DeferredFiles } from '../tree/deferred-files.ts'
 import { linkedPaths } from '../tree/linked-paths.ts'
 import { lookupOwner } from '../tree/owner.ts'
 import type { CopySource } from '../tree/types.ts'
 import { layeredView } from '../tree/view.ts'
 import { layerWriter } from '../tree/writer.ts'
 import type { ContentSelector } from './content.ts'
-import { makeLayer, snapshotRef } from './layer.ts'
+import { makeLayer, makePackedLayer, snapshotRef } from './layer.ts'
 import { writeLog } from './log.ts'
 import { checkOwnerNames } from './owner-names.ts'
 import { type Ref, type ViewDeps, viewOf } from './ref.ts'
@@ -35,9 +36,12 @@ export const copyHandler: OpHandler<CopyOp, CopyKeyDeps, CopyDeps> = {
     return parts
   },
 
-  async run(op, { root, inputs }, deps, io) {
+  async run(op, { root, inputs, wanted }, deps, io) {
     // With --link the layer is made on its own, so that it can be put on any base (F10).
-    const made = await makeLayer(op.link ? [] : root, deps, io, (active) => copy(op, active, inputs, deps, io))
+    const parent = op.link ? [] : root
+    const fill = (defers: boolean) => (active: ActiveLayer) => copy({ ...op, defers }, active, inputs, deps, io)
+    const packed = wanted && isPlain(op) ? await makePackedLayer(parent, deps, io, wanted, fill(true)) : undefined
+    const made = packed ?? (await makeLayer(parent, deps, io, fill(false)))
     return snapshotRef(op.link ? [...root, ...made] : made)
   },
 
@@ -57,7 +61,19 @@ async function sourceKey(op: CopyOp, source: CopyOpSource, inputs: readonly Ref[
   return { name: baseName(source.path), unpack: source.unpack, content }
 }
 
-async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], deps: CopyDeps, io: StepIo): Promise<void> {
+/** No source is an archive that is unpacked, for which the destination has to be in a directory. */
+function isPlain({ sources }: CopyOp): boolean {
+  return sources.every((source) => source.kind === 'content' || source.unpack === false)
+}
+
+/** `defers`: leaves plain files out of the layer's directory, for `makePackedLayer`. */
+async function copy(
+  op: CopyOp & { readonly defers: boolean },
+  active: ActiveLayer,
+  inputs: readonly Ref[],
+  deps: CopyDeps,
+  io: StepIo,
+): Promise<DeferredFiles> {
   if (op.chown !== undefined) checkOwnerNames(op.chown, active)
   const writer = layerWriter(active.upper, layeredView(active.lower))
   const sources: CopySource[] = []
@@ -66,7 +82,7 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], dep
     if (op.mirror && made.kind === 'path') sources.push(...linkedPaths(made.view, made.path).map((found) => ({ ...made, ...found })))
     else sources.push(made)
   }
-  await copyInto(
+  return copyInto(
     writer,
     {
       sources,
@@ -80,6 +96,7 @@ async function copy(op: CopyOp, active: ActiveLayer, inputs: readonly Ref[], dep
       ...(op.createdTime === undefined ? {} : { createdTime: op.createdTime }),
     },
     {
+      defers: op.defers,
       signal: io.signal,
       maxBytes: deps.limits.unpack,
       onSkipped: (message) => writeLog(io, 'stderr', Buffer.from(`${message}\n`)),

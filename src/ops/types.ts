@@ -2,6 +2,7 @@ import type { Digest } from '../base/digest.ts'
 import type { OnEvent } from '../base/events.ts'
 import type { ContextFiles } from '../context/contexts.ts'
 import type { Op } from '../graph/op.ts'
+import type { BlobForm, LayerCatalog } from '../layers/types.ts'
 import type { Sandbox } from '../sandbox/types.ts'
 import type { Snapshotter } from '../snapshot/types.ts'
 import type { CacheMounts } from '../store/cache-mounts.ts'
@@ -44,6 +45,8 @@ interface StepInputs {
   /** The root file system that the op changes; empty is scratch. */
   readonly root: Snapshot
   readonly inputs: readonly Ref[]
+  /** An output wants the layer as such a blob, and nobody in the build reads its files: it needs no directory. */
+  readonly wanted?: BlobForm | undefined
 }
 
 /** The one step that is keyed or run: its name in events, what stops it, who hears of it. */
@@ -64,6 +67,7 @@ export interface ContentDeps {
 }
 
 export interface CopyDeps extends LayerDeps {
+  readonly layers: Pick<LayerCatalog, 'add' | 'directories'>
   readonly limits: Pick<Limits, 'unpack'>
 }
 

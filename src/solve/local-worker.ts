@@ -56,7 +56,7 @@ export class LocalWorker implements Worker {
     io.signal.throwIfAborted()
     await this.#deps.layers.directories(neededLayers(step), io.signal)
     onStart()
-    const { op, root, inputs } = step
-    return handlerOf(op).run(op, { root, inputs }, this.#deps, io)
+    const { op, root, inputs, wanted } = step
+    return handlerOf(op).run(op, { root, inputs, wanted }, this.#deps, io)
   }
 }

@@ -78,7 +78,8 @@ export class StepRuns {
     const refusal = refused?.get(step.vertex)
     if (refusal !== undefined) throw refusal
     const { op } = step.vertex
-    const run = () => worker.run({ op, root, inputs }, { ...this.io(step), onStart })
+    const { wanted } = step
+    const run = () => worker.run({ op, root, inputs, wanted }, { ...this.io(step), onStart })
     for (let attempt = 1; attempt < ATTEMPTS; attempt += 1) {
       const ref = await run()
       if (!(await files.renew(step))) return ref

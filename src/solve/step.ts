@@ -1,6 +1,7 @@
 import { bottomUp } from '../base/long-chains.ts'
 import type { Vertex } from '../graph/op.ts'
 import { belowOf } from '../graph/vertex.ts'
+import type { BlobForm } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, StepKey } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
@@ -45,6 +46,8 @@ export interface Step {
   /** Its files of the caller are others than those that a cache was asked with, or cannot be told from them. */
   isChanged: boolean
 
+  /** An output wants its layer as such a blob, and nobody in the build reads its files. */
+  wanted: BlobForm | undefined
   isReported: boolean
   /** Its op ran: it is a step of the Dockerfile that no cache had. */
   hasRun: boolean
@@ -72,6 +75,7 @@ function newStep(vertex: Vertex, root: Step | undefined, inputs: readonly Step[]
     contextsRead: undefined,
     contextsAsRead: undefined,
     isChanged: false,
+    wanted: undefined,
     isReported: false,
     hasRun: false,
     imported: undefined,

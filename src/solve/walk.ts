@@ -4,7 +4,7 @@ import { newStack } from '../base/long-chains.ts'
 import type { Vertex } from '../graph/op.ts'
 import { belowOf, contextsOf } from '../graph/vertex.ts'
 import { areDirectories } from '../layers/states.ts'
-import type { LayerCatalog } from '../layers/types.ts'
+import type { BlobForm, LayerCatalog } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { FoundStep, ImportedSteps, KeepingStepCache, StepKey, WantedStep } from '../ops/step-cache.ts'
 import { handlerOf } from '../ops/table.ts'
@@ -70,9 +70,13 @@ export class Walk {
     return [...this.#steps.values()].filter(({ hasRun }) => hasRun).length
   }
 
-  /** The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. */
-  async solve(target: Vertex): Promise<Snapshot> {
+  /**
+   * The root file system of a vertex; after a failure no process or half-made layer of the build is left when this rejects. `wanted`: the form of the blob that
+   * an output wants of its last layer, whose files nobody in the build reads.
+   */
+  async solve(target: Vertex, wanted?: BlobForm): Promise<Snapshot> {
     const step = this.#step(target)
+    step.wanted = wanted
     try {
       const layers = layersOf(await this.#ref(step))
       this.#reports.rest(step)

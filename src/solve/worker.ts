@@ -1,4 +1,5 @@
 import type { Op } from '../graph/op.ts'
+import type { BlobForm } from '../layers/types.ts'
 import type { Ref } from '../ops/ref.ts'
 import type { StepIo } from '../ops/types.ts'
 import type { Snapshot } from '../store/types.ts'
@@ -9,6 +10,8 @@ export interface StepRequest {
   /** The root file system that the op changes; empty is scratch. */
   readonly root: Snapshot
   readonly inputs: readonly Ref[]
+  /** The form of the blob that an output wants, where nobody in the build reads the layer's files. */
+  readonly wanted?: BlobForm | undefined
 }
 
 export interface WorkerIo extends StepIo {

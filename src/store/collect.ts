@@ -8,7 +8,7 @@ import { blobName, imageFileName, rawImages } from './image-index.ts'
 import { layerName } from './layers.ts'
 import { imageBlobs, storedImages } from './oci-index.ts'
 import { removeTree } from './remove-tree.ts'
-import { layerSize } from './sizes.ts'
+import { layerSize, packedSizes } from './sizes.ts'
 import type { Store } from './store.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { CacheRecord, ImageRecord, LayerId } from './types.ts'
@@ -55,7 +55,8 @@ export async function collect(store: Store, policy: CollectPolicy = {}): Promise
 }
 
 function measureLayers(store: Store): Map<LayerId, number> {
-  return new Map(store.layers.directories().map((id) => [id, store.layers.info(id)?.size ?? layerSize(store.layers.fs(id))]))
+  const ofDirectory = (id: LayerId): [LayerId, number] => [id, store.layers.info(id)?.size ?? layerSize(store.layers.fs(id))]
+  return new Map([...store.layers.directories().map(ofDirectory), ...packedSizes(store)])
 }
 
 function measureMounts(store: Store): Candidate[] {
@@ -186,7 +187,11 @@ class Collection {
     const { layers, layout } = this.#store
     const needed = new Set(this.#measured.blobs)
     for (const image of images) needed.add(image.config)
-    for (const id of neededLayers) for (const { digest } of layers.info(id)?.blobs ?? []) needed.add(digest)
+    for (const id of neededLayers) {
+      const { blobs = [], times } = layers.info(id) ?? {}
+      for (const { digest } of blobs) needed.add(digest)
+      if (times !== undefined) needed.add(times)
+    }
     for (const name of readdirSync(layout.blobs)) {
       const digest = `sha256:${name}` as Digest
       if (needed.has(digest) || this.#leased.has(blobName(digest))) continue

@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs'
 import type { Digest } from '../base/digest.ts'
-import { layerSize } from './sizes.ts'
+import { layerSize, packedSizes } from './sizes.ts'
 import type { Store } from './store.ts'
 import { ifPresent } from './store-error.ts'
 import type { CacheRecord, ImageRecord, LayerId, Snapshot } from './types.ts'
@@ -51,14 +51,15 @@ export async function diskUsage(store: Store): Promise<DiskUsage> {
   const images = await store.images.list()
   const records: StoredRecord[] = []
   for await (const { parts: _parts, ...record } of store.cache.list()) records.push(record)
-  const sizes = new Map(store.layers.directories().map((id) => [id, layerSize(store.layers.directory(id))]))
+  const directories = store.layers.directories().map((id): [LayerId, number] => [id, layerSize(store.layers.directory(id))])
+  const sizes = new Map([...directories, ...packedSizes(store)])
   const users = countUsers([...images.map(layersOf), ...records.map(({ layers }) => layers)])
   const usage = (snapshot: Snapshot): Usage => {
     const result = { unique: 0, shared: 0 }
     for (const id of new Set(snapshot)) result[users.get(id) === 1 ? 'unique' : 'shared'] += sizes.get(id) ?? 0
     return result
   }
-  const layers = [...sizes].map(([id, size]) => ({ id, size, users: users.get(id) ?? 0 }))
+  const layers = directories.map(([id, size]) => ({ id, size, users: users.get(id) ?? 0 }))
   const blobs: { digest: Digest; size: number }[] = []
   for await (const digest of store.blobs.list()) {
     blobs.push({ digest, size: (ifPresent(() => lstatSync(store.blobs.path(digest)))?.blocks ?? 0) * 512 })

@@ -49,7 +49,7 @@ export interface Layers {
   /** Renames the directory to `to`; the caller removes it. False when there is none. */
   takeAway(id: LayerId, to: string): boolean
   forget(id: LayerId): void
-  /** Layers that this operation uses and nobody synced yet, also those of others: an image may be named that has them. */
+  /** Layers that this operation made as blobs, and directories that it uses, that nobody synced yet, also those of others: an image may be named that has them. */
   unsynced(): LayerId[]
   /** Whether the store can unpack the layer again. */
   hasBlob(id: LayerId): boolean
@@ -79,6 +79,8 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
   const safe = new Set<LayerId>()
   /** Survive a power cut. */
   const durable = new Set<LayerId>()
+  /** Made by this operation as a blob alone, and not synced yet. */
+  const packed = new Set<LayerId>()
   const read = new Map<LayerId, LayerInfo>()
   // Asked for of each layer below each step: an id is checked, so there is nothing to normalize.
   const directory = (id: LayerId) => `${layout.layers}/${parseLayerId(id)}`
@@ -86,7 +88,8 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
   const infoFile = (id: LayerId) => `${directory(id)}.json`
 
   function info(id: LayerId): LayerInfo | undefined {
-    return readSealed(infoFile(id)) as LayerInfo | undefined
+    const kept = readSealed(infoFile(id)) as KeptInfo | undefined
+    return kept && fromKept(kept)
   }
 
   function recall(id: LayerId): LayerInfo | undefined {
@@ -107,8 +110,9 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
   }
 
   /** Only a blob whose content can be checked after unpacking, and of which it is known over what it unpacks, is as good as the layer. */
-  function hasBlobOf({ diffId, parent, blobs = [] }: LayerInfo): boolean {
-    return diffId !== undefined && parent !== undefined && blobs.some(({ digest }) => isBlobThere(layout.blobs, digest))
+  function hasBlobOf({ diffId, parent, blobs = [], times }: LayerInfo): boolean {
+    if (diffId === undefined || parent === undefined || (times !== undefined && !isBlobThere(layout.blobs, times))) return false
+    return blobs.some(({ digest }) => isBlobThere(layout.blobs, digest))
   }
 
   function hasBlob(id: LayerId): boolean {
@@ -139,8 +143,9 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
         const merged = { ...before, ...more }
         // An image may be named that counts on the blob that the old bytes name: a power cut must leave them or the new ones.
         const isNeeded = before !== undefined && hasBlobOf(before) && !isDurable(id)
-        writeAtomicSync(leases.temporary(), infoFile(id), sealJson(merged as never), { durable: isNeeded })
+        writeAtomicSync(leases.temporary(), infoFile(id), sealJson(asKept(merged) as never), { durable: isNeeded })
         read.set(id, merged)
+        if (more.times !== undefined) packed.add(id)
       })
       onWrite(infoFile(id))
     } catch (error) {
@@ -211,14 +216,31 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
     },
     hasBlob,
     neededFile: (id) => (isDurable(id) ? undefined : infoFile(id)),
-    unsynced: () => [...safe].filter((id) => !durable.has(id) && markOf(id) === bootMark()),
+    unsynced: () => [...packed, ...[...safe].filter((id) => !durable.has(id) && markOf(id) === bootMark())],
     markDurable(ids) {
       for (const id of ids) {
+        if (packed.delete(id)) continue
         // A torn mark says no boot, so it is safe to write it without syncing again.
         ifPresent(() => writeAtomicSync(leases.temporary(), join(directory(id), 'boot'), durableMark(), { durable: false }))
       }
     },
   }
+}
+
+/** A LayerInfo as it lies on the disk. */
+type KeptInfo = Omit<LayerInfo, 'times'> & { readonly packed?: Required<Pick<LayerInfo, 'parent' | 'times'>> }
+
+/**
+ * What a layer that never was a directory was made over stands with its times. A tbuild that knows nothing of these sees no parent, without which it unpacks no blob:
+ * for it the layer is not there, and it makes another one instead of a directory with other times.
+ */
+function asKept({ times, parent, ...info }: LayerInfo): KeptInfo {
+  if (parent === undefined) return info
+  return times === undefined ? { ...info, parent } : { ...info, packed: { parent, times } }
+}
+
+function fromKept({ packed, ...info }: KeptInfo): LayerInfo {
+  return { ...info, ...packed }
 }
 
 /** For a new active layer: fs/ and work/ under a new directory. */

@@ -1,4 +1,23 @@
 import { lstatSync, opendirSync, type Stats } from 'node:fs'
+import type { Store } from './store.ts'
+import { ifPresent } from './store-error.ts'
+import type { LayerId } from './types.ts'
+
+/** What layers that are no directories take as blobs: with them it is the blobs that go. */
+export function packedSizes({ layers, blobs }: Pick<Store, 'layers' | 'blobs'>): Map<LayerId, number> {
+  const directories = new Set(layers.directories())
+  const sizes = new Map<LayerId, number>()
+  for (const id of layers.known()) {
+    if (directories.has(id)) continue
+    const { blobs: own = [], times } = layers.info(id) ?? {}
+    const digests = [...own.map(({ digest }) => digest), ...(times === undefined ? [] : [times])]
+    sizes.set(
+      id,
+      digests.reduce((sum, digest) => sum + (ifPresent(() => lstatSync(blobs.path(digest)))?.blocks ?? 0) * 512, 0),
+    )
+  }
+  return sizes
+}
 
 /** Bytes that a tree takes on disk; hard links count once. What cannot be read counts as nothing. */
 export function layerSize(path: string): number {

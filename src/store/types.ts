@@ -70,6 +70,8 @@ export interface LayerInfo {
   tarSize?: number
   /** Forms of the tar that are (or can be fetched) as blobs. */
   blobs?: readonly Descriptor[]
+  /** The blob with what the tar lacks of times, of a layer that was made as a blob alone (src/layers/exact-times.ts). */
+  times?: Digest
   /** Bytes on disk, approximately. */
   size?: number
   /** ISO time. */

@@ -24,11 +24,54 @@ interface Batch {
   readonly places: Place[]
 }
 
+/** The files of one source that are not copied one by one. */
+export interface PlainFiles {
+  /** False when it is nothing for this. `key` is the destination, of the same name; nothing must be there. */
+  takes(node: TreeNode, key: Key, metadata: Metadata): boolean
+  add(node: TreeNode, key: Key, metadata: Metadata): Promise<void> | undefined
+  /** Waits for all; what is left undone. */
+  finish(): Promise<readonly Place[]>
+  /** Nothing is written any more after it, whatever has happened. */
+  idle(): Promise<void>
+}
+
+/** Leaves files where they are, as parts of the writer's layer (`DeferredFiles`). */
+export class DeferringCopier implements PlainFiles {
+  readonly #view: TreeView
+  readonly #writer: LayerWriter
+  #touched: Key | undefined
+
+  constructor(view: TreeView, writer: LayerWriter) {
+    this.#view = view
+    this.#writer = writer
+  }
+
+  takes(node: TreeNode, key: Key, { uid = 0, gid = 0 }: Metadata): boolean {
+    if (!this.#writer.isReal({ uid, gid }) || node.stat.nlink !== 1) return false
+    return this.#view.listing?.(node) !== undefined && this.#writer.at(key) === undefined
+  }
+
+  add(node: TreeNode, key: Key, { mode = 0o600, uid = 0, gid = 0, time }: Metadata): undefined {
+    const parent = parentKey(key)
+    if (this.#touched !== parent) this.#writer.touch(parent)
+    this.#touched = parent
+    const { seconds: mtimeSeconds, nanoseconds: mtimeNanoseconds } = time ?? { seconds: 0, nanoseconds: 0 }
+    const from = this.#view.listing?.(node) as Listing
+    this.#writer.defer(key, { from, mode, uid, gid, size: node.stat.size, mtimeSeconds, mtimeNanoseconds })
+  }
+
+  async finish(): Promise<readonly Place[]> {
+    return []
+  }
+
+  async idle(): Promise<void> {}
+}
+
 /**
  * Copies many small files at once, on other threads, while the walk goes on: most of a context is made of them. What turns out not to be plain is
  * handed back by `finish`, for the general way, which also tells what is wrong.
  */
-export class BatchCopier {
+export class BatchCopier implements PlainFiles {
   readonly #view: TreeView
   readonly #writer: LayerWriter
   readonly #left: Place[] = []
@@ -40,7 +83,6 @@ export class BatchCopier {
     this.#writer = writer
   }
 
-  /** False when it is nothing for a batch. `key` is the destination, of the same name; nothing must be there. */
   takes(node: TreeNode, key: Key, { uid = 0, gid = 0 }: Metadata): boolean {
     const { stat } = node
     if (!this.#writer.isReal({ uid, gid })) return false
@@ -74,7 +116,6 @@ export class BatchCopier {
     if (this.#running.length >= PARALLEL) await this.#running.shift()
   }
 
-  /** Waits for all; what is left undone. */
   async finish(): Promise<readonly Place[]> {
     await this.#send()
     // When one fails, the others are still `idle`'s to wait for.
@@ -82,7 +123,6 @@ export class BatchCopier {
     return this.#left.splice(0)
   }
 
-  /** Nothing is written any more after it, whatever has happened. */
   async idle(): Promise<void> {
     this.#batch = undefined
     await Promise.allSettled(this.#running.splice(0))

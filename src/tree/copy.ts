@@ -6,8 +6,9 @@ import { TimeSlice } from '../base/time-slice.ts'
 import { cleanPath } from '../go/path.ts'
 import { type ModeChange, parseChmod } from '../values/chmod.ts'
 import { unpackArchiveFile } from './archive-source.ts'
-import { BatchCopier } from './batch-copier.ts'
+import { BatchCopier, DeferringCopier, type PlainFiles } from './batch-copier.ts'
 import { copyContent } from './content.ts'
+import type { DeferredFiles } from './deferred-files.ts'
 import { makeDirectories, type NewDirectories } from './directories.ts'
 import { type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
@@ -27,7 +28,7 @@ type PathSource = Extract<CopySource, { kind: 'path' }>
  * COPY and ADD: rules F1–F29, which are those of BuildKit's copier (fsutil/copy): each source is copied on its own, one after the other, and decides
  * again whether the destination is a directory.
  */
-export async function copyInto(writer: LayerWriter, spec: CopySpec, options: UnpackOptions = {}): Promise<void> {
+export async function copyInto(writer: LayerWriter, spec: CopySpec, options: CopyOptions = {}): Promise<DeferredFiles> {
   const target = spec.link ? writer.detached(emptyView()) : writer
   const chmod = spec.chmod === undefined ? undefined : parseChmod(spec.chmod)
   const job: Job = { ...options, writer: target, spec, chmod, made: parentsOf(spec, chmod), slice: new TimeSlice(options.signal) }
@@ -36,9 +37,15 @@ export async function copyInto(writer: LayerWriter, spec: CopySpec, options: Unp
     else await copyPath(job, source)
   }
   target.finish()
+  return target.deferred
 }
 
-interface Job extends UnpackOptions {
+export interface CopyOptions extends UnpackOptions {
+  /** Plain files of sources that are not unpacked stay where they are: they are no files of the writer's directory, but what is returned. */
+  readonly defers?: boolean
+}
+
+interface Job extends CopyOptions {
   readonly writer: LayerWriter
   readonly spec: CopySpec
   readonly chmod: ModeChange | undefined
@@ -142,12 +149,12 @@ class Copier {
   readonly #view: TreeView
   readonly #resetOwner: boolean
   readonly #links = new Map<string, Key>()
-  readonly #plain: BatchCopier
+  readonly #plain: PlainFiles
 
   constructor(job: Job, source: PathSource) {
     this.#job = job
     this.#view = source.view
-    this.#plain = new BatchCopier(source.view, job.writer)
+    this.#plain = job.defers === true ? new DeferringCopier(source.view, job.writer) : new BatchCopier(source.view, job.writer)
     this.#resetOwner = source.resetOwner
   }
 
@@ -186,8 +193,10 @@ class Copier {
       }
       const key = joinKey(target, visit.key)
       const plain = visit.node.type === 'file' ? this.#metadata(visit.node, NONE) : undefined
-      if (plain !== undefined && this.#plain.takes(visit.node, key, plain)) await this.#plain.add(visit.node, key, plain)
-      else if (visit.node.type !== 'directory') await this.single(visit.node, key)
+      if (plain !== undefined && this.#plain.takes(visit.node, key, plain)) {
+        const pending = this.#plain.add(visit.node, key, plain)
+        if (pending !== undefined) await pending
+      } else if (visit.node.type !== 'directory') await this.single(visit.node, key)
       else {
         const there = visit.included ? this.#makeDirectory(visit.node, key) : this.#onTheWay(current, key)
         stack.push({ visit, entries: filter.children(this.#view, visit.node, visit.key, visit.state), there })
@@ -292,9 +301,10 @@ class Copier {
   #metadata(node: TreeNode, xattrs: Map<string, Buffer> = this.#view.xattrs(node)): Metadata {
     const { spec, chmod } = this.#job
     const { stat } = node
-    const owner = this.#resetOwner ? { uid: 0, gid: 0 } : { uid: stat.uid, gid: stat.gid }
+    const uid = spec.owner?.uid ?? (this.#resetOwner ? 0 : stat.uid)
+    const gid = spec.owner?.gid ?? (this.#resetOwner ? 0 : stat.gid)
     const mode = chmod === undefined ? stat.mode & 0o7777 : chmod.apply(stat.mode)
-    return { ...owner, ...spec.owner, mode, time: timeOf(stat), xattrs }
+    return { uid, gid, mode, time: timeOf(stat), xattrs }
   }
 }
 

@@ -1,17 +1,22 @@
 import { TbuildError } from '../base/errors.ts'
 import { TimeSlice } from '../base/time-slice.ts'
 import type { TarEntry } from '../tar/types.ts'
+import { ChangedLayer } from './changed-layer.ts'
+import { type DeferredFiles, NeedsDirectory } from './deferred-files.ts'
+import { type Time, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
-import { isOpaqueIn, type RawLayer, rawLayer } from './raw-layer.ts'
 import { sameBytes, sameContent } from './same-content.ts'
 import { smallListing } from './small-files.ts'
 import type { Listing, TreeNode, TreeView } from './types.ts'
+import { isUnpackedTime } from './unpack.ts'
 
 /** One member of a layer's tar. `open` gives an fd with the content of a non-empty file; the caller closes it. */
 export interface LayerChange {
   readonly entry: TarEntry
   readonly open?: () => number
+  /** Of the time, which in an entry has whole seconds. */
+  readonly nanoseconds: number
   readonly plain?: PlainFile
 }
 
@@ -27,6 +32,15 @@ export interface PlainFile {
 export interface ChangesOptions {
   /** Gives small files as PlainFile; otherwise all entries are exact. */
   readonly plain?: boolean
+  /** The layer's directory is not all of it, and will not be kept. NeedsDirectory where one that is made of the tar would be another than it would have been. */
+  readonly partial?: PartialLayer
+}
+
+interface PartialLayer {
+  /** What of the layer is not in its directory. */
+  readonly deferred: DeferredFiles
+  /** Told of the time of each directory that is changed and that the tar does not have, or not yet. */
+  readonly onTime: (directory: Key, time: Time) => void
 }
 
 const WHITEOUT = '.wh.'
@@ -39,14 +53,16 @@ const CAPABILITY = 'security.capability'
 export async function* layerChanges(
   upper: string,
   lower: TreeView,
-  { plain = false }: ChangesOptions = {},
+  { plain = false, partial }: ChangesOptions = {},
 ): AsyncGenerator<LayerChange, void, undefined> {
   const slice = new TimeSlice()
-  const layer = rawLayer(upper)
+  const layer = new ChangedLayer(upper, partial?.deferred)
   const writer = new ChangeWriter(layer, plain)
   try {
-    for (const { key, node, kind } of walkChanges(layer, lower)) {
+    partial?.onTime('', timeOf(layer.root.stat))
+    for (const { key, node, before, kind } of walkChanges(layer, lower)) {
       if (slice.isOver()) await slice.yield()
+      if (partial !== undefined && before !== undefined && node !== undefined) checkSame(layer, node, lower, before, partial.onTime)
       if (kind === 'delete') yield* writer.whiteout(key)
       else if (kind === 'change' && node !== undefined) yield* writer.change(node)
       else if (kind === 'unmodified' && node !== undefined) yield* writer.unmodified(node)
@@ -59,6 +75,8 @@ export async function* layerChanges(
 interface Found {
   readonly key: Key
   readonly node?: TreeNode
+  /** Of what is the same: what the layers below have. */
+  readonly before?: TreeNode | undefined
   /** `unmodified` is `same` below an opaque directory. */
   readonly kind: 'change' | 'delete' | 'same' | 'unmodified'
 }
@@ -68,8 +86,8 @@ interface Level {
 }
 
 /** A stack and no recursion: depth is the image's choice. */
-function* walkChanges(layer: RawLayer, lower: TreeView): Generator<Found> {
-  const stack: Level[] = [{ entries: level(layer, lower, layer.root, lower.root, isOpaqueIn(layer, layer.root)) }]
+function* walkChanges(layer: ChangedLayer, lower: TreeView): Generator<Found> {
+  const stack: Level[] = [{ entries: level(layer, lower, layer.root, lower.root, layer.isOpaque(layer.root)) }]
   for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
     const { value: found, done } = current.entries.next()
     if (done === true) {
@@ -78,7 +96,7 @@ function* walkChanges(layer: RawLayer, lower: TreeView): Generator<Found> {
     }
     yield found
     if (found.node?.type === 'directory' && found.kind !== 'delete') {
-      const opaque = found.opaque === true || isOpaqueIn(layer, found.node)
+      const opaque = found.opaque === true || layer.isOpaque(found.node)
       stack.push({ entries: level(layer, lower, found.node, found.below, opaque) })
     }
   }
@@ -86,7 +104,7 @@ function* walkChanges(layer: RawLayer, lower: TreeView): Generator<Found> {
 
 /** The changes among the names of one directory. In an opaque one, what lies below and is not here was removed (L3). */
 function* level(
-  layer: RawLayer,
+  layer: ChangedLayer,
   lower: TreeView,
   directory: TreeNode,
   below: TreeNode | undefined,
@@ -108,7 +126,8 @@ function* level(
     }
     const same = before !== undefined && isSame(layer, node, lower, before)
     const unchanged = opaque ? 'unmodified' : 'same'
-    yield { key, node, kind: same ? unchanged : 'change', below: before?.type === 'directory' ? before : undefined, opaque }
+    const merged = before?.type === 'directory' ? before : undefined
+    yield { key, node, kind: same ? unchanged : 'change', before: same ? before : undefined, below: merged, opaque }
   }
 }
 
@@ -116,7 +135,7 @@ function* level(
  * continuity's comparison, which BuildKit uses: mode, owner, device and capability; of a directory nothing more; of others the time, and when both
  * times have no fraction (unpacked from a tar), the content.
  */
-function isSame(layer: TreeView, node: TreeNode, lower: TreeView, before: TreeNode): boolean {
+function isSame(layer: ChangedLayer, node: TreeNode, lower: TreeView, before: TreeNode): boolean {
   const a = node.stat
   const b = before.stat
   if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid || a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return false
@@ -128,16 +147,38 @@ function isSame(layer: TreeView, node: TreeNode, lower: TreeView, before: TreeNo
   return node.type !== 'file' || a.size === 0 || sameContent(layer.open(node), lower.open(before))
 }
 
+/** What is the same for a tar, which does not have it then, need not be the same in a directory. */
+function checkSame(layer: ChangedLayer, node: TreeNode, lower: TreeView, before: TreeNode, onTime: PartialLayer['onTime']): void {
+  const time = timeOf(node.stat)
+  const old = timeOf(before.stat)
+  if (!sameAttributes(layer.xattrs(node), lower.xattrs(before))) throw new NeedsDirectory('a tar has no such attributes')
+  if (node.type === 'directory') {
+    if (time.seconds !== old.seconds || time.nanoseconds !== old.nanoseconds) onTime(keyOf(node), time)
+    return
+  }
+  if (node.stat.nlink > 1) throw new NeedsDirectory('a tar has no link to what it does not have')
+  const isOther = node.type === 'symlink' ? !layer.readlink(node).equals(lower.readlink(before)) : node.type === 'file' && !sameFile()
+  if (isOther) throw new NeedsDirectory('what differs has the same time')
+
+  function sameFile(): boolean {
+    return node.stat.size === 0 || sameContent(layer.open(node), lower.open(before))
+  }
+}
+
+function sameAttributes(a: ReadonlyMap<string, Buffer>, b: ReadonlyMap<string, Buffer>): boolean {
+  return a.size === b.size && [...a].every(([name, value]) => sameBytes(value, b.get(name)))
+}
+
 /** Makes tar members of changes, each preceded by the parents that the tar does not have yet (L1). */
 class ChangeWriter {
-  readonly #layer: RawLayer
+  readonly #layer: ChangedLayer
   readonly #plain: boolean
   readonly #written = new Set<Key>([''])
   readonly #links = new Map<string, Key>()
   /** Unchanged names of inodes that no changed name has been seen of yet. */
   readonly #siblings = new Map<string, TreeNode[]>()
 
-  constructor(layer: RawLayer, plain: boolean) {
+  constructor(layer: ChangedLayer, plain: boolean) {
     this.#layer = layer
     this.#plain = plain
   }
@@ -145,7 +186,7 @@ class ChangeWriter {
   *whiteout(key: Key): Generator<LayerChange> {
     yield* this.#parents(key)
     const name = joinKey(parentKey(key), `${WHITEOUT}${nameOf(key)}`)
-    yield { entry: { name: bytes(name), type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0 } }
+    yield { entry: { name: bytes(name), type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0 }, nanoseconds: 0 }
   }
 
   *change(node: TreeNode): Generator<LayerChange> {
@@ -179,7 +220,7 @@ class ChangeWriter {
   *#parents(key: Key): Generator<LayerChange> {
     const missing: TreeNode[] = []
     for (let parent = parentKey(key); !this.#written.has(parent); parent = parentKey(parent)) {
-      const node = this.#layer.resolve(bytes(parent))
+      const node = this.#layer.parent(bytes(parent))
       if (node !== undefined) missing.push(node)
       this.#written.add(parent)
     }
@@ -189,32 +230,40 @@ class ChangeWriter {
   #member(node: TreeNode): LayerChange {
     const key = keyOf(node)
     if (nameOf(key).startsWith(WHITEOUT)) throw whiteoutName(key)
-    const listing = this.#plain && node.stat.size > 0 ? smallListing(this.#layer, node) : undefined
+    if (this.#layer.isPartial && !isUnpackedTime(node.stat.mtimeSeconds)) throw new NeedsDirectory('no archive gives a file such a time')
+    const listing = this.#plain ? smallListing(this.#layer, node) : undefined
     if (listing === undefined) return this.#exact(node, key)
-    const { size } = node.stat
+    const { size, mtimeNanoseconds: nanoseconds } = node.stat
     const open = () => this.#layer.open(node)
-    return {
-      entry: { ...fieldsOf(node, key), type: 'file', size },
-      open,
-      plain: { listing, name: node.name, exactly: () => this.#exact(node, key) },
-    }
+    const plain = { listing, name: node.name, exactly: () => this.#exact(node, key) }
+    return { entry: { ...fieldsOf(node, key), type: 'file', size }, open, nanoseconds, plain }
   }
 
   #exact(node: TreeNode, key: Key): LayerChange {
     const { stat, type } = node
     if (type === 'directory') this.#written.add(key)
-    const common = fieldsOf(node, key)
-    const capability = type === 'symlink' ? undefined : this.#layer.xattrs(node).get(CAPABILITY)
-    const xattrs = capability === undefined ? {} : { xattrs: new Map([[CAPABILITY, capability]]) }
+    const common = { ...fieldsOf(node, key), ...this.#attributes(node) }
+    const { mtimeNanoseconds: nanoseconds } = stat
     const first = type !== 'directory' && stat.nlink > 1 ? this.#firstName(node) : undefined
-    if (first !== undefined) return { entry: { ...common, ...xattrs, type: 'link', linkname: bytes(first) } }
-    if (type === 'symlink') return { entry: { ...common, type, linkname: this.#layer.readlink(node) } }
+    if (first !== undefined) return { entry: { ...common, type: 'link', linkname: bytes(first) }, nanoseconds }
+    if (type === 'symlink') return { entry: { ...common, type, linkname: this.#layer.readlink(node) }, nanoseconds }
     if (type === 'file') {
-      const entry: TarEntry = { ...common, ...xattrs, type, size: stat.size }
-      return stat.size === 0 ? { entry } : { entry, open: () => this.#layer.open(node) }
+      const entry: TarEntry = { ...common, type, size: stat.size }
+      // An empty file that was deferred is opened, too: it may have attributes by now.
+      const isEmpty = stat.size === 0 && !this.#layer.isPartial
+      return isEmpty ? { entry, nanoseconds } : { entry, nanoseconds, open: () => this.#layer.open(node) }
     }
     const device = type === 'character' || type === 'block' ? { major: stat.rdevMajor, minor: stat.rdevMinor } : {}
-    return { entry: { ...common, ...xattrs, ...device, type: type as 'directory' | 'character' | 'block' | 'fifo' } }
+    return { entry: { ...common, ...device, type: type as 'directory' | 'character' | 'block' | 'fifo' }, nanoseconds }
+  }
+
+  /** L5: of all attributes a layer has the capability, and that not of a symlink. */
+  #attributes(node: TreeNode): Pick<TarEntry, 'xattrs'> {
+    if (node.type === 'symlink' && !this.#layer.isPartial) return {}
+    const all = this.#layer.xattrs(node)
+    const capability = node.type === 'symlink' ? undefined : all.get(CAPABILITY)
+    if (this.#layer.isPartial && all.size > (capability === undefined ? 0 : 1)) throw new NeedsDirectory('a layer has no such attributes')
+    return capability === undefined ? {} : { xattrs: new Map([[CAPABILITY, capability]]) }
   }
 
   /** L6: the first name has the content, the others are links to it. Undefined for the first. */

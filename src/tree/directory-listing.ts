@@ -8,27 +8,22 @@ import type { Listing } from './types.ts'
  * What one directory listing found, for the stats of its files. The first is asked for alone, since a glob may want no more than that; with the second
  * all are asked for at once.
  */
-export class DirectoryListing implements Listing {
-  readonly #fds: DirectoryFds
-  readonly #directory: Key
+export class DirectoryListing {
+  /** For who works on its files when what was found is of no use any more: it is small. */
+  readonly place: Listing
   readonly #entries: readonly SysDirent[]
   #asked = false
   #stats: (SysStat | undefined)[] | undefined
 
   constructor(fds: DirectoryFds, directory: Key, entries: readonly SysDirent[]) {
-    this.#fds = fds
-    this.#directory = directory
+    this.place = { fd: () => fds.fd(directory) }
     this.#entries = entries
-  }
-
-  fd(): number {
-    return this.#fds.fd(this.#directory)
   }
 
   /** Throws ENOENT when it is gone. */
   stat(index: number): SysStat {
-    if (this.#asked) this.#stats ??= sys().statEach(this.fd(), this.#entries)
+    if (this.#asked) this.#stats ??= sys().statEach(this.place.fd(), this.#entries)
     this.#asked = true
-    return this.#stats?.[index] ?? sys().statat(this.fd(), (this.#entries[index] as SysDirent).name)
+    return this.#stats?.[index] ?? sys().statat(this.place.fd(), (this.#entries[index] as SysDirent).name)
   }
 }

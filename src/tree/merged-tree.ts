@@ -3,6 +3,7 @@ import { sys } from '../base/sys.ts'
 import { AT_EMPTY_PATH, S_IFDIR, S_IFMT } from '../base/sys-constants.ts'
 import type { Name, SysStat } from '../base/sys-values.ts'
 import type { LayerOwners } from '../store/layer-owners.ts'
+import { type DeferredFile, DeferredFiles, openDeferred, statOfDeferred } from './deferred-files.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
@@ -49,6 +50,8 @@ export class MergedTree implements TreeView {
   protected readonly directories = new Map<Key, Directory>()
   /** Files of this layer that another thread is making: they count as there. */
   protected readonly expected = new Set<Key>()
+  /** Files of the upper directory that are not written into it. */
+  readonly deferred = new DeferredFiles()
 
   constructor(fds: DirectoryFds, owners: LayerOwners, lower: TreeView, lowerRoot: TreeNode | undefined) {
     this.fds = fds
@@ -84,6 +87,8 @@ export class MergedTree implements TreeView {
     const parent = this.known(parentPath)
     const key = joinKey(parentPath, raw)
     if (this.expected.has(key)) return new MergedNode(this, key, 'file', { upper: true, lower: undefined })
+    const deferred = this.deferred.at(parentPath, raw)
+    if (deferred !== undefined) return new MergedNode(this, key, 'file', { upper: true, lower: undefined }, statOfDeferred(deferred))
     const below = () => (parent.lower === undefined ? undefined : this.lower.child(parent.lower, raw))
     const isAsked = parent.upper && parent.names?.has(raw) !== false
     const found = isAsked ? sys().lookupat(this.fds.fd(parentPath), bytes(raw)) : undefined
@@ -111,7 +116,7 @@ export class MergedTree implements TreeView {
   children(directory: TreeNode): TreeNode[] {
     const parentPath = this.own(directory).key
     const parent = this.known(parentPath)
-    const names = new Set<Key>()
+    const names = new Set<Key>(this.deferred.names(parentPath))
     if (parent.upper) for (const entry of this.fds.list(parentPath)) names.add(entry.name.toString('latin1'))
     if (parent.lower !== undefined) for (const node of this.lower.children(parent.lower)) names.add(node.name.toString('latin1'))
     const nodes = [...names].map((name) => this.child(directory, name)).filter((node) => node !== undefined)
@@ -126,18 +131,25 @@ export class MergedTree implements TreeView {
 
   open(node: TreeNode): number {
     const own = this.own(node)
+    const deferred = this.#deferredOf(own)
+    if (deferred !== undefined) return openDeferred(deferred, own.key)
     return own.upper ? openFile(this.fds.fd(parentKey(own.key)), own.key) : this.lower.open(own.lower as TreeNode)
   }
 
   xattrs(node: TreeNode): Map<string, Buffer> {
     const own = this.own(node)
     if (!own.upper) return this.lower.xattrs(own.lower as TreeNode)
+    if (this.#deferredOf(own) !== undefined) return new Map()
     return readXattrs(this.fds.fd(parentKey(own.key)), bytes(nameOf(own.key)))
   }
 
   inode(node: TreeNode): string {
     const own = this.own(node)
     return own.upper ? `upper:${own.stat.dev}:${own.stat.ino}` : this.lower.inode(own.lower as TreeNode)
+  }
+
+  #deferredOf({ key }: MergedNode): DeferredFile | undefined {
+    return this.deferred.at(parentKey(key), nameOf(key))
   }
 
   protected own(node: TreeNode): MergedNode {

@@ -24,19 +24,14 @@ interface Scanned extends Pick<TreeScan, 'digest' | 'newest'> {
 }
 
 /** What a scan found in one directory. */
-export class ScannedListing implements Listing {
-  readonly #fds: DirectoryFds
-  readonly #key: Key
+export class ScannedListing {
+  /** As that of a DirectoryListing. */
+  readonly place: Listing
   readonly #found: ScannedDirectory
 
   constructor(fds: DirectoryFds, key: Key, found: ScannedDirectory) {
-    this.#fds = fds
-    this.#key = key
+    this.place = { fd: () => fds.fd(key) }
     this.#found = found
-  }
-
-  fd(): number {
-    return this.#fds.fd(this.#key)
   }
 
   stat(index: number): SysStat {

@@ -12,7 +12,7 @@ const BATCH_BYTES = 512 * 1024
 const PARALLEL = 4
 
 /** A file is one of many that are read at once, when it is small and its view found it in a listing. */
-export function smallListing(view: TreeView, node: TreeNode): Listing | undefined {
+export function smallListing(view: Pick<TreeView, 'listing'>, node: TreeNode): Listing | undefined {
   return node.type === 'file' && node.stat.nlink === 1 && node.stat.size <= SMALL ? view.listing?.(node) : undefined
 }
 

@@ -48,6 +48,9 @@ export async function unpackArchive(items: AsyncIterable<TarItem>, writer: Layer
 /** What an int64 of nanoseconds holds; Go's archive packages put another time at 0. */
 const LAST_TIME = 9_223_372_036
 
+/** Whether a file of an archive gets that time, in seconds. */
+export const isUnpackedTime = (seconds: number): boolean => seconds >= 0 && seconds < LAST_TIME
+
 interface Rules {
   readonly whiteouts: boolean
   readonly rootEntry: boolean
@@ -233,7 +236,7 @@ class Unpacker {
 
   #metadataOf(entry: TarEntry): Metadata {
     const { uid, gid } = this.#rules.owner ?? entry
-    const bounded = entry.mtime >= 0 && entry.mtime < LAST_TIME
+    const bounded = isUnpackedTime(entry.mtime)
     const time = bounded ? { seconds: entry.mtime, nanoseconds: entry.mtimeNanoseconds ?? 0 } : { seconds: 0, nanoseconds: 0 }
     return { uid, gid, mode: entry.mode, time, ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }) }
   }

@@ -296,7 +296,7 @@ export class LayeredView implements TreeView {
   }
 
   listing(node: TreeNode): Listing | undefined {
-    return this.#own(node).listed?.siblings
+    return this.#own(node).listed?.siblings.place
   }
 
   inode(node: TreeNode): string {

@@ -2,6 +2,7 @@ import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import { AT_REMOVEDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR, S_IFDIR, S_IFMT, S_IFSOCK } from '../base/sys-constants.ts'
 import { LayerOwners, type Owner } from '../store/layer-owners.ts'
+import type { DeferredFile } from './deferred-files.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
@@ -93,6 +94,7 @@ export class LayerWriter extends MergedTree {
     const name = bytes(nameOf(key))
     const fd = this.#upperDirectory(parentKey(key))
     if (this.directories.has(key)) this.#forget(key)
+    this.deferred.delete(key)
     this.directories.get(parentKey(key))?.names?.add(nameOf(key))
     try {
       return create(fd, name)
@@ -130,6 +132,18 @@ export class LayerWriter extends MergedTree {
   /** Says that something is made here, where nothing is, by other means than this writer. */
   newName(key: Key): void {
     this.directories.get(parentKey(key))?.names?.add(nameOf(key))
+  }
+
+  /** For a directory in which files are deferred: making them would bring it up and change its time. */
+  touch(key: Key): void {
+    this.#upperDirectory(key)
+    this.setTimes(key, now())
+  }
+
+  /** A file in a place where nothing is, which is not written: it counts as if it were. */
+  defer(key: Key, file: DeferredFile): void {
+    this.deferred.add(key, file)
+    this.newName(key)
   }
 
   /** Owner and mode of the directory that the layers below have there, symlinks followed, and that this layer has not removed. */
@@ -330,6 +344,12 @@ export class LayerWriter extends MergedTree {
     this.owners.save()
     this.fds.close()
   }
+}
+
+/** What the kernel would give a directory in which something is made. */
+function now(): Time {
+  const milliseconds = Date.now()
+  return { seconds: Math.floor(milliseconds / 1000), nanoseconds: (milliseconds % 1000) * 1e6 }
 }
 
 function makeWhiteout(fd: number, name: Buffer): void {

@@ -227,3 +227,83 @@ describe('cache mounts', () => {
     expect(refused.command('cache', 'import', join(folder, 'nothing')).stderr).toContain('code: CACHE_EXPORT_INVALID')
   }, 60_000)
 })
+
+describe('a last COPY that an output wants as a blob', () => {
+  /** A context with files of times to the nanosecond, and one Dockerfile for each of these. */
+  function context(...dockerfiles: string[]): string {
+    const path = mkdtempSync(join(folder, 'packed-'))
+    mkdirSync(join(path, 'files/d'), { recursive: true })
+    for (const [index, name] of ['a', 'b', 'd/c'].entries()) {
+      writeFileSync(join(path, 'files', name), name)
+      utimesSync(join(path, 'files', name), 0, 1e9 + 0.25 * (index + 1))
+    }
+    for (const name of ['files/d', 'files']) utimesSync(join(path, name), 0, 1e9 + 0.125)
+    for (const [index, text] of dockerfiles.entries()) writeFileSync(join(path, `${index}.Dockerfile`), text)
+    return path
+  }
+
+  const COPY = 'FROM busybox\nCOPY files /etc\n'
+  const LATER = `${COPY}RUN stat -c '%n %y' /etc/a /etc/d /etc/d/c > /times\n`
+  const copied = (built: Finished) => /COPY files \/etc\n#\d+ (\w+)/.exec(built.stdout + built.stderr)?.[1]
+
+  test('is a directory when a later build needs one, with the times that it would have had', () => {
+    const path = context(COPY, LATER)
+    const { store, command } = newStore()
+    const build = (file: number, ...args: string[]) => command('build', ...base, '-f', join(path, `${file}.Dockerfile`), ...args, path)
+    const archive = join(path, 'first.tar')
+    expect(build(0, '-o', `type=oci,dest=${archive}`, '-t', 'app').status).toBe(0)
+    expect(readdirSync(join(store, 'v1/layers')).filter((name) => existsSync(join(store, 'v1/layers', name, 'fs/etc/a')))).toEqual([])
+    expect(command('verify-store').stdout).toMatch(/: all is well\n$/)
+    const later = build(1)
+    expect([later.status, copied(later)]).toEqual([0, 'CACHED'])
+    const times = readFileSync(inLayers(store, 'times'), 'utf8')
+    expect(command('verify-store').stdout).toMatch(/: all is well\n$/)
+    const plain = newStore()
+    expect(plain.command('build', ...base, '-f', join(path, '1.Dockerfile'), path).status).toBe(0)
+    expect(times).toBe(readFileSync(inLayers(plain.store, 'times'), 'utf8'))
+    expect(times).toContain('/etc/a 2001-09-09 01:46:40.250000000')
+  })
+
+  test('leaves a cache and an image that others take, whose bytes are those of a build without output', () => {
+    const path = context(COPY, LATER)
+    const [one, two] = [newStore(), newStore()]
+    const args = ['--build-arg', 'SOURCE_DATE_EPOCH=1700000000', '-f', join(path, '0.Dockerfile')]
+    const cache = join(path, 'cache')
+    const first = join(path, 'first.tar')
+    const packed = one.command(
+      'build',
+      ...base,
+      ...args,
+      '-o',
+      `type=oci,dest=${first}`,
+      '--cache-to',
+      `type=local,dest=${cache},mode=max`,
+      path,
+    )
+    expect(packed.status).toBe(0)
+    const second = join(path, 'second.tar')
+    expect(two.command('build', ...base, ...args, path).status).toBe(0)
+    expect(two.command('build', ...base, ...args, '-o', `type=oci,dest=${second}`, path).status).toBe(0)
+    expect(readFileSync(second).equals(readFileSync(first))).toBe(true)
+    const three = newStore()
+    const imported = three.command('build', ...base, ...args, '--cache-from', `type=local,src=${cache}`, path)
+    expect([imported.status, copied(imported)]).toEqual([0, 'CACHED'])
+  })
+
+  test.each(['blobs', 'times'])('is made again when its %s are lost', (what) => {
+    const path = context(COPY, LATER)
+    const { store, command } = newStore()
+    const build = (file: number, ...args: string[]) => command('build', ...base, '-f', join(path, `${file}.Dockerfile`), ...args, path)
+    expect(build(0, '-o', `type=oci,dest=${join(path, 'a.tar')}`).status).toBe(0)
+    const infos = readdirSync(join(store, 'v1/layers')).filter((name) => name.endsWith('.json'))
+    const [info] = infos
+      .map((name) => JSON.parse(readFileSync(join(store, 'v1/layers', name), 'utf8')).value)
+      .filter(({ packed }) => packed)
+    const digest: string = what === 'times' ? info.packed.times : info.blobs[0].digest
+    rmSync(join(store, 'v1/oci/blobs/sha256', digest.slice('sha256:'.length)))
+    const later = build(1)
+    expect([later.status, copied(later)]).toEqual([0, 'DONE'])
+    expect(command('prune', '--all').status).toBe(0)
+    expect(command('du', '--format', 'json').stdout).toContain('"records":[]')
+  })
+})

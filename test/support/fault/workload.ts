@@ -6,7 +6,7 @@ import { readImage } from '../image-archive.ts'
 import { applyLayers, describeTree } from '../image-tree.ts'
 import { runTbuild } from './fault.ts'
 
-/** Every kind of step, and of what a store holds: base layers, cache mounts, layers on their own, bind mounts, an archive, an image. */
+/** Every kind of step, and of what a store holds: base layers, a blob that is no directory, cache mounts, layers on their own, bind mounts, an archive, an image. */
 const DOCKERFILE = `FROM busybox AS base
 WORKDIR /srv/app
 COPY files/ ./
@@ -16,6 +16,7 @@ COPY --link --from=base /srv/app/made /linked/made
 COPY --from=base /srv/app /srv/app
 ADD more.tar /added/
 RUN --mount=type=bind,from=base,source=/srv,target=/other cat /other/app/made > /copied && chown 33:33 /copied && ln /copied /hard
+COPY files/ /last/
 LABEL a=b
 `
 

@@ -36,7 +36,7 @@ const batched = (upper: string) => joined(layerTar(layerChanges(upper, layeredVi
 test('files of all kinds and sizes, read many at once, give the tar that they give one by one', async () => {
   const upper = folder('upper')
   shell(
-    'for d in a b a/c; do mkdir $d; for i in $(seq 200); do seq $i > $d/f$i; done; done; : > empty; ln -s f1 a/link; ln a/f1 b/hard; mkfifo pipe',
+    'for d in a b a/c; do mkdir $d; for i in $(seq 200); do echo $d$i > $d/f$i; done; done; : > empty; ln -s f1 a/link; ln a/f1 b/hard; mkfifo pipe',
     upper,
   )
   for (const size of [1, 511, 512, 513, 65535, 65536, 65537, 524288, 700_000])

@@ -25,6 +25,7 @@ function fakes() {
       image: () => [layer('base')],
     },
     layers: {
+      add: refuse,
       directories: async (layers: Snapshot) => {
         if (layers.length > 0) log.push(`fetches ${layers.join()}`)
         return [...layers]

@@ -69,6 +69,28 @@ describe('collecting garbage', () => {
     expect(readdirSync(store.layout.tmp)).toEqual([])
   })
 
+  test('a layer that is a blob alone counts as its blobs, which go with the last that has it', async () => {
+    const blob = (await build.blobs.put(Buffer.alloc(20_000, 'b'))).digest
+    const times = (await build.blobs.put(Buffer.alloc(5000, 't'))).digest
+    const id = 'e'.repeat(32) as LayerId
+    await build.layers.update(id, {
+      diffId: blob,
+      parent: [],
+      times,
+      blobs: [{ mediaType: MediaType.ociLayer, digest: blob, size: 20_000 }],
+    })
+    const key = await record('r', [id], 2 * DAY)
+    await build.close()
+    const [used] = (await diskUsage(store)).records
+    expect(used?.usage.unique).toBeGreaterThanOrEqual(25_000)
+    expect((await collect(store, { rules: [{ keepBytes: 100_000 }] })).removed).toEqual([])
+    expect(store.layers.state(id)).toBe('blob')
+    const { removed } = await collect(store, { rules: [{ keepBytes: 20_000 }] })
+    expect(removed.find((item) => item.id === key)?.size).toBeGreaterThanOrEqual(25_000)
+    expect(removed.map((item) => item.id).sort()).toEqual([blob, key, times].sort())
+    expect(store.layers.known()).toEqual([])
+  })
+
   test('never takes what a running build uses, committed or found', async () => {
     const [found, fresh] = [await layer(), await layer()]
     const key = await record('r', [found], 100 * DAY)

@@ -35,6 +35,25 @@ test('flush marks what this process made and what it used of others', async () =
   await dispose()
 })
 
+const handle = async () => {
+  const file = await open(tmpdir(), 'r')
+  await file.close()
+  return Object.getPrototypeOf(file) as FileHandle
+}
+
+/** Paths in the order in which they are synced, until the image has its name. */
+async function syncedBefore(image: string, work: () => Promise<void>): Promise<string[]> {
+  const synced: string[] = []
+  const prototype = await handle()
+  const { sync } = prototype
+  const spy = jest.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
+    if (!existsSync(image)) synced.push(readlinkSync(`/proc/self/fd/${this.fd}`))
+    await sync.call(this)
+  })
+  await work().finally(() => spy.mockRestore())
+  return synced
+}
+
 describe('a build that leaves more than a disk takes at once', () => {
   let made: Awaited<ReturnType<typeof temporaryStore>>
   beforeEach(async () => {
@@ -80,6 +99,22 @@ describe('a build that leaves more than a disk takes at once', () => {
     expect(mark(later)).toBe('durable')
   })
 
+  test('syncs what is known of a layer that is a blob alone, once', async () => {
+    const { store } = made
+    const times = (await store.blobs.put(Buffer.from('times'))).digest
+    const id = 'a'.repeat(32) as LayerId
+    await store.layers.update(id, { diffId: sha256('tar'), parent: [], times, blobs: [await blob()] })
+    const needed = store.layers.neededFile(id)
+    expect(needed).toBe(`${store.layers.directory(id)}.json`)
+    const info = () => synced.filter((path) => path === needed)
+    const synced = await syncedBefore('no image', () => store.flush({ isShort: false }))
+    expect(info()).toHaveLength(1)
+    synced.push(...(await syncedBefore('no image', () => store.flush({ isShort: false }))))
+    expect(info()).toHaveLength(1)
+    await store.flush({ isShort: true })
+    expect(store.layers.unsynced()).toEqual([])
+  })
+
   test('does not take a blob for the layer that is gone', async () => {
     const { store } = made
     const packed = await blob()
@@ -91,25 +126,6 @@ describe('a build that leaves more than a disk takes at once', () => {
 })
 
 describe('an image', () => {
-  const handle = async () => {
-    const file = await open(tmpdir(), 'r')
-    await file.close()
-    return Object.getPrototypeOf(file) as FileHandle
-  }
-
-  /** Paths in the order in which they are synced, until the image has its name. */
-  async function syncedBefore(image: string, work: () => Promise<void>): Promise<string[]> {
-    const synced: string[] = []
-    const prototype = await handle()
-    const { sync } = prototype
-    const spy = jest.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
-      if (!existsSync(image)) synced.push(readlinkSync(`/proc/self/fd/${this.fd}`))
-      await sync.call(this)
-    })
-    await work().finally(() => spy.mockRestore())
-    return synced
-  }
-
   test('gets its name when what finds its parts is durable, also where another build wrote that and has not ended', async () => {
     const { store, root, dispose } = await temporaryStore()
     const snapshots = createSnapshotter(store)
