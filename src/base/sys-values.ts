@@ -113,6 +113,77 @@ export function statOf(fields: Float64Array, at = 0): SysStat {
   }
 }
 
+/** Looks at one row after the other, without an object for each. */
+export class StatRow implements SysStat {
+  readonly #fields: Float64Array
+  #at = 0
+
+  constructor(fields: Float64Array) {
+    this.#fields = fields
+  }
+
+  at(index: number): this {
+    this.#at = index * STAT_FIELDS
+    return this
+  }
+
+  #field(field: number): number {
+    return this.#fields[this.#at + field] as number
+  }
+
+  get dev(): number {
+    return this.#field(STAT.dev)
+  }
+
+  get ino(): number {
+    return this.#field(STAT.ino)
+  }
+
+  get mode(): number {
+    return this.#field(STAT.mode)
+  }
+
+  get nlink(): number {
+    return this.#field(STAT.nlink)
+  }
+
+  get uid(): number {
+    return this.#field(STAT.uid)
+  }
+
+  get gid(): number {
+    return this.#field(STAT.gid)
+  }
+
+  get rdevMajor(): number {
+    return this.#field(STAT.rdevMajor)
+  }
+
+  get rdevMinor(): number {
+    return this.#field(STAT.rdevMinor)
+  }
+
+  get size(): number {
+    return this.#field(STAT.size)
+  }
+
+  get mtimeSeconds(): number {
+    return this.#field(STAT.mtimeSeconds)
+  }
+
+  get mtimeNanoseconds(): number {
+    return this.#field(STAT.mtimeNanoseconds)
+  }
+
+  get ctimeSeconds(): number {
+    return this.#field(STAT.ctimeSeconds)
+  }
+
+  get ctimeNanoseconds(): number {
+    return this.#field(STAT.ctimeNanoseconds)
+  }
+}
+
 /** Of statEach: every file has a mode, its type. */
 export function foundStat(fields: Float64Array, at: number): SysStat | undefined {
   return fields[at + STAT.mode] === 0 ? undefined : statOf(fields, at)

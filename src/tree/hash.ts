@@ -3,9 +3,11 @@ import { readSync } from 'node:fs'
 import { canonicalJson } from '../base/canonical-json.ts'
 import { type Digest, finishSha256, isDigest, sha256 } from '../base/digest.ts'
 import { sys } from '../base/sys.ts'
+import type { SysStat } from '../base/sys-values.ts'
 import { TimeSlice } from '../base/time-slice.ts'
 import { type FileDigests, isSettled } from '../store/file-digests.ts'
-import { joinKey, type Key } from './path.ts'
+import { keyOf } from './node.ts'
+import { joinKey, type Key, nameOf } from './path.ts'
 import { type Filter, type Selected, type Selector, selectSources, type Visit } from './selection.ts'
 import { SmallFiles, smallListing } from './small-files.ts'
 import type { TreeNode, TreeScan, TreeView } from './types.ts'
@@ -159,13 +161,37 @@ class SourceHasher {
   /** K7: of the path to a source only its last name counts, and that of a directory only with wildcards, where it is `name`. */
   async add({ node, name, filter }: Selected, scan: TreeScan | undefined): Promise<void> {
     await this.#record(node, node.type === 'directory' && !filter.includes ? '' : name)
-    if (node.type === 'directory') await this.#directory(scan ?? this.#view, node, filter)
+    if (node.type !== 'directory') return
+    if (scan === undefined) await this.#directory(node, filter)
+    else await this.#scanned(scan, node)
+  }
+
+  /** Of a directory that was scanned everything is wanted, and of most files everything is known. */
+  async #scanned(scan: TreeScan, top: TreeNode): Promise<void> {
+    const entriesOf = (directory: TreeNode, key: Key) =>
+      scan.children(directory, (name, stat) => {
+        const content = stat.nlink > 1 ? undefined : this.#remembered(stat)
+        return content === undefined ? undefined : `${this.#head(joinKey(key, name), 'file', stat)}${content}`
+      })
+    const stack = [{ key: '', entries: entriesOf(top, ''), at: 0 }]
+    for (let level = stack.at(-1); level !== undefined; level = stack.at(-1)) {
+      const entry = level.entries[level.at++]
+      if (entry === undefined) {
+        stack.pop()
+        continue
+      }
+      if (this.#slice.isOver()) await this.#slice.yield()
+      const key = typeof entry === 'string' ? '' : joinKey(level.key, nameOf(keyOf(entry)))
+      const pending = typeof entry === 'string' ? this.#add(entry, '') : this.#record(entry, key)
+      if (pending !== undefined) await pending
+      if (typeof entry !== 'string' && entry.type === 'directory') stack.push({ key, entries: entriesOf(entry, key), at: 0 })
+    }
   }
 
   /** Directories that lead to wanted paths only count when they do, as they are made only then (F22). */
-  async #directory(from: Pick<TreeView, 'children'>, top: TreeNode, filter: Filter): Promise<void> {
+  async #directory(top: TreeNode, filter: Filter): Promise<void> {
     const stack: { visit: Visit | undefined; entries: Generator<Visit>; recorded: boolean }[] = [
-      { visit: undefined, entries: filter.children(from, top, ''), recorded: true },
+      { visit: undefined, entries: filter.children(this.#view, top, ''), recorded: true },
     ]
     for (let current = stack.at(-1); current !== undefined; current = stack.at(-1)) {
       const { value: visit, done } = current.entries.next()
@@ -184,27 +210,37 @@ class SourceHasher {
         if (pending !== undefined) await pending
       }
       if (visit.node.type === 'directory') {
-        const entries = filter.children(from, visit.node, visit.key, visit.state)
+        const entries = filter.children(this.#view, visit.node, visit.key, visit.state)
         stack.push({ visit, entries, recorded: visit.included })
       }
     }
   }
 
-  /** Fields are ended by NUL, which no name or target contains, and there is the same number of them in every record (K21). */
   #record(node: TreeNode, path: Key): Promise<void> | undefined {
     const { stat, type } = node
-    const [uid, gid] = this.#options.resetOwner === true ? [0, 0] : [stat.uid, stat.gid]
-    const mode = type === 'symlink' ? 0o777 : stat.mode & 0o7777
     const target = type === 'symlink' ? this.#view.readlink(node).toString('latin1') : ''
-    const size = type === 'file' ? stat.size : 0
-    const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
-    const head = `${path}\0${type}\0${mode}\0${uid}\0${gid}\0${size}\0${target}\0${device}\0`
+    const head = this.#head(path, type, stat, target)
     const content = type === 'file' ? this.#known(node) : attributesDigest(this.#view.xattrs(node))
-    if (content !== undefined && this.#waiting.length === 0) return this.#emit(head, content)
+    if (content !== undefined) return this.#add(head, content)
     const slot: Slot = { head, content }
     this.#waiting.push(slot)
-    const read = content === undefined ? this.#read(node, slot) : undefined
+    const read = this.#read(node, slot)
     return this.#waiting.length < WAITING ? read : this.#settleAfter(read)
+  }
+
+  /** Fields are ended by NUL, which no name or target contains, and there is the same number of them in every record (K21). */
+  #head(path: Key, type: TreeNode['type'], stat: SysStat, target = ''): string {
+    const [uid, gid] = this.#options.resetOwner === true ? [0, 0] : [stat.uid, stat.gid]
+    const mode = type === 'symlink' ? 0o777 : stat.mode & 0o7777
+    const size = type === 'file' ? stat.size : 0
+    const device = type === 'character' || type === 'block' ? `${stat.rdevMajor}:${stat.rdevMinor}` : ''
+    return `${path}\0${type}\0${mode}\0${uid}\0${gid}\0${size}\0${target}\0${device}\0`
+  }
+
+  #add(head: string, content: string): Promise<void> | undefined {
+    if (this.#waiting.length === 0) return this.#emit(head, content)
+    this.#waiting.push({ head, content })
+    return this.#waiting.length < WAITING ? undefined : this.#settle()
   }
 
   async #settleAfter(read: Promise<void> | undefined): Promise<void> {
@@ -230,11 +266,14 @@ class SourceHasher {
     this.#waiting = []
   }
 
-  /** What is remembered. */
-  #known(node: TreeNode): string | undefined {
+  #remembered(stat: SysStat): string | undefined {
     const { files } = this.#options
-    const known = files !== undefined && isSettled(node.stat, this.#now) ? files.get(node.stat) : undefined
-    return known ?? (node.stat.nlink > 1 ? this.#inodes.get(this.#view.inode(node)) : undefined)
+    return files !== undefined && isSettled(stat, this.#now) ? files.get(stat) : undefined
+  }
+
+  /** Of earlier builds, or of another name of the file. */
+  #known(node: TreeNode): string | undefined {
+    return this.#remembered(node.stat) ?? (node.stat.nlink > 1 ? this.#inodes.get(this.#view.inode(node)) : undefined)
   }
 
   /** Puts it into the slot, at once or with many others. */

@@ -9,7 +9,8 @@ import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn, type Walkable } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { isOpaque, openFile, ownedFile, readXattrs } from './view.ts'
+import { isOpaque, openFile, ownedFile } from './view.ts'
+import { readXattrs } from './xattrs.ts'
 
 /** A directory of the merged tree. */
 export interface Directory {

@@ -3,7 +3,7 @@ import { sys } from '../base/sys.ts'
 import type { Name, SysStat } from '../base/sys-values.ts'
 import type { LayerOwners, OwnedFile, Owner } from '../store/layer-owners.ts'
 import type { NodeType } from './node.ts'
-import { isStoreXattr } from './view.ts'
+import { isStoreXattr } from './xattrs.ts'
 
 export interface Time {
   /** Since the epoch, possibly negative. */

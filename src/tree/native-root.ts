@@ -13,8 +13,9 @@ import { isAttributeRefused, type Metadata, timeOf } from './metadata.ts'
 import { keyOf } from './node.ts'
 import { bytes, joinKey, type Key, nameOf, parentKey } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { emptyView, readXattrs } from './view.ts'
+import { emptyView } from './view.ts'
 import { type LayerWriter, layerWriter } from './writer.ts'
+import { readXattrs } from './xattrs.ts'
 
 /** What is known of a copy of a tree, to tell later what was changed in it. */
 export interface NativeRoot {

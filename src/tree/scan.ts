@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { sys } from '../base/sys.ts'
-import { RECORD_HEADER, type ScannedDirectory, STAT, STAT_FIELDS, type SysStat, statOf } from '../base/sys-values.ts'
+import { DT_DIR } from '../base/sys-constants.ts'
+import { RECORD_HEADER, type ScannedDirectory, STAT, STAT_FIELDS, StatRow, type SysStat, statOf } from '../base/sys-values.ts'
 import type { MatchState } from '../go/pattern-matcher.ts'
 import type { DirectoryFds } from './directory-fds.ts'
-import { typeOfMode } from './node.ts'
 import { bytes, joinKey, type Key } from './path.ts'
 import type { Listing, TreeNode, TreeScan } from './types.ts'
 
@@ -38,15 +38,37 @@ export class ScannedListing {
     return statOf(this.#found.stats, index * STAT_FIELDS)
   }
 
-  /** Sorted by bytes. */
-  forEach(visit: (name: Key, type: TreeNode['type'], index: number) => void): void {
+  /** Sorted by bytes. The stat is good until `visit` returns. */
+  forEach(visit: (name: Key, stat: SysStat, index: number) => void): void {
     const { names, stats } = this.#found
+    const row = new StatRow(stats)
     for (let at = 0, index = 0; at < names.length; index++) {
-      const end = at + RECORD_HEADER + ((names[at + 1] as number) | ((names[at + 2] as number) << 8))
-      visit(names.toString('latin1', at + RECORD_HEADER, end), typeOfMode(stats[index * STAT_FIELDS + STAT.mode] as number), index)
+      const end = endOf(names, at)
+      visit(nameAt(names, at, end), row.at(index), index)
       at = end
     }
   }
+
+  /** Names of the directories. Nothing is made of what is none. */
+  directories(): Key[] {
+    const { names } = this.#found
+    const found: Key[] = []
+    for (let at = 0; at < names.length; ) {
+      const end = endOf(names, at)
+      if (names[at] === DT_DIR) found.push(nameAt(names, at, end))
+      at = end
+    }
+    return found
+  }
+}
+
+/** Of the record that begins there. */
+function endOf(names: Buffer, at: number): number {
+  return at + RECORD_HEADER + ((names[at + 1] as number) | ((names[at + 2] as number) << 8))
+}
+
+function nameAt(names: Buffer, at: number, end: number): Key {
+  return names.toString('latin1', at + RECORD_HEADER, end)
 }
 
 interface TopDirectory extends Pick<TreeNode, 'stat'> {
@@ -79,11 +101,11 @@ export async function scanTree(fds: DirectoryFds, top: TopDirectory, enter: Ente
       found.set(key, listing)
       hash.update(`${directory.names.length} ${key}\0`, 'latin1').update(directory.names).update(directory.stats)
       note(newest, directory.stats)
-      listing.forEach((name, type) => {
-        const below = type === 'directory' ? joinKey(key, name) : undefined
-        const entered = below === undefined ? undefined : enter(below, state)
-        if (below !== undefined && entered !== undefined) next.push({ key: below, state: entered.state })
-      })
+      for (const name of listing.directories()) {
+        const below = joinKey(key, name)
+        const entered = enter(below, state)
+        if (entered !== undefined) next.push({ key: below, state: entered.state })
+      }
     }
     level = next
   }

@@ -68,7 +68,7 @@ export class Filter {
   }
 
   /** What is wanted in a directory, sorted by bytes. */
-  *children(view: Pick<TreeView, 'children'>, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
+  *children(view: TreeView, directory: TreeNode, key: Key, state: FilterState = START): Generator<Visit> {
     for (const node of view.children(directory)) {
       const path = joinKey(key, nameOf(keyOf(node)))
       if (this.#only !== undefined) {

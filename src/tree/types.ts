@@ -1,4 +1,5 @@
 import type { SysStat } from '../base/sys-values.ts'
+import type { Key } from './path.ts'
 
 /**
  * Inside a root file system that nobody else is changing. Every path here is hostile and in-root: resolved component by component, absolute symlinks
@@ -29,7 +30,9 @@ export interface TreeView {
   inode(node: TreeNode): string
 }
 
-export interface TreeScan extends Pick<TreeView, 'children'> {
+export interface TreeScan {
+  /** As of a view; a file that `known` has something for is that, and no node is made of it. The stat is good until `known` returns. */
+  children(directory: TreeNode, known?: (name: Key, stat: SysStat) => string | undefined): (TreeNode | string)[]
   /**
    * Of the names and stats of everything, and of what decides which of it the view shows: two scans of the same digest show the same files. Undefined when a
    * directory could not be read.

@@ -15,7 +15,7 @@ import {
 } from '../base/sys-constants.ts'
 import type { Name, SysDirent, SysStat } from '../base/sys-values.ts'
 import type { MatchState } from '../go/pattern-matcher.ts'
-import { isOwnerXattr, LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
+import { LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
 import { DirectoryFds } from './directory-fds.ts'
 import { DirectoryListing } from './directory-listing.ts'
 import { LayerRoot } from './layer-roots.ts'
@@ -24,6 +24,7 @@ import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './pa
 import { resolveIn } from './resolve.ts'
 import { type ScannedListing, scanTree } from './scan.ts'
 import type { Listing, TreeNode, TreeScan, TreeView } from './types.ts'
+import { readXattrs } from './xattrs.ts'
 
 export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
 
@@ -94,7 +95,10 @@ interface Merging {
   listed?: Listed
 }
 
+/** The layers of what is in the only one. */
 const TOP = [0]
+
+type KnownFile = Parameters<TreeScan['children']>[1]
 
 interface Listed {
   readonly siblings: DirectoryListing | ScannedListing
@@ -200,9 +204,9 @@ export class LayeredView implements TreeView {
     return {
       newest: scan.newest,
       digest: scan.digest && this.#mode === undefined ? sha256(canonicalJson([...shows, scan.digest])) : undefined,
-      children: (node) => {
+      children: (node, known) => {
         const listing = scan.directory(this.#own(node).key)
-        return listing === undefined ? this.children(node) : this.#listed(this.#own(node), listing)
+        return listing === undefined ? this.children(node) : this.#listed(this.#own(node), listing, known)
       },
     }
   }
@@ -214,13 +218,20 @@ export class LayeredView implements TreeView {
     return state?.matched === true && this.#ignore?.mayReinclude(path) === false ? undefined : { state }
   }
 
-  #listed(parent: LayerNode, siblings: ScannedListing): LayerNode[] {
-    const nodes: LayerNode[] = []
-    siblings.forEach((name, type, index) => {
-      const node = this.#visible({ type, stat: undefined, layers: TOP, closed: true, listed: { siblings, index } }, parent, name)
-      if (node !== undefined) nodes.push(node)
+  #listed(parent: LayerNode, siblings: ScannedListing, known?: KnownFile): (LayerNode | string)[] {
+    const found: (LayerNode | string)[] = []
+    siblings.forEach((name, stat, index) => {
+      const type = typeOfMode(stat.mode)
+      const isKnown = type === 'file' && this.#mode === undefined && !this.#isIgnored(parent, name) ? known?.(name, stat) : undefined
+      const listed = { type, stat: undefined, layers: TOP, closed: true, listed: { siblings, index } }
+      const entry = isKnown ?? this.#visible(listed, parent, name)
+      if (entry !== undefined) found.push(entry)
     })
-    return nodes
+    return found
+  }
+
+  #isIgnored(parent: LayerNode, name: Key): boolean {
+    return this.#ignore?.step(bytes(joinKey(parent.key, name)), parent.ignored).matched === true
   }
 
   #mergeEntry(found: Merging, layer: number, key: Key, entry: SysDirent, parent: Key): void {
@@ -335,25 +346,6 @@ export function openFile(parentFd: number, key: Key): number {
   if ((sys().statat(fd, '', AT_EMPTY_PATH).mode & S_IFMT) === S_IFREG) return fd
   sys().close(fd)
   throw new TbuildError('NOT_A_FILE', `not a regular file: /${shown(key)}`)
-}
-
-const NONE: ReadonlyMap<string, Buffer> = new Map()
-
-/** Without those that are overlayfs's or the store's own. The names are the kernel's, ASCII by convention, kept as latin1. */
-export function readXattrs(fd: number, name: Name): Map<string, Buffer> {
-  const names = sys().listxattrat(fd, name)
-  if (names.length === 0) return NONE as Map<string, Buffer>
-  const found = new Map<string, Buffer>()
-  for (const raw of names) {
-    const value = isStoreXattr(raw.toString('latin1')) ? null : sys().getxattrat(fd, name, raw)
-    if (value !== null) found.set(raw.toString('latin1'), value)
-  }
-  return found
-}
-
-/** Attributes that overlayfs or the store gives a meaning to: never taken from an archive or a source, or a layer could hide what is below it. */
-export function isStoreXattr(name: string): boolean {
-  return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.') || isOwnerXattr(name)
 }
 
 const EMPTY_STAT: SysStat = {

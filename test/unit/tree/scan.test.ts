@@ -7,8 +7,9 @@ import { sys } from '../../../src/base/sys.ts'
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../../../src/base/sys-constants.ts'
 import { entriesOf, STAT_FIELDS, statOf } from '../../../src/base/sys-values.ts'
 import { IgnoreMatcher } from '../../../src/dockerfile/dockerignore.ts'
-import { hashSources, type KnownTrees } from '../../../src/tree/hash.ts'
-import type { TreeNode, TreeView } from '../../../src/tree/types.ts'
+import type { FileStat } from '../../../src/store/file-digests.ts'
+import { hashSources, type KnownFiles, type KnownTrees } from '../../../src/tree/hash.ts'
+import type { TreeNode, TreeScan, TreeView } from '../../../src/tree/types.ts'
 import { directoryView, layeredView } from '../../../src/tree/view.ts'
 import { temporary } from './folders.ts'
 
@@ -25,13 +26,12 @@ beforeEach(() => {
 })
 afterEach(() => jest.restoreAllMocks())
 
-function paths(view: Pick<TreeView, 'children'>, top: TreeNode): string[] {
-  return view
-    .children(top)
-    .flatMap((node) => [
-      `${node.path.toString('latin1')} ${node.type} ${node.stat.mode.toString(8)} ${node.stat.size}`,
-      ...(node.type === 'directory' ? paths(view, node) : []),
-    ])
+function paths(view: Pick<TreeView, 'children'> | TreeScan, top: TreeNode): string[] {
+  return view.children(top).flatMap((node) => {
+    if (typeof node === 'string') return [node]
+    const line = `${node.path.toString('latin1')} ${node.type} ${node.stat.mode.toString(8)} ${node.stat.size}`
+    return [line, ...(node.type === 'directory' ? paths(view, node) : [])]
+  })
 }
 
 function remembering(): KnownTrees & { readonly found: string[]; readonly kept: Map<string, Digest> } {
@@ -133,6 +133,56 @@ describe('a scan', () => {
     expect(scan?.digest).toBeUndefined()
     execFileSync('rm', ['-rf', top])
   })
+})
+
+/** A view as one that cannot be scanned. */
+function unscanned(view: TreeView): TreeView {
+  return new Proxy(view, {
+    get(target, member) {
+      const value = member === 'scan' ? undefined : Reflect.get(target, member, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+/** Digests of files by all of their stat. */
+function knowing(): KnownFiles & { readonly kept: Map<string, string> } {
+  const kept = new Map<string, string>()
+  const keyOf = ({ dev, ino, size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds }: FileStat) =>
+    [dev, ino, size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds].join()
+  return {
+    kept,
+    get: (stat) => kept.get(keyOf(stat)),
+    set: (stat, digest) => void kept.set(keyOf(stat), digest),
+  }
+}
+
+test('a tree that was scanned has the text of one that was walked, whatever of it is known', async () => {
+  const top = folder('top')
+  shell(
+    `mkdir -p a/b/c a-b empty skip/in; for n in 1 2 3 4 5; do echo $n > a/$n; echo $n > a/b/$n; echo $n > a-b/$n; done; touch skip/x skip/in/y
+     head -c 200000 /dev/zero > a/large; ln a/1 a/b/again; ln -s /etc/passwd a/out; ln -s . a/b/loop; mkfifo p; touch "$(printf 'n\\nl')" "$(printf '\\377')"
+     touch ${'l'.repeat(255)}; setfattr -n user.x -v 1 a/2; setfattr -n user.x -v 1 a/b/c; chmod 4755 a/3`,
+    top,
+  )
+  const ignore = IgnoreMatcher.parse('.dockerignore', 'skip\n!skip/in/y\na/b/4\n')
+  for (const options of [{}, { ignore }, { mode: (mode: number) => mode | 0o111 }]) {
+    const files = knowing()
+    const texts: string[] = []
+    const hash = async (view: TreeView, known?: KnownFiles) => {
+      const listing: string[] = []
+      await hashSources(view, whole, { listing, ...(known === undefined ? {} : { files: known }) })
+      texts.push(listing.join(''))
+    }
+    await hash(unscanned(directoryView(top, options)))
+    await hash(directoryView(top, options))
+    await hash(directoryView(top, options), files)
+    expect(files.kept.size).toBeGreaterThan(10)
+    await hash(directoryView(top, options), files)
+    for (const key of [...files.kept.keys()].filter((_, index) => index % 3 === 0)) files.kept.delete(key)
+    await hash(directoryView(top, options), files)
+    expect(new Set(texts).size).toBe(1)
+  }
 })
 
 describe('a known tree', () => {
