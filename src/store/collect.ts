@@ -117,7 +117,7 @@ class Collection {
     for (const item of removed.filter(({ type }) => type === 'image')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
     for (const item of removed.filter(({ type }) => type === 'record')) this.#remove(item, () => unlinkSync(this.#fileOf(item)))
     this.#removed.push(...removed.filter(({ type }) => type === 'mount'))
-    const needed = this.#withParents([...kept.flatMap(({ layers }) => layers), ...this.#leasedLayers()])
+    const needed = this.#withParents([...kept.map(({ layers }) => layers), this.#leasedLayers()])
     this.#collectLayers(needed)
     const images = new Set(kept.filter(({ type }) => type === 'image').map(({ id }) => id))
     this.#collectBlobs(
@@ -155,13 +155,19 @@ class Collection {
   }
 
   /** A layer's tar is the difference to its parents, which need not be what it stands on. */
-  #withParents(ids: readonly LayerId[]): Set<LayerId> {
+  #withParents(lists: readonly (readonly LayerId[])[]): Set<LayerId> {
     const needed = new Set<LayerId>()
-    const pending = [...ids]
-    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-      if (needed.has(id)) continue
-      needed.add(id)
-      pending.push(...(this.#store.layers.info(id)?.parent ?? []))
+    const pending: LayerId[] = []
+    const need = (ids: readonly LayerId[]) => {
+      for (const id of ids) {
+        if (needed.has(id)) continue
+        needed.add(id)
+        pending.push(id)
+      }
+    }
+    for (const ids of lists) {
+      need(ids)
+      for (let id = pending.pop(); id !== undefined; id = pending.pop()) need(this.#store.layers.info(id)?.parent ?? [])
     }
     return needed
   }

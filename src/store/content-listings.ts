@@ -61,7 +61,9 @@ function read(path: string, digest: Digest): Buffer | undefined {
 
 /** The digests that a record's parts name. */
 export function digestsIn(parts: CacheRecord['parts']): Digest[] {
-  return [...new Set(JSON.stringify(parts).match(/sha256:[0-9a-f]{64}/g))].filter(isDigest)
+  // A match is a part of the text, and keeps all of it in memory: who keeps the digests of many records must get copies.
+  const found = [...new Set(JSON.stringify(parts).match(/sha256:[0-9a-f]{64}/g))]
+  return found.map((text) => Buffer.from(text, 'latin1').toString('latin1')).filter(isDigest)
 }
 
 /** For gc: removes the listings that no record needs. */

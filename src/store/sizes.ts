@@ -24,9 +24,11 @@ export function layerSize(path: string): number {
   const seen = new Set<string>()
   let bytes = 0
   const count = (stat: Stats) => {
-    const inode = `${stat.dev}:${stat.ino}`
-    if (stat.nlink > 1 && !stat.isDirectory() && seen.has(inode)) return
-    seen.add(inode)
+    if (stat.nlink > 1 && !stat.isDirectory()) {
+      const inode = `${stat.dev}:${stat.ino}`
+      if (seen.has(inode)) return
+      seen.add(inode)
+    }
     bytes += stat.blocks * 512
   }
   const folders: Buffer[] = [Buffer.from(path)]

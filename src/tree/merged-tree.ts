@@ -18,7 +18,7 @@ export interface Directory {
   upper: boolean
   /** The directory below that it is merged with. */
   lower: TreeNode | undefined
-  /** All names that it has in the upper directory, when this writer made it there: then nothing has to be asked. */
+  /** All names that it has in the upper directory, when this writer made it there and remembers them: then nothing has to be asked. */
   names?: Set<Key>
 }
 

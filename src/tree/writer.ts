@@ -7,7 +7,7 @@ import { DirectoryFds } from './directory-fds.ts'
 import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
 import type { NodeType } from './node.ts'
-import { bytes, isBelow, joinKey, type Key, nameOf, parentKey, shown } from './path.ts'
+import { bytes, isBelow, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
 import { emptyView, OPAQUE_XATTRS } from './view.ts'
 
@@ -28,9 +28,14 @@ export function directoryWriter(directory: string): LayerWriter {
   return new LayerWriter(DirectoryFds.at(directory), LayerOwners.none(), nothing, nothing.root)
 }
 
+/** Names that are remembered at the most, so that memory does not grow with the files of a layer. */
+const MANY_NAMES = 1 << 15
+
 export class LayerWriter extends MergedTree {
   /** Times of directories that are set when all is written. */
   readonly #times = new Map<Key, Time>()
+  /** About how many of them `directories` has. */
+  #names = 0
   /** How often something of this layer was removed or replaced: what was known of paths through it may be wrong since. */
   removals = 0
 
@@ -95,7 +100,7 @@ export class LayerWriter extends MergedTree {
     const fd = this.#upperDirectory(parentKey(key))
     if (this.directories.has(key)) this.#forget(key)
     this.deferred.delete(key)
-    this.directories.get(parentKey(key))?.names?.add(nameOf(key))
+    this.newName(key)
     try {
       return create(fd, name)
     } catch (error) {
@@ -107,6 +112,7 @@ export class LayerWriter extends MergedTree {
 
   /** Whether this layer has nothing there: to make it replaces nothing on the disk. */
   isFree(key: Key): boolean {
+    if (this.expected.has(key) || this.deferred.at(parentKey(key), nameOf(key)) !== undefined) return false
     const { names } = this.known(parentKey(key))
     return names === undefined
       ? sys().lookupat(this.#upperDirectory(parentKey(key)), bytes(nameOf(key))) === undefined
@@ -131,7 +137,19 @@ export class LayerWriter extends MergedTree {
 
   /** Says that something is made here, where nothing is, by other means than this writer. */
   newName(key: Key): void {
-    this.directories.get(parentKey(key))?.names?.add(nameOf(key))
+    const names = this.directories.get(parentKey(key))?.names
+    if (names === undefined) return
+    // A part of a string keeps the whole.
+    names.add(latin1(bytes(nameOf(key))))
+    this.#names += 1
+    if (this.#names > MANY_NAMES) this.#forgetNames(names)
+  }
+
+  /** All but those of the directory at hand, if they are few: those that were made before are seldom written into again, and can be asked for. */
+  #forgetNames(current: Set<Key>): void {
+    const kept = current.size <= MANY_NAMES / 2 ? current : undefined
+    for (const directory of this.directories.values()) if (directory.names !== kept) delete directory.names
+    this.#names = kept?.size ?? 0
   }
 
   /** For a directory in which files are deferred: making them would bring it up and change its time. */
@@ -309,7 +327,7 @@ export class LayerWriter extends MergedTree {
     if (existing === undefined) {
       makeWhiteout(fd, bytes(nameOf(key)))
       this.#forget(key)
-      this.directories.get(parentKey(key))?.names?.add(nameOf(key))
+      this.newName(key)
     } else if ((existing.mode & S_IFMT) === S_IFDIR) this.opaque(key)
   }
 
