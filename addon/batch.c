@@ -252,7 +252,7 @@ napi_value sys_copyeach(napi_env env, napi_callback_info info) {
   errno = ENOMEM;
   Batch *batch = copy_new(&records, fields, count);
   if (batch == NULL) return fail(&args, NULL);
-  if ((batch->from = duplicate(from)) >= 0 && (batch->to = duplicate(to)) >= 0) return begin_work(&args, &batch->work, NULL, NULL);
+  if ((batch->from = duplicate(from)) >= 0 && (batch->to = duplicate(to)) >= 0) return begin_work(&args, &batch->work);
   fail(&args, NULL);
   batch_release(&batch->work);
   return NULL;
@@ -315,7 +315,7 @@ napi_value sys_readeach(napi_env env, napi_callback_info info) {
   errno = ENOMEM;
   Batch *batch = read_new(&records, fields, count, (uint8_t *)into);
   if (batch == NULL) return fail(&args, NULL);
-  if ((batch->from = duplicate(from)) >= 0) return begin_work(&args, &batch->work, args.values[3], NULL);
+  if ((batch->from = duplicate(from)) >= 0) return begin_work(&args, &batch->work);
   fail(&args, NULL);
   batch_release(&batch->work);
   return NULL;

@@ -137,7 +137,7 @@ napi_value sys_copyrange(napi_env env, napi_callback_info info) {
   own->in = in;
   own->out = out;
   own->length = (size_t)length;
-  if ((own->from = fcntl(from, F_DUPFD_CLOEXEC, 0)) >= 0 && (own->to = fcntl(to, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, NULL, NULL);
+  if ((own->from = fcntl(from, F_DUPFD_CLOEXEC, 0)) >= 0 && (own->to = fcntl(to, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work);
   fail(&args, NULL);
   range_release(&own->work);
   return NULL;
@@ -162,7 +162,7 @@ napi_value sys_startwriteback(napi_env env, napi_callback_info info) {
   if (own == NULL) return fail(&args, NULL);
   own->in = offset;
   own->length = (size_t)length;
-  if ((own->from = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, NULL, NULL);
+  if ((own->from = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work);
   fail(&args, NULL);
   range_release(&own->work);
   return NULL;

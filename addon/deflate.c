@@ -47,5 +47,5 @@ napi_value sys_deflate(napi_env env, napi_callback_info info) {
   if (own == NULL) return fail(&args, NULL);
   own->work = (Work){.name = "deflate", .execute = deflate_execute, .result = deflate_result, .release = deflate_release};
   own->block = block;
-  return begin_work(&args, &own->work, args.values[0], NULL);
+  return begin_work(&args, &own->work);
 }

@@ -47,24 +47,15 @@ napi_value sys_sha256begin(napi_env env, napi_callback_info info) {
   Hash *hash = calloc(1, sizeof *hash);
   if (hash == NULL) return fail(&args, NULL);
   hash->context = EVP_MD_CTX_new();
-  napi_value value = NULL;
-  bool is_begun = hash->context != NULL && EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) == 1 && napi_create_external(env, hash, hash_free, NULL, &value) == napi_ok;
-  if (is_begun) return napi_type_tag_object(env, value, &HASH_TAG) == napi_ok ? value : NULL;
+  if (hash->context != NULL && EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) == 1) return external_value(&args, hash, hash_free, &HASH_TAG);
   hash_free(env, hash, NULL);
   return fail(&args, NULL);
 }
 
 // Of the first argument, which no thread may have.
 static Hash *hash_of(Args *args) {
-  bool is_hash = false;
-  void *data = NULL;
-  if (args->failed) return NULL;
-  if (napi_check_object_type_tag(args->env, args->values[0], &HASH_TAG, &is_hash) != napi_ok || !is_hash || napi_get_value_external(args->env, args->values[0], &data) != napi_ok) {
-    refuse(args, "ERR_INVALID_ARG_TYPE", "a hash is needed here");
-    return NULL;
-  }
-  Hash *hash = data;
-  if (hash->is_busy) refuse(args, "ERR_INVALID_STATE", "the hash is being updated, or has ended");
+  Hash *hash = external_of(args, 0, &HASH_TAG);
+  if (hash != NULL && hash->is_busy) refuse(args, "ERR_INVALID_STATE", "the hash is being updated, or has ended");
   return hash;
 }
 
@@ -130,18 +121,11 @@ static HashWork *hash_work(Hash *hash, size_t count, void (*execute)(Work *)) {
   return own;
 }
 
-// The pieces of an array of Uint8Arrays.
 static void read_pieces(Args *args, HashWork *own) {
   for (uint32_t index = 0; index < own->count && !args->failed; index++) {
-    napi_value value = NULL;
-    napi_typedarray_type type;
-    void *data = NULL;
-    size_t length = 0;
-    bool is_bytes = napi_get_element(args->env, args->values[1], index, &value) == napi_ok
-      && napi_get_typedarray_info(args->env, value, &type, &length, &data, NULL, NULL) == napi_ok && type == napi_uint8_array;
-    if (!is_bytes) refuse(args, "ERR_INVALID_ARG_TYPE", "an array of Uint8Arrays is needed here");
-    own->pieces[index] = (Piece){data, length};
-    own->length += length;
+    Piece *piece = &own->pieces[index];
+    piece->data = element_bytes(args, 1, index, &piece->length);
+    own->length += piece->length;
   }
 }
 
@@ -157,7 +141,7 @@ napi_value sys_sha256update(napi_env env, napi_callback_info info) {
   if (own == NULL) return fail(&args, NULL);
   read_pieces(&args, own);
   hash->is_busy = true;
-  if (!args.failed) return begin_work(&args, &own->work, args.values[0], args.values[1]);
+  if (!args.failed) return begin_work(&args, &own->work);
   hash_release(&own->work);
   return NULL;
 }
@@ -176,7 +160,7 @@ napi_value sys_sha256file(napi_env env, napi_callback_info info) {
   own->offset = offset;
   own->length = (size_t)length;
   hash->is_busy = true;
-  if ((own->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, args.values[0], NULL);
+  if ((own->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work);
   fail(&args, NULL);
   hash_release(&own->work);
   return NULL;

@@ -174,7 +174,7 @@ napi_value sys_scaneach(napi_env env, napi_callback_info info) {
   if (own->paths != NULL && own->table != NULL) {
     if (length > 0) memcpy(own->paths, paths, length);
     // The caller's descriptor is closed whenever it likes.
-    if ((own->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, NULL, NULL);
+    if ((own->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work);
   }
   fail(&args, NULL);
   scan_release(&own->work);

@@ -27,6 +27,7 @@
 #include "values.h"
 #include "write.h"
 #include "xattr.h"
+#include "zstd.h"
 
 // ---- files
 
@@ -268,6 +269,10 @@ NAPI_MODULE_INIT() {
     FUNCTION("readEach", sys_readeach),
     FUNCTION("writeEach", sys_writeeach),
     FUNCTION("deflate", sys_deflate),
+    FUNCTION("zstdFrame", sys_zstdframe),
+    FUNCTION("zstdPiece", sys_zstdpiece),
+    FUNCTION("zstdDecoder", sys_zstddecoder),
+    FUNCTION("zstdDecode", sys_zstddecode),
     FUNCTION("flock", sys_flock),
     FUNCTION("syncfs", sys_syncfs),
   };

@@ -81,12 +81,12 @@ int int_of(Args *args, int index) { return (int)whole_of(args, index, INT_MIN, I
 uint32_t bits_of(Args *args, int index) { return (uint32_t)whole_of(args, index, -1, UINT32_MAX); }
 
 // A question: no exception when it is something else.
-static bool is_bytes(const Args *args, int index, const uint8_t **data, size_t *length) {
+static bool is_bytes(const Args *args, napi_value value, const uint8_t **data, size_t *length) {
   bool typed = false;
   napi_typedarray_type type;
   void *start = NULL;
-  napi_is_typedarray(args->env, args->values[index], &typed);
-  if (!typed || napi_get_typedarray_info(args->env, args->values[index], &type, length, &start, NULL, NULL) != napi_ok) return false;
+  napi_is_typedarray(args->env, value, &typed);
+  if (!typed || napi_get_typedarray_info(args->env, value, &type, length, &start, NULL, NULL) != napi_ok) return false;
   *data = start;
   return type == napi_uint8_array;
 }
@@ -94,7 +94,7 @@ static bool is_bytes(const Args *args, int index, const uint8_t **data, size_t *
 const uint8_t *bytes_of(Args *args, int index, size_t *length) {
   const uint8_t *data = NULL;
   *length = 0;
-  if (!args->failed && !is_bytes(args, index, &data, length)) refuse_type(args, "a Uint8Array is needed here");
+  if (!args->failed && !is_bytes(args, args->values[index], &data, length)) refuse_type(args, "a Uint8Array is needed here");
   return data;
 }
 
@@ -107,6 +107,26 @@ size_t paths_of(Args *args, int index, const char **paths, size_t *size) {
     at += length + 1;
   }
   return args->failed ? 0 : count;
+}
+
+const uint8_t *element_bytes(Args *args, int index, uint32_t element, size_t *length) {
+  const uint8_t *data = NULL;
+  napi_value value = NULL;
+  *length = 0;
+  if (args->failed) return NULL;
+  bool is_right = napi_get_element(args->env, args->values[index], element, &value) == napi_ok && is_bytes(args, value, &data, length);
+  if (!is_right) refuse_type(args, "an array of Uint8Arrays is needed here");
+  return data;
+}
+
+void *external_of(Args *args, int index, const napi_type_tag *tag) {
+  bool is_right = false;
+  void *data = NULL;
+  if (args->failed) return NULL;
+  napi_value value = args->values[index];
+  if (napi_check_object_type_tag(args->env, value, tag, &is_right) == napi_ok && is_right && napi_get_value_external(args->env, value, &data) == napi_ok) return data;
+  refuse_type(args, "an object of another kind");
+  return NULL;
 }
 
 double *numbers_of(Args *args, int index, size_t wanted) {
@@ -127,7 +147,7 @@ void path_of(Args *args, int index, Path *path) {
   path->length = 0;
   if (args->failed) return;
   size_t length = 0;
-  if (is_bytes(args, index, &data, &length)) {
+  if (is_bytes(args, args->values[index], &data, &length)) {
     if (length < PATH_MAX) memcpy(path->bytes, data, length);
   } else if (napi_get_value_string_utf8(args->env, args->values[index], NULL, 0, &length) != napi_ok) {
     return refuse_type(args, "a path is a Uint8Array or a string");
@@ -166,4 +186,12 @@ napi_value buffer_value(napi_env env, const void *data, size_t length) {
   napi_value result = NULL;
   napi_create_buffer_copy(env, length, data, NULL, &result);
   return result;
+}
+
+napi_value external_value(const Args *args, void *data, napi_finalize release, const napi_type_tag *tag) {
+  napi_value value = NULL;
+  if (napi_create_external(args->env, data, release, NULL, &value) == napi_ok) return napi_type_tag_object(args->env, value, tag) == napi_ok ? value : NULL;
+  release(args->env, data, NULL);
+  errno = ENOMEM;
+  return fail(args, NULL);
 }

@@ -41,6 +41,10 @@ void path_of(Args *args, int index, Path *path);
 const uint8_t *bytes_of(Args *args, int index, size_t *length);
 // Paths in one Uint8Array, each not empty, shorter than PATH_MAX and ended by NUL: how many there are.
 size_t paths_of(Args *args, int index, const char **paths, size_t *size);
+// An element of an array of Uint8Arrays.
+const uint8_t *element_bytes(Args *args, int index, uint32_t element, size_t *length);
+// What external_value() was given with this tag.
+void *external_of(Args *args, int index, const napi_type_tag *tag);
 // A Float64Array of at least `wanted` numbers.
 double *numbers_of(Args *args, int index, size_t wanted);
 // For what is wrong with a part of an argument.
@@ -56,5 +60,7 @@ napi_value number_value(napi_env env, double value);
 napi_value bool_value(napi_env env, bool value);
 napi_value null_value(napi_env env);
 napi_value buffer_value(napi_env env, const void *data, size_t length);
+// `release` frees the data when nobody has the value any more, or at once when there can be none.
+napi_value external_value(const Args *args, void *data, napi_finalize release, const napi_type_tag *tag);
 // The Error that fail() throws.
 napi_value error_value(napi_env env, int code, const char *syscall, const char *path);

@@ -11,7 +11,7 @@ static void execute(napi_env env, void *data) {
 
 // What JavaScript still has of it goes with it.
 static void end(napi_env env, Work *work) {
-  for (int index = 0; index < 2; index++) {
+  for (int index = 0; index < MAX_ARGS; index++) {
     if (work->kept[index] != NULL) napi_delete_reference(env, work->kept[index]);
   }
   if (work->async != NULL) napi_delete_async_work(env, work->async);
@@ -28,16 +28,25 @@ static void complete(napi_env env, napi_status status, void *data) {
   end(env, work);
 }
 
-static bool keep(napi_env env, napi_value value, napi_ref *kept) { return value == NULL || napi_create_reference(env, value, 1, kept) == napi_ok; }
+// Numbers, and arguments that were not given, need no keeping.
+static bool keep(const Args *args, napi_ref *kept) {
+  for (int index = 0; index < MAX_ARGS; index++) {
+    napi_valuetype type;
+    if (napi_typeof(args->env, args->values[index], &type) != napi_ok) return false;
+    bool is_object = type == napi_object || type == napi_external;
+    if (is_object && napi_create_reference(args->env, args->values[index], 1, &kept[index]) != napi_ok) return false;
+  }
+  return true;
+}
 
-napi_value begin_work(const Args *args, Work *work, napi_value kept, napi_value kept_too) {
+napi_value begin_work(const Args *args, Work *work) {
   napi_env env = args->env;
   napi_value name = NULL, promise = NULL;
   work->error = 0;
   work->async = NULL;
-  work->kept[0] = work->kept[1] = NULL;
+  for (int index = 0; index < MAX_ARGS; index++) work->kept[index] = NULL;
   napi_create_string_utf8(env, work->name, NAPI_AUTO_LENGTH, &name);
-  bool is_begun = keep(env, kept, &work->kept[0]) && keep(env, kept_too, &work->kept[1])
+  bool is_begun = keep(args, work->kept)
     && napi_create_async_work(env, NULL, name, execute, complete, work, &work->async) == napi_ok
     && napi_create_promise(env, &work->deferred, &promise) == napi_ok && napi_queue_async_work(env, work->async) == napi_ok;
   if (is_begun) return promise;

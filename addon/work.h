@@ -11,8 +11,8 @@ struct Work {
   int error;
   napi_async_work async;
   napi_deferred deferred;
-  napi_ref kept[2];
+  napi_ref kept[MAX_ARGS];
 };
 
-// A promise. Two values that are not collected before the work ends; they may be NULL. When nothing could be begun an exception is pending, and the work is released.
-napi_value begin_work(const Args *args, Work *work, napi_value kept, napi_value kept_too);
+// A promise. No argument is collected before the work ends. When nothing could be begun an exception is pending, and the work is released.
+napi_value begin_work(const Args *args, Work *work);

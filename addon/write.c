@@ -104,7 +104,7 @@ napi_value sys_writeeach(napi_env env, napi_callback_info info) {
   own->paths = duplicate(paths, length);
   own->fields = duplicate(fields, count * WRITE_FIELDS * sizeof *fields);
   // The caller's descriptor is closed whenever it likes.
-  if (own->paths != NULL && own->fields != NULL && (own->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work, args.values[3], NULL);
+  if (own->paths != NULL && own->fields != NULL && (own->root = fcntl(root, F_DUPFD_CLOEXEC, 0)) >= 0) return begin_work(&args, &own->work);
   fail(&args, NULL);
   write_release(&own->work);
   return NULL;

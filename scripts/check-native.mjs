@@ -19,7 +19,7 @@ const PARTS = {
       'hostile',
       '--testPathPatterns',
       'unit/(base|tree|store)/',
-      'unit/tar/gzip',
+      'unit/tar/(gzip|zstd)',
       'unit/layers/layer-tar',
       'suites/export\\.',
       '/(blob-store|snapshotter|tree-view)\\.',

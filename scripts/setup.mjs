@@ -3,7 +3,7 @@ import { buildIfNeeded } from './build.mjs'
 import { compileNative } from './native.mjs'
 
 try {
-  compileNative()
+  await compileNative()
   await buildIfNeeded()
 } catch (error) {
   console.error(process.env.TBUILD_DEBUG === '1' ? error : error.message)

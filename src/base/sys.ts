@@ -112,6 +112,20 @@ export interface Sys {
    * end at a whole byte, and with `last` the stream ends. Equal arguments give equal bytes on every machine. `bytes` must not change before.
    */
   deflate(bytes: Uint8Array, window: number, last: boolean, level: number): Promise<Buffer>
+  /** A frame of zstd of this level, 0 (zstd's own) to 22, whose pieces `zstdPiece` makes. */
+  zstdFrame(level: number): ZstdFrame
+  /**
+   * The next piece of a frame: what follows the first `window` bytes (512 KiB at most), which the piece before ended with. It has 3.5 MiB at most, all but the last one that much.
+   * Pieces are begun in their order, and made side by side on libuv's threads. Equal arguments give equal bytes on every machine. `bytes` must not change before.
+   */
+  zstdPiece(frame: ZstdFrame, bytes: Uint8Array, window: number, last: boolean): Promise<Buffer>
+  /** For frames one after the other, none of which may have a window larger than 2^windowLog bytes. */
+  zstdDecoder(windowLog: number): ZstdDecoder
+  /**
+   * Decodes pieces of frames on a thread of libuv's pool: a header by itself, blocks, a checksum. `output` takes all that they make. Neither may change before the end:
+   * resolves to the bytes that were made and what is wrong with the piece behind those that made them. One call at a time.
+   */
+  zstdDecode(decoder: ZstdDecoder, pieces: readonly Uint8Array[], output: Uint8Array): Promise<readonly [number, string | null]>
   /** flock(2) on an open file; false when LOCK_NB is set and it is held elsewhere. */
   flock(fd: number, operation: number): boolean
   syncfs(fd: number): void
@@ -120,11 +134,25 @@ export interface Sys {
 /** A running hash, which only the addon looks into. */
 export type Sha256 = object & { readonly __sha256: unique symbol }
 
+/** Of the addon, too. */
+type ZstdFrame = object & { readonly __zstdFrame: unique symbol }
+export type ZstdDecoder = object & { readonly __zstdDecoder: unique symbol }
+
 /** What the addon itself exports where it differs from Sys: results that JavaScript makes faster than Node-API does. */
 interface Native
   extends Omit<
     Sys,
-    'statat' | 'lookupat' | 'readdir' | 'listxattrat' | 'scanEach' | 'statEach' | 'copyEach' | 'readEach' | 'writeEach' | 'deflate'
+    | 'statat'
+    | 'lookupat'
+    | 'readdir'
+    | 'listxattrat'
+    | 'scanEach'
+    | 'statEach'
+    | 'copyEach'
+    | 'readEach'
+    | 'writeEach'
+    | 'deflate'
+    | 'zstdPiece'
   > {
   /** 0, or ENOENT or ENOTDIR; `fields` are those of STAT. */
   statat(dirfd: number, path: Name, flags: number, fields: Float64Array): number
@@ -142,6 +170,7 @@ interface Native
   /** `paths`: each ends with NUL. `fields`: those of WRITE a path. */
   writeEach(rootfd: number, paths: Uint8Array, fields: Float64Array, content: Uint8Array): Promise<Uint8Array>
   deflate(bytes: Uint8Array, window: number, last: number, level: number): Promise<Buffer>
+  zstdPiece(frame: ZstdFrame, bytes: Uint8Array, window: number, last: number): Promise<Buffer>
 }
 
 let loaded: Sys | undefined
@@ -201,6 +230,7 @@ function wrap(native: Native): Sys {
     readEach: (dirfd, files, into) => native.readEach(dirfd, recordsOf(files), readFields(files), into),
     writeEach: (rootfd, files, content) => native.writeEach(rootfd, pathsOf(files), writeFields(files), content),
     deflate: (bytes, window, last, level) => native.deflate(bytes, window, last ? 1 : 0, level),
+    zstdPiece: (frame, bytes, window, last) => native.zstdPiece(frame, bytes, window, last ? 1 : 0),
     copyFile: (fromfd, tofd, offset = 0, limit = Number.MAX_SAFE_INTEGER) => native.copyFile(fromfd, tofd, offset, limit),
   }
 }

@@ -1,7 +1,6 @@
 import { TbuildError } from '../base/errors.ts'
 import type { Annotation, OutputSpec, ResolvedOptions } from '../build-options.ts'
 import { parseGoBool } from '../go/bool.ts'
-import { assertZstd } from '../tar/zstd-compress.ts'
 import { formatPlatform, type Platform } from '../values/platform.ts'
 
 /** What outputs read of a build's options. */
@@ -31,7 +30,6 @@ export function checkOutputs(options: OutputOptions, platforms: readonly Platfor
 }
 
 function checkForm({ compression, compressionLevel, ociMediaTypes }: ImageSpec): void {
-  if (compression === 'zstd') assertZstd()
   if (compression === 'zstd' && ociMediaTypes === false) throw conflict('compression=zstd', 'oci-mediatypes=false')
   if (compression === 'uncompressed' && compressionLevel !== undefined) throw conflict('compression=uncompressed', 'compression-level')
 }

@@ -4,7 +4,7 @@ import { TbuildError } from '../base/errors.ts'
 import { allInParallel } from '../base/in-parallel.ts'
 import type { BlobStore, Bytes, LayerId, LayerInfo } from '../store/types.ts'
 import { DEFAULT_GZIP_LEVEL, GZIP_FORMAT, gzip } from '../tar/gzip.ts'
-import { DEFAULT_ZSTD_LEVEL, zstd } from '../tar/zstd-compress.ts'
+import { DEFAULT_ZSTD_LEVEL, ZSTD_FORMAT, zstd } from '../tar/zstd-compress.ts'
 import { type Descriptor, MediaType } from '../values/oci.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import type { BlobForm, LayerBlob } from './types.ts'
@@ -45,7 +45,12 @@ export function unpackLimitOf(blob: Descriptor, { tarSize = 0 }: LayerInfo, limi
 export function packingOf({ compression = 'gzip', level }: BlobForm): Packing | undefined {
   if (compression === 'uncompressed') return undefined
   const own = level ?? (compression === 'zstd' ? DEFAULT_ZSTD_LEVEL : DEFAULT_GZIP_LEVEL)
-  return { kind: compression, level: own, name: `${compression} ${own}`, mark: compression === 'zstd' ? `${own}` : `${GZIP_FORMAT}:${own}` }
+  return {
+    kind: compression,
+    level: own,
+    name: `${compression} ${own}`,
+    mark: `${compression === 'zstd' ? ZSTD_FORMAT : GZIP_FORMAT}:${own}`,
+  }
 }
 
 export function isPackedBy(blob: Descriptor, { kind, mark }: Packing): boolean {

@@ -65,10 +65,10 @@ async function* whileWanted(bytes: Bytes, signal: AbortSignal): AsyncGenerator<U
   }
 }
 
-/** zlib's codes begin with Z_, its zstd's with ZSTD_, the wrapped decoders throw plain Errors without a code; a read error (ENOENT, EIO) is neither. */
+/** zlib's codes begin with Z_, the other decoders throw plain Errors without a code; a read error (ENOENT, EIO) is neither. */
 function isDecoderError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
-  return typeof code !== 'string' || /^(Z|ZSTD|ERR)_/.test(code)
+  return typeof code !== 'string' || /^(Z|ERR)_/.test(code)
 }
 
 function failed(kind: Compression, cause: unknown): TbuildError {

@@ -1,18 +1,15 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect } from '@jest/globals'
 import { gzip } from '../../src/tar/gzip.ts'
 import { writeTar } from '../../src/tar/write.ts'
-import { root } from '../support/cli.ts'
 import { testWith } from '../support/needs.ts'
+import { compileFor, isThere, PROCESSORS, sourcesIn } from '../support/processors.ts'
 import { chunks, collect, file } from '../unit/tar/items.ts'
 
-const isThere = (command: string) => spawnSync('which', [command]).status === 0
-const QEMU = ['/usr/bin', join(root, 'build/qemu/usr/bin')].map((at) => join(at, 'qemu-aarch64-static')).find(existsSync)
-const ARM64_COMPILER = 'aarch64-linux-gnu-gcc'
 const LEVELS = [1, 3, 9]
 
 const noise = Buffer.concat(Array.from({ length: 10_000 }, (_, index) => createHash('sha256').update(`${index}`).digest()))
@@ -55,30 +52,14 @@ for mode in ('r:gz', 'r|gz'):
 })
 
 describe('other processors make the same bytes', () => {
-  const compile = (compiler: string, name: string, flags: readonly string[]) => {
-    const program = join(work, name)
-    const sources = ['test/support/deflate-blocks.c', 'addon/blocks.c', 'addon/pieces.c']
-    const library = ['deflate_compress.c', 'utils.c'].map((source) => `third-party/libdeflate/lib/${source}`)
-    const files = [...sources, ...library].map((source) => join(root, source))
-    execFileSync(compiler, ['-std=gnu11', '-w', ...flags, ...files, '-o', program])
-    return program
+  const SOURCES = ['test/support/deflate-blocks.c', 'addon/blocks.c', 'addon/pieces.c', ...sourcesIn('third-party/libdeflate')]
+  for (const processor of PROCESSORS) {
+    testWith(processor.isHere, processor.need)(processor.name, async () => {
+      const [command, ...args] = compileFor(processor, join(work, 'deflate'), SOURCES)
+      // Without the header of 10 bytes and the trailer of 8.
+      for (const level of [0, ...LEVELS]) {
+        expect(run(command, [...args, `${level}`], tar).equals((await pack(level)).subarray(10, -8))).toBe(true)
+      }
+    })
   }
-  /** Without the header of 10 bytes and the trailer of 8. */
-  const expectSame = async (command: string, args: readonly string[]) => {
-    for (const level of [0, ...LEVELS]) {
-      const found = run(command, [...args, `${level}`], tar)
-      expect(found.equals((await pack(level)).subarray(10, -8))).toBe(true)
-    }
-  }
-
-  testWith(isThere('gcc'), 'gcc')('this one, with all that it can and without optimizations', async () => {
-    await expectSame(compile('gcc', 'native', ['-O3', '-march=native']), [])
-    await expectSame(compile('gcc', 'plain', ['-O0']), [])
-  })
-
-  const canEmulate = QEMU !== undefined && isThere(ARM64_COMPILER)
-  const need = `qemu-aarch64-static and ${ARM64_COMPILER} (Debian: qemu-user-static, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)`
-  testWith(canEmulate, need)('arm64', async () => {
-    await expectSame(QEMU as string, [compile(ARM64_COMPILER, 'arm64', ['-O2', '-static'])])
-  })
 })

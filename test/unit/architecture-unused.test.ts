@@ -15,6 +15,8 @@ const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   __digest: 'the compiler: a brand',
   __layerId: 'the compiler: a brand',
   __sha256: 'the compiler: a brand',
+  __zstdFrame: 'the compiler: a brand',
+  __zstdDecoder: 'the compiler: a brand',
   toJSON: 'JSON.stringify',
   evaluate: 'who calls the library',
   events: 'who calls the library',
@@ -23,7 +25,6 @@ const READ_ELSEWHERE: Readonly<Record<string, string>> = {
   cert: 'node:tls',
   rejectUnauthorized: 'node:tls',
   chunkSize: 'node:zlib',
-  params: 'node:zlib',
   capabilities: 'the runner: a field of a record',
   scoped: 'the runner: a field of a record',
   resource: 'the runner: a field of a record',
@@ -36,7 +37,6 @@ const GIVEN_ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/\/credential-helper\.ts /, 'a credential helper'],
   [/ BuildOptions\./, 'who calls the library'],
   [/\.(?:_handle|setBlocking)$/, 'Node, for its streams'],
-  [/ ZlibZstd\./, 'node:zlib, since Node 22'],
 ]
 
 /** Parameters by which a test, or who calls the library, stands elsewhere than our code. */

@@ -59,6 +59,6 @@ test('a hash is one stream: it is neither updated twice at once nor after its en
   await first
   sys().sha256End(hash)
   expect(() => sys().sha256Update(hash, [Buffer.alloc(1)])).toThrow(/has ended/)
-  expect(() => sys().sha256Update({} as never, [])).toThrow(/a hash is needed/)
+  expect(() => sys().sha256Update({} as never, [])).toThrow(/another kind/)
   expect(() => sys().sha256Update(sys().sha256Begin(), ['x' as never])).toThrow(/Uint8Arrays/)
 })

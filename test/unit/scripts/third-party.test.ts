@@ -3,14 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 
-const folder = join(import.meta.dirname, '../../../third-party/libdeflate')
-const read = (name: string) => readFileSync(join(folder, name), 'utf8')
-const sums = new Map(
-  read('SHA256SUMS')
-    .trim()
-    .split('\n')
-    .map((line) => [line.slice(66), line.slice(0, 64)]),
-)
+const LIBRARIES = { libdeflate: ['parts-of-a-stream.patch'], zstd: [] }
+
+const folderOf = (library: string) => join(import.meta.dirname, '../../../third-party', library)
 
 /** What a file was before its part of a unified diff. */
 function unpatched(name: string, text: string, patch: string): string {
@@ -31,15 +26,20 @@ function unpatched(name: string, text: string, patch: string): string {
   return [...before, ...now.slice(at)].join('\n')
 }
 
-test('libdeflate is what its README says: upstream’s files, and the patch', () => {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[ch]$|^COPYING$/.test(name))
-  expect([...sums.keys()].sort()).toEqual(files.sort())
-  const patch = read('parts-of-a-stream.patch')
+test.each(Object.entries(LIBRARIES))('%s is what its README says: upstream’s files, and the patches %j', (library, patches) => {
+  const read = (name: string) => readFileSync(join(folderOf(library), name), 'utf8')
+  const lines = read('SHA256SUMS').trim().split('\n')
+  const sums = Object.fromEntries(lines.map((line) => [line.slice(66), line.slice(0, 64)]))
+  const files = readdirSync(folderOf(library), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /\.[ch]$|^COPYING$|^LICENSE$/.test(name),
+  )
+  expect(Object.keys(sums).sort()).toEqual(files.sort())
+  const patch = patches.map(read).join('')
   const found = files.map((name) => [
     name,
     createHash('sha256')
       .update(unpatched(name, read(name), patch))
       .digest('hex'),
   ])
-  expect(Object.fromEntries(found)).toEqual(Object.fromEntries(sums))
+  expect(Object.fromEntries(found)).toEqual(sums)
 })

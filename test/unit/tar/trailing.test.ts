@@ -120,7 +120,7 @@ describe.each(PACKED)('%s', (kind) => {
     ] as const
     for (const [what, bytes] of broken) {
       if (what !== 'a member cut short') expect([what, await isTarArchive(chunks(bytes))]).toEqual([what, true])
-      // A block comes before the checksum: what fzstd makes of a wrong one is no tar.
+      // A block comes before the checksum: what is made of a wrong one is no tar.
       await expect(added(bytes)).rejects.toMatchObject({ code: expect.stringMatching(/^(DECOMPRESS_FAILED|TAR_CORRUPT)$/) })
     }
   })
