@@ -19,6 +19,7 @@ extern void EVP_MD_CTX_free(EVP_MD_CTX *context);
 extern const EVP_MD *EVP_sha256(void);
 extern int EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
 extern int EVP_DigestUpdate(EVP_MD_CTX *context, const void *data, size_t length);
+extern int EVP_Digest(const void *data, size_t length, unsigned char *digest, unsigned int *size, const EVP_MD *type, ENGINE *engine);
 extern int EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned int *length);
 
 enum { DIGEST_SIZE = 32 };
@@ -57,6 +58,68 @@ static Hash *hash_of(Args *args) {
   Hash *hash = external_of(args, 0, &HASH_TAG);
   if (hash != NULL && hash->is_busy) refuse(args, "ERR_INVALID_STATE", "the hash is being updated, or has ended");
   return hash;
+}
+
+// Bytes, or a string as UTF-8, for as long as the call lasts; short ones need no memory of their own.
+typedef struct {
+  const uint8_t *data;
+  size_t length;
+  char *own, space[4096];
+} Text;
+
+static void text_of(Args *args, int index, Text *text) {
+  text->own = NULL;
+  text->length = 0;
+  if (args->failed) return;
+  if (napi_get_value_string_utf8(args->env, args->values[index], NULL, 0, &text->length) != napi_ok) {
+    text->data = bytes_of(args, index, &text->length);
+    return;
+  }
+  char *place = text->space;
+  errno = ENOMEM;
+  if (text->length >= sizeof text->space) place = text->own = malloc(text->length + 1);
+  if (place == NULL) {
+    fail(args, NULL);
+    args->failed = true;
+    return;
+  }
+  napi_get_value_string_utf8(args->env, args->values[index], place, text->length + 1, &text->length);
+  text->data = (const uint8_t *)place;
+}
+
+// sha256(data): the 64 hex digits.
+napi_value sys_sha256(napi_env env, napi_callback_info info) {
+  static const char DIGITS[] = "0123456789abcdef";
+  Args args = arguments(env, info, "sha256", 1);
+  Text text;
+  text_of(&args, 0, &text);
+  if (args.failed) return NULL;
+  unsigned char digest[DIGEST_SIZE];
+  char hex[2 * DIGEST_SIZE];
+  int result = EVP_Digest(text.data, text.length, digest, NULL, EVP_sha256(), NULL);
+  free(text.own);
+  errno = EINVAL;
+  if (result != 1) return fail(&args, NULL);
+  for (size_t index = 0; index < DIGEST_SIZE; index++) {
+    hex[2 * index] = DIGITS[digest[index] >> 4];
+    hex[2 * index + 1] = DIGITS[digest[index] & 15];
+  }
+  napi_value value = NULL;
+  napi_create_string_latin1(env, hex, sizeof hex, &value);
+  return value;
+}
+
+// sha256Add(hash, data): on this thread.
+napi_value sys_sha256add(napi_env env, napi_callback_info info) {
+  Args args = arguments(env, info, "sha256Add", 2);
+  Hash *hash = hash_of(&args);
+  Text text;
+  text_of(&args, 1, &text);
+  if (hash == NULL || args.failed) return NULL;
+  int result = EVP_DigestUpdate(hash->context, text.data, text.length);
+  free(text.own);
+  errno = EINVAL;
+  return done(&args, result == 1 ? 0 : -1, NULL);
 }
 
 typedef struct {
@@ -175,5 +238,8 @@ napi_value sys_sha256end(napi_env env, napi_callback_info info) {
   errno = EINVAL;
   hash->is_busy = true;
   if (EVP_DigestFinal_ex(hash->context, digest, NULL) != 1) return fail(&args, NULL);
+  // At once: the collector does not know how large what it would free is.
+  EVP_MD_CTX_free(hash->context);
+  hash->context = NULL;
   return buffer_value(env, digest, DIGEST_SIZE);
 }

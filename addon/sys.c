@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -227,6 +228,20 @@ static napi_value sys_syncfs(napi_env env, napi_callback_info info) {
   return done(&args, syncfs(fd), NULL);
 }
 
+// ---- random
+
+// random(size): a Buffer; up to 256 bytes are given whole.
+static napi_value sys_random(napi_env env, napi_callback_info info) {
+  Args args = arguments(env, info, "getrandom", 1);
+  uint8_t bytes[256];
+  size_t size = (size_t)whole_of(&args, 0, 0, sizeof bytes);
+  if (args.failed) return NULL;
+  ssize_t got;
+  do got = getrandom(bytes, size, 0);
+  while (got < 0 && errno == EINTR);
+  return got < 0 ? fail(&args, NULL) : buffer_value(env, bytes, size);
+}
+
 // ---- module
 
 #define FUNCTION(name, callback) {name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL}
@@ -257,7 +272,10 @@ NAPI_MODULE_INIT() {
     FUNCTION("copyFile", sys_copyfile),
     FUNCTION("copyRange", sys_copyrange),
     FUNCTION("startWriteback", sys_startwriteback),
+    FUNCTION("random", sys_random),
+    FUNCTION("sha256", sys_sha256),
     FUNCTION("sha256Begin", sys_sha256begin),
+    FUNCTION("sha256Add", sys_sha256add),
     FUNCTION("sha256Update", sys_sha256update),
     FUNCTION("sha256File", sys_sha256file),
     FUNCTION("sha256End", sys_sha256end),

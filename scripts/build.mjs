@@ -75,9 +75,9 @@ function marked(code) {
  */
 function loadLate(code) {
   const late =
-    'child_process|fs/promises|http|https|net|readline|stream|stream/promises|stream/web|timers/promises|tls|tty|worker_threads|zlib'
+    'child_process|crypto|fs/promises|http|https|net|readline|stream|stream/promises|stream/web|timers/promises|tls|tty|worker_threads|zlib'
   return code.replace(
-    new RegExp(`=(?:require\\(("node:(?:${late})")\\)|__toESM\\(require\\(("node:(?:${late})")\\),1\\))(?=[,;])`, 'g'),
+    new RegExp(`=(?:require\\(("node:(?:${late})")\\)|__toESM\\(require\\(("node:(?:${late})")\\),1\\))(?=[,;}])`, 'g'),
     '=__late($1$2)',
   )
 }

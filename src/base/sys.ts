@@ -75,8 +75,13 @@ export interface Sys {
   copyRange(fromfd: number, from: number, tofd: number, to: number, length: number): Promise<number>
   /** sync_file_range(2): has the disk begin with these bytes. The descriptor may be closed when this returns. */
   startWriteback(fd: number, offset: number, length: number): Promise<number>
-  /** A sha256 that other threads compute. */
+  /** Bytes that nobody can foretell, 256 at most. */
+  random(size: number): Buffer
+  /** The 64 hex digits of the sha256 of bytes, or of a string as UTF-8, computed at once. */
+  sha256(data: string | Uint8Array): string
+  /** A sha256 of pieces, which are added on this thread or on others. */
   sha256Begin(): Sha256
+  sha256Add(hash: Sha256, data: string | Uint8Array): void
   /** Hashes the pieces, which must stay as they are until then. One at a time for a hash. */
   sha256Update(hash: Sha256, pieces: readonly Uint8Array[]): Promise<number>
   /** Hashes bytes of a file; gives how many there were. The descriptor may be closed when this returns. */

@@ -21,13 +21,14 @@ export interface Io {
 export function openIo(streams: Streams): Io {
   const lost = new AbortController()
   const onLost = () => lost.abort()
+  const isProcess = streams === process
   return {
     // Node opens it when it is asked for, which takes time: most builds do not read it.
     get stdin() {
       return streams.stdin
     },
-    stdout: new Output(streams.stdout, onLost),
-    stderr: new Output(streams.stderr, onLost),
+    stdout: new Output(() => streams.stdout, onLost, isProcess ? 1 : undefined),
+    stderr: new Output(() => streams.stderr, onLost, isProcess ? 2 : undefined),
     env: streams.env,
     lost: lost.signal,
   }

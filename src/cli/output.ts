@@ -1,6 +1,7 @@
-import { fstatSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { systemWords } from '../base/destination-error.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { isFile } from './descriptor.ts'
 
 /** Bytes that may wait for the reader before those who make more should wait too. */
 const ENOUGH = 64 * 1024
@@ -9,38 +10,56 @@ const BEHIND = 8 * 1024
 
 type Stream = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'> & NodeJS.WritableStream & { readonly fd?: number }
 type Taken = (error?: Error | null) => void
+type Send = (data: string | Uint8Array, taken: Taken) => void
 
 /**
  * Standard output or standard error. What cannot be written is remembered and told once: nothing throws, and what is written after it is dropped. Memory stays
  * bounded when whoever makes the output waits for `drained`.
  */
 export class Output {
-  readonly #stream: Stream
-  readonly #send: (data: string | Uint8Array, taken: Taken) => void
+  readonly #open: () => Stream
   readonly #onLost: () => void
+  #stream: Stream | undefined
+  #send: Send | undefined
   #waiting = 0
   #drained: { readonly promise: Promise<void>; readonly resolve: () => void; readonly below: number } | undefined
   #failure: Error | undefined
 
-  constructor(stream: Stream, onLost: () => void) {
-    this.#stream = stream
-    this.#send = senderFor(stream)
+  /** `open` gives the stream, which Node takes a while to make: it is asked for when it is needed, and for a file, where `fd` is known to be one, never. */
+  constructor(open: () => Stream, onLost: () => void, fd?: number) {
+    this.#open = open
     this.#onLost = onLost
-    // The callback of the write has it.
-    stream.on('error', () => {})
+    if (fd !== undefined && isFile(fd)) this.#send = fileSender(fd)
   }
 
   get isTTY(): boolean {
-    return this.#stream.isTTY === true
+    return this.#terminal?.isTTY === true
   }
 
   /** As the terminal says it: 0 where it does not know, undefined where there is none. */
   get columns(): number | undefined {
-    return this.#stream.columns
+    return this.#terminal?.columns
   }
 
   get rows(): number | undefined {
-    return this.#stream.rows
+    return this.#terminal?.rows
+  }
+
+  /** What may be one: a file that is not opened as a stream is none. */
+  get #terminal(): Stream | undefined {
+    if (this.#send === undefined) this.#sender()
+    return this.#stream
+  }
+
+  #sender(): Send {
+    if (this.#send !== undefined) return this.#send
+    const stream = this.#open()
+    // The callback of the write has it.
+    stream.on('error', () => {})
+    this.#stream = stream
+    // Bound now: a spinner puts its own in its place.
+    this.#send = senderFor(stream)
+    return this.#send
   }
 
   /** Why the last data did not arrive. */
@@ -53,7 +72,7 @@ export class Output {
     if (this.#failure !== undefined || data.length === 0) return true
     const size = typeof data === 'string' ? Buffer.byteLength(data) : data.length
     this.#waiting += size
-    this.#send(data, (error) => {
+    this.#sender()(data, (error) => {
       this.#waiting -= size
       if (error) this.#fail(error)
       if (this.#failure !== undefined || this.#waiting <= (this.#drained?.below ?? -1)) this.#release()
@@ -113,18 +132,16 @@ export function cannotWrite(name: string, error: Error): TbuildError {
   })
 }
 
-function senderFor(stream: Stream): (data: string | Uint8Array, taken: Taken) => void {
+function senderFor(stream: Stream): Send {
   const { fd } = stream
-  if (fd !== undefined && !stream.isTTY && isFile(fd)) return (data, taken) => taken(writeToFile(fd, data))
+  if (fd !== undefined && isFile(fd)) return fileSender(fd)
   // Node writes to terminals with a call that blocks: a terminal that stops reading would stop us, signals included.
   if (stream.isTTY) (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(false)
-  // Bound now: a spinner puts its own in its place.
-  return stream.write.bind(stream) as (data: string | Uint8Array, taken: Taken) => void
+  return stream.write.bind(stream) as Send
 }
 
-function isFile(fd: number): boolean {
-  const stat = fstatSync(fd)
-  return stat.isFile() || stat.isCharacterDevice() || stat.isBlockDevice()
+function fileSender(fd: number): Send {
+  return (data, taken) => taken(writeToFile(fd, data))
 }
 
 /** Node's own stream for files forgets what a disk did not take of the last piece. */

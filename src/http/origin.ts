@@ -10,10 +10,15 @@ export function isAt(url: URL, host: string): boolean {
   return new URL(`${url.protocol}//${host}`).host === url.host
 }
 
-function blockList(entries: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]): BlockList {
-  const list = new BlockList()
-  for (const [net, prefix, family] of entries) list.addSubnet(net, prefix, family)
-  return list
+/** Made when it is first asked: a build without the network does without Node's module of it. */
+function blockList(entries: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]): () => BlockList {
+  let list: BlockList | undefined
+  return () => {
+    if (list !== undefined) return list
+    list = new BlockList()
+    for (const [net, prefix, family] of entries) list.addSubnet(net, prefix, family)
+    return list
+  }
 }
 
 const LOOPBACK = blockList([
@@ -48,9 +53,9 @@ function bareHost(host: string): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }
 
-function inList(list: BlockList, host: string): boolean {
+function inList(list: () => BlockList, host: string): boolean {
   const family = isIP(host)
-  return family !== 0 && list.check(host, family === 4 ? 'ipv4' : 'ipv6')
+  return family !== 0 && list().check(host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 export type HostKind = 'loopback' | 'never' | 'private' | 'public'

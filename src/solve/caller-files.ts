@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { isTbuildError } from '../base/errors.ts'
 import { newStack } from '../base/long-chains.ts'
+import { randomHex } from '../base/random.ts'
 import { belowOf, contextsOf } from '../graph/vertex.ts'
 import type { ContentHasher } from '../ops/content.ts'
 import type { KeyDeps, StepIo } from '../ops/types.ts'
@@ -125,5 +125,5 @@ export class CallerFiles {
 
 /** What no other build's key has. */
 export function unique(name: string): KeyPart {
-  return { name, value: randomUUID() }
+  return { name, value: randomHex(16) }
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
+import { steadyMilliseconds } from '../base/clock.ts'
 import { type CpuQuota, cpuQuotas } from './cpu-quota.ts'
 
 /** What a step may come to need, which is not known before it runs. */
@@ -79,7 +80,7 @@ export function machineState(text: string, quotas: readonly CpuQuota[]): Machine
   return {
     ticks: ticks.reduce((sum, count) => sum + count, 0),
     idle: ticks[3] as number,
-    time: performance.now() * 1000,
+    time: steadyMilliseconds() * 1000,
     quotas,
     available: process.availableMemory?.() ?? freemem(),
     total: limit > 0 ? Math.min(limit, totalmem()) : totalmem(),

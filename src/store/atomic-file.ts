@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { canonicalJson, type Json } from '../base/canonical-json.ts'
+import { sha256Hex } from '../base/digest.ts'
 import { errorCode } from '../base/errors.ts'
 import { ifPresent } from './store-error.ts'
 
@@ -70,5 +70,5 @@ export function readSealed(path: string): unknown {
 }
 
 function checksum(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return sha256Hex(text)
 }

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, rmSync, unlinkSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, lstatSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, opendir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, hexOf, parseDigest, sha256 } from '../base/digest.ts'
@@ -7,11 +7,13 @@ import { readCapped } from '../base/read-capped.ts'
 import { hashFile, StreamHash } from '../base/stream-hash.ts'
 import { fsyncDirectory } from './atomic-file.ts'
 import { EarlyWriteback, syncFile } from './durability.ts'
-import { openRegular } from './regular-file.ts'
+import { openRegular, openRegularSync } from './regular-file.ts'
 import { ifPresent, storeError } from './store-error.ts'
 import type { BlobStore, Bytes, TakeFile } from './types.ts'
 
 const CHUNK = 512 * 1024
+/** Bytes of a document that is read at once: to hand it to threads takes longer. */
+const SMALL = 256 * 1024
 
 /** What the blobs of one store share with the rest of it. */
 export interface BlobStoreDeps {
@@ -109,7 +111,7 @@ export function createBlobStore({ folder, temporary, use, onGrowth, failure = st
     put,
     stat,
     path,
-    read: (digest, limit) => readWhole(get(digest), digest, limit),
+    read: async (digest, limit) => readSmall(path(digest), digest, limit, failure) ?? readWhole(get(digest), digest, limit),
     async *list() {
       for await (const entry of await opendir(folder)) {
         if (entry.isFile() && /^[0-9a-f]{64}$/.test(entry.name)) yield `sha256:${entry.name}` as Digest
@@ -171,12 +173,37 @@ function corrupt(digest: Digest, why: string): TbuildError {
   })
 }
 
-async function openBlob(path: string, digest: Digest, failure: NonNullable<BlobStoreDeps['failure']>): Promise<FileHandle> {
+type Failure = NonNullable<BlobStoreDeps['failure']>
+
+async function openBlob(path: string, digest: Digest, failure: Failure): Promise<FileHandle> {
   const file = await openRegular(path).catch((error: unknown) => {
-    throw errorCode(error) === 'ENOENT' ? missingBlob(digest) : failure(error, `read the blob ${digest}`)
+    throw unreadable(error, digest, failure)
   })
-  if (file === undefined) throw corrupt(digest, 'it is not a regular file')
+  if (file === undefined) throw noFile(digest)
   return file
+}
+
+const unreadable = (error: unknown, digest: Digest, failure: Failure) =>
+  errorCode(error) === 'ENOENT' ? missingBlob(digest) : failure(error, `read the blob ${digest}`)
+const noFile = (digest: Digest) => corrupt(digest, 'it is not a regular file')
+
+/** Undefined when it is larger, than this or than is allowed. */
+function readSmall(path: string, digest: Digest, limit: number, failure: Failure): Buffer | undefined {
+  let bytes: Buffer | undefined
+  try {
+    const fd = openRegularSync(path)
+    if (fd === undefined) throw noFile(digest)
+    try {
+      if (fstatSync(fd).size > Math.min(limit, SMALL)) return undefined
+      bytes = readFileSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw unreadable(error, digest, failure)
+  }
+  if (sha256(bytes) !== digest) throw corrupt(digest, 'its bytes have another digest')
+  return bytes
 }
 
 /** Bytes that are written at once: a registry sends 64 KiB at a time, and each call to another thread costs as much as it takes to write them. */

@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
 import { appendFileSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { type Digest, hexOf, isDigest, parseDigest } from '../base/digest.ts'
+import { type Digest, hexOf, isDigest, parseDigest, sha256Hex } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import type { Layers, LayersDeps } from './layers.ts'
 import type { StoreLayout } from './layout.ts'
@@ -20,7 +19,7 @@ export function createCacheIndex(
   layers: Pick<Layers, 'claim'>,
 ): CacheIndex {
   const file = (key: Digest) => join(layout.records, `${hexOf(parseDigest(key))}.json`)
-  const stepFile = (step: string) => join(layout.steps, createHash('sha256').update(step).digest('hex').slice(0, 40))
+  const stepFile = (step: string) => join(layout.steps, sha256Hex(step).slice(0, 40))
 
   const load = (key: Digest) => loadRecord(file(key), key)
 

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -6,6 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { errorCode } from '../base/errors.ts'
 import { allInParallel } from '../base/in-parallel.ts'
 import { inUserNamespace, mayMount, outerRoot } from '../base/privileges.ts'
+import { randomHex } from '../base/random.ts'
 import { nativeFolder, sys } from '../base/sys.ts'
 import { idMap } from '../values/id-map.ts'
 import { storeError } from './store-error.ts'
@@ -46,7 +46,7 @@ function bootId(): string {
     try {
       current = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
     } catch {
-      current = randomUUID()
+      current = randomHex(16)
     }
   }
   return current

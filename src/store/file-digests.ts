@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
+import { sha256Hex } from '../base/digest.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
@@ -49,7 +49,7 @@ export type OpenFileDigests = (root: string, options?: { readonly spare?: number
 
 export function openFileDigests(layout: StoreLayout, leases: Leases): OpenFileDigests {
   return (root, { spare = SPARE } = {}) => {
-    const path = join(layout.stat, createHash('sha256').update(root).digest('hex'))
+    const path = join(layout.stat, sha256Hex(root))
     return new DigestFile(path, () => leases.temporary(), spare)
   }
 }
@@ -130,7 +130,7 @@ function read(path: string): Uint8Array | undefined {
 }
 
 function checksum(rows: Uint8Array): string {
-  return createHash('sha256').update(rows).digest('hex')
+  return sha256Hex(rows)
 }
 
 /** Rows, found by a hash of inode and time: open addressing, half of the slots are free. */

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { destinationError } from '../base/destination-error.ts'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
 import { sys } from '../base/sys.ts'
 import type { FileMark, Sink } from '../caller/caller.ts'
 import { markWritten } from './file-mark.ts'
@@ -16,7 +16,7 @@ export async function fileSink(path: string, output = path): Promise<Sink> {
   const target = await stat(path).catch(() => undefined)
   if (target?.isDirectory()) throw new TbuildError('EXPORT_DEST_DIRECTORY', `${path} is a directory and a file is to be written`)
   if (target !== undefined && !target.isFile()) return openSink(path, output, { as: path, flags: 'w' })
-  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomBytes(6).toString('hex')}.tmp`)
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomHex(6)}.tmp`)
   return openSink(path, output, { as: temporary, flags: 'wx' })
 }
 

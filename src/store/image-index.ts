@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Digest, hexOf, isDigest } from '../base/digest.ts'
+import { type Digest, hexOf, isDigest, sha256Hex } from '../base/digest.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import { hasBlob } from './blob-store.ts'
 import type { UnsyncedFiles } from './durability.ts'
@@ -80,7 +79,7 @@ export function createImageIndex(
 }
 
 export function imageFileName(name: string): string {
-  return `${createHash('sha256').update(name).digest('hex')}.json`
+  return `${sha256Hex(name)}.json`
 }
 
 /** All records as they lie there, whole or not, for gc and verification; `record` is undefined when the file is torn. */

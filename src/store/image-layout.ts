@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { mkdir, opendir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode, systemError, TbuildError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
 import { readCapped } from '../base/read-capped.ts'
 import { OCI_LAYOUT } from '../values/oci.ts'
 import { createBlobStore } from './blob-store.ts'
@@ -76,7 +76,7 @@ const LEFT_MS = 24 * 60 * 60 * 1000
 const TEMPORARY = /^\.(?:(?:index\.json|oci-layout|[0-9a-f]{64})\.)?(?:[0-9a-f]+|\d+\.\d+)\.tmp$/
 
 function temporaryName(before: string): string {
-  return `.${before}${randomBytes(8).toString('hex')}.tmp`
+  return `.${before}${randomHex(8)}.tmp`
 }
 
 async function removeLeftovers(folder: string): Promise<void> {

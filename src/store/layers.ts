@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode, TbuildError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
 import { readSealed, sealJson, writeAtomicSync } from './atomic-file.ts'
 import { hasBlob as isBlobThere } from './blob-store.ts'
 import { bootMark, durableMark } from './durability.ts'
@@ -67,7 +67,7 @@ function parseLayerId(text: string): LayerId {
 }
 
 export function randomLayerId(): LayerId {
-  return randomBytes(16).toString('hex') as LayerId
+  return randomHex(16) as LayerId
 }
 
 /** The line under which a layer stands in a lease. */

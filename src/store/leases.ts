@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { randomHex } from '../base/random.ts'
 import { type FileLock, tryFlock, waitFor } from './flock.ts'
 import type { StoreLayout } from './layout.ts'
 import { removeTree } from './remove-tree.ts'
@@ -155,7 +155,7 @@ export function createLeases(layout: StoreLayout, onNotice: (message: string) =>
 
 function takeLease(layout: StoreLayout): Lease {
   for (;;) {
-    const name = randomBytes(8).toString('hex')
+    const name = randomHex(8)
     // A sweeper that came between open and flock makes tryFlock lock a new file of the same name: still ours alone.
     const lock = tryFlock(join(layout.leases, name), 'exclusive')
     if (lock !== undefined) return { name, lock }

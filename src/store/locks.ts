@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import { sha256Hex } from '../base/digest.ts'
 import { unlessAborted } from '../base/unless-aborted.ts'
 import { canceled, type FileLock, type LockMode, tryFlock, waitFor } from './flock.ts'
 import { storeError } from './store-error.ts'
@@ -25,7 +25,7 @@ export function createLocks(folder: string): Locks {
   /** Callers of one process queue here: they are woken at once, in order, and only the first polls the file. */
   const queues = new Map<string, Promise<void>>()
   // Names can hold anything and be long.
-  const fileOf = (name: string) => join(folder, createHash('sha256').update(name).digest('hex').slice(0, 40))
+  const fileOf = (name: string) => join(folder, sha256Hex(name).slice(0, 40))
 
   function tryLock(name: string, mode: LockMode): FileLock | undefined {
     try {

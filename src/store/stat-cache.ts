@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sha256Hex } from '../base/digest.ts'
 import { writeAtomicSync } from './atomic-file.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Leases } from './leases.ts'
@@ -31,7 +31,7 @@ const SPARE = 20_000
 export function createStatCaches(layout: StoreLayout, leases: Leases): StatCaches {
   return {
     open(name, { spare = SPARE } = {}) {
-      const path = join(layout.stat, createHash('sha256').update(name).digest('hex'))
+      const path = join(layout.stat, sha256Hex(name))
       return openFile(path, () => leases.temporary(), spare)
     },
   }
@@ -107,5 +107,5 @@ function readOrEmpty(path: string): string {
 }
 
 function checksum(body: string): string {
-  return createHash('sha256').update(body, 'latin1').digest('hex')
+  return sha256Hex(Buffer.from(body, 'latin1'))
 }

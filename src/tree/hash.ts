@@ -1,7 +1,6 @@
-import { createHash, type Hash } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { canonicalJson } from '../base/canonical-json.ts'
-import { type Digest, finishSha256, isDigest, sha256 } from '../base/digest.ts'
+import { type Digest, hexOf, isDigest, RunningHash, sha256, sha256Hex } from '../base/digest.ts'
 import { sys } from '../base/sys.ts'
 import type { SysStat } from '../base/sys-values.ts'
 import { TimeSlice } from '../base/time-slice.ts'
@@ -129,7 +128,7 @@ class SourceHasher {
   readonly #view: TreeView
   readonly #options: HashOptions
   readonly #slice: TimeSlice
-  readonly #all: Hash = createHash('sha256')
+  readonly #all = new RunningHash()
   readonly #buffer = Buffer.allocUnsafeSlow(READ)
   /** Contents of inodes with several names (K10). */
   readonly #inodes = new Map<string, string>()
@@ -150,7 +149,7 @@ class SourceHasher {
   async finish(): Promise<Digest> {
     await this.#settle()
     this.#hashText()
-    return finishSha256(this.#all)
+    return this.#all.finish()
   }
 
   /** Nothing is read any more after it, whatever has happened. */
@@ -254,7 +253,7 @@ class SourceHasher {
   }
 
   #hashText(): void {
-    this.#all.update(this.#text, 'latin1')
+    this.#all.update(Buffer.from(this.#text, 'latin1'))
     this.#options.listing?.push(this.#text)
     this.#text = ''
   }
@@ -286,7 +285,7 @@ class SourceHasher {
     }
     return this.#small.add(listing, node.name, node.stat.size, (data) => {
       if (data === undefined) slot.rest = node
-      else slot.content = this.#remember(node, createHash('sha256').update(data).digest('hex'))
+      else slot.content = this.#remember(node, sha256Hex(data))
     })
   }
 
@@ -297,7 +296,7 @@ class SourceHasher {
   }
 
   async #readAlone(node: TreeNode): Promise<string> {
-    const hash = createHash('sha256')
+    const hash = new RunningHash()
     const fd = this.#view.open(node)
     try {
       for (let count = readSync(fd, this.#buffer); count > 0; count = readSync(fd, this.#buffer)) {
@@ -307,7 +306,7 @@ class SourceHasher {
       }
       const attributes = attributesDigest(this.#view.xattrs(node))
       if (attributes !== '') hash.update(`\0${attributes}`)
-      return this.#remember(node, hash.digest('hex'))
+      return this.#remember(node, hexOf(hash.finish()))
     } finally {
       sys().close(fd)
     }
@@ -319,8 +318,8 @@ function attributesDigest(xattrs: ReadonlyMap<string, Buffer>): string {
   if (xattrs.size === 0) return ''
   const kept = [...xattrs].filter(([name]) => name === 'security.capability' || !/^(security|system)\./.test(name))
   if (kept.length === 0) return ''
-  const hash = createHash('sha256')
+  const hash = new RunningHash()
   kept.sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [name, value] of kept) hash.update(`${name}\0${value.toString('hex')}\0`, 'latin1')
-  return hash.digest('hex')
+  for (const [name, value] of kept) hash.update(Buffer.from(`${name}\0${value.toString('hex')}\0`, 'latin1'))
+  return hexOf(hash.finish())
 }

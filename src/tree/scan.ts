@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hexOf, RunningHash } from '../base/digest.ts'
 import { sys } from '../base/sys.ts'
 import { DT_DIR } from '../base/sys-constants.ts'
 import { RECORD_HEADER, type ScannedDirectory, STAT, STAT_FIELDS, StatRow, type SysStat, statOf } from '../base/sys-values.ts'
@@ -85,7 +85,7 @@ interface Directory {
 /** `top`: a directory of the tree that these are the descriptors of. A level is read at once, whatever is in it. */
 export async function scanTree(fds: DirectoryFds, top: TopDirectory, enter: Enter): Promise<Scanned> {
   const found = new Map<Key, ScannedListing>()
-  const hash = createHash('sha256')
+  const hash = new RunningHash()
   const newest = { mtimeSeconds: top.stat.mtimeSeconds, ctimeSeconds: top.stat.ctimeSeconds }
   const relative = (key: Key) => (key === top.key ? '.' : top.key === '' ? key : key.slice(top.key.length + 1))
   let isWhole = true
@@ -99,7 +99,10 @@ export async function scanTree(fds: DirectoryFds, top: TopDirectory, enter: Ente
       if (directory === undefined) continue
       const listing = new ScannedListing(fds, key, directory)
       found.set(key, listing)
-      hash.update(`${directory.names.length} ${key}\0`, 'latin1').update(directory.names).update(directory.stats)
+      hash
+        .update(bytes(`${directory.names.length} ${key}\0`))
+        .update(directory.names)
+        .update(bytesOf(directory.stats))
       note(newest, directory.stats)
       for (const name of listing.directories()) {
         const below = joinKey(key, name)
@@ -109,7 +112,7 @@ export async function scanTree(fds: DirectoryFds, top: TopDirectory, enter: Ente
     }
     level = next
   }
-  return { directory: (key) => found.get(key), digest: isWhole ? hash.digest('hex') : undefined, newest }
+  return { directory: (key) => found.get(key), digest: isWhole ? hexOf(hash.finish()) : undefined, newest }
 }
 
 /** One call for many directories, several side by side. */
@@ -129,3 +132,5 @@ function note(newest: { mtimeSeconds: number; ctimeSeconds: number }, stats: Flo
     newest.ctimeSeconds = Math.max(newest.ctimeSeconds, stats[at + STAT.ctimeSeconds] as number)
   }
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array) => new Uint8Array(buffer, byteOffset, byteLength)

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { finishSha256, hexOf, parseDigest } from '../../src/base/digest.ts'
+import { type Digest, hexOf, parseDigest } from '../../src/base/digest.ts'
 import { TbuildError } from '../../src/base/errors.ts'
 import type { Bytes } from '../../src/store/types.ts'
 import { decompressLayer } from '../../src/tar/layer-bytes.ts'
@@ -47,7 +47,7 @@ async function validateImage(directory: string, manifest: Manifest): Promise<voi
     const hash = createHash('sha256')
     for await (const { content } of readTar(hashed(decompressLayer(openBlob(directory, layer), layer.mediaType), hash)))
       for await (const _ of content);
-    const diffId = finishSha256(hash)
+    const diffId = `sha256:${hash.digest('hex')}` as Digest
     check(diffId === diffIds[index], `layer ${index} has diffID ${diffId}, the config says ${diffIds[index]}`)
   }
 }
@@ -67,7 +67,7 @@ async function* openBlob(directory: string, { digest, size }: Descriptor): Bytes
   const hash = createHash('sha256')
   // Checked before anything is decoded: a decoder's complaint would hide the cause.
   for await (const chunk of createReadStream(path)) hash.update(chunk)
-  check(finishSha256(hash) === digest, `blob ${digest} has another digest`)
+  check((`sha256:${hash.digest('hex')}` as Digest) === digest, `blob ${digest} has another digest`)
   yield* createReadStream(path)
 }
 

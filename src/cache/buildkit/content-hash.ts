@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { type Digest, finishSha256, hexOf, parseDigest, sha256 } from '../../base/digest.ts'
+import { type Digest, hexOf, parseDigest, RunningHash, sha256 } from '../../base/digest.ts'
 import { sys } from '../../base/sys.ts'
 import { TimeSlice } from '../../base/time-slice.ts'
 import { baseName, cleanPath } from '../../go/path.ts'
@@ -86,15 +85,15 @@ class ContentHasher {
   /** With all below it; links in it are not followed. */
   async #tree(top: TreeNode): Promise<Digest> {
     if (top.type !== 'directory') return this.#header(top)
-    const hash = createHash('sha256').update(`\0${await this.#header(top)}`, 'latin1')
+    const hash = new RunningHash().update(`\0${await this.#header(top)}`)
     for (const child of this.#view.children(top)) {
       if (this.#slice.isOver()) await this.#slice.yield()
       hash
         .update('\0')
         .update(child.name)
-        .update(await this.#tree(child), 'latin1')
+        .update(await this.#tree(child))
     }
-    return finishSha256(hash)
+    return hash.finish()
   }
 
   /** One file without its name, or a directory without what is in it. */
@@ -110,7 +109,7 @@ class ContentHasher {
   }
 
   async #file(node: TreeNode): Promise<Digest> {
-    const hash = createHash('sha256').update(this.#tarHeader(node))
+    const hash = new RunningHash().update(this.#tarHeader(node))
     const fd = this.#view.open(node)
     try {
       for (let count = readSync(fd, this.#buffer); count > 0; count = readSync(fd, this.#buffer)) {
@@ -120,7 +119,7 @@ class ContentHasher {
     } finally {
       sys().close(fd)
     }
-    return finishSha256(hash)
+    return hash.finish()
   }
 
   /** Tarsum, version 1 (cache/contenthash/tarsum.go), of a header without name. */

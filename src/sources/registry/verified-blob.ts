@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto'
-import { type Digest, finishSha256 } from '../../base/digest.ts'
+import { type Digest, RunningHash } from '../../base/digest.ts'
 import { TbuildError } from '../../base/errors.ts'
 import type { BlobStore, Bytes } from '../../store/types.ts'
 import { digestMismatch } from './client.ts'
 
 /** Passes bytes on while hashing; a longer blob stops at once, a shorter or different one rejects at its end, before anything is committed. */
 export async function* verifiedBytes(bytes: Bytes, expected: { readonly digest: Digest; readonly size: number }, what: string): Bytes {
-  const hash = createHash('sha256')
+  const hash = new RunningHash()
   let size = 0
   for await (const chunk of bytes) {
     size += chunk.length
@@ -15,7 +14,7 @@ export async function* verifiedBytes(bytes: Bytes, expected: { readonly digest: 
     yield chunk
   }
   if (size !== expected.size) throw sizeMismatch(what, expected.size, String(size))
-  const digest = finishSha256(hash)
+  const digest = hash.finish()
   if (digest !== expected.digest) throw digestMismatch(what, expected.digest, digest)
 }
 
