@@ -9,7 +9,7 @@ import { openSharedStore } from '../store/store.ts'
 import { storeRoot } from '../this-machine/store-root.ts'
 import { ThisMachine } from '../this-machine/this-machine.ts'
 import { DirectoryFds } from '../tree/directory-fds.ts'
-import { LayerRoot } from '../tree/layer-roots.ts'
+import { LayerChain } from '../tree/layer-chain.ts'
 import { Lifetime } from './lifetime.ts'
 import { OpenBuild } from './open-build.ts'
 
@@ -63,7 +63,7 @@ export class Engine {
   async #rest(): Promise<void> {
     if (this.#builds.size > 0) return
     DirectoryFds.closeAll()
-    LayerRoot.forgetAll()
+    LayerChain.forgetAll()
     await this.#deps.sandboxes.close()
   }
 

@@ -6,10 +6,11 @@ import type { LayerOwners } from '../store/layer-owners.ts'
 import { type DeferredFile, DeferredFiles, openDeferred, statOfDeferred } from './deferred-files.ts'
 import type { DirectoryFds } from './directory-fds.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfMode } from './node.ts'
+import { isOpaque } from './opaque.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn, type Walkable } from './resolve.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { isOpaque, openFile, ownedFile } from './view.ts'
+import { openFile, ownedFile } from './view.ts'
 import { readXattrs } from './xattrs.ts'
 
 /** A directory of the merged tree. */

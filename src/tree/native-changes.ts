@@ -112,7 +112,7 @@ class Changes {
     // Bringing the directory up and removing what stands there is the writer's work.
     const to = this.#writer.upperFd(parentKey(key))
     this.#writer.newName(key)
-    const from = (this.#native.fds[0] as RawLayer['fds'][number]).fd(parentKey(key))
+    const from = this.#native.fds.fd(parentKey(key))
     sys().renameat(from, bytes(nameOf(key)), to, bytes(nameOf(key)), 0)
     this.#keepTime(parent)
   }

@@ -1,33 +1,32 @@
 import type { DirectoryFds } from './directory-fds.ts'
+import { ViewLayer } from './layer-chain.ts'
 import { isWhiteout, keyOf } from './node.ts'
+import { isOpaque } from './opaque.ts'
 import type { TreeNode } from './types.ts'
-import { isOpaque, LayeredView } from './view.ts'
+import { LayeredView } from './view.ts'
 
 /** One layer directory as it is on disk, whiteouts and opaque marks visible. */
-export interface RawLayer extends LayeredView {
-  isWhiteout(node: TreeNode): boolean
-  readonly directories: DirectoryFds
-}
+export class RawLayer extends LayeredView {
+  readonly fds: DirectoryFds
 
-class RawLayerView extends LayeredView implements RawLayer {
-  constructor(path: string) {
-    super([path], { overlay: false, owners: true })
-  }
-
-  get directories(): DirectoryFds {
-    return this.fds[0] as DirectoryFds
+  constructor(layer: ViewLayer) {
+    super(layer, 1, { overlay: false, owners: true })
+    this.fds = layer.fds
   }
 
   isWhiteout(node: TreeNode): boolean {
     return (node.type === 'character' || node.type === 'socket') && isWhiteout(node.stat)
   }
+
+  close(): void {
+    this.fds.close()
+  }
 }
 
 export function rawLayer(path: string): RawLayer {
-  return new RawLayerView(path)
+  return new RawLayer(new ViewLayer(path))
 }
 
-export function isOpaqueIn(layer: LayeredView, directory: TreeNode): boolean {
-  const [fds] = layer.fds
-  return fds !== undefined && isOpaque(fds, keyOf(directory))
+export function isOpaqueIn({ fds }: RawLayer, directory: TreeNode): boolean {
+  return isOpaque(fds, keyOf(directory))
 }

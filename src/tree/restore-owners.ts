@@ -33,7 +33,7 @@ export async function restoreOwners(upper: string, lower: TreeView, creator: Own
       const owner = givenOwner(given, node, ownerOf(layer, node, lower, creator))
       if (owner === undefined || (owner.uid === node.stat.uid && owner.gid === node.stat.gid)) continue
       // What changes the owner takes the bits and the capability away that come with it.
-      owners.setData(ownedFile(layer.directories, keyOf(node)), owner)
+      owners.setData(ownedFile(layer.fds, keyOf(node)), owner)
     }
     owners.save()
   } finally {
@@ -71,6 +71,6 @@ function nodeAt(view: TreeView, key: Key): TreeNode | undefined {
 
 function isCopiedUp(layer: RawLayer, node: TreeNode): boolean {
   const key = keyOf(node)
-  const fd = layer.directories.fd(parentKey(key))
+  const fd = layer.fds.fd(parentKey(key))
   return ORIGIN_XATTRS.some((name) => sys().getxattrat(fd, bytes(nameOf(key)), name) !== null)
 }

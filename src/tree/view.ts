@@ -15,18 +15,17 @@ import {
 } from '../base/sys-constants.ts'
 import type { Name, SysDirent, SysStat } from '../base/sys-values.ts'
 import type { MatchState } from '../go/pattern-matcher.ts'
-import { LayerOwners, type OwnedFile } from '../store/layer-owners.ts'
-import { DirectoryFds } from './directory-fds.ts'
+import type { OwnedFile } from '../store/layer-owners.ts'
+import type { DirectoryFds } from './directory-fds.ts'
 import { DirectoryListing } from './directory-listing.ts'
-import { LayerRoot } from './layer-roots.ts'
+import { type ChainPlace, LayerChain, ViewLayer } from './layer-chain.ts'
 import { byKey, isWhiteout, KeyedNode, type NodeType, typeOfDirent, typeOfMode } from './node.ts'
+import { isOpaque } from './opaque.ts'
 import { bytes, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import { resolveIn } from './resolve.ts'
 import { type ScannedListing, scanTree } from './scan.ts'
 import type { Listing, TreeNode, TreeScan, TreeView } from './types.ts'
 import { readXattrs } from './xattrs.ts'
-
-export const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque'] as const
 
 /** Which paths of a build context are left out: the compiled .dockerignore. Paths are relative, with slashes, no leading one. */
 export interface PathFilter {
@@ -50,49 +49,64 @@ interface DirectoryOptions {
 
 /** Layer directories in overlayfs's format, complete, bottom first, as one tree. None gives an empty root directory. */
 export function layeredView(directories: readonly string[]): TreeView {
-  return directories.length === 0 ? emptyView() : new LayeredView([...directories].reverse(), { overlay: true, owners: true })
+  const [only] = directories
+  if (only === undefined) return emptyView()
+  const layers = directories.length === 1 ? new ViewLayer(only) : LayerChain.of(directories)
+  return new LayeredView(layers, directories.length, { overlay: true, owners: true })
 }
 
 /** A directory of the host as a tree, such as a build context: symlinks never lead out, what `ignore` matches does not exist. */
 export function directoryView(directory: string, options: DirectoryOptions = {}): TreeView {
-  return new LayeredView([directory], { overlay: false, owners: false, ...options })
+  return new LayeredView(new ViewLayer(directory), 1, { overlay: false, owners: false, ...options })
 }
 
-/** A node and the layers (0 is the top) that make it: one, or for a directory all those that are merged. */
+/** Layers that make something: one, or for a directory all those that are merged. Each is known by the number of layers below it. */
+type Place = Omit<ChainPlace, 'type'>
+
 class LayerNode extends KeyedNode {
   readonly view: LayeredView
-  readonly layers: readonly number[]
+  readonly place: Place
+  #layers: readonly number[] | undefined
   /** What the ignore file said of it, for its children. */
   readonly ignored: MatchState | undefined
   readonly listed: Listed | undefined
 
-  constructor(view: LayeredView, key: Key, { layers, type, stat, listed }: Merging, ignored?: MatchState) {
+  constructor(view: LayeredView, key: Key, place: Place, { type, stat, listed }: Found, ignored?: MatchState) {
     super(key, type, stat)
     this.view = view
-    this.layers = layers
+    this.place = place
     this.ignored = ignored
     this.listed = listed
   }
 
+  /** Top first. */
+  get layers(): readonly number[] {
+    this.#layers ??= this.place.depths()
+    return this.#layers
+  }
+
   protected override readStat(): SysStat {
-    const layer = this.layers[0] as number
-    const show = (stat: SysStat) => this.view.shown(stat, layer, this.key)
+    const { top } = this.place
+    const show = (stat: SysStat) => this.view.shown(stat, top, this.key)
     if (this.listed !== undefined) return show(this.listed.siblings.stat(this.listed.index))
-    const fds = this.view.fds[layer] as DirectoryFds
+    const fds = this.view.directories(top)
     if (this.key === '') return show(sys().statat(fds.fd(''), '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
     return show(sys().statat(fds.fd(parentKey(this.key)), bytes(nameOf(this.key))))
   }
 }
 
-/** What has been found of one name while layers are merged, top first. */
-interface Merging {
+interface Found {
   type: NodeType
   stat: SysStat | undefined
+  /** Where the top layer's listing has it. */
+  listed?: Listed
+}
+
+/** What has been found of one name while layers are merged, top first. */
+interface Merging extends Found {
   readonly layers: number[]
   /** Nothing below counts any more. */
   closed: boolean
-  /** Where the top layer's listing has it. */
-  listed?: Listed
 }
 
 /** The layers of what is in the only one. */
@@ -105,43 +119,47 @@ interface Listed {
   readonly index: number
 }
 
+/** Layers of a directory that are asked for a name one by one: with more than these the chain knows which has it. */
+const FEW = 8
+
 export class LayeredView implements TreeView {
-  readonly fds: readonly DirectoryFds[]
   readonly root: LayerNode
+  readonly #layers: ViewLayer | LayerChain
+  /** Of `#layers` so many, from the bottom. */
+  readonly #height: number
   readonly #overlay: boolean
-  /** Of each layer; none where there are no layers but a directory. */
-  readonly #roots: readonly LayerRoot[]
-  /** Of each layer; none for a directory of the host. */
-  readonly #owners: readonly LayerOwners[]
+  readonly #owned: boolean
   readonly #ignore: PathFilter | undefined
   readonly #mode: ShownMode | undefined
   readonly #dropsCapabilities: boolean
   readonly #hasVisible = new Map<Key, boolean>()
 
-  constructor(topFirst: readonly string[], options: DirectoryOptions & { overlay: boolean; owners: boolean }) {
-    this.fds = topFirst.map(DirectoryFds.at)
-    this.#owners = options.owners ? topFirst.map((path) => LayerOwners.of(path)) : []
+  constructor(layers: ViewLayer | LayerChain, height: number, options: DirectoryOptions & { overlay: boolean; owners: boolean }) {
+    this.#layers = layers
+    this.#height = height
     this.#overlay = options.overlay
-    this.#roots = options.overlay ? topFirst.map((path) => LayerRoot.at(path)) : []
+    this.#owned = options.owners
     this.#ignore = options.ignore
     this.#mode = options.mode
     this.#dropsCapabilities = options.dropsCapabilities === true
-    this.root = new LayerNode(this, '', { layers: this.#rootLayers(), type: 'directory', stat: undefined, closed: true })
+    const place = layers instanceof LayerChain ? layers.root(height) : placeOf([0])
+    this.root = new LayerNode(this, '', place, { type: 'directory', stat: undefined })
+  }
+
+  #layer(depth: number): ViewLayer {
+    return this.#layers instanceof LayerChain ? (this.#layers.layers[depth] as ViewLayer) : this.#layers
+  }
+
+  /** Those of one of its layers. */
+  directories(depth: number): DirectoryFds {
+    return this.#layer(depth).fds
   }
 
   /** What a view says of a file of one of its layers: its owner may be data, its mode may be one of a git checkout. */
-  shown(stat: SysStat, layer: number, key: Key): SysStat {
-    const owners = this.#owners[layer]
-    const owned = owners?.active === true ? owners.shown(stat, ownedFile(this.fds[layer] as DirectoryFds, key)) : stat
+  shown(stat: SysStat, depth: number, key: Key): SysStat {
+    const owners = this.#owned ? this.#layer(depth).owners : undefined
+    const owned = owners?.active === true ? owners.shown(stat, ownedFile(this.directories(depth), key)) : stat
     return this.#mode === undefined ? owned : { ...owned, mode: this.#mode(owned.mode) }
-  }
-
-  /** An opaque root hides all below it. */
-  #rootLayers(): number[] {
-    const all = this.fds.map((_, index) => index)
-    if (!this.#overlay || all.length === 1) return all
-    const opaque = this.#roots.findIndex((root, index) => root.isOpaque(() => this.#isOpaque(index, '')))
-    return opaque < 0 ? all : all.slice(0, opaque + 1)
   }
 
   resolve(path: Name, options: { follow?: boolean } = {}): TreeNode | undefined {
@@ -151,31 +169,25 @@ export class LayeredView implements TreeView {
   child(directory: TreeNode, name: Name): TreeNode | undefined {
     const parent = this.#own(directory)
     const key = typeof name === 'string' ? name : latin1(name)
+    if (this.#layers instanceof LayerChain && (parent.key === '' || parent.place.count > FEW)) {
+      const place = this.#layers.child(parent.key, key, { height: this.#height, floor: parent.place.lowest })
+      return place && new LayerNode(this, joinKey(parent.key, key), place, { type: place.type, stat: undefined })
+    }
     const found: Merging = { type: 'file', stat: undefined, layers: [], closed: false }
     const raw = bytes(key)
     for (const layer of parent.layers) {
       if (found.closed) break
-      const stat = parent.key === '' ? this.#atRoot(layer, key, raw) : this.#lookup(layer, parent.key, raw)
+      const stat = sys().lookupat(this.directories(layer).fd(parent.key), raw)
       if (stat !== undefined) this.#merge(found, layer, joinKey(parent.key, key), typeOfMode(stat.mode), stat)
     }
     return this.#visible(found, parent, key)
-  }
-
-  #lookup(layer: number, parent: Key, name: Buffer): SysStat | undefined {
-    return sys().lookupat((this.fds[layer] as DirectoryFds).fd(parent), name)
-  }
-
-  #atRoot(layer: number, key: Key, name: Buffer): SysStat | undefined {
-    const root = this.#roots[layer]
-    const look = () => this.#lookup(layer, '', name)
-    return root === undefined ? look() : root.lookup(key, look)
   }
 
   children(directory: TreeNode): LayerNode[] {
     const parent = this.#own(directory)
     const found = new Map<Key, Merging>()
     for (const layer of parent.layers) {
-      const fds = this.fds[layer] as DirectoryFds
+      const fds = this.directories(layer)
       const entries = fds.list(parent.key)
       const siblings = new DirectoryListing(fds, parent.key, entries)
       for (const [index, entry] of entries.entries()) {
@@ -196,10 +208,9 @@ export class LayeredView implements TreeView {
 
   async scan(directory: TreeNode): Promise<TreeScan | undefined> {
     const top = this.#own(directory)
-    const [fds] = this.fds
     // Only one directory of the host is nothing that has to be merged.
-    if (fds === undefined || this.fds.length > 1 || this.#overlay || this.#owners.length > 0) return undefined
-    const scan = await scanTree(fds, top, (key, parent) => this.#entered(key, parent))
+    if (this.#overlay || this.#owned) return undefined
+    const scan = await scanTree(this.directories(0), top, (key, parent) => this.#entered(key, parent))
     const shows = [this.#ignore?.identity ?? null, this.#dropsCapabilities, top.key, { ...top.stat }]
     return {
       newest: scan.newest,
@@ -238,7 +249,7 @@ export class LayeredView implements TreeView {
     const type = typeOfDirent(entry.type)
     // A character device or a socket may be a whiteout.
     const certain = type !== undefined && ((entry.type !== DT_CHR && entry.type !== DT_SOCK) || !this.#overlay)
-    const stat = certain ? undefined : sys().statat((this.fds[layer] as DirectoryFds).fd(parent), entry.name)
+    const stat = certain ? undefined : sys().statat(this.directories(layer).fd(parent), entry.name)
     this.#merge(found, layer, key, stat === undefined ? (type as NodeType) : typeOfMode(stat.mode), stat)
   }
 
@@ -252,7 +263,7 @@ export class LayeredView implements TreeView {
     if (type !== 'directory') {
       found.closed = true
       if (!first) return
-    } else if (!first && this.#isOpaque(found.layers.at(-1) as number, key)) {
+    } else if (!first && isOpaque(this.directories(found.layers.at(-1) as number), key)) {
       found.closed = true
       return
     }
@@ -263,19 +274,15 @@ export class LayeredView implements TreeView {
     found.layers.push(layer)
   }
 
-  #isOpaque(layer: number, key: Key): boolean {
-    const fds = this.fds[layer] as DirectoryFds
-    return isOpaque(fds, key)
-  }
-
   #visible(found: Merging, parent: LayerNode, name: Key): LayerNode | undefined {
     if (found.layers.length === 0) return undefined
     const key = joinKey(parent.key, name)
     if (found.stat !== undefined) found.stat = this.shown(found.stat, found.layers[0] as number, key)
-    if (this.#ignore === undefined) return new LayerNode(this, key, found)
+    const place = placeOf(found.layers)
+    if (this.#ignore === undefined) return new LayerNode(this, key, place, found)
     const path = bytes(key)
     const ignored = this.#ignore.step(path, parent.ignored)
-    const node = new LayerNode(this, key, found, ignored)
+    const node = new LayerNode(this, key, place, found, ignored)
     if (!ignored.matched) return node
     return found.type === 'directory' && this.#ignore.mayReinclude(path) && this.#hasVisibleChild(node) ? node : undefined
   }
@@ -311,28 +318,27 @@ export class LayeredView implements TreeView {
   }
 
   inode(node: TreeNode): string {
-    return `${this.#own(node).layers[0]}:${node.stat.dev}:${node.stat.ino}`
+    return `${this.#own(node).place.top}:${node.stat.dev}:${node.stat.ino}`
   }
 
   /** Of the directory that holds the node, in the layer where its metadata and content are. */
   #parentFd(node: TreeNode): number {
-    const { key, layers } = this.#own(node)
-    return (this.fds[layers[0] as number] as DirectoryFds).fd(parentKey(key))
+    const { key, place } = this.#own(node)
+    return this.directories(place.top).fd(parentKey(key))
   }
 
   #own(node: TreeNode): LayerNode {
     if (node instanceof LayerNode && node.view === this) return node
     throw new TypeError('a node of another view')
   }
-
-  close(): void {
-    for (const fds of this.fds) fds.close()
-  }
 }
 
-export function isOpaque(fds: DirectoryFds, key: Key): boolean {
-  const fd = fds.fd(key)
-  return OPAQUE_XATTRS.some((name) => sys().getxattrat(fd, '', name)?.toString('latin1') === 'y')
+/** Of a view of one directory: its files are many. */
+const ONLY: Place = { top: 0, lowest: 0, count: 1, depths: () => TOP }
+
+function placeOf(layers: readonly number[]): Place {
+  const [top = 0] = layers
+  return layers.length === 1 && top === 0 ? ONLY : { top, lowest: layers.at(-1) as number, count: layers.length, depths: () => layers }
 }
 
 /** The root directory is named by its descriptor. */

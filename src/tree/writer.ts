@@ -7,9 +7,10 @@ import { DirectoryFds } from './directory-fds.ts'
 import { type Directory, type MergedNode, MergedTree } from './merged-tree.ts'
 import { applyMetadata, type Metadata, type Time, timeOf } from './metadata.ts'
 import type { NodeType } from './node.ts'
+import { markOpaque } from './opaque.ts'
 import { bytes, isBelow, joinKey, type Key, latin1, nameOf, parentKey, shown } from './path.ts'
 import type { TreeNode, TreeView } from './types.ts'
-import { emptyView, OPAQUE_XATTRS } from './view.ts'
+import { emptyView } from './view.ts'
 
 /**
  * Writes an upper directory in overlayfs's format over a view: what a mount of overlayfs would leave there, without mounting. As a TreeView it shows the
@@ -255,7 +256,7 @@ export class LayerWriter extends MergedTree {
     const hides = parent.lower !== undefined && this.lower.child(parent.lower, nameOf(key))?.type === 'directory'
     this.#create(key, (fd, name) => sys().mkdirat(fd, name, mode))
     this.directories.set(key, { upper: true, lower: undefined, names: new Set() })
-    if (hides) this.#markOpaque(key)
+    if (hides) markOpaque(this.fds, key)
   }
 
   /** Hides what the layers below have in this directory (an existing one). */
@@ -263,21 +264,7 @@ export class LayerWriter extends MergedTree {
     this.#upperDirectory(key)
     this.directories.set(key, { upper: true, lower: undefined })
     for (const known of this.directories.keys()) if (known !== key && isBelow(known, key)) this.directories.delete(known)
-    this.#markOpaque(key)
-  }
-
-  #markOpaque(key: Key): void {
-    const value = Buffer.from('y')
-    const fd = this.fds.fd(key)
-    for (const name of OPAQUE_XATTRS) {
-      try {
-        sys().setxattrat(fd, '', name, value)
-        return
-      } catch (error) {
-        // trusted.* is for the real root; in a user namespace the other one counts.
-        if (name === OPAQUE_XATTRS.at(-1) || !['EPERM', 'EOPNOTSUPP'].includes(errorCode(error) ?? '')) throw error
-      }
-    }
+    markOpaque(this.fds, key)
   }
 
   /** Owner first, for it clears setuid bits and capabilities; then mode, attributes, times. */
