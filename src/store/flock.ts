@@ -1,4 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync, watch } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorCode, TbuildError } from '../base/errors.ts'
 import { sys } from '../base/sys.ts'
 import { LOCK_EX, LOCK_NB, LOCK_SH } from '../base/sys-constants.ts'
@@ -82,14 +83,34 @@ export function canceled(cause: unknown): TbuildError {
   return new TbuildError('CANCELED', 'canceled while waiting for another build', { exitCode: 130, cause })
 }
 
-/** Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). */
-export async function waitFor<T>(attempt: () => T | undefined, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
+/**
+ * Waits by polling, 5 ms growing to 100 ms: a blocking flock would hold the only thread. `signal` ends the wait (CANCELED). `path`: of a file whose holder
+ * removes it when it is done, which ends a pause; a dead one removes nothing.
+ */
+export async function waitFor<T>(
+  attempt: () => T | undefined,
+  options: { signal?: AbortSignal | undefined; path?: string } = {},
+): Promise<T> {
   let pause = 5
   for (;;) {
     if (options.signal?.aborted) throw canceled(options.signal.reason)
     const value = attempt()
     if (value !== undefined) return value
-    await new Promise((resolve) => setTimeout(resolve, pause))
+    await (options.path === undefined ? sleep(pause) : untilGone(options.path, pause))
     pause = Math.min(pause * 1.5, 100)
   }
+}
+
+/** Until a file is removed, no longer than `pause` ms. */
+async function untilGone(path: string, pause: number): Promise<void> {
+  const over = new AbortController()
+  const end = () => over.abort()
+  try {
+    watch(path, { signal: over.signal }, end).on('error', end)
+  } catch (error) {
+    // Gone already. Otherwise the machine watches no more files.
+    if (errorCode(error) === 'ENOENT') return
+  }
+  await sleep(pause, undefined, { signal: over.signal }).catch(() => {})
+  end()
 }

@@ -41,7 +41,7 @@ export function createLocks(folder: string): Locks {
   }
 
   async function locked<T>(name: string, options: WaitOptions & { mode: LockMode }, run: () => Promise<T>): Promise<T> {
-    const lock = await waitFor(() => tryLock(name, options.mode), options)
+    const lock = await waitFor(() => tryLock(name, options.mode), { ...options, path: fileOf(name) })
     try {
       return await run()
     } finally {

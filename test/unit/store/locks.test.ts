@@ -35,6 +35,21 @@ describe('locks', () => {
     expect(trace.slice(0, 2).sort()).toEqual(['+a', '+b'])
   })
 
+  test('who waits is woken when the holder is done, and not at the next look', async () => {
+    const late: number[] = []
+    for (let round = 0; round < 8; round += 1) {
+      const held = one.locks.tryLock('x', 'exclusive') as { release(options?: { remove?: boolean }): void }
+      const woken = two.locks.withLock('x', { mode: 'exclusive' }, async () => performance.now())
+      // By now it looks every tenth of a second.
+      await sleep(330 + round * 10)
+      const done = performance.now()
+      held.release({ remove: true })
+      late.push((await woken) - done)
+    }
+    // The machine may be slow at times.
+    expect(late.sort((a, b) => a - b)[5]).toBeLessThan(20)
+  })
+
   test('tryLock says whether it got it', () => {
     const lock = one.locks.tryLock('x', 'exclusive')
     expect(two.locks.tryLock('x', 'exclusive')).toBeUndefined()
