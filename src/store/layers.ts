@@ -82,9 +82,17 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
   /** Made by this operation as a blob alone, and not synced yet. */
   const packed = new Set<LayerId>()
   const read = new Map<LayerId, LayerInfo>()
-  // Asked for of each layer below each step: an id is checked, so there is nothing to normalize.
+  /** Of `fs`, which each step asks for of each layer below it. */
+  const paths = new Map<LayerId, string>()
+  // An id is checked, so there is nothing to normalize.
   const directory = (id: LayerId) => `${layout.layers}/${parseLayerId(id)}`
-  const fs = (id: LayerId) => `${directory(id)}/fs`
+
+  function fs(id: LayerId): string {
+    const path = paths.get(id) ?? `${directory(id)}/fs`
+    paths.set(id, path)
+    return path
+  }
+
   const infoFile = (id: LayerId) => `${directory(id)}.json`
 
   function info(id: LayerId): LayerInfo | undefined {
@@ -212,6 +220,7 @@ export function createLayers({ layout, leases, locks, onGrowth, onWrite }: Layer
     known: () => readdirSync(layout.layers).flatMap((name) => (/^[0-9a-f]{16,64}\.json$/.test(name) ? [name.slice(0, -5) as LayerId] : [])),
     forget(id) {
       read.delete(id)
+      paths.delete(id)
       ifPresent(() => unlinkSync(infoFile(id)))
     },
     hasBlob,
