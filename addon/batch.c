@@ -152,12 +152,23 @@ static Batch *batch_new(const char *name, const Records *records, size_t count) 
 // A call: the duplicate is closed with the batch, the caller's descriptor whenever it likes.
 static int duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
-static bool has_attributes(int fd) {
-  ssize_t length = flistxattr(fd, NULL, 0);
-  return length > 0 || (length < 0 && errno != ENOTSUP && errno != EOPNOTSUPP);
+// overlayfs's own, which mean nothing to anybody else: what a RUN changes has trusted.overlay.origin.
+static bool is_overlays(const char *name) {
+  return strncmp(name, "trusted.overlay.", strlen("trusted.overlay.")) == 0 || strncmp(name, "user.overlay.", strlen("user.overlay.")) == 0;
 }
 
-// A question: whether it is a regular file without extended attributes, as nearly all are.
+// A question. More names than fit in here are not overlayfs's alone.
+static bool has_attributes(int fd) {
+  char names[256];
+  ssize_t length = flistxattr(fd, names, sizeof names);
+  if (length < 0) return errno != ENOTSUP && errno != EOPNOTSUPP;
+  for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
+    if (!is_overlays(names + at)) return true;
+  }
+  return false;
+}
+
+// A question: whether it is a regular file without extended attributes of its own, as nearly all are.
 static bool is_plain(int fd, struct stat *st) { return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && !has_attributes(fd); }
 
 // ---- copyEach

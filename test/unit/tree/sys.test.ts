@@ -202,6 +202,16 @@ describe('many at a time', () => {
     expect([into.toString('latin1', 0, 2), into.toString('latin1', 9, 14), into.toString('latin1', 61)]).toEqual(['a.', '.ccc.', '.bb'])
   })
 
+  test('what overlayfs alone marks is plain: files that a RUN changed', async () => {
+    for (const name of ['origin', 'marked', 'both']) create(name, name)
+    sys().setxattrat(root, 'origin', 'trusted.overlay.origin', Buffer.from('x'))
+    sys().setxattrat(root, 'marked', 'user.overlay.origin', Buffer.from('x'))
+    sys().setxattrat(root, 'both', 'trusted.overlay.origin', Buffer.from('x'))
+    sys().setxattrat(root, 'both', 'user.overlay_', Buffer.from('x'))
+    const files = ['origin', 'marked', 'both'].map((name, index) => ({ name: Buffer.from(name), offset: 10 * index, size: name.length }))
+    expect([...(await sys().readEach(root, files, Buffer.alloc(64)))]).toEqual([0, 0, 1])
+  })
+
   test('readEach writes nowhere else than into its buffer', () => {
     create('a')
     for (const [offset, size] of [
