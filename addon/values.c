@@ -101,6 +101,7 @@ const uint8_t *bytes_of(Args *args, int index, size_t *length) {
 size_t paths_of(Args *args, int index, const char **paths, size_t *size) {
   size_t count = 0;
   *paths = (const char *)bytes_of(args, index, size);
+  if (*paths == NULL) return 0;
   for (const char *at = *paths, *end = at + *size; at < end && !args->failed; count++) {
     size_t length = strnlen(at, (size_t)(end - at));
     if (at + length == end || length == 0 || length >= PATH_MAX) refuse(args, "ERR_INVALID_ARG_VALUE", "paths that end with NUL are needed here");
