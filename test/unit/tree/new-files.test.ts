@@ -194,7 +194,8 @@ test('an unpacking ends when all of its threads have, also when one has failed',
       ended = true
     })
     unpacking.catch(() => {})
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    while (pending.length === 0) await new Promise(setImmediate)
+    for (let turn = 0; turn < 100; turn += 1) await new Promise(setImmediate)
     expect([pending.length, ended]).toEqual([1, false])
     pending[0]?.()
     await expect(unpacking).rejects.toThrow('no memory')
