@@ -26,34 +26,62 @@ export const bigRun: Load = {
   },
 }
 
-const LAYERS = 4
-
-export const layers: Load = {
-  name: 'layers',
-  about: 'four layers of one large file of text each, built and exported to an OCI archive (gzip)',
-  unit: 'MB a layer',
-  amounts: { quick: 10, small: 40, large: 150 },
-  async measure(site) {
-    const { amount, ground } = site
-    let context = ''
-    await site.measure({
-      name: 'four layers',
-      goal: { best: 0.4 },
-      prepare(round) {
-        context = site.context(`context-${round}`, `FROM scratch\n${lines(LAYERS, (index) => `COPY f${index} /`)}`)
-        for (let index = 0; index < LAYERS; index += 1) writeText(`${context}/f${index}`, amount * MB, `${ground.mark} ${round} ${index}`)
-      },
-      run: (builder) => site.export(builder, context),
-      async check(builder, round) {
-        await site.expectFiles(builder, LAYERS)
-        for (let index = 0; index < LAYERS; index += 1) {
-          await site.expectBeginning(builder, `f${index}`, `${ground.mark} ${round} ${index} `)
-          await site.expectSize(builder, `f${index}`, amount * MB)
-        }
-      },
-    })
-  },
+/** Layers of one file of text each; `shape`: how many there are, and how large each is, for an amount. */
+function textLayers(
+  about: Omit<Load, 'measure'> & { readonly case: string },
+  shape: (amount: number) => { readonly count: number; readonly bytes: number },
+): Load {
+  return {
+    ...about,
+    async measure(site) {
+      const { ground } = site
+      const { count, bytes } = shape(site.amount)
+      const mark = (round: number, index: number) => `${ground.mark} ${round} ${index}`
+      let context = ''
+      await site.measure({
+        name: about.case,
+        goal: { best: 0.4 },
+        prepare(round) {
+          context = site.context(`context-${round}`, `FROM scratch\n${lines(count, (index) => `COPY f${index} /`)}`)
+          for (let index = 0; index < count; index += 1) writeText(`${context}/f${index}`, bytes, mark(round, index))
+        },
+        run: (builder) => site.export(builder, context),
+        async check(builder, round) {
+          await site.expectFiles(builder, count)
+          for (const index of spread(count)) await site.expectBeginning(builder, `f${index}`, `${mark(round, index)} `)
+          await site.expectSize(builder, `f${count - 1}`, bytes)
+        },
+      })
+    },
+  }
 }
+
+/** The first, the last, and two between: to look for each of very many takes longer than to build them. */
+function spread(count: number): readonly number[] {
+  return [0, 1, 2, 3].map((third) => Math.round((third * (count - 1)) / 3))
+}
+
+export const layers = textLayers(
+  {
+    name: 'layers',
+    about: 'four layers of one large file of text each, built and exported to an OCI archive (gzip)',
+    unit: 'MB a layer',
+    amounts: { quick: 10, small: 40, large: 150 },
+    case: 'four layers',
+  },
+  (amount) => ({ count: 4, bytes: amount * MB }),
+)
+
+export const manyLayers = textLayers(
+  {
+    name: 'many-layers',
+    about: 'many layers of 0.4 MB of text each, built and exported to an OCI archive (gzip)',
+    unit: 'layers',
+    amounts: { quick: 10, small: 30, large: 120 },
+    case: 'small layers',
+  },
+  (amount) => ({ count: amount, bytes: 0.4 * MB }),
+)
 
 /** Files of one context, so that COPY has more than one to read. */
 const LARGE_FILES = 8
@@ -82,32 +110,6 @@ export const largeFiles: Load = {
         await site.expectFiles(builder, LARGE_FILES)
         await site.expectBeginning(builder, 'f0', `${ground.mark} ${round} 0 `)
         await site.expectSize(builder, `f${LARGE_FILES - 1}`, bytes)
-      },
-    })
-  },
-}
-
-const SMALL_LAYER = 0.4 * MB
-
-export const manyLayers: Load = {
-  name: 'many-layers',
-  about: 'many layers of 0.4 MB of text each, built and exported to an OCI archive (gzip)',
-  unit: 'layers',
-  amounts: { quick: 10, small: 30, large: 120 },
-  async measure(site) {
-    const { amount, ground } = site
-    let context = ''
-    await site.measure({
-      name: 'small layers',
-      goal: { best: 0.4 },
-      prepare(round) {
-        context = site.context(`context-${round}`, `FROM scratch\n${lines(amount, (index) => `COPY f${index} /`)}`)
-        for (let index = 0; index < amount; index += 1) writeText(`${context}/f${index}`, SMALL_LAYER, `${ground.mark} ${round} ${index}`)
-      },
-      run: (builder) => site.export(builder, context),
-      async check(builder, round) {
-        await site.expectFiles(builder, amount)
-        await site.expectBeginning(builder, `f${amount - 1}`, `${ground.mark} ${round} ${amount - 1} `)
       },
     })
   },

@@ -15,7 +15,19 @@ import { Fetches } from './fetches.ts'
 import { layerTar } from './layer-tar.ts'
 import { Meter, type TarFacts } from './meter.ts'
 import { Offers, offeredFacts } from './offers.ts'
-import { isOwnBlob, isPackedBy, ofEach, type Packing, pack, packingOf, storedBlob, tarBlob, unpackLimitOf, verified } from './packing.ts'
+import {
+  isOutdated,
+  isOwnBlob,
+  isPackedBy,
+  ofEach,
+  type Packing,
+  pack,
+  packingOf,
+  storedBlob,
+  tarBlob,
+  unpackLimitOf,
+  verified,
+} from './packing.ts'
 import { recordedFacts } from './recorded.ts'
 import type { BlobForm, Layer, LayerBlob, LayerCatalog, LayerSource, PackedLayer, UnpackedLayer } from './types.ts'
 
@@ -215,7 +227,7 @@ class Catalog implements LayerCatalog {
       if (known !== undefined && (await this.#fetch(id, known))) return known
       const meter = new Meter()
       const { facts, blob } = await pack(this.#measured(id, diffId, meter), meter, packing, this.#deps.blobs)
-      const others = blobs.filter(({ digest }) => digest !== blob.digest)
+      const others = blobs.filter((other) => other.digest !== blob.digest && !isOutdated(other))
       await this.#deps.layers.update(id, { ...facts, blobs: [...others, blob] })
       await this.#tarFacts.of(id, async () => facts)
       return blob

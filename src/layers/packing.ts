@@ -29,6 +29,8 @@ export interface Packed {
 /** Name of the mark, in `LayerInfo.blobs` only, of a blob that was made here: everything without one is the original of a base layer. */
 const MARK: Readonly<Record<Packing['kind'], string>> = { gzip: 'tbuild.gzip.level', zstd: 'tbuild.zstd.level' }
 
+const FORMAT: Readonly<Record<Packing['kind'], number>> = { gzip: GZIP_FORMAT, zstd: ZSTD_FORMAT }
+
 const MEDIA_TYPE: Readonly<Record<Packing['kind'], string>> = { gzip: MediaType.ociLayerGzip, zstd: MediaType.ociLayerZstd }
 
 /** A blob that was made from the layer's directory, and not the one that the directory was made from. */
@@ -49,12 +51,22 @@ export function packingOf({ compression = 'gzip', level }: BlobForm): Packing | 
     kind: compression,
     level: own,
     name: `${compression} ${own}`,
-    mark: `${compression === 'zstd' ? ZSTD_FORMAT : GZIP_FORMAT}:${own}`,
+    mark: `${FORMAT[compression]}:${own}`,
   }
 }
 
 export function isPackedBy(blob: Descriptor, { kind, mark }: Packing): boolean {
   return blob.annotations?.[MARK[kind]] === mark
+}
+
+/** Made here in a way that no packing has any more: once the layer has another blob, nothing reads it. */
+export function isOutdated({ annotations = {} }: Descriptor): boolean {
+  return Object.entries(FORMAT).some(([kind, newest]) => {
+    const mark = annotations[MARK[kind as Packing['kind']]]
+    // The first formats had no number.
+    const [, format = 0] = /^(?:(\d+):)?\d+$/.exec(mark ?? '') ?? [undefined, newest]
+    return Number(format) < newest
+  })
 }
 
 /** Diff ID and blob in one pass; `meter` is what the tar passes through. */

@@ -87,9 +87,7 @@ export class RunnerServer {
 
   #start(): Server {
     const [control, theirs] = socketPair()
-    // A process group of its own: Ctrl-C reaches us, and we end the runs in order. No environment: RUN could read it (CVE-2021-3602).
-    const child = spawn(this.#runner, [this.#mode], { stdio: [theirs, 'ignore', 'ignore'], env: {}, detached: true, cwd: '/' })
-    sys().close(theirs)
+    const child = this.#spawn(control, theirs)
     child.unref()
     const ended = new Promise<TbuildError | undefined>((resolve) => {
       child.once('exit', () => resolve(undefined))
@@ -102,6 +100,20 @@ export class RunnerServer {
       this.#forget(server)
     })
     return server
+  }
+
+  /** Closes their end, and ours too where no process has it. */
+  #spawn(control: number, theirs: number): ChildProcess {
+    try {
+      // A process group of its own: Ctrl-C reaches us, and we end the runs in order. No environment: RUN could read it (CVE-2021-3602).
+      return spawn(this.#runner, [this.#mode], { stdio: [theirs, 'ignore', 'ignore'], env: {}, detached: true, cwd: '/' })
+    } catch (cause) {
+      // What is no event of the child: no memory for it, for one.
+      sys().close(control)
+      throw missingRunner(this.#runner, cause)
+    } finally {
+      sys().close(theirs)
+    }
   }
 
   #forget(server: Server): void {

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
@@ -28,5 +28,21 @@ suite('a runner that may make no namespaces', () => {
     const told = new Set<string>()
     for (let run = 0; run < 100; run += 1) told.add(await server.run(Buffer.alloc(size), io, undefined))
     expect([...told]).toEqual([expect.stringMatching(/^error 1 make a mount namespace/)])
+  })
+})
+
+suite('a runner that cannot be started', () => {
+  // `spawn` throws for the one, as for want of memory, and emits an error for the other.
+  test.each(['/no\0runner', '/no/runner'])('leaves no descriptor open: %j', async (program) => {
+    const server = new RunnerServer(program, 'serve')
+    const attempt = () => expect(server.run(Buffer.alloc(2000), io, undefined)).rejects.toMatchObject({ code: 'NATIVE_MISSING' })
+    const open = () => readdirSync('/proc/self/fd').length
+    await attempt()
+    const before = open()
+    for (let count = 0; count < 20; count += 1) await attempt()
+    await server.close()
+    // A socket is closed after its end was told.
+    for (let turn = 0; turn < 100 && open() > before; turn += 1) await new Promise(setImmediate)
+    expect(open()).toBeLessThanOrEqual(before)
   })
 })

@@ -3,12 +3,15 @@ import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 
 interface Entry {
+  readonly hasInstallScript?: boolean
+  readonly os?: readonly string[]
   readonly version?: string
   readonly resolved?: string
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
-const lock = JSON.parse(readFileSync(join(import.meta.dirname, '../../package-lock.json'), 'utf8')) as { packages: Record<string, Entry> }
+const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, '../..', name), 'utf8'))
+const lock = read('package-lock.json') as { packages: Record<string, Entry> }
 
 /** npm leaves out what the registry at hand does not have (npm/cli#4828), and `npm ci` then refuses the lock file everywhere. */
 test('every optional package of every platform is locked', () => {
@@ -23,4 +26,12 @@ test('every optional package of every platform is locked', () => {
 test('no entry names the registry of one machine', () => {
   const resolved = Object.values(lock.packages).flatMap((entry) => entry.resolved ?? [])
   expect(resolved.filter((url) => !url.startsWith('https://registry.npmjs.org/'))).toEqual([])
+})
+
+test('no install script of another package waits for a decision, of which npm would warn', () => {
+  const { allowScripts } = read('package.json') as { allowScripts: Record<string, boolean> }
+  const scripted = Object.entries(lock.packages).flatMap(([at, { hasInstallScript, os }]) =>
+    at !== '' && hasInstallScript === true && (os === undefined || os.includes('linux')) ? at.replace(/^.*node_modules\//, '') : [],
+  )
+  expect(scripted.sort()).toEqual(Object.keys(allowScripts).sort())
 })

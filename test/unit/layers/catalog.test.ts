@@ -319,6 +319,21 @@ describe('a layer as a value', () => {
     await after.close()
   })
 
+  test('forgets a blob of an older packing when it is packed again, and no other', async () => {
+    const id = await committed(own.snapshots, [file('a', 'a')])
+    const { store } = own
+    const blob = (content: string, annotations = {}) => ({
+      mediaType: MediaType.ociLayerGzip,
+      digest: sha256(content),
+      size: 4,
+      annotations,
+    })
+    const [old, newer] = [blob('old', { 'tbuild.gzip.level': '4' }), blob('newer', { 'tbuild.gzip.level': '999:1' })]
+    await store.layers.update(id, { blobs: [old, newer] })
+    const [layer] = await own.catalog.open([id], {})
+    expect(store.layers.info(id)?.blobs).toEqual([newer, expect.objectContaining({ digest: (await layer?.blob())?.descriptor.digest })])
+  })
+
   test('of an image is no layer that was made here, whatever its manifest says', () => {
     const descriptor = { mediaType: MediaType.ociLayerGzip, digest: sha256('blob'), size: 4 }
     const annotations = { 'tbuild.gzip.level': '6' }
