@@ -31,25 +31,25 @@ function loadCommand() {
   }
 }
 
-/** What reads files without copies: of the addon, and Node's own where that is not compiled, or not for this machine. The command says so when it needs it. */
+/** What reads files without copies: of the addon, and Node's own where that is not compiled, not for this machine, or older. The command says so when it needs it. */
 function addon() {
   const module = { exports: {} }
   try {
     process.dlopen(module, join(__dirname, '../build/sys.node'))
-    return module.exports
-  } catch {
-    return { mapText: (path) => readFileSync(path, 'latin1'), mapBytes: readFileSync }
-  }
+  } catch {}
+  return { mapText: (path) => readFileSync(path, 'latin1'), mapBytes: readFileSync, ...module.exports }
 }
 
-/** V8 compares only the length of a source with that of its cached code, so the mark of the bundle stands before the code. */
+/**
+ * V8 compares only the length of a source with that of its cached code, so the mark of the bundle stands before the code. Code that is not there, empty or
+ * cannot be read costs time only.
+ */
 function readCode(source, mapBytes) {
   try {
     const data = mapBytes(cache)
     return data.latin1Slice(0, MARK) === source.slice(0, MARK) ? data.subarray(CODE) : undefined
-  } catch (error) {
-    if (error.code === 'ENOENT') return undefined
-    throw error
+  } catch {
+    return undefined
   }
 }
 

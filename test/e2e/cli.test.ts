@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, cpSync, existsSync, readFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -43,13 +43,31 @@ test('V8 takes that code, and without a copy: it begins at a whole word', () => 
   expect(execFileSync(process.execPath, ['-e', program], { cwd: root, encoding: 'utf8' })).toBe('false 0\n')
 })
 
-test('the command runs where the addon is missing, until it needs it', () => {
-  const copy = join(work, 'no-addon')
+/** The command without the addon, in a folder of its own. */
+function copyOfProgram(name: string) {
+  const copy = join(work, name)
   for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(copy, folder), { recursive: true })
   copyFileSync(join(root, 'package.json'), join(copy, 'package.json'))
   const run = (...args: string[]) => spawnSync(process.execPath, [join(copy, 'bin/tbuild.js'), ...args], { encoding: 'utf8' })
+  return { copy, run }
+}
+
+test('the command runs where the addon is missing, until it needs it', () => {
+  const { run } = copyOfProgram('no-addon')
   expect(run('--version')).toMatchObject({ status: 0, stdout: tbuild(['--version']).stdout })
   expect(run('--root', join(work, 'other'), work)).toMatchObject({ status: 1, stderr: expect.stringContaining('code: NATIVE_MISSING') })
+})
+
+test('the command runs with code of V8 that is empty, as a full disk left it, or no file', () => {
+  const { copy, run } = copyOfProgram('no-code')
+  const code = join(copy, 'dist/cli.cache')
+  mkdirSync(join(copy, 'build'))
+  copyFileSync(join(root, 'build/sys.node'), join(copy, 'build/sys.node'))
+  writeFileSync(code, '')
+  expect(run('--version')).toMatchObject({ status: 0, stderr: '' })
+  rmSync(code)
+  mkdirSync(code)
+  expect(run('--version')).toMatchObject({ status: 0, stderr: '' })
 })
 
 describe('results', () => {
