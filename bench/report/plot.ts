@@ -21,6 +21,7 @@ export function plot(report: Report): string {
     }),
   ]
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
+<title>Seconds of each builder for each load, the median and the least and most</title>
 <style>text { fill: #222 } .axis { stroke: #ccc } @media (prefers-color-scheme: dark) { text { fill: #ddd } .axis { stroke: #555 } }</style>
 ${body.join('\n')}
 </svg>

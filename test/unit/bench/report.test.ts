@@ -91,6 +91,7 @@ describe('the plot', () => {
 
   test('is for light and dark pages, and closes what it opens', () => {
     expect(svg).toContain('prefers-color-scheme: dark')
+    expect(svg).toMatch(/<title>.+<\/title>/)
     expect(svg.match(/<text/g)?.length).toBe(svg.match(/<\/text>/g)?.length)
   })
 
