@@ -35,33 +35,34 @@ static void unmap(napi_env env, void *data, void *hint) {
   munmap(data, (size_t)hint);
 }
 
-// mapText(path): what is in the file, of which each byte is a character. The file may be replaced while somebody has the text, but not written to.
-napi_value sys_maptext(napi_env env, napi_callback_info info) {
+// What becomes of a mapping; it is the value's once this is napi_ok.
+typedef napi_status Make(napi_env env, Mapping mapping, napi_value *value);
+
+static napi_value mapped(napi_env env, napi_callback_info info, Make *make) {
   Args args = arguments(env, info, "mmap", 1);
   Path path;
   path_of(&args, 0, &path);
   if (args.failed) return NULL;
   Mapping mapping = map_file(path.bytes);
   if (mapping.start == NULL) return fail(&args, path.bytes);
-  napi_value text = NULL;
-  bool copied = false;
+  napi_value value = NULL;
   errno = ENOMEM;
-  if (node_api_create_external_string_latin1(env, mapping.start, mapping.length, unmap, (void *)mapping.length, &text, &copied) == napi_ok) return text;
+  if (make(env, mapping, &value) == napi_ok) return value;
   munmap(mapping.start, mapping.length);
   return fail(&args, path.bytes);
 }
 
-// mapBytes(path): the same as a Buffer, which nobody may write to.
-napi_value sys_mapbytes(napi_env env, napi_callback_info info) {
-  Args args = arguments(env, info, "mmap", 1);
-  Path path;
-  path_of(&args, 0, &path);
-  if (args.failed) return NULL;
-  Mapping mapping = map_file(path.bytes);
-  if (mapping.start == NULL) return fail(&args, path.bytes);
-  napi_value bytes = NULL;
-  errno = ENOMEM;
-  if (napi_create_external_buffer(env, mapping.length, mapping.start, unmap, (void *)mapping.length, &bytes) == napi_ok) return bytes;
-  munmap(mapping.start, mapping.length);
-  return fail(&args, path.bytes);
+static napi_status make_text(napi_env env, Mapping mapping, napi_value *value) {
+  bool copied = false;
+  return node_api_create_external_string_latin1(env, mapping.start, mapping.length, unmap, (void *)mapping.length, value, &copied);
 }
+
+static napi_status make_bytes(napi_env env, Mapping mapping, napi_value *value) {
+  return napi_create_external_buffer(env, mapping.length, mapping.start, unmap, (void *)mapping.length, value);
+}
+
+// mapText(path): what is in the file, of which each byte is a character. The file may be replaced while somebody has the text, but not written to.
+napi_value sys_maptext(napi_env env, napi_callback_info info) { return mapped(env, info, make_text); }
+
+// mapBytes(path): the same as a Buffer, which nobody may write to.
+napi_value sys_mapbytes(napi_env env, napi_callback_info info) { return mapped(env, info, make_bytes); }
